@@ -1,0 +1,89 @@
+"""What every command has at hand: the parts of the service as `app.build` put them together. Builds nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import click
+from flask import current_app
+
+from adapters.ledger.engine import LedgerRefused
+from adapters.ledger.store import SqlLedger
+from adapters.rockerbox.client import Rockerbox
+from pipeline.delivery import RetryPolicy
+from pipeline.ports import LedgerUnavailable, Reader
+from pipeline.rules import Rules, RulesError
+from pipeline.worker import Worker
+from settings import Settings, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Offhook:
+    """The service. `rules` reads the file at each call and raises RulesError; `worker` makes a new worker, not started."""
+
+    settings: Settings
+    ledger: SqlLedger
+    destination: Rockerbox
+    read: Reader
+    policy: RetryPolicy
+    rules: Callable[[], Rules]
+    worker: Callable[[], Worker]
+
+    def check_worker(self) -> list[str]:
+        """Warnings; raises with everything that keeps a worker from starting."""
+        problems = self.settings.missing_for_worker() + self._wrong_rules()
+        return self._refuse_or_warn(problems)
+
+    def check_web(self) -> list[str]:
+        """Warnings; raises with everything that keeps a web process from starting."""
+        inline = self.settings.worker == "inline"
+        problems = self.settings.missing_for_web() + (self.settings.missing_for_worker() if inline else [])
+        warnings = self._refuse_or_warn(problems + self._wrong_rules())
+        if not self.settings.public_urls:
+            warnings.append(
+                "PUBLIC_URL is not set: the Host header of each request is believed, so a callback signed for another "
+                "host of yours could be replayed here. Set it to the address that Twilio was given."
+            )
+        return warnings
+
+    def _wrong_rules(self) -> list[str]:
+        try:
+            self.rules()
+        except RulesError as error:
+            return [str(error)]
+        return []
+
+    def _refuse_or_warn(self, problems: list[str]) -> list[str]:
+        if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
+            problems = [*problems, _EPHEMERAL]
+        warnings: list[str] = []
+        try:
+            warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
+        except LedgerRefused as error:
+            problems = [*problems, str(error)]
+        except LedgerUnavailable as error:
+            if self.settings.is_sqlite:
+                problems = [*problems, f"DATABASE_URL: the SQLite file cannot be opened or written ({error})."]
+            warnings.append(f"the database does not answer yet ({error}); until it does, callbacks are answered 503")
+        if problems:
+            raise SettingsError("Offhook cannot start:\n" + "\n".join(f"  {problem}" for problem in problems))
+        return warnings
+
+
+_EPHEMERAL = (
+    "This platform wipes the disk at each restart, and the ledger is a SQLite file on it: calls would be lost. "
+    "Add a Postgres (heroku addons:create heroku-postgresql) or set OFFHOOK_ALLOW_EPHEMERAL_SQLITE=1 to try it out."
+)
+
+
+def offhook() -> Offhook:
+    """The service of the running command."""
+    return cast(Offhook, current_app.extensions["offhook"])
+
+
+def fail(message: str, code: int = 1) -> Any:
+    """End the command with a message on stderr and an exit code."""
+    click.secho(message, err=True, fg="red")
+    raise SystemExit(code)

@@ -1,0 +1,154 @@
+"""`flask conversions ...`: what was told, what waits, what needs a person, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from flask.cli import with_appcontext
+
+from adapters.commands.context import fail, offhook
+from adapters.ledger.inspect import RETRYABLE, CallStory
+from pipeline.delivery import State
+from pipeline.phone import mask
+from pipeline.ports import LedgerUnavailable
+
+_STATES = [state.value for state in State]
+
+
+@click.group()
+def conversions() -> None:
+    """What was told to Rockerbox, what waits, and what needs a person.
+
+    \b
+    flask conversions list --state dead      what was refused for good
+    flask conversions show CA123...          everything about one call: "why is it not in Rockerbox?"
+    flask conversions retry CA123...         send it again
+    """
+
+
+@conversions.command("list")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be given twice.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most rows shown.")
+@with_appcontext
+def list_(states: tuple[str, ...], limit: int) -> None:
+    """List conversions, the newest first, with a count by state."""
+    inspection = offhook().ledger.inspection
+    try:
+        rows, counts = inspection.conversions(states, limit), inspection.conversion_counts()
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    for row in rows:
+        told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
+        click.echo(f"{told}  attempts={row.attempts}  {row.reason}")
+    click.echo("  ".join(f"{state}={counts.get(state, 0)}" for state in _STATES))
+
+
+@conversions.command()
+@click.argument("call_sid")
+@with_appcontext
+def show(call_sid: str) -> None:
+    """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back."""
+    inspection = offhook().ledger.inspection
+    try:
+        stories = inspection.stories(call_sid)
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    if not stories and inspection.raw_callbacks(call_sid=call_sid, limit=1):
+        fail(f"Callbacks of {call_sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
+    if not stories:
+        fail(
+            f"No callback of {call_sid} has arrived. If Twilio's console shows the call, look there at its request "
+            "inspector: was the status callback sent, to which URL, and what was the answer?"
+        )
+    for story in stories:
+        _tell(story)
+
+
+def _tell(story: CallStory) -> None:
+    call = story.call
+    click.secho(f"Call {call.call_sid} of account {call.account_sid}: {call.state}", bold=True)
+    lasted = "unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
+    click.echo(
+        f"  {call.direction}, {call.status}, {lasted}, {mask(call.from_number)} -> {mask(call.to_number)}, legs: {call.legs}"
+    )
+    click.echo("What arrived")
+    for row in story.callbacks:
+        click.echo(f"  {_time(row.received_at)}  {row.call_sid}  {row.method} {row.source}, {len(row.body)} bytes")
+    click.echo("What was decided")
+    for row, reasons in story.decisions:
+        click.echo(
+            f"  {_time(row.decided_at)}  {row.result}  (rules {row.rules_version}, mapping {row.mapping_version})"
+        )
+        for word, sentence in reasons:
+            click.echo(f"      {word}: {sentence}")
+    if not story.decisions:
+        click.echo(f"  nothing yet: {_why_undecided(call)}")
+    _tell_delivery(story)
+
+
+def _why_undecided(call: Any) -> str:
+    if call.final_at is None:
+        return "no callback with a final status has arrived for the call itself"
+    return f"it settles until {_time(call.settle_at)}" if call.settle_at else "it hangs from a call that was not seen"
+
+
+def _tell_delivery(story: CallStory) -> None:
+    told = story.conversion
+    if told is None:
+        return
+    click.echo("What is sent")
+    click.echo(f"  {bytes(told.payload).decode()}")
+    due = f", due {_time(told.due_at)}" if told.due_at else ""
+    click.echo(f"  {told.state} ({told.reason}){due}")
+    for row in story.attempts:
+        answer = f"  {row.status_code or ''} {row.answer[:200]}".rstrip()
+        click.echo(
+            f"  attempt {row.number}  {_time(row.started_at)}  {row.result} {row.reason} -> {row.next_state}{answer}"
+        )
+
+
+@conversions.command()
+@click.argument("call_sids", nargs=-1)
+@click.option("--all", "every", type=click.Choice(RETRYABLE), help="All that rest in this state.")
+@click.option("--yes", is_flag=True, help="Also those that may have arrived already (ambiguous, quarantined).")
+@with_appcontext
+def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
+    """Send conversions again that are dead, ambiguous or quarantined.
+
+    Rockerbox counts a second copy when it comes on another day and cross-day deduplication is off: look at its Webhooks
+    page whether an ambiguous one has arrived before you send it again.
+    """
+    if not call_sids and every is None:
+        fail("Name one or more CallSids, or --all dead.", 2)
+    service = offhook()
+    try:
+        rows = _chosen(call_sids, every)
+        risky = [row for row in rows if row.maybe_sent]
+        if risky and not yes:
+            fail(
+                f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
+            )
+        moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], datetime.now(UTC))
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    click.echo(f"{moved} will be sent again.")
+    if moved == 0 and call_sids:
+        fail(
+            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` tells where it stands."
+        )
+
+
+def _chosen(call_sids: Sequence[str], every: str | None) -> list[Any]:
+    inspection = offhook().ledger.inspection
+    stories = [story for sid in call_sids for story in inspection.stories(sid)]
+    chosen = [
+        story.conversion for story in stories if story.conversion is not None and story.conversion.state in RETRYABLE
+    ]
+    return chosen + (list(inspection.conversions([every], 1_000_000)) if every else [])
+
+
+def _time(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-"

@@ -1,0 +1,39 @@
+"""`flask worker`: the process that folds, decides and delivers."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+import click
+from flask.cli import with_appcontext
+
+from adapters.commands.context import fail, offhook
+from settings import SettingsError
+
+log = logging.getLogger("offhook.worker")
+
+
+@click.command()
+@with_appcontext
+def worker() -> None:
+    """Fold callbacks into calls, decide, and deliver conversions, until stopped.
+
+    Run as many as you like on one Postgres. SIGTERM stops it within 25 seconds: what is being sent is finished, what was
+    claimed and not sent is given back. A worker that is killed loses nothing; another one takes over after the lease.
+    """
+    service = offhook()
+    try:
+        warnings = service.check_worker()
+    except SettingsError as error:
+        fail(str(error), 2)
+    for warning in warnings:
+        log.warning("start_warning", extra={"warning": warning})
+    running = service.worker()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: running.request_stop())
+    running.start()
+    log.info("worker_started", extra={"threads": service.settings.delivery_threads})
+    running.wait()
+    clean = running.stop()
+    log.info("worker_stopped", extra={"clean": clean})

@@ -1,0 +1,145 @@
+"""Reads the ledger for people: what waits, what became of a call and why. Changes nothing but a person's `retry`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, or_, select, text, update
+
+from adapters.ledger.books import to_raw
+from adapters.ledger.engine import Database
+from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions
+from pipeline.call import RawCallback
+from pipeline.delivery import State
+
+RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits."""
+
+    unfolded_age_seconds: float
+    undecided_age_seconds: float
+    undelivered_age_seconds: float
+    held_for_a_person: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallStory:
+    """All that the ledger knows of one call, oldest first. Rows are as in schema.py."""
+
+    call: Row[Any]
+    callbacks: Sequence[Row[Any]]
+    decisions: Sequence[tuple[Row[Any], list[list[str]]]]
+    conversion: Row[Any] | None
+    attempts: Sequence[Row[Any]]
+
+
+def read_backlog(connection: Connection, now: datetime) -> Backlog:
+    received = select(func.min(callbacks.c.received_at)).where(text("folded = 0"))
+    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"), calls.c.settle_at <= now)
+    created = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"), conversions.c.due_at <= now)
+    held = select(func.count()).select_from(conversions).where(conversions.c.state.in_(RETRYABLE))
+
+    def age(statement: Any) -> float:
+        oldest = connection.execute(statement).scalar_one()
+        return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+    return Backlog(age(received), age(settled), age(created), connection.execute(held).scalar_one())
+
+
+class Inspection:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def conversions(self, states: Collection[str], limit: int) -> Sequence[Row[Any]]:
+        """The newest conversions, of these states or of all."""
+        statement = select(conversions).order_by(conversions.c.created_at.desc()).limit(limit)
+        if states:
+            statement = statement.where(conversions.c.state.in_(list(states)))
+        with self._database.read() as connection:
+            return connection.execute(statement).all()
+
+    def conversion_counts(self) -> dict[str, int]:
+        statement = select(conversions.c.state, func.count()).group_by(conversions.c.state)
+        with self._database.read() as connection:
+            return dict(connection.execute(statement).tuples().all())
+
+    def call_counts(self) -> dict[str, int]:
+        statement = select(calls.c.state, func.count()).group_by(calls.c.state)
+        with self._database.read() as connection:
+            return dict(connection.execute(statement).tuples().all())
+
+    def stories(self, call_sid: str) -> list[CallStory]:
+        """The call of this CallSid (a child leg's will do), in each account that has one."""
+        with self._database.read() as connection:
+            root_sids = [call_sid, *connection.execute(_ROOTS, {"sid": call_sid}).scalars()]
+            rows = connection.execute(select(calls).where(calls.c.call_sid.in_(root_sids), calls.c.state != "merged"))
+            return [_story(connection, row) for row in rows.all()]
+
+    def retry(self, keys: Sequence[tuple[str, str]], now: datetime) -> int:
+        """Send these again, whatever they rest in but delivered. Returns how many were moved."""
+        moved = 0
+        with self._database.write() as connection:
+            for account_sid, call_sid in keys:
+                moved += connection.execute(
+                    update(conversions)
+                    .where(conversions.c.account_sid == account_sid, conversions.c.call_sid == call_sid)
+                    .where(conversions.c.state.in_(RETRYABLE))
+                    .values(
+                        state=State.PENDING.value,
+                        reason="asked_by_a_person",
+                        due_at=now,
+                        horizon_from=now,
+                        first_attempt_at=now,
+                        expired_leases=0,
+                    )
+                ).rowcount
+        return moved
+
+    def raw_callbacks(
+        self, *, since: datetime | None = None, call_sid: str | None = None, after_seq: int = 0, limit: int = 1000
+    ) -> list[tuple[int, RawCallback]]:
+        """A page of callbacks in the order of their arrival, with the sequence number to go on from."""
+        statement = select(callbacks).where(callbacks.c.seq > after_seq).order_by(callbacks.c.seq).limit(limit)
+        if since is not None:
+            statement = statement.where(callbacks.c.received_at >= since)
+        if call_sid is not None:
+            of_leg = or_(callbacks.c.call_sid == call_sid, callbacks.c.parent_call_sid == call_sid)
+            statement = statement.where(of_leg)
+        with self._database.read() as connection:
+            return [(row.seq, to_raw(row)) for row in connection.execute(statement)]
+
+    def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
+        """All of them, a page at a time, so that memory stays small."""
+        after_seq = 0
+        while page := self.raw_callbacks(since=since, call_sid=call_sid, after_seq=after_seq):
+            yield from (raw for _, raw in page)
+            after_seq = page[-1][0]
+
+
+_ROOTS = text("SELECT root_sid FROM legs WHERE call_sid = :sid")
+
+
+def _story(connection: Connection, call: Row[Any]) -> CallStory:
+    def rows(table: Any, *order: Any) -> Sequence[Row[Any]]:
+        mine = (table.c.account_sid == call.account_sid, table.c.call_sid == call.call_sid)
+        return connection.execute(select(table).where(*mine).order_by(*order)).all()
+
+    of_family = text(
+        "(account_sid, call_sid) IN (SELECT account_sid, call_sid FROM legs WHERE account_sid = :a AND root_sid = :r)"
+    ).bindparams(a=call.account_sid, r=call.call_sid)
+    arrived = connection.execute(select(callbacks).where(of_family).order_by(callbacks.c.seq)).all()
+    told = rows(conversions)
+    return CallStory(
+        call=call,
+        callbacks=arrived,
+        decisions=[(row, json.loads(row.reasons)) for row in rows(decisions, decisions.c.id)],
+        conversion=told[0] if told else None,
+        attempts=rows(attempts, attempts.c.id),
+    )

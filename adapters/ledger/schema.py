@@ -1,0 +1,221 @@
+"""The ledger's tables. The migrations make them; a test holds both against each other.
+
+Times are whole microseconds since the epoch, UTC, the same on SQLite and Postgres; in Python they are aware datetimes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(moment: datetime) -> int:
+    """An aware time as whole microseconds since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as whole microseconds."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else micros(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class PhoneText(TypeDecorator[str]):
+    """Every column that holds a phone number has this type, so that encryption at rest can be added here alone."""
+
+    impl = Text
+    cache_ok = True
+
+
+_Serial = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only as INTEGER
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+def _where(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+# Append only: what arrived, exactly as it came. `folded` is 1 once a call has taken it in.
+callbacks = Table(
+    "callbacks",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("dedupe_key", Text, nullable=False),
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("parent_call_sid", Text),
+    Column("received_at", Moment, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("content_type", Text, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("folded", SmallInteger, nullable=False, server_default="0"),
+    Index("uq_callbacks_dedupe_key", "dedupe_key", unique=True),
+    Index("ix_callbacks_call", "call_sid", "account_sid"),
+    Index("ix_callbacks_unfolded", "seq", **_where("folded = 0")),
+)
+
+# Which leg hangs from which, and the root at the top: the family of a call.
+legs = Table(
+    "legs",
+    metadata,
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("parent_call_sid", Text),
+    Column("root_sid", Text, nullable=False),
+    PrimaryKeyConstraint("account_sid", "call_sid"),
+    Index("ix_legs_root", "root_sid", "account_sid"),
+)
+
+# One row a call to the customer. state: open -> settling -> converted | skipped | parked (-> converted | skipped);
+# merged: what looked like a call of its own turned out to be a leg of another.
+calls = Table(
+    "calls",
+    metadata,
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("from_number", PhoneText, nullable=False),
+    Column("to_number", PhoneText, nullable=False),
+    Column("customer_phone", PhoneText),
+    Column("duration_seconds", Integer),
+    Column("callbacks", Integer, nullable=False),
+    Column("legs", Integer, nullable=False),
+    Column("first_received_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("final_at", Moment),
+    Column("settle_at", Moment),
+    Column("decided_at", Moment),
+    PrimaryKeyConstraint("account_sid", "call_sid"),
+    Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
+    Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
+    Index("ix_calls_first_received_at", "first_received_at"),
+    Index("ix_calls_call_sid", "call_sid"),
+)
+
+# The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence].
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("rules_version", Text, nullable=False),
+    Column("mapping_version", BigInteger, nullable=False),
+    Index("ix_decisions_call", "call_sid", "account_sid"),
+)
+
+# The outbox: one row a call at the most, for ever; that is what the primary key is for.
+conversions = Table(
+    "conversions",
+    metadata,
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("horizon_from", Moment, nullable=False),
+    Column("due_at", Moment),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Moment),
+    Column("attempts", Integer, nullable=False),
+    Column("expired_leases", Integer, nullable=False),
+    Column("maybe_sent", SmallInteger, nullable=False),
+    Column("first_attempt_at", Moment),
+    Column("delivered_at", Moment),
+    PrimaryKeyConstraint("account_sid", "call_sid"),
+    Index("ix_conversions_due", "due_at", **_where("state = 'pending'")),
+    Index("ix_conversions_leases", "lease_until", **_where("state = 'sending'")),
+    Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
+    Index("ix_conversions_created_at", "created_at"),
+    Index("ix_conversions_call_sid", "call_sid"),
+)
+
+# The journal of attempts: append only.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("status_code", Integer),
+    Column("answer", Text, nullable=False),
+    Column("next_state", Text, nullable=False),
+    Index("ix_attempts_call", "call_sid", "account_sid"),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("opened", Integer, nullable=False),
+    Column("open_until", Moment),
+)
+
+# The brand's mapping. `phone` is E.164.
+customers = Table(
+    "customers",
+    metadata,
+    Column("phone", PhoneText, primary_key=True),
+    Column("email", Text),
+    Column("customer_id", Text),
+    Column("changed_at", Moment, nullable=False),
+)
+
+# Single numbers: mapping_version, and the mark that /readyz writes to see whether the disk takes it.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

@@ -1,0 +1,57 @@
+"""Log lines as JSON, one a line on stderr, with the request's id and with phone numbers masked. Never logs a secret."""
+
+from __future__ import annotations
+
+import logging.config
+from collections.abc import Callable
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+from pipeline.phone import mask_numbers_in
+
+_request_id: Callable[[], str] = str
+
+
+class MaskingJsonFormatter(JsonFormatter):
+    """python-json-logger's formatter; every text that may hold a number goes through the mask."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        for name, value in log_data.items():
+            if isinstance(value, str) and ("+" in value or "%2" in value):
+                log_data[name] = mask_numbers_in(value)
+        name = _request_id()
+        if name:
+            log_data["request_id"] = name
+        return log_data
+
+
+def config(level: str) -> dict[str, Any]:
+    """A `logging.config` dictionary: everything, gunicorn's own lines too, in one form."""
+    loggers = {name: {"level": level, "handlers": [], "propagate": True} for name in ("gunicorn.error", "offhook")}
+    quiet = {name: {"level": "WARNING"} for name in ("alembic", "urllib3", "sqlalchemy", "werkzeug", "gunicorn.access")}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "()": MaskingJsonFormatter,
+                "fmt": ["asctime", "levelname", "name", "message"],
+                "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {**loggers, **quiet},
+    }
+
+
+def configure(level: str) -> None:
+    """Set up logging for this process."""
+    logging.config.dictConfig(config(level))
+
+
+def name_requests(request_id: Callable[[], str]) -> None:
+    """Let every line carry the id of the request under way; `request_id` gives it, or ""."""
+    global _request_id  # noqa: PLW0603 (logging is a thing of the whole process)
+    _request_id = request_id

@@ -1,0 +1,163 @@
+"""One POST to Rockerbox, and what its answer means (Outcome). It may never raise for what the other side does, follow a
+redirect, outlast its deadline, or show the advertiser id.
+
+https://help.rockerbox.com "Webhooks": the id in the query is the only credential. Status codes, limits and error bodies
+are not documented; the rules of `outcome_of` are HTTP's own (RFC 9110, RFC 6585).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urlsplit
+
+import certifi
+from requests import PreparedRequest, Request
+from requests.exceptions import RequestException
+from urllib3.util.ssl_ import create_urllib3_context
+
+from adapters.rockerbox import payload as payloads
+from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
+from pipeline.conversion import Conversion
+from pipeline.delivery import Outcome, Result
+
+USER_AGENT = "Offhook/0.1.0"
+KEPT_ANSWER_CHARACTERS = 2000
+HEAD_BYTES = 65536
+
+_RETRIED = frozenset({408, 425, 429})
+_SECONDS = re.compile(r"-?\d{1,15}", re.ASCII)
+
+_log = logging.getLogger(__name__)
+
+
+def outcome_of(status: int, answer: str = "", retry_after: str | None = None, now: datetime | None = None) -> Outcome:
+    """What an answer means. `retry_after` is the header as it came; `now` (UTC) is only asked for a date in it."""
+    if 200 <= status <= 299:
+        return Outcome(Result.DELIVERED, "delivered", status, answer)
+    if 300 <= status <= 399:
+        # Never followed: it would carry the customer's data elsewhere. It heals when the setting is corrected.
+        return Outcome(Result.RETRY, "redirect", status, answer)
+    if 500 <= status <= 599 or status in _RETRIED:
+        wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
+        return Outcome(Result.RETRY, f"http_{status}", status, answer, wait)
+    if 400 <= status <= 499:
+        return Outcome(Result.REFUSED, f"http_{status}", status, answer)
+    return Outcome(Result.MAYBE_SENT, "bad_answer", status, answer)
+
+
+def retry_after_seconds(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait, 0 or more; None when there is no header or it cannot be read.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after: seconds, or a date.
+    """
+    text = (header or "").strip()
+    if _SECONDS.fullmatch(text):
+        return max(0.0, float(text))
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
+
+
+def unanswered(flight: Flight, error: Exception) -> Outcome:
+    """A request without an answer: safe to send again only if nothing of it was written."""
+    if not flight.trouble:
+        # The type alone: the text of an exception may hold anything.
+        _log.warning("rockerbox_error", extra={"error": type(error).__name__})
+    result = Result.MAYBE_SENT if flight.written else Result.RETRY
+    return Outcome(result, flight.trouble or "error")
+
+
+class Rockerbox:
+    """Rockerbox's webhook as a Destination. Use one for all threads; `close` it at the end.
+
+    `connect_timeout_seconds` covers TCP and TLS, `total_deadline_seconds` the whole attempt but the name look-up.
+    `pool_size` is how many threads send at once. `ca_file` (PEM) replaces the usual authorities. Raises ValueError for
+    a url that is not http(s), and for an empty advertiser id.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        advertiser_id: str,
+        *,
+        connect_timeout_seconds: float = 5.0,
+        total_deadline_seconds: float = 15.0,
+        max_answer_bytes: int = 65536,
+        pool_size: int = 32,
+        ca_file: str | None = None,
+    ) -> None:
+        self._request = _prepared(url)
+        self._target = _target(self._request.path_url, advertiser_id)
+        self._secrets = sorted({advertiser_id, quote(advertiser_id, safe="")}, key=len, reverse=True)
+        self._connect_timeout_seconds = connect_timeout_seconds
+        self._total_deadline_seconds = total_deadline_seconds
+        self._max_answer_bytes = max_answer_bytes
+        tls = create_urllib3_context()
+        tls.load_verify_locations(ca_file or certifi.where())
+        self._adapter = BoundedAdapter(pool_size, tls)
+
+    def __repr__(self) -> str:
+        return f"Rockerbox(host={urlsplit(self._request.url).hostname!r})"
+
+    def encode(self, conversion: Conversion) -> bytes:
+        """The bytes that every attempt will send."""
+        return payloads.encode(conversion)
+
+    def send(self, payload: bytes) -> Outcome:
+        """One attempt: one POST, at most `total_deadline_seconds` long. Never raises for what the other side does."""
+        ends_at = time.monotonic() + self._total_deadline_seconds
+        flight = Flight(self._target, ends_at, self._connect_timeout_seconds, HEAD_BYTES + self._max_answer_bytes)
+        try:
+            response = self._adapter.fly(self._carrying(payload), flight)
+        except Exception as error:
+            return unanswered(flight, error)
+        answer = self._presentable(read_body(response, self._max_answer_bytes))
+        return outcome_of(response.status_code, answer, response.headers.get("Retry-After"))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._adapter.close()
+
+    def _carrying(self, payload: bytes) -> PreparedRequest:
+        request = self._request.copy()
+        request.body = payload
+        request.headers["Content-Length"] = str(len(payload))
+        return request
+
+    def _presentable(self, body: bytes) -> str:
+        """Readable, fit for any database (no NUL), without our secret, cut."""
+        text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
+        for secret in self._secrets:
+            text = text.replace(secret, "[advertiser id]")
+        return text[:KEPT_ANSWER_CHARACTERS]
+
+
+def _prepared(url: str) -> PreparedRequest:
+    """The constant parts of the request, without the secret."""
+    headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+    try:
+        prepared = Request("POST", _without_advertiser(url), headers).prepare()
+    except RequestException as error:
+        raise ValueError("the url of Rockerbox cannot be used") from error
+    if urlsplit(prepared.url).scheme not in ("http", "https"):
+        raise ValueError("the url of Rockerbox must begin with https:// or http://")
+    return prepared
+
+
+def _without_advertiser(url: str) -> str:
+    """People paste the url as Rockerbox shows it, id included; the setting of the id is the one that counts."""
+    parts = urlsplit(url)
+    kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] != "advertiser"]
+    return parts._replace(query="&".join(kept), fragment="").geturl()
+
+
+def _target(path: str, advertiser_id: str) -> str:
+    if not advertiser_id:
+        raise ValueError("the advertiser id of Rockerbox is empty")
+    return f"{path}{'&' if '?' in path else '?'}advertiser={quote(advertiser_id, safe='')}"

@@ -1,0 +1,206 @@
+"""In: the HTTP routes. Reads the request, has it verified, keeps it, answers. Never folds, decides or delivers."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from flask import Flask, Request, Response, g, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from pipeline.call import RawCallback
+from pipeline.phone import mask_numbers_in
+from pipeline.ports import Inbox, LedgerUnavailable
+
+log = logging.getLogger("offhook.web")
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+_REQUEST_ID_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a request is not kept: the HTTP status (400 or 403), the check that failed, the URL that was hashed."""
+
+    http_status: int
+    check: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A request on plain parts. `urls` are what Twilio may have signed, the most probable first."""
+
+    method: str
+    target: str
+    urls: tuple[str, ...]
+    content_type: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+
+
+Admit = Callable[[Arrived], "Sequence[RawCallback] | Refused"]
+"""Verifies and reads in one go, so that nobody can get at a callback that was not verified."""
+
+UrlsOf = Callable[[str, Mapping[str, str], str], tuple[str, ...]]
+"""(raw target, headers, scheme) -> the URLs that Twilio may have signed."""
+
+
+class Health(Protocol):
+    """What /readyz asks."""
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebLimits:
+    """Bytes and seconds, from the settings."""
+
+    max_callback_bytes: int
+    retry_after_seconds: int
+
+
+def create_web(inbox: Inbox, admit: Admit, urls_of: UrlsOf, health: Health, limits: WebLimits) -> Flask:
+    """The Flask app with its three routes."""
+    app = Flask("offhook", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
+    app.before_request(_name_request)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected(limits))
+
+    def twilio_status() -> Response:
+        if request.method == "HEAD":  # Flask adds it to GET by itself
+            return _text(405, "use POST or GET")
+        return _receive(request, inbox, admit, urls_of, limits)
+
+    app.add_url_rule(
+        "/twilio/status", view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False
+    )
+    app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
+    app.add_url_rule("/readyz", "readyz", lambda: _readyz(health), methods=["GET"])
+    return app
+
+
+def _receive(incoming: Request, inbox: Inbox, admit: Admit, urls_of: UrlsOf, limits: WebLimits) -> Response:
+    arrived = _arrived(incoming, urls_of)
+    admitted = admit(arrived)
+    if isinstance(admitted, Refused):
+        return _refuse(admitted)
+    try:
+        inbox.append(admitted)
+    except LedgerUnavailable as error:
+        log.error("callback_not_stored", extra={"call_sid": admitted[0].call_sid, "error": str(error)})
+        return _try_later(limits, "the callback could not be stored")
+    log.info("callback_stored", extra={"call_sid": admitted[0].call_sid, "count": len(admitted)})
+    return _no_content()
+
+
+def _arrived(incoming: Request, urls_of: UrlsOf) -> Arrived:
+    environ = incoming.environ
+    target = raw_target(environ)
+    headers = dict(incoming.headers)  # WSGI's spelling: Every-Word-Capitalised
+    return Arrived(
+        method=incoming.method,
+        target=target,
+        urls=urls_of(target, headers, environ.get("wsgi.url_scheme", "http")),
+        content_type=headers.get("Content-Type", ""),
+        headers=headers,
+        body=incoming.get_data(cache=False),
+        received_at=datetime.now(UTC),
+    )
+
+
+def raw_target(environ: Mapping[str, Any]) -> str:
+    """The request target byte for byte, as latin-1: Werkzeug's own reconstruction decodes and lower-cases.
+
+    gunicorn gives RAW_URI, Werkzeug's development server REQUEST_URI; otherwise PEP 3333's parts are all there is.
+    """
+    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
+    if raw:
+        return str(raw)
+    query = environ.get("QUERY_STRING", "")
+    return f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}{'?' if query else ''}{query}"
+
+
+def forwarded_base(headers: Mapping[str, str], scheme: str, trusted_proxies: int) -> str:
+    """Scheme and host as the outermost trusted proxy saw them; with none trusted, as the request itself says.
+
+    Each proxy appends to X-Forwarded-*, so only the last `trusted_proxies` values are not the sender's own words.
+    """
+    if trusted_proxies:
+        scheme = _nth_last(headers.get("X-Forwarded-Proto", ""), trusted_proxies) or scheme
+        host = _nth_last(headers.get("X-Forwarded-Host", ""), trusted_proxies)
+        return f"{scheme}://{host or headers.get('Host', '')}"
+    return f"{scheme}://{headers.get('Host', '')}"
+
+
+def _nth_last(value: str, count: int) -> str:
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    return parts[max(0, len(parts) - count)] if parts else ""
+
+
+def _refuse(refused: Refused) -> Response:
+    url = mask_numbers_in(refused.url)
+    if refused.http_status == 403:
+        log.warning("callback_forged", extra={"check": refused.check, "hashed_url": url})
+        return _text(403, "the signature does not verify")
+    log.warning("callback_unreadable", extra={"check": refused.check, "hashed_url": url})
+    return _text(400, f"signed, but not a call status callback: {refused.check}")
+
+
+def _readyz(health: Health) -> Response:
+    ready, facts = health.ready()
+    response = jsonify(facts)
+    response.status_code = 200 if ready else 503
+    return response
+
+
+def _name_request() -> None:
+    """The platform's request id (Heroku sends X-Request-ID), or one of ours; letters, digits and dashes alone."""
+    given = request.headers.get("X-Request-ID", "")[:_REQUEST_ID_LENGTH]
+    name = given if given and given.replace("-", "").isalnum() and given.isascii() else uuid.uuid4().hex
+    g.started = time.perf_counter()
+    request_id.set(name)
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = error.code or 400
+    if isinstance(error, RequestEntityTooLarge):
+        log.warning("callback_too_large", extra={"length": request.content_length})
+    response = _text(code, error.name)
+    if getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined]
+    return response
+
+
+def _unexpected(limits: WebLimits) -> Callable[[Exception], Response]:
+    def answer(_error: Exception) -> Response:
+        """A bug of ours: nothing was stored, so ask for it again."""
+        log.exception("request_failed")
+        return _try_later(limits, "unexpected error")
+
+    return answer
+
+
+def _try_later(limits: WebLimits, why: str) -> Response:
+    response = _text(503, why)
+    response.headers["Retry-After"] = str(limits.retry_after_seconds)
+    return response
+
+
+def _text(status: int, text: str) -> Response:
+    return Response(f"{text}\n", status=status, content_type="text/plain; charset=utf-8")
+
+
+def _no_content() -> Response:
+    """204 without a Content-Type: there is nothing whose type could be told."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response

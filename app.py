@@ -1,0 +1,240 @@
+"""Offhook: a phone call becomes one Rockerbox conversion. The whole service on this page.
+
+    Twilio ── POST /twilio/status ──> adapters/web.py
+                                        │  verify and read      adapters/twilio/
+                                        v
+                                      callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
+                                        │
+        pipeline/worker.py              │ fold                  pipeline/call.py
+        makes the moves of              v
+        pipeline/steps.py             calls
+                                        │ decide                pipeline/conversion.py, by pipeline/rules.py (offhook.toml)
+        customers (the mapping) ──────> v
+                                      decisions + conversions   one transaction
+                                        │ deliver               pipeline/delivery.py
+                                        v
+                                      Rockerbox                 adapters/rockerbox/
+
+`gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> adapters -> pipeline.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Flask
+from flask.cli import NoAppException
+
+from adapters import logs
+from adapters.commands.context import Offhook
+from adapters.commands.conversions import conversions
+from adapters.commands.customers import customers
+from adapters.commands.db import db
+from adapters.commands.rules import rules
+from adapters.commands.sandbox import sandbox
+from adapters.commands.settings import settings_command
+from adapters.commands.worker import worker
+from adapters.ledger.store import SqlLedger
+from adapters.rockerbox.client import Rockerbox
+from adapters.twilio import reading, signature
+from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
+from pipeline.call import RawCallback
+from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from pipeline.ports import Inbox, LedgerUnavailable
+from pipeline.rules import Problem, Rules, RulesError, parse
+from pipeline.steps import Judge
+from pipeline.worker import Pace, Worker
+from settings import Settings, SettingsError, load
+
+COMMANDS = (conversions, customers, db, rules, sandbox, settings_command, worker)
+
+
+def build(settings: Settings) -> Offhook:
+    """Put the service together. Connects to nothing and reads no rules yet."""
+    ledger = SqlLedger(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        batch_rows=settings.store_batch_rows,
+        store_timeout_seconds=settings.store_timeout_seconds,
+        breaker_policy=BreakerPolicy(
+            settings.breaker_threshold, settings.breaker_base_seconds, settings.breaker_cap_seconds
+        ),
+    )
+    destination = Rockerbox(
+        settings.rockerbox_url,
+        settings.rockerbox_advertiser_id.get_secret_value() or "not-set",  # check_worker refuses to start without
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        total_deadline_seconds=settings.deadline_seconds,
+        max_answer_bytes=settings.max_answer_bytes,
+    )
+    policy = retry_policy(settings)
+
+    def make_worker() -> Worker:
+        judge = Judge(
+            read_rules(settings), settings.default_country, destination, reading.read, settings.settle_seconds
+        )
+        return Worker(ledger, destination, judge, policy, pace(settings))
+
+    return Offhook(settings, ledger, destination, reading.read, policy, lambda: read_rules(settings), make_worker)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        base_seconds=settings.retry_base_seconds,
+        cap_seconds=settings.retry_cap_seconds,
+        horizon_seconds=settings.retry_horizon_seconds,
+        retry_after_cap_seconds=settings.retry_after_cap_seconds,
+        max_expired_leases=settings.max_expired_leases,
+        resend=Resend(settings.resend_ambiguous),
+        day_zone=ZoneInfo(settings.rockerbox_day_zone),
+    )
+
+
+def pace(settings: Settings) -> Pace:
+    return Pace(
+        poll_seconds=settings.poll_seconds,
+        fold_batch=settings.fold_batch,
+        decide_batch=settings.decide_batch,
+        threads=settings.delivery_threads,
+        lease_seconds=settings.lease_seconds,
+        deadline_seconds=settings.deadline_seconds,
+        stop_seconds=settings.stop_seconds,
+    )
+
+
+def read_rules(settings: Settings) -> Rules:
+    """The rules of OFFHOOK_CONFIG; the defaults where there is no such file. Raises RulesError with lines and remedies."""
+    path = settings.config
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if path != Path("offhook.toml"):  # somebody named it, so it must be there
+            raise RulesError((Problem(0, "there is no such file; correct OFFHOOK_CONFIG."),), str(path)) from None
+        text = ""
+    except (OSError, UnicodeError) as error:
+        raise RulesError((Problem(0, f"it cannot be read ({error}); save it as UTF-8 text."),), str(path)) from None
+    return parse(text, region=settings.default_country, file_name=str(path))
+
+
+def keyring(settings: Settings) -> signature.Keyring:
+    """All keys that a callback may be signed with. Raises SettingsError when TWILIO_KEYRING cannot be read."""
+    try:
+        listed = signature.parse_keyring(settings.keyring_json) if settings.keyring_json else ()
+    except ValueError as error:
+        raise SettingsError(f"TWILIO_KEYRING: {error}") from None
+    accounts = {account.account_sid: account for account in listed}
+    sid = settings.twilio_account_sid
+    if sid:
+        known = accounts.get(sid, signature.Account(sid, (), {}))
+        tokens = (*settings.auth_tokens, *known.auth_tokens)
+        accounts[sid] = signature.Account(sid, tokens, known.shared_keys)
+    return signature.Keyring(accounts, settings.twilio_refuse_auth_tokens)
+
+
+class Gate:
+    """Verifies and reads in one call: nobody gets at a callback that was not verified."""
+
+    def __init__(self, keys: signature.Keyring, max_fields: int) -> None:
+        self._keys = keys
+        self._max_fields = max_fields
+
+    def __call__(self, arrived: Arrived) -> Sequence[RawCallback] | Refused:
+        signed = signature.SignedRequest(
+            method=arrived.method,
+            urls=arrived.urls,
+            content_type=arrived.content_type,
+            body=arrived.body,
+            signature=arrived.headers.get("X-Twilio-Signature", ""),
+            settings=arrived.headers.get("X-Twilio-Webhooks-Signature-Settings", ""),
+        )
+        verified = signature.verify(signed, self._keys, max_fields=self._max_fields)
+        if isinstance(verified, signature.Forged):
+            return Refused(403, verified.check, verified.url)
+        read = reading.read_request(
+            arrived.method,
+            arrived.target,
+            arrived.content_type,
+            arrived.headers,
+            arrived.body,
+            arrived.received_at,
+            verified.account_sid,
+        )
+        return Refused(400, read.reason, verified.url) if isinstance(read, reading.NotACallback) else read
+
+
+def urls_of(settings: Settings) -> UrlsOf:
+    """What Twilio may have signed: the configured addresses, else what the trusted proxies say."""
+
+    def urls(target: str, headers: Mapping[str, str], scheme: str) -> tuple[str, ...]:
+        bases = settings.public_urls or (forwarded_base(headers, scheme, settings.twilio_trusted_proxies),)
+        return signature.presented_urls(bases, target)
+
+    return urls
+
+
+class LedgerHealth:
+    """Whether a callback could be kept now: the database takes a commit, and its tables are those of this version."""
+
+    def __init__(self, service: Offhook) -> None:
+        self._service = service
+        self._answer: tuple[bool, Mapping[str, Any]] = (False, {})
+        self._until = 0.0
+
+    def ready(self) -> tuple[bool, Mapping[str, Any]]:
+        if time.monotonic() >= self._until:
+            self._answer = self._look()
+            self._until = time.monotonic() + self._service.settings.ready_cache_seconds
+        return self._answer
+
+    def _look(self) -> tuple[bool, Mapping[str, Any]]:
+        ledger = self._service.ledger
+        try:
+            migrated = ledger.migrations.are_current()
+            if not migrated:
+                return False, {"status": "not ready", "database": "run `flask db upgrade`", "migrations": "behind"}
+            ledger.prove_writable()
+            waiting = ledger.backlog(datetime.now(UTC))
+        except LedgerUnavailable as error:
+            return False, {"status": "not ready", "database": str(error)}
+        facts = {
+            "backlog_age_seconds": max(
+                waiting.unfolded_age_seconds, waiting.undecided_age_seconds, waiting.undelivered_age_seconds
+            ),
+            "oldest_callback_not_folded_seconds": waiting.unfolded_age_seconds,
+            "oldest_call_not_decided_seconds": waiting.undecided_age_seconds,
+            "oldest_conversion_due_seconds": waiting.undelivered_age_seconds,
+            "conversions_held_for_a_person": waiting.held_for_a_person,
+        }
+        return True, {"status": "ready", "database": "writable", "migrations": "current", **facts}
+
+
+def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) -> Flask:
+    """The Flask app with its routes and commands. `inbox` replaces the ledger's intake (the bench's floor does)."""
+    try:
+        known = settings or load()
+        gate = Gate(keyring(known), known.max_callback_fields)
+        service = build(known)
+    except SettingsError as error:
+        raise NoAppException(str(error)) from None
+    if "gunicorn" not in os.environ.get("SERVER_SOFTWARE", ""):  # there, gunicorn.conf.py has set the log up
+        logs.configure(known.log_level)
+    logs.name_requests(request_id.get)
+    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
+    app = create_web(inbox or service.ledger, gate, urls_of(known), LedgerHealth(service), limits)
+    app.extensions["offhook"] = service
+    for command in COMMANDS:
+        app.cli.add_command(command)
+    return app
+
+
+def __getattr__(name: str) -> Flask:
+    """`app:app` is made when somebody asks for it, so that importing this module starts nothing."""
+    if name == "app":
+        return globals().setdefault("app", create_app())  # type: ignore[no-any-return]
+    raise AttributeError(name)

@@ -1,0 +1,56 @@
+"""How gunicorn runs the web process. Read by itself from the folder that it starts in."""
+
+import sys
+
+from adapters.logs import config as log_config
+from settings import SettingsError, load
+
+try:
+    _settings = load()
+except SettingsError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+
+bind = f"0.0.0.0:{_settings.port}"
+worker_class = "gthread"
+workers = _settings.web_concurrency
+threads = _settings.web_threads
+
+# Heroku's router keeps idle connections for 90 s and must not be the second to close one; it gives up after 30 s.
+# https://devcenter.heroku.com/articles/http-routing
+keepalive = 95
+timeout = 30
+graceful_timeout = 8  # SIGTERM: out in 10 s
+
+control_socket_disable = True
+logconfig_dict = log_config(_settings.log_level)
+
+
+def on_starting(_server):  # type: ignore[no-untyped-def]
+    """Refuse before the first worker starts, with one message that says what to do."""
+    from app import build
+
+    service = build(_settings)
+    try:
+        for warning in service.check_web():
+            _server.log.warning("start_warning", extra={"warning": warning})
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    finally:
+        service.ledger.close()
+
+
+def post_worker_init(worker):  # type: ignore[no-untyped-def]
+    """OFFHOOK_WORKER=inline: this process folds, decides and delivers as well."""
+    if _settings.worker == "inline":
+        running = worker.wsgi.extensions["offhook"].worker()
+        running.start()
+        worker.inline = running
+
+
+def worker_exit(_server, worker):  # type: ignore[no-untyped-def]
+    """Give back what was claimed and not sent."""
+    running = getattr(worker, "inline", None)
+    if running is not None:
+        running.stop()

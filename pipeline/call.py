@@ -1,0 +1,201 @@
+"""What we were told (Callback) and what it adds up to (Call). Pure values: never reads a clock, a file or a database.
+
+Folding is forward only and does not depend on the order: the same callbacks, shuffled or doubled, make the same Call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Status(StrEnum):
+    """Where a call leg stands, in Twilio's own words.
+
+    https://www.twilio.com/docs/voice/api/call-resource#call-status-values
+    """
+
+    UNKNOWN = "unknown"
+    QUEUED = "queued"
+    INITIATED = "initiated"
+    RINGING = "ringing"
+    IN_PROGRESS = "in-progress"
+    COMPLETED = "completed"
+    BUSY = "busy"
+    FAILED = "failed"
+    NO_ANSWER = "no-answer"
+    CANCELED = "canceled"
+
+
+class Direction(StrEnum):
+    """Who called whom: `inbound` a caller to a number of ours, `outbound-api` a call we placed, `outbound-dial` a child leg."""
+
+    UNKNOWN = "unknown"
+    INBOUND = "inbound"
+    OUTBOUND_API = "outbound-api"
+    OUTBOUND_DIAL = "outbound-dial"
+
+
+_RANK = {
+    Status.UNKNOWN: 0,
+    Status.QUEUED: 1,
+    Status.INITIATED: 2,
+    Status.RINGING: 3,
+    Status.IN_PROGRESS: 4,
+}
+_TERMINAL_RANK = 5
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+def is_terminal(status: Status) -> bool:
+    """True when a leg with this status will not change any more."""
+    return status not in _RANK
+
+
+class CallKey(NamedTuple):
+    """What names a call or a leg. The account is part of it: one account's signature must never speak for another's call."""
+
+    account_sid: str
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawCallback:
+    """One verified callback, kept exactly as it came, so that it can be read anew and replayed.
+
+    `target` is the raw request target (path and query, byte for byte). `body` is the raw request body; for a JSON batch
+    it holds the one event that this row stands for, as a batch of one. `headers` are the few worth keeping, never a
+    signature. `received_at` is UTC. `dedupe_key` is a SHA-256 in hex over the signed fields alone.
+    """
+
+    dedupe_key: str
+    account_sid: str
+    call_sid: str
+    parent_call_sid: str | None
+    received_at: datetime
+    method: str
+    target: str
+    content_type: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    source: str = "webhook"
+
+    @property
+    def key(self) -> CallKey:
+        return CallKey(self.account_sid, self.call_sid)
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A callback in our words, the raw one whole beside it. What could not be read is None or UNKNOWN, never an error.
+
+    `from_` and `to` are as Twilio wrote them (E.164, a client, a SIP address, a word for a withheld caller).
+    `duration_seconds` is the length of the leg. `occurred_at` is Twilio's own time of the event, UTC.
+    `params` holds every parameter by name, the last one where a name came twice.
+    """
+
+    raw: RawCallback
+    status: Status
+    direction: Direction
+    from_: str
+    to: str
+    duration_seconds: int | None
+    sequence_number: int | None
+    occurred_at: datetime | None
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One leg of a call as far as we know it. `details` are Twilio's parameters, the furthest callback's word first."""
+
+    call_sid: str
+    parent_call_sid: str | None
+    status: Status
+    direction: Direction
+    from_: str
+    to: str
+    duration_seconds: int | None
+    ended_at: datetime | None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to the customer: the root leg, and the legs that hang from it.
+
+    `root` is None while only child legs have been heard of. `final_at` is when we first received a terminal status of
+    the root leg, UTC; `ended_at` is the time of the end as Twilio tells it (else when we received it).
+    """
+
+    key: CallKey
+    root: Leg | None
+    children: tuple[Leg, ...]
+    callbacks: int
+    first_received_at: datetime
+    final_at: datetime | None
+
+    @property
+    def is_final(self) -> bool:
+        return self.final_at is not None
+
+
+def _furthest(callback: Callback) -> tuple[int, int, datetime, str]:
+    """How far along a leg this callback speaks of: the greatest one wins, and the order of arrival plays no part."""
+    return (
+        _RANK.get(callback.status, _TERMINAL_RANK),
+        -1 if callback.sequence_number is None else callback.sequence_number,
+        callback.occurred_at or _LONG_AGO,
+        callback.raw.dedupe_key,
+    )
+
+
+def fold_leg(callbacks: Iterable[Callback]) -> Leg:
+    """All callbacks of ONE leg, in any order, as the leg they describe. Needs at least one."""
+    in_order = sorted(callbacks, key=_furthest)
+    last = in_order[-1]
+    details = {name: value for callback in in_order for name, value in callback.params.items() if value}
+    durations = [c.duration_seconds for c in in_order if c.duration_seconds is not None]
+    parents = [c.raw.parent_call_sid for c in in_order if c.raw.parent_call_sid]
+    directions = [c.direction for c in in_order if c.direction is not Direction.UNKNOWN]
+    return Leg(
+        call_sid=last.raw.call_sid,
+        parent_call_sid=parents[-1] if parents else None,
+        status=last.status,
+        direction=directions[-1] if directions else Direction.UNKNOWN,
+        from_=details.get("From", ""),
+        to=details.get("To", ""),
+        duration_seconds=durations[-1] if durations else None,
+        ended_at=(last.occurred_at or last.raw.received_at) if is_terminal(last.status) else None,
+        details=details,
+    )
+
+
+def fold(key: CallKey, callbacks: Iterable[Callback]) -> Call:
+    """All callbacks of a call and its legs, in any order, as the call they add up to. `key` names the root leg."""
+    by_leg: dict[str, dict[str, Callback]] = {}
+    for callback in callbacks:
+        by_leg.setdefault(callback.raw.call_sid, {})[callback.raw.dedupe_key] = callback
+    legs = {call_sid: fold_leg(of_leg.values()) for call_sid, of_leg in by_leg.items()}
+    every = [callback for of_leg in by_leg.values() for callback in of_leg.values()]
+    final = [c.raw.received_at for c in by_leg.get(key.call_sid, {}).values() if is_terminal(c.status)]
+    return Call(
+        key=key,
+        root=legs.pop(key.call_sid, None),
+        children=tuple(legs[call_sid] for call_sid in sorted(legs)),
+        callbacks=len(every),
+        first_received_at=min(callback.raw.received_at for callback in every),
+        final_at=min(final) if final else None,
+    )
+
+
+def root_of(call_sid: str, parents: Mapping[str, str]) -> str:
+    """The leg at the top of the family of `call_sid`; `parents` maps a leg to its parent. A circle ends at its least name."""
+    seen: list[str] = []
+    while call_sid in parents and call_sid not in seen:
+        seen.append(call_sid)
+        call_sid = parents[call_sid]
+    return min(seen[seen.index(call_sid) :]) if call_sid in seen else call_sid

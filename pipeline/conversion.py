@@ -1,0 +1,180 @@
+"""decide(call, customer, rules) -> Convert | Park | Skip, each with its reasons. Pure: reads no clock, asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from pipeline.call import Call, CallKey, Direction, Leg
+from pipeline.phone import Caller, CallerKind, caller
+from pipeline.rules import ExtraValue, Number, Rules, render, render_extra
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One row of the brand's mapping. `phone` is E.164. At least one of the others is there."""
+
+    phone: str
+    email: str | None
+    customer_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What the destination shall be told of one call. `occurred_at` is UTC; `revenue` is dollars, or None."""
+
+    key: CallKey
+    email: str | None
+    customer_id: str | None
+    action: str
+    occurred_at: datetime
+    order_id: str
+    revenue: Decimal | None
+    extra: Mapping[str, ExtraValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why: one word, the same in log, ledger and page, and a sentence for the person who asks."""
+
+    word: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Convert:
+    conversion: Conversion
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The call counts, but its caller is not in the mapping: it is looked at again when the mapping changes."""
+
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    reasons: tuple[Reason, ...]
+
+
+Decision = Convert | Park | Skip
+
+
+def customer_number(call: Call, default_region: str) -> Caller:
+    """The customer's end of the call: who called us, or whom we called.
+
+    A national spelling is read as a number of the other end's country, as Twilio gives it, else of `default_region`.
+    """
+    if call.root is None:
+        return caller("", default_region)
+    theirs, ours_country = call.root.from_, call.root.details.get("ToCountry", "")
+    if call.root.direction is Direction.OUTBOUND_API:
+        theirs, ours_country = call.root.to, call.root.details.get("FromCountry", "")
+    return caller(theirs, ours_country or default_region)
+
+
+def tracked_number(call: Call, rules: Rules, default_region: str) -> tuple[str, Number | None]:
+    """Our end of the call in E.164 (or as it came), and what the rules say about it, if anything."""
+    if call.root is None:
+        return "", None
+    ours = call.root.from_ if call.root.direction is Direction.OUTBOUND_API else call.root.to
+    e164 = caller(ours, default_region).e164 or ours
+    return e164, rules.numbers.get(e164)
+
+
+def decide(call: Call, customer: Customer | None, rules: Rules, default_region: str) -> Decision:
+    """Does this call count, and what is told of it? `call` must be final. Every reason against it is named."""
+    against = _against(call, rules, default_region)
+    if against:
+        return Skip(tuple(against))
+    if customer is None:
+        number = customer_number(call, default_region)
+        return Park((Reason("caller_not_in_mapping", f"No customer has the number {number.e164}."),))
+    return Convert(
+        _conversion(call, customer, rules, default_region),
+        (Reason("counts", f"Status, direction, duration and number are as the rules {rules.version} ask."),),
+    )
+
+
+def _against(call: Call, rules: Rules, default_region: str) -> list[Reason]:
+    root = call.root
+    if root is None:
+        return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
+    reasons = []
+    if root.direction not in rules.directions:
+        reasons.append(Reason("direction", f"Its direction is {root.direction}; {_names(rules.directions)} counts."))
+    if root.status not in rules.statuses:
+        reasons.append(Reason("status", f"Its status is {root.status}; {_names(rules.statuses)} counts."))
+    if (root.duration_seconds or 0) < rules.min_duration_seconds:
+        lasted = f"It lasted {root.duration_seconds or 0} s"
+        reasons.append(Reason("too_short", f"{lasted}; at least {rules.min_duration_seconds} s count."))
+    number, listed = tracked_number(call, rules, default_region)
+    if rules.only_listed_numbers and listed is None:
+        reasons.append(Reason("number_not_listed", f"{number} is not among the tracked numbers."))
+    return reasons + _against_caller(customer_number(call, default_region))
+
+
+def _against_caller(customer: Caller) -> list[Reason]:
+    if customer.kind is CallerKind.PHONE:
+        return []
+    if customer.kind is CallerKind.WITHHELD:
+        return [Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")]
+    return [Reason("caller_not_a_phone", f"The caller is not a phone number ({customer.kind}).")]
+
+
+def _names(words: frozenset[str] | frozenset[Direction]) -> str:
+    return " or ".join(sorted(words))
+
+
+def _conversion(call: Call, customer: Customer, rules: Rules, default_region: str) -> Conversion:
+    ours, number = tracked_number(call, rules, default_region)
+    fields = call_fields(call, ours, number)
+    extra = {**rules.extra, **(number.extra if number else {})}
+    revenue = number.revenue if number and number.revenue is not None else rules.revenue
+    return Conversion(
+        key=call.key,
+        email=customer.email,
+        customer_id=customer.customer_id,
+        action=(number.action if number else None) or rules.action,
+        occurred_at=(call.root.ended_at if call.root else None) or call.final_at or call.first_received_at,
+        order_id=render(rules.order_id, fields),
+        revenue=revenue,
+        extra=render_extra(extra, fields),
+    )
+
+
+def call_fields(call: Call, ours: str, number: Number | None) -> dict[str, str]:
+    """What a template of the rules may name: our words for a call, and every parameter of Twilio's by its own name."""
+    root = call.root
+    details: Mapping[str, str] = root.details if root else {}
+    words = {
+        "call_sid": call.key.call_sid,
+        "account_sid": call.key.account_sid,
+        "to": details.get("To", ""),
+        "from": details.get("From", ""),
+        "label": (number.label if number else None) or "",
+        "legs": str(1 + len(call.children)),
+        "answered_by": details.get("AnsweredBy", ""),
+        "caller_name": details.get("CallerName", ""),
+    }
+    if root is not None:
+        words |= _root_fields(root)
+    if ours:
+        words["to" if not root or root.direction is not Direction.OUTBOUND_API else "from"] = ours
+    for end in ("From", "To"):
+        for part in ("City", "State", "Zip", "Country"):
+            words[f"{end.lower()}_{part.lower()}"] = details.get(f"{end}{part}", "")
+    return {**details, **words}
+
+
+def _root_fields(root: Leg) -> dict[str, str]:
+    return {
+        "status": root.status.value,
+        "direction": root.direction.value,
+        "duration_seconds": "" if root.duration_seconds is None else str(root.duration_seconds),
+        "ended_at": root.ended_at.isoformat() if root.ended_at else "",
+    }

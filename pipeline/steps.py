@@ -1,0 +1,104 @@
+"""The moves, in the order of the data: fold, decide, deliver. Each gathers, decides with a pure function, and applies.
+
+`receive` is the ledger's `append`: there is nothing between a verified callback and its being kept.
+A step does one batch and says how much it did; it never loops, sleeps or starts a thread (worker.py does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pipeline.call import Call, CallKey, RawCallback, fold
+from pipeline.conversion import Convert, Customer, customer_number, decide
+from pipeline.delivery import Outcome, RetryPolicy, Sending, after
+from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Reader
+from pipeline.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """What a decision needs beside the call: the rules, the country of national numbers, and how to write a payload."""
+
+    rules: Rules
+    default_region: str
+    destination: Destination
+    read: Reader
+    settle_seconds: float
+
+
+def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int) -> int:
+    """Take callbacks that no call has taken in yet into their calls. Returns how many callbacks."""
+    with ledger.books() as books:
+        if books is None:
+            return 0
+        fresh = books.unfolded(limit)
+        if not fresh:
+            return 0
+        for key, raws in books.families(fresh).items():
+            call = _folded(key, raws, judge)
+            books.save_call(call, _settle_at(call, judge))
+        books.mark_folded(fresh)
+        return len(fresh)
+
+
+def _folded(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> Call:
+    return fold(key, [judge.read(raw) for raw in raws])
+
+
+def _settle_at(call: Call, judge: Judge) -> datetime | None:
+    """When the call may be decided: its child legs must have had the time to arrive."""
+    if call.final_at is None or call.root is None or call.root.parent_call_sid:
+        return None
+    return call.final_at + timedelta(seconds=judge.settle_seconds)
+
+
+def decide_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
+    """Decide calls that are final and settled. Decision and conversion are one transaction. Returns how many calls."""
+    with ledger.books() as books:
+        return 0 if books is None else _decide(books, books.due(now, limit), judge, now)
+
+
+def review_parked_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
+    """Decide parked calls anew whose caller is in the mapping by now. Returns how many calls."""
+    with ledger.books() as books:
+        return 0 if books is None else _decide(books, books.parked_and_known(limit), judge, now)
+
+
+def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
+    if not keys:
+        return 0
+    calls = [_folded(key, raws, judge) for key, raws in books.callbacks_of(keys).items()]
+    numbers = {call.key: customer_number(call, judge.default_region).e164 for call in calls}
+    version = books.mapping_version()
+    customers = books.customers({number for number in numbers.values() if number})
+    books.record(_decided(call, customers.get(numbers[call.key] or ""), judge, now, version) for call in calls)
+    return len(calls)
+
+
+def _decided(call: Call, customer: Customer | None, judge: Judge, now: datetime, version: int) -> Decided:
+    decision = decide(call, customer, judge.rules, judge.default_region)
+    return Decided(
+        call=call,
+        decision=decision,
+        decided_at=now,
+        rules_version=judge.rules.version,
+        mapping_version=version,
+        payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,
+        from_e164=customer_number(call, judge.default_region).e164,
+    )
+
+
+def deliver(sending: Sending, destination: Destination, policy: RetryPolicy, clock: Callable[[], datetime]) -> Attempt:
+    """One attempt at a conversion whose lease is ours, and where it goes after it. Writing it down is the caller's."""
+    started_at = clock()
+    outcome = destination.send(sending.payload)
+    return attempt(sending, outcome, started_at, clock(), policy)
+
+
+def attempt(
+    sending: Sending, outcome: Outcome, started_at: datetime, finished_at: datetime, policy: RetryPolicy
+) -> Attempt:
+    """An outcome as the line of the journal that it will be."""
+    return Attempt(sending, outcome, started_at, finished_at, after(sending, outcome, finished_at, policy))

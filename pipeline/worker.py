@@ -1,0 +1,250 @@
+"""The loop that makes the moves, and stops cleanly. Knows threads and time; knows no database and no destination.
+
+Three kinds of thread: one keeps the books (fold, decide, review what is parked), one dispatches (claims conversions,
+writes results), and many send. Whatever is claimed and not yet sent when the worker stops is given back.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from pipeline.delivery import Outcome, Result, RetryPolicy, Sending, State
+from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable
+from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
+
+log = logging.getLogger("offhook.worker")
+
+_RESULT_WAIT_SECONDS = 0.002  # lets a few more results come, so that they share a commit
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast and how much at once. Times are seconds."""
+
+    poll_seconds: float = 0.2
+    fold_batch: int = 200
+    decide_batch: int = 100
+    threads: int = 32
+    lease_seconds: float = 60.0
+    deadline_seconds: float = 15.0
+    stop_seconds: float = 20.0
+    trouble_wait_seconds: float = 1.0
+
+
+class WatchedLedger(Ledger, Protocol):
+    """A ledger that can be asked, without a lock, whether there is anything to do."""
+
+    def books_are_idle(self, now: datetime) -> bool: ...
+
+    def mapping_version(self) -> int: ...
+
+
+class Worker:
+    """Folds, decides and delivers until it is stopped. Several may run on one ledger."""
+
+    def __init__(
+        self,
+        ledger: WatchedLedger,
+        destination: Destination,
+        judge: Judge,
+        policy: RetryPolicy,
+        pace: Pace,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._ledger = ledger
+        self._destination = destination
+        self._judge = judge
+        self._policy = policy
+        self._pace = pace
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self._outstanding = 0
+        self._seen_mapping: int | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start all threads and return."""
+        self._run_in_thread("books", self._keep_books)
+        self._run_in_thread("dispatch", self._dispatch)
+        for number in range(self._pace.threads):
+            self._run_in_thread(f"send-{number}", self._send)
+
+    def _run_in_thread(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def request_stop(self) -> None:
+        """Claim no more; safe to call from a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> bool:
+        """Stop, wait for what is being sent, give back the rest. True when nothing was left under way."""
+        self.request_stop()
+        until = time.monotonic() + self._pace.stop_seconds
+        for thread in self._threads[:2]:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads[:2])
+
+    def wait(self) -> None:
+        """Return once a stop was asked for."""
+        while not self._stopping.wait(1.0):
+            pass
+
+    # The books
+
+    def _keep_books(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                worked = self.keep_books_once()
+            except LedgerUnavailable as error:
+                log.warning("ledger_unavailable", extra={"doing": "books", "error": str(error)})
+                self._stopping.wait(self._pace.trouble_wait_seconds)
+            except Exception:
+                log.exception("books_failed")
+                self._stopping.wait(self._pace.trouble_wait_seconds)
+            else:
+                if not worked:
+                    self._stopping.wait(self._pace.poll_seconds)
+
+    def keep_books_once(self) -> int:
+        """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
+        now = self._clock()
+        worked = 0
+        if not self._ledger.books_are_idle(now):
+            worked += fold_batch(self._ledger, self._judge, self._pace.fold_batch)
+            worked += decide_batch(self._ledger, self._judge, now, self._pace.decide_batch)
+        return worked + self._review_parked(now)
+
+    def _review_parked(self, now: datetime) -> int:
+        """Parked calls are looked at when the mapping has changed since we looked last (and once after a start)."""
+        version = self._ledger.mapping_version()
+        if version == self._seen_mapping:
+            return 0
+        reviewed = review_parked_batch(self._ledger, self._judge, now, self._pace.decide_batch)
+        if reviewed == 0:
+            self._seen_mapping = version
+        return reviewed
+
+    # Deliveries
+
+    def _dispatch(self) -> None:
+        unwritten: list[Attempt] = []
+        while not (self._stopping.is_set() and self._outstanding == 0 and not unwritten):
+            if self._stopping.is_set():
+                self._give_back()
+            try:
+                unwritten += self._results()
+                self._write(unwritten)
+                self._claim()
+            except LedgerUnavailable as error:
+                log.warning("ledger_unavailable", extra={"doing": "dispatch", "error": str(error)})
+                time.sleep(self._pace.trouble_wait_seconds)
+            except Exception:
+                log.exception("dispatch_failed")
+                time.sleep(self._pace.trouble_wait_seconds)
+        for _ in range(self._pace.threads):
+            self._claimed.put(None)
+
+    def _results(self) -> list[Attempt]:
+        """Results that have come; waits a little for the first, and a moment for those that come with it."""
+        found: list[Attempt] = []
+        try:
+            found.append(self._done.get(timeout=self._pace.poll_seconds if self._is_full() else self._idle_wait()))
+            time.sleep(_RESULT_WAIT_SECONDS)
+            while True:
+                found.append(self._done.get_nowait())
+        except queue.Empty:
+            return found
+
+    def _idle_wait(self) -> float:
+        return self._pace.poll_seconds if self._outstanding == 0 else min(0.02, self._pace.poll_seconds)
+
+    def _is_full(self) -> bool:
+        return self._outstanding >= 2 * self._pace.threads
+
+    def _write(self, unwritten: list[Attempt]) -> None:
+        if not unwritten:
+            return
+        self._ledger.finish(unwritten, self._clock())
+        self._outstanding -= len(unwritten)
+        for one in unwritten:
+            _tell(one)
+        unwritten.clear()
+
+    def _claim(self) -> None:
+        """As many as the threads can take, and as many again: a free thread never waits for a commit."""
+        if self._stopping.is_set():
+            return
+        now = self._clock()
+        self._ledger.expire_leases(now, self._policy)
+        free = 2 * self._pace.threads - self._outstanding
+        if free <= 0:
+            return
+        taken_at = time.monotonic()
+        for sending in self._ledger.claim(now, free, self._pace.lease_seconds, self._policy):
+            self._outstanding += 1
+            self._claimed.put((sending, taken_at + self._pace.lease_seconds))
+
+    def _give_back(self) -> None:
+        """Claimed and not sent: the next worker may have it at once."""
+        while True:
+            try:
+                item = self._claimed.get_nowait()
+            except queue.Empty:
+                return
+            if item is not None:
+                self._release(item[0], "stopped")
+
+    def _release(self, sending: Sending, reason: str) -> None:
+        now = self._clock()
+        self._done.put(attempt(sending, Outcome(Result.RELEASED, reason), now, now, self._policy))
+
+    def _send(self) -> None:
+        while (item := self._claimed.get()) is not None:
+            sending, lease_ends = item
+            if self._stopping.is_set():
+                self._release(sending, "stopped")
+            elif time.monotonic() + self._pace.deadline_seconds > lease_ends:
+                self._release(sending, "lease_too_short")
+            else:
+                self._done.put(self._deliver(sending))
+
+    def _deliver(self, sending: Sending) -> Attempt:
+        try:
+            return deliver(sending, self._destination, self._policy, self._clock)
+        except Exception as error:  # `send` does not raise; should it, the request may have left all the same
+            log.exception("send_failed", extra={"call_sid": sending.key.call_sid})
+            now = self._clock()
+            outcome = Outcome(Result.MAYBE_SENT, f"unexpected_{type(error).__name__}")
+            return attempt(sending, outcome, now, now, self._policy)
+
+
+def _tell(one: Attempt) -> None:
+    """One line an attempt; those that need a person are errors, which is what alerts listen to."""
+    level = logging.INFO if one.next.state in (State.DELIVERED, State.PENDING) else logging.ERROR
+    log.log(
+        level,
+        f"conversion_{one.next.state}",
+        extra={
+            "call_sid": one.sending.key.call_sid,
+            "attempt": one.sending.attempts,
+            "result": one.outcome.result.value,
+            "reason": one.next.reason,
+            "status_code": one.outcome.status_code,
+            "due_at": one.next.due_at.isoformat() if one.next.due_at else None,
+        },
+    )

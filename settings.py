@@ -1,0 +1,348 @@
+"""Every setting, typed, with its unit and default: read once from the environment and `.env`, checked before anything starts.
+
+Never opens a connection. All errors are told together, each with what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from pipeline.phone import is_region
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the text names each with its remedy and holds no secret."""
+
+
+Words = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The environment, read. The name of each variable stands as the alias; README holds the same table."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        env_ignore_empty=True,
+    )
+
+    # The ledger
+    database_url: str = Field("sqlite:///offhook.db", alias="DATABASE_URL", description="SQLite file or Postgres URL")
+    store_timeout_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_STORE_TIMEOUT_SECONDS",
+        gt=0,
+        le=15,
+        description="how long a callback may wait to be stored before the answer is 503 (Twilio gives up after 15)",
+    )
+    store_batch_rows: int = Field(
+        64, alias="OFFHOOK_STORE_BATCH_ROWS", ge=1, le=512, description="most callbacks in one commit"
+    )
+    database_pool_size: int = Field(
+        5, alias="OFFHOOK_DATABASE_POOL_SIZE", ge=1, le=100, description="connections a process may hold"
+    )
+    allow_ephemeral_sqlite: bool = Field(
+        False,
+        alias="OFFHOOK_ALLOW_EPHEMERAL_SQLITE",
+        description="start on SQLite although the platform's disk is wiped at each restart",
+    )
+    allow_old_sqlite: bool = Field(
+        False,
+        alias="OFFHOOK_ALLOW_OLD_SQLITE",
+        description="start although SQLite is older than 3.51.3 (WAL-reset corruption bug)",
+    )
+
+    # Twilio
+    public_urls: Words = Field(
+        (), alias="PUBLIC_URL", description="the address Twilio was given, up to the path; comma-separated when several"
+    )
+    twilio_account_sid: str = Field("", alias="TWILIO_ACCOUNT_SID", description="the account, when there is one")
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""), alias="TWILIO_AUTH_TOKEN", description="its auth token; comma-separated while rotating"
+    )
+    twilio_keyring: SecretStr = Field(
+        SecretStr(""), alias="TWILIO_KEYRING", description="many accounts: JSON, or the path of a JSON file"
+    )
+    twilio_refuse_auth_tokens: bool = Field(
+        False, alias="TWILIO_REFUSE_AUTH_TOKENS", description="accept SharedKey signatures alone"
+    )
+    twilio_trusted_proxies: int = Field(
+        0,
+        alias="TWILIO_TRUSTED_PROXIES",
+        ge=0,
+        le=10,
+        description="without PUBLIC_URL: how many proxies' X-Forwarded-* headers to believe",
+    )
+    max_callback_bytes: int = Field(
+        65536,
+        alias="OFFHOOK_MAX_CALLBACK_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="larger callbacks are answered 413",
+    )
+    max_callback_fields: int = Field(
+        1000,
+        alias="OFFHOOK_MAX_CALLBACK_FIELDS",
+        ge=50,
+        le=100_000,
+        description="callbacks with more parameters are refused",
+    )
+    retry_after_seconds: int = Field(
+        5, alias="OFFHOOK_RETRY_AFTER_SECONDS", ge=1, le=600, description="Retry-After of a 503"
+    )
+
+    # Rockerbox
+    rockerbox_advertiser_id: SecretStr = Field(
+        SecretStr(""), alias="ROCKERBOX_ADVERTISER_ID", description="the only credential of Rockerbox's webhook"
+    )
+    rockerbox_url: str = Field(
+        "https://webhooks.getrockerbox.com/webhook/data", alias="ROCKERBOX_URL", description="where conversions go"
+    )
+    rockerbox_day_zone: str = Field(
+        "UTC", alias="ROCKERBOX_DAY_ZONE", description="time zone in which the account's day turns"
+    )
+    connect_timeout_seconds: float = Field(
+        5.0, alias="OFFHOOK_CONNECT_TIMEOUT_SECONDS", gt=0, le=60, description="for a connection to Rockerbox"
+    )
+    deadline_seconds: float = Field(
+        15.0, alias="OFFHOOK_DEADLINE_SECONDS", gt=0, le=120, description="for one attempt, everything together"
+    )
+    max_answer_bytes: int = Field(
+        65536, alias="OFFHOOK_MAX_ANSWER_BYTES", ge=0, le=10_000_000, description="most that is read of an answer"
+    )
+
+    # The way of a call
+    config: Path = Field(Path("offhook.toml"), alias="OFFHOOK_CONFIG", description="the rules")
+    worker: Literal["separate", "inline"] = Field(
+        "separate", alias="OFFHOOK_WORKER", description="`inline` runs the worker in the web process"
+    )
+    settle_seconds: float = Field(
+        20.0,
+        alias="OFFHOOK_SETTLE_SECONDS",
+        ge=0,
+        le=86400,
+        description="wait after the end of a call, so that child legs arrive",
+    )
+    default_country: str = Field(
+        "US", alias="OFFHOOK_DEFAULT_COUNTRY", description="country of numbers written without one"
+    )
+    customers_columns: Words = Field(
+        ("phone", "email", "customer_id"),
+        alias="OFFHOOK_CUSTOMERS_COLUMNS",
+        description="the mapping's header names for phone, email, customer id",
+    )
+    customers_conflict: Literal["last", "first", "none"] = Field(
+        "last", alias="OFFHOOK_CUSTOMERS_CONFLICT", description="one phone, two customers in a file: which row gets it"
+    )
+
+    # The worker
+    poll_seconds: float = Field(
+        0.2, alias="OFFHOOK_POLL_SECONDS", gt=0, le=60, description="how often an idle worker looks for work"
+    )
+    fold_batch: int = Field(
+        200, alias="OFFHOOK_FOLD_BATCH", ge=1, le=10_000, description="callbacks folded in one transaction"
+    )
+    decide_batch: int = Field(
+        100, alias="OFFHOOK_DECIDE_BATCH", ge=1, le=10_000, description="calls decided in one transaction"
+    )
+    delivery_threads: int = Field(32, alias="OFFHOOK_DELIVERY_THREADS", ge=1, le=256, description="deliveries at once")
+    lease_seconds: float = Field(
+        60.0, alias="OFFHOOK_LEASE_SECONDS", gt=0, le=3600, description="how long a worker may hold a conversion"
+    )
+    max_expired_leases: int = Field(
+        3, alias="OFFHOOK_MAX_EXPIRED_LEASES", ge=1, le=100, description="after so many a conversion is quarantined"
+    )
+    stop_seconds: float = Field(
+        20.0,
+        alias="OFFHOOK_STOP_SECONDS",
+        gt=0,
+        le=25,
+        description="how long a stopping worker waits for what it is sending",
+    )
+    retry_base_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_RETRY_BASE_SECONDS",
+        gt=0,
+        le=3600,
+        description="first wait before a retry (full jitter, doubled each time)",
+    )
+    retry_cap_seconds: float = Field(
+        1800.0, alias="OFFHOOK_RETRY_CAP_SECONDS", gt=0, le=86400, description="longest wait before a retry"
+    )
+    retry_horizon_seconds: float = Field(
+        72 * 3600.0, alias="OFFHOOK_RETRY_HORIZON_SECONDS", gt=0, description="after this a conversion is dead"
+    )
+    retry_after_cap_seconds: float = Field(
+        6 * 3600.0, alias="OFFHOOK_RETRY_AFTER_CAP_SECONDS", gt=0, description="longest Retry-After that is honoured"
+    )
+    resend_ambiguous: Literal["same-day", "always", "never"] = Field(
+        "same-day",
+        alias="OFFHOOK_RESEND_AMBIGUOUS",
+        description="a conversion that may have arrived: `always` when cross-day deduplication is on, `never` holds it for a person",
+    )
+    breaker_threshold: int = Field(
+        20, alias="OFFHOOK_BREAKER_THRESHOLD", ge=1, description="failures in a row that stop sending for a while"
+    )
+    breaker_base_seconds: float = Field(5.0, alias="OFFHOOK_BREAKER_BASE_SECONDS", gt=0, description="first pause")
+    breaker_cap_seconds: float = Field(120.0, alias="OFFHOOK_BREAKER_CAP_SECONDS", gt=0, description="longest pause")
+
+    # The process
+    port: int = Field(8000, alias="PORT", ge=1, le=65535, description="where the web process listens")
+    web_concurrency: int = Field(2, alias="WEB_CONCURRENCY", ge=1, le=64, description="web processes")
+    web_threads: int = Field(16, alias="OFFHOOK_WEB_THREADS", ge=1, le=256, description="threads in each web process")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
+    )
+    ready_cache_seconds: float = Field(
+        1.0, alias="OFFHOOK_READY_CACHE_SECONDS", ge=0, le=60, description="how long an answer of /readyz holds"
+    )
+
+    @field_validator("public_urls", "customers_columns", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("public_urls")
+    @classmethod
+    def _absolute(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("must be like https://calls.example.com, with no query and no fragment")
+        return urls
+
+    @field_validator("rockerbox_url")
+    @classmethod
+    def _http(cls, url: str) -> str:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise ValueError("must be like https://webhooks.getrockerbox.com/webhook/data")
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        """Heroku says postgres://, SQLAlchemy wants the driver's name."""
+        scheme, separator, rest = url.partition("://")
+        drivers = {
+            "postgres": "postgresql+psycopg",
+            "postgresql": "postgresql+psycopg",
+            "postgresql+psycopg": "postgresql+psycopg",
+            "sqlite": "sqlite",
+        }
+        if not separator or scheme not in drivers:
+            raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
+        return f"{drivers[scheme]}://{rest}"
+
+    @field_validator("default_country")
+    @classmethod
+    def _country(cls, code: str) -> str:
+        if not is_region(code.upper()):
+            raise ValueError("must be a country's two letters, e.g. US or GB")
+        return code.upper()
+
+    @field_validator("rockerbox_day_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a time zone such as UTC or America/New_York") from None
+        return name
+
+    @field_validator("customers_columns")
+    @classmethod
+    def _three(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(names) != 3:
+            raise ValueError("must name three columns: phone,email,customer_id")
+        return names
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if self.lease_seconds < self.deadline_seconds + 1:
+            raise ValueError("OFFHOOK_LEASE_SECONDS must be at least a second longer than OFFHOOK_DEADLINE_SECONDS")
+        if self.twilio_auth_token.get_secret_value() and not self.twilio_account_sid:
+            raise ValueError("TWILIO_AUTH_TOKEN is set without TWILIO_ACCOUNT_SID: set the account that it belongs to")
+        return self
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def keyring_json(self) -> str:
+        """TWILIO_KEYRING as JSON text, read from its file when it names one; "" when unset. Raises SettingsError."""
+        text = self.twilio_keyring.get_secret_value().strip()
+        if not text or text.startswith("{"):
+            return text
+        try:
+            return Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(
+                f"TWILIO_KEYRING: cannot read the file that it names ({type(error).__name__})."
+            ) from None
+
+    @property
+    def auth_tokens(self) -> tuple[str, ...]:
+        parts = self.twilio_auth_token.get_secret_value().split(",")
+        return tuple(part.strip() for part in parts if part.strip())
+
+    def missing_for_web(self) -> list[str]:
+        """What a web process lacks to accept any callback."""
+        if self.keyring_json or (self.twilio_account_sid and self.auth_tokens):
+            return []
+        return ["Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."]
+
+    def missing_for_worker(self) -> list[str]:
+        """What a worker lacks to deliver anything."""
+        if self.rockerbox_advertiser_id.get_secret_value():
+            return []
+        return ["Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."]
+
+    def ephemeral_disk(self) -> bool:
+        """True on platforms whose disk is wiped at each restart (Heroku sets DYNO)."""
+        return self.is_sqlite and bool(os.environ.get("DYNO"))
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process. Raises SettingsError with every mistake in one text."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    """One line a mistake: the variable's name and what is wrong, never the value, which may be a secret."""
+    lines = []
+    for mistake in error.errors(include_input=False, include_url=False):
+        name = str(mistake["loc"][0]) if mistake["loc"] else ""
+        told = mistake["msg"].removeprefix("Value error, ")
+        lines.append(f"  {name}: {told}" if name else f"  {told}")
+    return "Offhook cannot start; correct these settings (environment or .env):\n" + "\n".join(lines)
+
+
+def table() -> list[tuple[str, str, str]]:
+    """(variable, default, meaning) of every setting, for README and `flask settings`."""
+    rows = []
+    for field in Settings.model_fields.values():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        shown = (
+            ",".join(default)
+            if isinstance(default, tuple)
+            else json.dumps(default)
+            if isinstance(default, bool)
+            else default
+        )
+        rows.append((str(field.alias), str(shown), field.description or ""))
+    return rows

@@ -1,0 +1,196 @@
+"""Phone numbers: one spelling for each, nobody for those who withhold it, and none of them whole in a log."""
+
+from __future__ import annotations
+
+import string
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, to_e164
+
+pytestmark = pytest.mark.unit
+
+NANP_REGIONS = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "expected"),
+    [
+        ("+14158675309", "US", "+14158675309"),
+        ("(415) 867-5309", "US", "+14158675309"),
+        ("415.867.5309", "US", "+14158675309"),
+        ("1-415-867-5309", "US", "+14158675309"),
+        ("4158675309", "CA", "+14158675309"),
+        ("(+1) 415 867 5309", "GB", "+14158675309"),
+        ("+1\u00a0415\u2013867\u20115309", "US", "+14158675309"),
+        ("\u202a+1 (415)\u202f867-5309\u202c", "US", "+14158675309"),
+        ("＋１（４１５）８６７－５３０９", "US", "+14158675309"),
+        ("(415) 867-5309 ext. 12", "US", "+14158675309"),
+        ("+1 415 867 5309 x12", "US", "+14158675309"),
+        ("tel:+1-415-867-5309", "US", "+14158675309"),
+        ("TEL:+14158675309;ext=4", "US", "+14158675309"),
+        ("4158675309.0", "US", "+14158675309"),
+        ("1-800-FLOWERS", "US", "+18003569377"),
+        ("+44 (0)20 7183 8750", "US", "+442071838750"),
+        ("020 7183 8750", "GB", "+442071838750"),
+        ("020 7183 8750", "gb", "+442071838750"),
+        ("0044 20 7183 8750", "GB", "+442071838750"),
+        ("0044 20 7183 8750", "US", "+442071838750"),
+        ("011 44 20 7183 8750", "US", "+442071838750"),
+        ("001 415 867 5309", "GB", "+14158675309"),
+        ("+39 06 1234567", "US", "+39061234567"),
+        ("٠٢٠٧١٨٣٨٧٥٠", "GB", "+442071838750"),
+        ("+15550100300", "US", "+15550100300"),
+        ("+11111111111", "DE", "+11111111111"),
+    ],
+)
+def test_a_usual_spelling_becomes_e164(text: str, region: str, expected: str) -> None:
+    assert to_e164(text, region) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("", "US"),
+        ("abc", "US"),
+        ("12345", "US"),
+        ("867-5309", "US"),
+        ("+1 867-5309", "US"),
+        ("4158675309", ""),
+        ("4158675309", "XX"),
+        ("415 867 5309 / 415 867 5310", "US"),
+        ("4.158675309E+09", "US"),
+        ("4,93012E+11", "DE"),
+        ("client:4158675309", "US"),
+        ("sip:+14158675309@example.com", "US"),
+        ("+14158675309@example.com", "US"),
+        ("CA14158675309", "US"),
+        ("030 123456 abc", "DE"),
+        ("+1" + "4" * 300, "US"),
+    ],
+)
+def test_what_is_no_certain_number_is_none(text: str, region: str) -> None:
+    assert to_e164(text, region) is None
+
+
+GAPS = ["", "", "", " ", "-", ".", "(", ")", "\u00a0", "\u2011", "\u2212"]
+nanp_spellings = st.builds(
+    lambda prefix, digits, after: prefix + "".join(gap + digit for gap, digit in digits) + after,
+    st.sampled_from(["", "1", "+1", "+", "+1 ", "(+1)", "1-", " ", "00", "011", "+11", "0"]),
+    st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from("0123456789")), min_size=9, max_size=11),
+    st.sampled_from(["", " ", ")", "."]),
+)
+ten_digits = st.from_regex(r"\A(\+?1[ .-]?)?\(?[0-9]{3}\)?[ .\-\u00a0\u2013]?[0-9]{3}[ .\-]?[0-9]{4} ?\Z")
+
+
+@given(text=nanp_spellings | ten_digits, region=st.sampled_from([*NANP_REGIONS, "GB", "DE", "", "XX"]))
+def test_the_fast_way_says_what_the_slow_way_says(text: str, region: str) -> None:
+    assert to_e164(text, region) == _to_e164_by_library(text, region)
+
+
+ANY_TEXT = st.text(max_size=80) | st.text("+0123456789 ()-.xX:@/,;#", max_size=40)
+
+
+@given(text=ANY_TEXT, region=st.sampled_from(["US", "GB", "", "XX"]))
+def test_reading_is_total_and_gives_e164_or_nothing(text: str, region: str) -> None:
+    found = caller(text, region)
+    assert (found.e164 is not None) == (found.kind is CallerKind.PHONE)
+    assert found.raw == text
+    if found.e164 is not None:
+        assert found.e164[0] == "+" and found.e164[1:].isdecimal() and found.e164.isascii()
+        assert 7 <= len(found.e164) - 1 <= 15
+        assert to_e164(found.e164, "XX") == found.e164
+
+
+WITHHELD_WORDS = (
+    "anonymous Anonymous RESTRICTED unavailable Blocked UNKNOWN private +anonymous client:Anonymous client:"
+)
+WITHHELD_NUMBERS = ["+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253", " 266696687", "+86 282452253"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", *WITHHELD_WORDS.split(), *WITHHELD_NUMBERS, "sip:anonymous@anonymous.invalid"]
+)
+def test_a_withheld_caller_is_nobody(text: str) -> None:
+    assert (caller(text, "US").kind, caller(text, "US").e164) == (CallerKind.WITHHELD, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "e164"),
+    [
+        ("+14158675309", CallerKind.PHONE, "+14158675309"),
+        ("whatsapp:+14158675309", CallerKind.PHONE, "+14158675309"),
+        ("4158675309", CallerKind.PHONE, "+14158675309"),
+        ("client:alice", CallerKind.CLIENT, None),
+        ("client:+14158675309", CallerKind.CLIENT, None),
+        ("sip:+14158675309@example.com", CallerKind.SIP, None),
+        ("SIPS:bob@example.com", CallerKind.SIP, None),
+        ("sim:DE0123456789abcdef0123456789abcdef", CallerKind.SIM, None),
+        ("89203", CallerKind.SHORT_CODE, None),
+        ("+89203", CallerKind.UNREADABLE, None),
+        ("hello", CallerKind.UNREADABLE, None),
+        ("bob@example.com", CallerKind.UNREADABLE, None),
+    ],
+)
+def test_each_kind_of_caller_is_told_from_the_others(text: str, kind: CallerKind, e164: str | None) -> None:
+    assert (caller(text, "US").kind, caller(text, "US").e164) == (kind, e164)
+
+
+def test_a_keypad_word_without_its_plus_is_a_number_where_it_can_be_one() -> None:
+    assert caller("7378742833", "US").e164 == "+17378742833"
+    assert caller("2562533", "US").kind is CallerKind.WITHHELD
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("+15551234567", "+1555***4567"),
+        ("+442071838750", "+4420***8750"),
+        ("(415) 867-5309", "415***5309"),
+        ("+2562533", "+25***33"),
+        ("89203", "***03"),
+        ("anonymous", "anonymous"),
+        ("", ""),
+        ("client:alice", "client:al***"),
+        ("whatsapp:+15551234567", "whatsapp:+1555***4567"),
+        ("sip:+15551234567@example.com", "sip:+1555***4567"),
+        ("sip:bob@example.com", "sip:bo***"),
+    ],
+)
+def test_a_masked_address_shows_its_shape_and_not_its_owner(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+@given(digits=st.text(string.digits, min_size=7, max_size=15), prefix=st.sampled_from(["+", "whatsapp:+", "", "tel:"]))
+def test_a_mask_hides_three_digits_or_more(digits: str, prefix: str) -> None:
+    shown = sum(char.isdigit() for char in mask(prefix + digits))
+    assert len(digits) - shown >= 3
+
+
+SIDS = "CA12345678901234567890123456789012 AC00000000000000000000000000000001"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("/x?From=%2B15551234567&To=%2b442071838750", "/x?From=%2B1555***4567&To=%2b4420***8750"),
+        ("From=whatsapp%3A%2B15551234567", "From=whatsapp%3A%2B1555***4567"),
+        ("From=%252B15551234567", "From=%252B1555***4567"),
+        ("From=5551234567&x=1", "From=555***4567&x=1"),
+        ("call from +15551234567, to tel:5551234567", "call from +1555***4567, to tel:555***4567"),
+        ("sip:+15551234567@example.com sip:15551234567@x", "sip:+1555***4567@example.com sip:1555***4567@x"),
+        ('{"From": "\\u002b15551234567"}', '{"From": "\\u002b1555***4567"}'),
+        (f"/twilio/status?CallSid={SIDS}", f"/twilio/status?CallSid={SIDS}"),
+        ("2026-11-24T01:00:00+0000 1764000000123", "2026-11-24T01:00:00+0000 1764000000123"),
+    ],
+)
+def test_numbers_within_a_text_are_masked_and_sids_and_times_are_not(text: str, masked: str) -> None:
+    assert mask_numbers_in(text) == masked
+
+
+def test_countries_are_two_capital_letters_that_phonenumbers_knows() -> None:
+    assert is_region("US") and is_region("GB")
+    assert not any(is_region(code) for code in ("", "us", "XX", "USA", "001", "ZZ"))

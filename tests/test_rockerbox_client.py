@@ -1,0 +1,489 @@
+"""The way out to Rockerbox, against a server that misbehaves in every way we could think of."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.rockerbox import client, deadline
+from adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
+from pipeline.delivery import Outcome, Result
+from tests import sinks
+from tests.sinks import Sink
+
+pytestmark = pytest.mark.unit
+
+SECRET = "adv/4711 secret"
+QUOTED = "adv%2F4711%20secret"
+PAYLOAD = b'{"action":"phone_call"}'
+DEADLINE_SECONDS = 0.6
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+Connect = Callable[..., Rockerbox]
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Makes clients with a short deadline and closes them."""
+    made: list[Rockerbox] = []
+
+    def connect(url: str, **options: float | str) -> Rockerbox:
+        settings = {"connect_timeout_seconds": 0.4, "total_deadline_seconds": DEADLINE_SECONDS} | options
+        made.append(Rockerbox(url, SECRET, **settings))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield connect
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_any_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.DEBUG):
+        yield
+    for record in caplog.records:
+        assert SECRET not in record.getMessage() and QUOTED not in record.getMessage()
+
+
+def sent(rockerbox: Rockerbox) -> Outcome:
+    """One send, which must end in time and show no secret."""
+    started = time.monotonic()
+    outcome = rockerbox.send(PAYLOAD)
+    assert time.monotonic() - started <= DEADLINE_SECONDS + 0.5
+    assert SECRET not in repr(outcome) and QUOTED not in repr(outcome)
+    return outcome
+
+
+# ---- what is sent
+
+
+def test_one_post_carries_the_bytes_the_id_and_our_name(connect: Connect) -> None:
+    with Sink() as sink:
+        outcome = sent(connect(sink.url))
+        [seen] = sink.requests
+    assert outcome == Outcome(Result.DELIVERED, "delivered", 200, '{"ok":true}')
+    assert (seen.method, seen.path, seen.body) == ("POST", f"/webhook/data?advertiser={QUOTED}", PAYLOAD)
+    assert seen.headers == {
+        "host": f"127.0.0.1:{sink.port}",
+        "content-type": "application/json",
+        "content-length": str(len(PAYLOAD)),
+        "user-agent": client.USER_AGENT,
+        "accept-encoding": "identity",
+    }
+
+
+@pytest.mark.parametrize(
+    ("tail", "path"),
+    [
+        ("", "/webhook/data?advertiser="),
+        ("?a=1&b=%20", "/webhook/data?a=1&b=%20&advertiser="),
+        ("?advertiser=old&a=1#top", "/webhook/data?a=1&advertiser="),
+    ],
+)
+def test_a_query_of_the_url_stays_and_the_configured_id_wins(connect: Connect, tail: str, path: str) -> None:
+    with Sink() as sink:
+        sent(connect(sink.url + tail))
+        assert sink.requests[0].path == path + QUOTED
+
+
+def test_the_user_agent_names_the_version_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
+    assert f"Offhook/{project['version']}" == client.USER_AGENT
+
+
+def test_nothing_shows_the_id() -> None:
+    assert repr(Rockerbox(f"https://h.example/x?advertiser={QUOTED}", SECRET)) == "Rockerbox(host='h.example')"
+
+
+@pytest.mark.parametrize("url", ["", "no url", "ftp://h.example/", "http://", "//h.example/x"])
+def test_a_url_that_cannot_be_used_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="the url of Rockerbox"):
+        Rockerbox(url, SECRET)
+
+
+def test_an_empty_id_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="is empty"):
+        Rockerbox("https://h.example/x", "")
+
+
+def test_proxies_and_netrc_of_the_environment_are_ignored(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine\n")
+    with Sink() as proxy, Sink() as sink:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        assert sent(connect(sink.url)).result is Result.DELIVERED
+        assert proxy.connections == 0
+        assert "authorization" not in sink.requests[0].headers
+
+
+def test_a_cookie_is_never_sent_back(connect: Connect) -> None:
+    with Sink(sinks.answer(200, headers={"Set-Cookie": "a=b"})) as sink:
+        rockerbox = connect(sink.url)
+        sent(rockerbox), sent(rockerbox)
+        assert all("cookie" not in seen.headers for seen in sink.requests)
+
+
+# ---- what the answers mean
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_is_delivered(connect: Connect, status: int) -> None:
+    with Sink(sinks.answer(status, b"")) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.DELIVERED, "delivered", status)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_what_may_pass_is_tried_again(connect: Connect, status: int) -> None:
+    with Sink(sinks.answer(status, b"later")) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.RETRY, f"http_{status}", status, "later")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422, 499])
+def test_every_other_4xx_is_refused_for_good(connect: Connect, status: int) -> None:
+    with Sink(sinks.answer(status, b"no")) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.REFUSED, f"http_{status}", status, "no")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(connect: Connect, status: int) -> None:
+    with Sink() as elsewhere, Sink(sinks.redirect(elsewhere.url, status)) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.RETRY, "redirect", status)
+        assert elsewhere.connections == 0
+
+
+@given(st.integers(100, 999))
+def test_every_status_has_an_outcome_and_only_2xx_is_delivered(status: int) -> None:
+    outcome = outcome_of(status)
+    assert (outcome.result is Result.DELIVERED) == (200 <= status <= 299)
+    assert (outcome.result is Result.REFUSED) == (400 <= status <= 499 and status not in (408, 425, 429))
+    assert (outcome.result is Result.MAYBE_SENT) == (status < 200 or status > 599)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("2", 2.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("-5", 0.0),
+        (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
+        (format_datetime(NOW - timedelta(days=1), usegmt=True), 0.0),
+        ("Sun, 01 Mar 2026 12:00:10 -0000", 10.0),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("1e9", None),
+        ("nan", None),
+        ("inf", None),
+        ("٣", None),
+        ("9" * 400, None),
+        ("Sun, 99 Mar 2026 12:00:10 GMT", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, NOW) == seconds
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ \S+"))
+def test_no_retry_after_whatever_raises_or_goes_back_in_time(header: str) -> None:
+    seconds = retry_after_seconds(header, NOW)
+    assert seconds is None or seconds >= 0
+
+
+def test_rate_limited_carries_the_wait(connect: Connect) -> None:
+    with Sink(sinks.rate_limited("17")) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.RETRY, "http_429", 429, "slow down", 17.0)
+
+
+# ---- the body changes nothing
+
+
+def test_a_body_that_is_not_json_is_kept_readable(connect: Connect) -> None:
+    with Sink(sinks.not_json()) as sink:
+        outcome = sent(connect(sink.url))
+    assert outcome == Outcome(Result.DELIVERED, "delivered", 200, "<html>\ufffd\ufffd thanks</html>")
+
+
+def test_at_most_two_thousand_characters_are_kept_and_the_id_is_not(connect: Connect) -> None:
+    body = f"no {SECRET} and {QUOTED}: ".encode() + b"z" * 5000
+    with Sink(sinks.answer(400, body)) as sink:
+        answer = sent(connect(sink.url)).answer
+    assert answer.startswith("no [advertiser id] and [advertiser id]: zzz")
+    assert len(answer) == 2000
+
+
+@pytest.mark.parametrize("behaviour", [sinks.cut_body(), sinks.reset_in_body(), sinks.drip_body()])
+def test_a_2xx_whose_body_never_comes_whole_is_delivered(connect: Connect, behaviour: sinks.Behaviour) -> None:
+    with Sink(behaviour, sinks.answer()) as sink:
+        rockerbox = connect(sink.url)
+        assert sent(rockerbox).result is Result.DELIVERED
+        assert sent(rockerbox) == Outcome(Result.DELIVERED, "delivered", 200, '{"ok":true}')
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+def test_a_refusal_whose_body_drips_is_still_a_refusal(connect: Connect) -> None:
+    with Sink(sinks.drip_body(status=400)) as sink:
+        outcome = sent(connect(sink.url))
+    assert (outcome.result, outcome.reason) == (Result.REFUSED, "http_400")
+    assert set(outcome.answer) == {"z"}
+
+
+@pytest.mark.parametrize("behaviour", [sinks.endless_body(), sinks.endless_chunks()])
+def test_an_endless_body_is_cut_after_64_kb_and_hung_up(connect: Connect, behaviour: sinks.Behaviour) -> None:
+    with Sink(behaviour) as sink:
+        started = time.monotonic()
+        outcome = connect(sink.url, total_deadline_seconds=20.0).send(PAYLOAD)
+        assert time.monotonic() - started < 5
+        assert (outcome.result, outcome.answer) == (Result.DELIVERED, "z" * 2000)
+        sink.wait_until(lambda: sink.open_connections == 0)
+        # 64 KB and what the buffers of two sockets take.
+        assert sink.sent_bytes < 2_000_000
+
+
+@pytest.mark.parametrize("behaviour", [sinks.chunked(b"ab", b"c" * 70), sinks.answer(200, b""), sinks.answer(204, b"")])
+def test_a_body_that_came_whole_keeps_the_connection(connect: Connect, behaviour: sinks.Behaviour) -> None:
+    with Sink(behaviour) as sink:
+        rockerbox = connect(sink.url)
+        for _ in range(5):
+            assert sent(rockerbox).result is Result.DELIVERED
+        assert {seen.connection for seen in sink.requests} == {1}
+
+
+# ---- no answer
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (sinks.black_hole(), "deadline"),
+        (sinks.drip_head(), "deadline"),
+        (sinks.endless_continue(), "bad_answer"),
+        (sinks.endless_head(), "bad_answer"),
+        (sinks.reset(), "reset"),
+        (sinks.close_before_answer(), "no_answer"),
+        (sinks.raw(b"SSH-2.0-OpenSSH_9.9\r\n"), "bad_answer"),
+        (sinks.raw(b"HTTP/1.1 20"), "bad_answer"),
+        (sinks.raw(b"HTTP/1.1 2000 OK\r\n\r\n"), "bad_answer"),
+        (sinks.raw(b"HTTP/2 200 OK\r\n\r\n"), "bad_answer"),
+        (sinks.raw(b"\0" * 100_000), "bad_answer"),
+        (sinks.raw(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n"), "bad_answer"),
+    ],
+)
+def test_what_was_sent_and_not_answered_may_have_arrived(
+    connect: Connect, behaviour: sinks.Behaviour, reason: str
+) -> None:
+    with Sink(behaviour, sinks.answer()) as sink:
+        rockerbox = connect(sink.url)
+        assert sent(rockerbox) == Outcome(Result.MAYBE_SENT, reason)
+        assert len(sink.requests) == 1
+        assert sent(rockerbox).result is Result.DELIVERED
+
+
+def test_an_answer_that_is_no_final_one_may_have_arrived(connect: Connect) -> None:
+    with Sink(sinks.raw(b"HTTP/1.1 103 Early Hints\r\n\r\n")) as sink:
+        outcome = sent(connect(sink.url))
+    assert outcome == Outcome(Result.MAYBE_SENT, "bad_answer", 103)
+
+
+def test_a_server_that_does_not_read_meets_the_deadline(connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        rockerbox = connect(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        started = time.monotonic()
+        assert rockerbox.send(b"z" * 50_000_000) == Outcome(Result.MAYBE_SENT, "deadline")
+        assert time.monotonic() - started <= DEADLINE_SECONDS + 0.5
+
+
+# ---- never sent
+
+
+def test_a_closed_port_was_never_sent_to(connect: Connect) -> None:
+    outcome = sent(connect(f"http://127.0.0.1:{sinks.closed_port()}/"))
+    assert outcome == Outcome(Result.RETRY, "connect_refused")
+
+
+def test_a_server_that_takes_no_connection_was_never_sent_to(connect: Connect) -> None:
+    with sinks.full_backlog() as port:
+        assert sent(connect(f"http://127.0.0.1:{port}/")) == Outcome(Result.RETRY, "connect_timeout")
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".invalid"])
+def test_a_name_that_is_not_known_was_never_sent_to(connect: Connect, host: str) -> None:
+    # No bound on the time: the look-up cannot be interrupted.
+    assert connect(f"http://{host}/").send(PAYLOAD) == Outcome(Result.RETRY, "dns")
+
+
+def test_a_connection_closed_while_idle_is_opened_anew(connect: Connect) -> None:
+    with Sink(sinks.close_after_answer(), sinks.answer()) as sink:
+        rockerbox = connect(sink.url)
+        sent(rockerbox)
+        sink.wait_until(lambda: sink.open_connections == 0)
+        assert sent(rockerbox).result is Result.DELIVERED
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+def test_a_long_idle_connection_is_not_used_again(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sink() as sink:
+        rockerbox = connect(sink.url)
+        sent(rockerbox)
+        monkeypatch.setattr(deadline, "IDLE_SECONDS", 0.0)
+        sent(rockerbox)
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [
+        # The first write finds the reset: nothing went out.
+        (sinks.reset_after_answer(), Outcome(Result.RETRY, "connection_lost")),
+        # Only half closed: the first write is taken, and what became of it cannot be known.
+        (sinks.close_after_answer(), Outcome(Result.MAYBE_SENT, "no_answer")),
+    ],
+)
+def test_a_connection_that_dies_just_before_its_use_is_sent_or_not_as_the_first_write_says(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, behaviour: sinks.Behaviour, outcome: Outcome
+) -> None:
+    with Sink(behaviour, sinks.answer()) as sink:
+        rockerbox = connect(sink.url)
+        sent(rockerbox)
+        sink.wait_until(lambda: sink.open_connections == 0)
+        with monkeypatch.context() as race:
+            race.setattr(deadline.BoundedConnection, "is_connected", True)  # it was, when urllib3 looked
+            assert sent(rockerbox) == outcome
+        assert sent(rockerbox).result is Result.DELIVERED
+        assert len(sink.requests) == 2
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, ""), ConnectionResetError(errno.ECONNRESET, "")])
+def test_after_a_first_write_that_fails_no_answer_is_looked_for(error: OSError) -> None:
+    flight = deadline.Flight("/", time.monotonic() + 5, 1, 1000)
+    raised = deadline._write_failure(flight, error)
+    # urllib3 reads on after these two: what it found would answer something else.
+    assert raised.errno not in (errno.EPIPE, errno.ECONNRESET)
+    assert client.unanswered(flight, raised) == Outcome(Result.RETRY, "connection_lost")
+
+
+# ---- TLS
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
+    if made is None:
+        pytest.skip("there is no `openssl` command to make a certificate with")
+    return made
+
+
+def test_it_speaks_tls_and_keeps_the_connection(connect: Connect, tls: tuple[ssl.SSLContext, Path]) -> None:
+    with Sink(tls=tls[0]) as sink:
+        rockerbox = connect(sink.url, ca_file=str(tls[1]), total_deadline_seconds=5.0, connect_timeout_seconds=5.0)
+        assert [rockerbox.send(PAYLOAD).result for _ in range(3)] == [Result.DELIVERED] * 3
+        assert sink.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reasons"),
+    [
+        (sinks.black_hole(), {"deadline"}),
+        (sinks.drip_head(), {"deadline"}),
+        (sinks.close_before_answer(), {"no_answer"}),
+        (sinks.reset(), {"reset", "no_answer"}),  # OpenSSL may call either an end
+    ],
+)
+def test_over_tls_what_was_sent_and_not_answered_may_have_arrived(
+    connect: Connect, tls: tuple[ssl.SSLContext, Path], behaviour: sinks.Behaviour, reasons: set[str]
+) -> None:
+    with Sink(behaviour, tls=tls[0]) as sink:
+        outcome = sent(connect(sink.url, ca_file=str(tls[1])))
+    assert outcome == Outcome(Result.MAYBE_SENT, outcome.reason)
+    assert outcome.reason in reasons
+
+
+def test_a_certificate_that_is_not_trusted_gets_nothing(connect: Connect, tls: tuple[ssl.SSLContext, Path]) -> None:
+    with Sink(tls=tls[0]) as sink:
+        assert sent(connect(sink.url)) == Outcome(Result.RETRY, "tls")
+        assert sink.requests == []
+
+
+def test_a_server_that_speaks_no_tls_gets_nothing(connect: Connect) -> None:
+    with Sink(handshake=False, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n", greeting_interval_seconds=0) as sink:
+        assert sent(connect(f"https://127.0.0.1:{sink.port}/")) == Outcome(Result.RETRY, "tls")
+
+
+def test_a_silent_tls_handshake_meets_the_connect_timeout(connect: Connect) -> None:
+    with Sink(handshake=False) as sink:
+        outcome = sent(connect(f"https://127.0.0.1:{sink.port}/"))
+    assert outcome == Outcome(Result.RETRY, "tls_timeout")
+
+
+def test_a_dripping_tls_handshake_meets_the_connect_timeout(connect: Connect) -> None:
+    with Sink(handshake=False, greeting=b"\x16\x03\x03\x10\x00" + b"\x02" * 4000) as sink:
+        outcome = sent(connect(f"https://127.0.0.1:{sink.port}/"))
+    assert outcome == Outcome(Result.RETRY, "tls_timeout")
+
+
+# ---- many threads, no leaks
+
+
+def test_many_threads_share_one_client_without_mixing_answers(connect: Connect) -> None:
+    def echo(exchange: sinks.Exchange) -> bool:
+        return sinks.answer(200, exchange.seen.body)(exchange)
+
+    wrong: list[str] = []
+
+    def work(number: int) -> None:
+        for turn in range(25):
+            payload = json.dumps({"n": number, "turn": turn})
+            outcome = rockerbox.send(payload.encode())
+            if outcome.answer != payload:
+                wrong.append(f"{outcome} for {payload}")
+
+    with Sink(echo) as sink:
+        rockerbox = connect(sink.url, pool_size=16, total_deadline_seconds=20.0, connect_timeout_seconds=20.0)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert len(sink.requests) == 400
+        assert sink.connections <= 16
+
+
+def test_no_file_descriptor_and_no_thread_is_left_behind(connect: Connect) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    behaviours = [sinks.cut_body(), sinks.reset(), sinks.raw(b"HTTP/1.1 20"), sinks.close_after_answer()]
+    threads = threading.active_count()
+    before = open_files()
+    with Sink(*behaviours * 10) as sink:
+        rockerbox = connect(sink.url)
+        for _ in behaviours * 10:
+            sent(rockerbox)
+        rockerbox.close()
+        sink.wait_until(lambda: sink.open_connections == 0)
+    for thread in threading.enumerate():
+        if thread.name.startswith("sink"):
+            thread.join(5)
+    assert open_files() <= before
+    assert threading.active_count() <= threads
