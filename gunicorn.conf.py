@@ -1,5 +1,6 @@
 """How gunicorn runs the web process. Read by itself from the folder that it starts in."""
 
+import signal
 import sys
 
 from adapters.logs import config as log_config
@@ -28,10 +29,11 @@ logconfig_dict = log_config(_settings.log_level)
 
 def on_starting(_server):  # type: ignore[no-untyped-def]
     """Refuse before the first worker starts, with one message that says what to do."""
-    from app import build
+    from app import build, keyring
 
     service = build(_settings)
     try:
+        keyring(_settings)
         for warning in service.check_web():
             _server.log.warning("start_warning", extra={"warning": warning})
     except SettingsError as error:
@@ -47,6 +49,18 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
         running = worker.wsgi.extensions["offhook"].worker()
         running.start()
         worker.inline = running
+        _stop_both(running)
+
+
+def _stop_both(running):  # type: ignore[no-untyped-def]
+    """At SIGTERM the worker claims no more and gives back at once; `worker_exit` comes only after the last request."""
+    stop_web = signal.getsignal(signal.SIGTERM)
+
+    def stop(number, frame):  # type: ignore[no-untyped-def]
+        running.request_stop()
+        stop_web(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
 
 
 def worker_exit(_server, worker):  # type: ignore[no-untyped-def]

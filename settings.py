@@ -242,6 +242,10 @@ class Settings(BaseSettings):
         }
         if not separator or scheme not in drivers:
             raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
+        if scheme == "sqlite" and rest.lstrip("/") in ("", ":memory:"):
+            raise ValueError(
+                "names a SQLite database in memory, where nothing lasts; name a file: sqlite:///offhook.db"
+            )
         return f"{drivers[scheme]}://{rest}"
 
     @field_validator("default_country")

@@ -208,10 +208,15 @@ def breaker_after(breaker: Breaker, results: list[Result], now: datetime, policy
     failures = breaker.failures + sum(result in _UNHEALTHY for result in results)
     if failures == breaker.failures or failures < policy.threshold:
         return Breaker(failures, breaker.opened, breaker.open_until)
-    if breaker.open_until is not None and breaker.open_until > now and breaker.failures >= policy.threshold:
-        return Breaker(failures, breaker.opened, breaker.open_until)  # those that were under way when it opened
+    if breaker.open_until is not None and breaker.open_until > now:
+        return Breaker(failures, breaker.opened, breaker.open_until)  # under way when it opened, or its probe
+    return reopened(Breaker(failures, breaker.opened, breaker.open_until), now, policy)
+
+
+def reopened(breaker: Breaker, now: datetime, policy: BreakerPolicy) -> Breaker:
+    """Open for the next, longer pause. A probe that is let out does this too: only its success opens the door again."""
     wait = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(breaker.opened, 30))
-    return Breaker(failures, breaker.opened + 1, now + timedelta(seconds=wait))
+    return Breaker(breaker.failures, breaker.opened + 1, now + timedelta(seconds=wait))
 
 
 def breaker_allows(breaker: Breaker, limit: int, now: datetime, policy: BreakerPolicy) -> int:

@@ -22,6 +22,7 @@ from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, re
 log = logging.getLogger("offhook.worker")
 
 _RESULT_WAIT_SECONDS = 0.002  # lets a few more results come, so that they share a commit
+_STOP_LOOK_SECONDS = 0.2
 
 
 def utc_now() -> datetime:
@@ -100,9 +101,9 @@ class Worker:
         return not any(thread.is_alive() for thread in self._threads[:2])
 
     def wait(self) -> None:
-        """Return once a stop was asked for."""
-        while not self._stopping.wait(1.0):
-            pass
+        """Return once a stop was asked for. Never `Event.wait`, whose lock a signal handler in this thread would find held."""
+        while not self._stopping.is_set():
+            time.sleep(_STOP_LOOK_SECONDS)
 
     # The books
 

@@ -6,7 +6,7 @@ import string
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, to_e164
@@ -74,6 +74,16 @@ def test_a_usual_spelling_becomes_e164(text: str, region: str, expected: str) ->
 )
 def test_what_is_no_certain_number_is_none(text: str, region: str) -> None:
     assert to_e164(text, region) is None
+
+
+COUNTRY_CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+e164_like = st.builds("+{}{}".format, st.sampled_from(COUNTRY_CODES), st.text("0123456789", min_size=4, max_size=13))
+
+
+@settings(max_examples=1000)
+@given(text=e164_like, region=st.sampled_from(["US", "GB", ""]))
+def test_plain_e164_of_any_country_is_what_the_slow_way_says(text: str, region: str) -> None:
+    assert to_e164(text, region) == _to_e164_by_library(text, region)
 
 
 GAPS = ["", "", "", " ", "-", ".", "(", ")", "\u00a0", "\u2011", "\u2212"]

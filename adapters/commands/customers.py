@@ -1,6 +1,211 @@
+"""`flask customers ...`: the mapping from phone numbers to customers, filled and looked up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
 import click
+from flask.cli import with_appcontext
+
+from adapters.commands.context import fail, offhook
+from adapters.customers.csv_file import Conflict, Counts, CustomerRow, ImportReport, import_csv
+from adapters.customers.lines import ImportRefused
+from adapters.ledger.mapping import MergeCounts
+from adapters.ledger.store import SqlLedger
+from pipeline.phone import is_region, to_e164
+from pipeline.ports import LedgerUnavailable
+
+_QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 
 
 @click.group()
 def customers() -> None:
-    """Placeholder."""
+    """Who calls: the mapping from phone numbers to the emails and customer ids that Rockerbox knows.
+
+    \b
+    flask customers import customers.csv       fill it, or bring it up to date
+    flask customers show "(415) 867-5309"      who has this number?
+    """
+
+
+def _three_columns(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, str, str] | None:
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(","))
+    if len(names) != 3 or not names[0]:
+        raise click.BadParameter(
+            'name three columns, e.g. "Phone,Email,Customer ID"; leave one empty that is not there.'
+        )
+    return names
+
+
+def _country(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_region(value.upper()):
+        raise click.BadParameter("must be a country's two letters, e.g. US or GB.")
+    return value and value.upper()
+
+
+@customers.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--columns",
+    callback=_three_columns,
+    metavar="PHONE,EMAIL,ID",
+    help="The header's names for phone, email and customer id.  [default: OFFHOOK_CUSTOMERS_COLUMNS]",
+)
+@click.option(
+    "--country",
+    callback=_country,
+    metavar="US",
+    help="Country of numbers written without one.  [default: OFFHOOK_DEFAULT_COUNTRY]",
+)
+@click.option(
+    "--conflict",
+    type=click.Choice(["last", "first", "none"]),
+    help="The file gives one phone to two customers: which row is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
+)
+@click.option(
+    "--rejects", type=click.Path(path_type=Path), help="Where rows go that were not used.  [default: FILE.rejected.csv]"
+)
+@click.option("--encoding", help="What the file is written in, e.g. cp1252.  [default: UTF-8, or UTF-16 where marked]")
+@click.option("--dry-run", is_flag=True, help="Read, check and compare; change nothing but the rejects file.")
+@click.option("--strict", is_flag=True, help="Exit code 1 when a row was not used.")
+@with_appcontext
+def import_(
+    file: str,
+    columns: tuple[str, str, str] | None,
+    country: str | None,
+    conflict: Conflict | None,
+    rejects: Path | None,
+    encoding: str | None,
+    dry_run: bool,
+    strict: bool,
+) -> None:
+    """Take the customers of a CSV FILE into the mapping. FILE may be gzipped, or `-` for standard input.
+
+    \b
+    phone,email,customer_id
+    (415) 867-5309,ann@example.com,C1042
+    +44 20 7183 8750,,C1043
+
+    Numbers may be written in any usual way. An email may be hashed (MD5, SHA-1 or SHA-256 in hex); one of email and
+    customer id may be missing. Customers who are not in FILE stay as they are; the same FILE twice changes nothing.
+    Rows that cannot be used are written to a file, each with its line and reason, and the others are taken:
+
+    \b
+    flask customers import customers.csv
+    flask customers import crm.csv.gz --columns "Mobile,E-mail,Contact ID" --country GB
+    flask customers import customers.csv --dry-run
+    """
+    service = offhook()
+    settings = service.settings
+    try:
+        with _progress(file) as progress:
+            report = import_csv(
+                file,
+                DryRun(service.ledger) if dry_run else service.ledger,
+                columns=columns or cast(tuple[str, str, str], settings.customers_columns),
+                region=country or settings.default_country,
+                conflict=conflict or settings.customers_conflict,
+                rejects_path=rejects,
+                encoding=encoding,
+                progress=progress,
+            )
+    except ImportRefused as error:
+        fail(str(error), 2)
+    except LedgerUnavailable as error:
+        fail(
+            f"The database does not answer: {error}\nImport the same file again when it does; rows that are in stay in."
+        )
+    _tell(report, dry_run)
+    if strict and not report.complete:
+        raise SystemExit(1)
+
+
+class DryRun:
+    """A table that says what a merge would do, and does not do it."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+
+    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+        known = self._ledger.find_customers([row.phone for row in rows])
+        found = [(row, known[row.phone]) for row in rows if row.phone in known]
+        same = sum((was.email, was.customer_id) == (row.email, row.customer_id) for row, was in found)
+        return MergeCounts(len(rows) - len(found), len(found) - same, same)
+
+
+@contextmanager
+def _progress(file: str) -> Iterator[Callable[[int], None]]:
+    """A bar for a person, a line each 10 % for a log, nothing for a small file or standard input."""
+    size = 0 if file == "-" else Path(file).stat().st_size
+    if size < _QUIET_BYTES:
+        yield lambda _done: None
+    elif sys.stderr.isatty():
+        with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+            yield lambda done: bar.update(done - bar.pos)
+    else:
+        yield _tenths(size)
+
+
+def _tenths(size: int) -> Callable[[int], None]:
+    told = 0
+
+    def progress(done: int) -> None:
+        nonlocal told
+        tenth = min(10, 10 * done // size)
+        if tenth > told:
+            told = tenth
+            click.echo(f"{told * 10} %", err=True)
+
+    return progress
+
+
+def _tell(report: ImportReport, dry_run: bool) -> None:
+    read = report.rows + report.rejected
+    click.echo(f"{read:,} rows read in {report.seconds:.1f} s{'; a dry run, nothing was changed' if dry_run else ''}")
+    told = {
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "said twice in the file": report.duplicate_rows,
+    }
+    for word, count in told.items():
+        if count or word == "added":
+            click.echo(f"  {count:>11,}  {word}")
+    if not report.complete:
+        _warn(f"{report.rejected + report.conflicts:,} rows were NOT used. See {report.rejects_path}:")
+        for reason, count in report.reasons.items():
+            _warn(f"  {count:>11,}  {reason}")
+    if report.customer_ids_that_are_emails:
+        _warn(
+            f"{report.customer_ids_that_are_emails:,} customer ids are emails (customer_id_is_email). Rockerbox asks for "
+            "your own id of the customer there; put emails into the email column."
+        )
+
+
+def _warn(text: str) -> None:
+    click.secho(text, err=True, fg="yellow")
+
+
+@customers.command()
+@click.argument("phone")
+@with_appcontext
+def show(phone: str) -> None:
+    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it."""
+    service = offhook()
+    country = service.settings.default_country
+    e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
+    try:
+        found = service.ledger.find_customers([e164]).get(e164)
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    parked = f"Nobody has {e164}. Calls from it are parked until `flask customers import` brings it."
+    customer = found or fail(parked)
+    click.echo(
+        f"phone        {customer.phone}\nemail        {customer.email or '-'}\ncustomer_id  {customer.customer_id or '-'}"
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,8 @@ from sqlalchemy.pool import QueuePool
 from pipeline.ports import LedgerUnavailable
 
 SAFE_SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sqlite.org/wal.html#walresetbug
-BUSY_MILLISECONDS = 5000  # for locks of others than us: the sqlite3 shell, a backup
+# For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
+BUSY_MILLISECONDS = 2000
 POSTGRES_CONNECT_SECONDS = 5
 POSTGRES_STATEMENT_MILLISECONDS = 30_000
 
@@ -42,14 +44,19 @@ class FairLock:
         self._pid = 0
 
     @contextmanager
-    def held(self, timeout_seconds: float) -> Iterator[None]:
-        """Raises LedgerUnavailable when our threads got no turn in time. A killed process loses its turn at once."""
-        if not self._threads.acquire(timeout=timeout_seconds):
+    def held(self, until: float) -> Iterator[None]:
+        """Our turn; raises LedgerUnavailable when it came after `until` (monotonic). A killed process loses its own at once.
+
+        `flock` knows no time-out. It ends soon after `until` all the same: those who find their time over let go at once.
+        """
+        if not self._threads.acquire(timeout=max(0.0, until - time.monotonic())):
             raise LedgerUnavailable("the write lock was not free in time")
         try:
             file = self._open()
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
+                if time.monotonic() > until:
+                    raise LedgerUnavailable("the write lock was not free in time")
                 yield
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
@@ -84,12 +91,15 @@ class Database:
         self._lock = FairLock(Path(f"{sqlite_path(url)}.lock")) if self.is_sqlite else None
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Our turn to write. On Postgres everybody has one."""
+    def turn(self, until: float | None = None) -> Iterator[None]:
+        """Our turn to write, if it comes before `until` (monotonic). On Postgres everybody has one. Raises LedgerUnavailable."""
         if self._lock is None:
             yield
             return
-        with self._lock.held(self._lock_timeout_seconds):
+        with (
+            unavailable_when_failing(),
+            self._lock.held(time.monotonic() + self._lock_timeout_seconds if until is None else until),
+        ):
             yield
 
     @contextmanager
@@ -103,11 +113,11 @@ class Database:
             yield connection
 
     def execute_alone(self, statement: str, values: tuple[Any, ...]) -> None:
-        """One statement that is a transaction of its own: one call on SQLite, one round trip on Postgres.
+        """One statement that is a transaction of its own, in our `turn`: one call on SQLite, one round trip on Postgres.
 
         It must be safe to run twice: where the connection turns out to be dead, it is sent again on a new one.
         """
-        with unavailable_when_failing(), self.turn():
+        with unavailable_when_failing():
             try:
                 self._execute(statement, values)
             except DBAPIError as error:

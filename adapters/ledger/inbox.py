@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -20,16 +23,23 @@ from pipeline.call import RawCallback
 from pipeline.ports import LedgerUnavailable
 
 _COLUMNS = [column.name for column in callbacks.columns if column.name not in ("seq", "folded")]
+_INSERT = f"INSERT INTO callbacks ({', '.join(_COLUMNS)})"
+_ONCE = "ON CONFLICT (dedupe_key) DO NOTHING"
+# For Postgres a column is one binary array: the same statement for every number of rows, so it is prepared once.
+_POSTGRES_TYPES = {"received_at": "bigint", "body": "bytea"}
+_ARRAYS = ", ".join(f"%b::{_POSTGRES_TYPES.get(name, 'text')}[]" for name in _COLUMNS)
+_ARRAYS_STATEMENT = f"{_INSERT} SELECT * FROM unnest({_ARRAYS}) {_ONCE}"
 Row = tuple[Any, ...]
 
 
 class _Waiting:
     """One request's rows, and the lock that its thread sleeps on until they are stored or have failed."""
 
-    __slots__ = ("error", "leads", "rows", "settled", "wake")
+    __slots__ = ("error", "leads", "rows", "settled", "until", "wake")
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[Row], until: float) -> None:
         self.rows = rows
+        self.until = until
         self.settled = False
         self.leads = False
         self.error: LedgerUnavailable | None = None
@@ -38,10 +48,21 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Gathers the rows of concurrent requests and hands them to `write` in groups of up to `most_rows`."""
+    """Gathers the rows of concurrent requests and hands them to `write` in groups of up to `most_rows`.
 
-    def __init__(self, write: Callable[[list[Row]], None], *, most_rows: int, timeout_seconds: float) -> None:
+    `turn` waits until it is ours to write, up to the given time (monotonic): that of the request whose thread it is.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[Row]], None],
+        turn: Callable[[float], AbstractContextManager[None]],
+        *,
+        most_rows: int,
+        timeout_seconds: float,
+    ) -> None:
         self._write = write
+        self._turn = turn
         self._most_rows = most_rows
         self._timeout_seconds = timeout_seconds
         self._guard = threading.Lock()
@@ -50,7 +71,7 @@ class GroupCommit:
 
     def submit(self, rows: list[Row]) -> None:
         """Returns when the rows are stored. Raises LedgerUnavailable when they are not, or not in time."""
-        mine = _Waiting(rows)
+        mine = _Waiting(rows, time.monotonic() + self._timeout_seconds)
         with self._guard:
             self._queue.append(mine)
             mine.leads = not self._writing
@@ -75,10 +96,13 @@ class GroupCommit:
     def _lead(self, mine: _Waiting) -> None:
         """Write one group, ours among it, wake the others, and let the first that came meanwhile lead the next."""
         with self._guard:
-            group = self._next_group(mine)
-        error: LedgerUnavailable | None = None
+            self._queue.remove(mine)
+        group, error = [mine], None
         try:
-            self._write([row for waiting in group for row in waiting.rows])
+            with self._turn(mine.until):
+                with self._guard:  # only now: those that came while we waited for our turn share the commit
+                    group += self._company(len(mine.rows))
+                self._write([row for waiting in group for row in waiting.rows])
         except LedgerUnavailable as failure:
             error = failure
         except Exception as failure:  # a bug must not leave the others waiting
@@ -87,14 +111,13 @@ class GroupCommit:
         finally:
             self._settle(group, error)
 
-    def _next_group(self, mine: _Waiting) -> list[_Waiting]:
-        """Ours first, then the oldest, until the group is full."""
-        self._queue.remove(mine)
-        group, rows = [mine], len(mine.rows)
+    def _company(self, rows: int) -> list[_Waiting]:
+        """The oldest that wait, until the group is full."""
+        company: list[_Waiting] = []
         while self._queue and rows + len(self._queue[0].rows) <= self._most_rows:
             rows += len(self._queue[0].rows)
-            group.append(self._queue.pop(0))
-        return group
+            company.append(self._queue.pop(0))
+        return company
 
     def _settle(self, group: list[_Waiting], error: LedgerUnavailable | None) -> None:
         with self._guard:
@@ -116,7 +139,7 @@ class InboxTable:
 
     def __init__(self, database: Database, *, batch_rows: int, timeout_seconds: float) -> None:
         self._database = database
-        self._commits = GroupCommit(self._insert, most_rows=batch_rows, timeout_seconds=timeout_seconds)
+        self._commits = GroupCommit(self._insert, database.turn, most_rows=batch_rows, timeout_seconds=timeout_seconds)
 
     def append(self, raws: Sequence[RawCallback]) -> None:
         """Keep callbacks durably; those already kept stay as they are. Raises LedgerUnavailable."""
@@ -126,16 +149,16 @@ class InboxTable:
     def _insert(self, rows: list[Row]) -> None:
         """One statement is one transaction; in a fixed order of keys, so that two groups cannot deadlock on Postgres."""
         rows.sort(key=itemgetter(0))
-        style = "?" if self._database.is_sqlite else "%s"
-        flat = tuple(value for row in rows for value in row)
-        self._database.execute_alone(_statement(len(rows), style), flat)
+        if self._database.is_sqlite:
+            self._database.execute_alone(_rows_statement(len(rows)), tuple(chain.from_iterable(rows)))
+        else:
+            self._database.execute_alone(_ARRAYS_STATEMENT, tuple(map(list, zip(*rows, strict=True))))
 
 
 @lru_cache(maxsize=1024)
-def _statement(rows: int, style: str) -> str:
-    one = f"({', '.join([style] * len(_COLUMNS))})"
-    every = ", ".join([one] * rows)
-    return f"INSERT INTO callbacks ({', '.join(_COLUMNS)}) VALUES {every} ON CONFLICT (dedupe_key) DO NOTHING"
+def _rows_statement(rows: int) -> str:
+    one = f"({', '.join('?' * len(_COLUMNS))})"
+    return f"{_INSERT} VALUES {', '.join([one] * rows)} {_ONCE}"
 
 
 def _row(raw: RawCallback) -> Row:

@@ -20,7 +20,6 @@ from pipeline.call import CallKey
 from pipeline.delivery import (
     Breaker,
     BreakerPolicy,
-    Next,
     Outcome,
     Result,
     RetryPolicy,
@@ -30,6 +29,7 @@ from pipeline.delivery import (
     breaker_after,
     breaker_allows,
     may_resend,
+    reopened,
 )
 from pipeline.ports import Attempt
 
@@ -53,16 +53,15 @@ class OutboxTable:
             if waiting is None or breaker_allows(_read_breaker(connection), limit, now, self._breaker_policy) == 0:
                 return []
         with self._database.write() as connection:
-            allowed = self._allowed(connection, now, limit, lease_seconds)
+            allowed = self._allowed(connection, now, limit)
             return _claim(connection, now, allowed, lease_seconds, policy) if allowed else []
 
-    def _allowed(self, connection: Connection, now: datetime, limit: int, lease_seconds: float) -> int:
-        """How many the breaker lets out. A probe is one worker's alone: it closes the door behind itself."""
+    def _allowed(self, connection: Connection, now: datetime, limit: int) -> int:
+        """How many the breaker lets out. A probe is one worker's alone: the door closes behind it."""
         breaker = _read_breaker(connection, lock=True)
         allowed = breaker_allows(breaker, limit, now, self._breaker_policy)
         if allowed and breaker.failures >= self._breaker_policy.threshold:
-            until = now + timedelta(seconds=lease_seconds)
-            _write_breaker(connection, Breaker(breaker.failures, breaker.opened, until))
+            _write_breaker(connection, reopened(breaker, now, self._breaker_policy))
         return allowed
 
     def finish(self, done: Sequence[Attempt], now: datetime) -> int:
@@ -240,6 +239,3 @@ def _write_breaker(connection: Connection, breaker: Breaker) -> None:
     values = {"failures": breaker.failures, "opened": breaker.opened, "open_until": breaker.open_until}
     statement = upsert(connection)(breakers).values(destination=DESTINATION, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["destination"], set_=values))
-
-
-__all__ = ["Next", "OutboxTable"]

@@ -88,7 +88,7 @@ def read_request(
 
 def _read_events(arrival: _Arrival, body: bytes) -> tuple[RawCallback, ...] | NotACallback:
     """Other events of the batch are no affair of ours; one that is told twice is one."""
-    events = [event for event in json_events(body) if str(event.get("type", "")).startswith(_EVENT_TYPE)]
+    events = [event for event in json_events(body) if _is_of_a_call(event.get("type"))]
     if not events:
         return NotACallback("no_call_event")
     if any(event_account(event) not in ("", arrival.account_sid) for event in events):
@@ -98,6 +98,10 @@ def _read_events(arrival: _Arrival, body: bytes) -> tuple[RawCallback, ...] | No
     if callbacks:
         return tuple(callbacks.values())
     return next(each for each in read if isinstance(each, NotACallback))
+
+
+def _is_of_a_call(event_type: object) -> bool:
+    return isinstance(event_type, str) and event_type.startswith(_EVENT_TYPE)
 
 
 def _event_callback(arrival: _Arrival, event: dict[str, Any]) -> RawCallback | NotACallback:

@@ -109,9 +109,9 @@ class Keyring:
         """The account's SharedKeys by key id."""
         return self._shared[account_sid]
 
-    @property
-    def is_empty(self) -> bool:
-        return not any(self._tokens.values()) and not any(self._shared.values())
+    def has_keys_of(self, accounts: Iterable[str]) -> bool:
+        """True when one of the accounts has any key, be it a refused one."""
+        return any(self._tokens[sid] or self._shared[sid] for sid in accounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,13 +270,15 @@ def _body_hash_matches(query: str, body: bytes) -> bool:
 
 def _choose(keyring: Keyring, named: frozenset[str], key_id: str | None, algorithm: str) -> tuple[_Key, ...] | Check:
     """The keys that may have signed. The settings header is the sender's word: it selects among ours, no more."""
-    if keyring.is_empty:
+    if not keyring.has_keys_of(keyring.accounts):
         return Check.NO_KEYS
     if len(named) > 1:
         return Check.MIXED_ACCOUNTS
     if not named <= keyring.accounts.keys():
         return Check.UNKNOWN_ACCOUNT
     accounts = named or keyring.accounts.keys()
+    if not keyring.has_keys_of(accounts):
+        return Check.NO_KEYS
     if key_id is None:
         return tuple(chain.from_iterable(map(keyring.tokens_of, accounts))) or Check.AUTH_TOKEN_REFUSED
     if algorithm not in ALGORITHMS:

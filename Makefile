@@ -1,0 +1,53 @@
+# Two commands: `make run` and `make test`. Both set up what they need on a machine that has Python 3.11 or newer and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test check soak bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run    the demonstration; with a .env the real thing"
+	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres"
+	@echo "make soak   the slow tests, and the unit tests on Python 3.11, 3.12 and 3.13"
+	@echo "make bench  every figure that the README quotes"
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Offhook needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/run: .venv/made requirements.txt
+	@echo "Setting up .venv (once) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+run: .venv/run
+	@$(BIN)/python -m flask up
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -m "not soak"
+
+soak: .venv/dev
+	$(BIN)/python -m pytest -m soak --timeout 3600
+	@for version in 3.11 3.12 3.13; do sh tests/on_python.sh $$version || exit 1; done
+
+bench: .venv/dev
+	$(BIN)/python bench/intake.py
+	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/deliver.py
+	$(BIN)/python bench/customers.py
+	$(BIN)/python bench/footprint.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,315 @@
+"""Recordings that can be shown to anybody: pseudonyms for whoever is in them, the same ones throughout.
+
+Safe by default: what is not known to be harmless is replaced or emptied, never passed on because nobody thought of it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+from adapters.recordings.format import Pairs, Record, RecordingError, encoded, parameters, query_pairs, with_parameters
+from pipeline.conversion import Customer
+from pipeline.phone import CallerKind, caller, to_e164
+
+MIN_KEY_BYTES = 16
+
+_ADDRESSES = frozenset({"From", "To", "Caller", "Called", "ForwardedFrom"})
+_PLACE = re.compile(r"(?:From|To|Caller|Called)(?:City|State|Zip)")
+_SID = re.compile(r"\b([A-Z]{2})[0-9a-fA-F]{32}\b")
+_WORDS = re.compile(r"[A-Za-z]{1,20}(?:[_-][A-Za-z]{1,20}){0,6}")
+_NUMBER = re.compile(r"\s*[0-9]{1,7}\s*")  # durations, counts and codes; a phone number with its area has more digits
+_TIME = re.compile(
+    r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UTC)"  # RFC 2822
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?"  # ISO 8601
+)
+_VERSION = re.compile(r"\d{4}-\d\d-\d\d|\d{1,3}(?:\.\d{1,3})?")
+
+# What stays as it is, as long as it looks as Twilio writes it: https://www.twilio.com/docs/voice/twiml#request-parameters
+_KEPT: Mapping[str, re.Pattern[str]] = {
+    **dict.fromkeys(("CallStatus", "Direction", "CallbackSource", "AnsweredBy", "StirVerstat", "StirStatus"), _WORDS),
+    **dict.fromkeys(("DialCallStatus", "RecordingStatus", "RecordingSource", "RecordingTrack", "DialBridged"), _WORDS),
+    **dict.fromkeys(("CallDuration", "Duration", "SequenceNumber", "SipResponseCode", "DialCallDuration"), _NUMBER),
+    **dict.fromkeys(("MachineDetectionDuration", "RecordingDuration", "RecordingChannels", "QueueTime"), _NUMBER),
+    **dict.fromkeys(("FromCountry", "ToCountry", "CallerCountry", "CalledCountry"), re.compile("[A-Za-z]{2}")),
+    **dict.fromkeys(("Timestamp", "timestamp", "time", "requestDateCreated", "dateCreated"), _TIME),
+    **dict.fromkeys(("ApiVersion", "specversion"), _VERSION),
+    **dict.fromkeys(("ErrorCode", "responseCode", "requestDuration"), _NUMBER),
+    "type": re.compile(r"com\.twilio(?:\.[a-z]{1,20}(?:-[a-z]{1,20})*){1,6}"),
+    "dataschema": re.compile(r"https://events-schemas\.twilio\.com/[A-Za-z.]{1,60}/[0-9]{1,3}"),
+    "datacontenttype": re.compile("application/json"),
+    "method": re.compile("GET|POST"),
+}
+_WHEN_STRANGE = {"CallStatus": "unknown"}  # without one it is no callback
+_NAMES = frozenset({"CallerName"})
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z_.-]{0,63}")
+
+
+class Redactor:
+    """Replaces whoever is in a recording. One Redactor a file: it remembers the numbers that it gave away.
+
+    `key` (16 bytes or more) makes the pseudonyms the same in every file that it is used for; without one they are
+    drawn anew. Whoever has the key can test a guess: keep it as you keep the numbers. `region` is the country of
+    numbers written without one, the same as in the settings. With `keep_numbers` the phone numbers of your callers
+    and your own stay readable; all else is still replaced.
+    """
+
+    def __init__(self, key: bytes | None = None, *, region: str = "US", keep_numbers: bool = False) -> None:
+        if key is not None and len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"the key for pseudonyms must have {MIN_KEY_BYTES} bytes or more; write a longer one")
+        self._key = key or secrets.token_bytes(32)
+        self._region = region
+        self._keep_numbers = keep_numbers
+        self._numbers: dict[str, str] = {}
+        self._given: set[str] = set()
+
+    def record(self, record: Record) -> Record:
+        """The record with pseudonyms. Parameters keep their order, their number and their empties; `about` goes.
+
+        Raises RecordingError for a JSON body that cannot be read.
+        """
+        redacted = replace(
+            record,
+            path_and_query=self._target(record),
+            headers=tuple(self._header(*pair) for pair in record.headers),
+            about="",
+        )
+        if record.json is not None:
+            return replace(redacted, json=self._json_body(record.json))
+        pairs = parameters(record)
+        return with_parameters(redacted, self._pairs(pairs)) if pairs else redacted
+
+    def records(self, records: Iterable[Record]) -> Iterator[Record]:
+        return map(self.record, records)
+
+    def customer(self, row: Customer) -> Customer:
+        """A row of the mapping under the same pseudonyms."""
+        return Customer(
+            phone=self.number(row.phone),
+            email=f"customer-{self._token('email', row.email)}@example.com" if row.email else row.email,
+            customer_id=f"C-{self._token('customer', row.customer_id)}" if row.customer_id else row.customer_id,
+        )
+
+    def customers(self, rows: Iterable[Customer]) -> Iterator[Customer]:
+        return map(self.customer, rows)
+
+    def number(self, e164: str) -> str:
+        """The pseudonym of a number in E.164: of a range kept for fiction where its country has one that we know."""
+        if self._keep_numbers:
+            return e164
+        known = self._numbers.get(e164)
+        if known is None:
+            known = self._new_number(e164)
+            self._numbers[e164] = known
+            self._given.add(known)
+        return known
+
+    def _new_number(self, e164: str) -> str:
+        """The first number, of those that the key points to, that nobody in this file has: two never become one."""
+        pools = _fiction(e164)
+        for ranges in pools:
+            last = ranges is pools[-1]
+            for attempt in range(200 + 4 * len(self._given) if last else 64):  # 64 fail when a pool is nearly full
+                found = self._pointed_to(ranges, e164, attempt)
+                if self._is_free(found, e164):
+                    return found
+        raise RecordingError(
+            "redaction",
+            f"no fictional number of {e164[:3]}... is left; export fewer callers at a time (--since, --call)",
+        )
+
+    def _is_free(self, found: str, e164: str) -> bool:
+        taken = found == e164 or found in self._given or found in self._numbers
+        return not taken and caller(found, self._region).e164 == found
+
+    def _pointed_to(self, ranges: tuple[str, ...], e164: str, attempt: int) -> str:
+        drawn = int.from_bytes(self._mac("number", f"{e164} {attempt}"), "big")
+        drawn, place = divmod(drawn, len(ranges))
+        digits = iter(str(drawn % 10**15).zfill(15))
+        return "".join(next(digits) if char == "x" else char for char in ranges[place])
+
+    def _pairs(self, pairs: Pairs) -> Pairs:
+        region_of = _Regions(pairs, self._region)
+        return tuple((self._name(name), self._value(name, value, region_of[name])) for name, value in pairs)
+
+    def _name(self, name: str) -> str:
+        return name if not name or _PLAIN_NAME.fullmatch(name) else f"param-{self._token('name', name)}"
+
+    def _value(self, name: str, value: str, region: str) -> str:
+        """One value by what its name says it is; an unknown one by what it looks like, else empty."""
+        if not value or _PLACE.fullmatch(name):
+            return ""
+        kept = _KEPT.get(name)
+        if kept is not None:
+            return value if kept.fullmatch(value) else _WHEN_STRANGE.get(name, "")
+        if name in _ADDRESSES:
+            return self._address(value, region)
+        if name.endswith("Sid") or name in ("sid", "id", "accountSid", "eventSid"):
+            return self._sid(value)
+        if name in _NAMES:
+            return f"CALLER {self._token('caller name', value)}"
+        if value.startswith(("http://", "https://")):
+            return f"https://example.invalid/{self._token('url', value)}"
+        return self._unknown(value, region)
+
+    def _unknown(self, value: str, region: str) -> str:
+        if _SID.fullmatch(value):
+            return self._sid(value)
+        number = to_e164(value, region)
+        if number is not None:
+            return self._address(value, region)
+        if re.fullmatch(r"\S+@\S+", value):
+            return (
+                self._address(value, region) if ":" in value else f"user-{self._token('user', value)}@example.invalid"
+            )
+        return ""
+
+    def _sid(self, value: str) -> str:
+        prefix = value[:2] if re.fullmatch("[A-Z]{2}[0-9A-Za-z]+", value) else "XX"
+        return prefix + self._mac("sid", value).hex()[:32]
+
+    def _address(self, value: str, region: str) -> str:
+        """Who was at one end: the same kind of caller, and the same number for the same number however it is spelled."""
+        who = caller(value, region)
+        if who.kind is CallerKind.PHONE and who.e164:
+            if self._keep_numbers:
+                return value
+            scheme = re.match(r"\s*([A-Za-z]+:)?", value)
+            return f"{(scheme and scheme[1]) or ''}{self.number(who.e164)}"
+        if who.kind is CallerKind.WITHHELD:
+            user, at, _ = value.partition("@")
+            return f"{user}@anonymous.invalid" if at else value
+        if who.kind is CallerKind.SHORT_CODE:
+            return value
+        return self._other_address(who.kind, value, region)
+
+    def _other_address(self, kind: CallerKind, value: str, region: str) -> str:
+        scheme, _, address = value.partition(":") if ":" in value else ("", "", value)
+        token = self._token("address", value)
+        if kind is CallerKind.SIP:
+            number = to_e164(address.partition("@")[0], region)
+            return f"{scheme.strip()}:{self.number(number) if number else f'user-{token}'}@example.invalid"
+        if kind is CallerKind.CLIENT:
+            return f"client:user-{token}"
+        if kind is CallerKind.SIM:
+            return f"sim:{self._sid(address.strip())}"
+        return f"unreadable-{token}"
+
+    def _target(self, record: Record) -> str:
+        """The path without its SIDs and secrets; the query of a POST, which is the receiver's own, by the same rules."""
+        path, mark, _ = record.path_and_query.partition("?")
+        path = "/".join(self._segment(each) for each in path.split("/"))
+        query = encoded(self._pairs(query_pairs(record.path_and_query))) if record.method == "POST" else ""
+        return f"{path}{mark}{query}" if query else path
+
+    def _segment(self, segment: str) -> str:
+        if _SID.fullmatch(segment):
+            return self._sid(segment)
+        return segment if re.fullmatch(r"(?:[A-Za-z_.-]{1,20})?", segment) else f"path-{self._token('path', segment)}"
+
+    def _header(self, name: str, value: str) -> tuple[str, str]:
+        kept = _HEADERS.get(name)
+        if kept is not None and kept.fullmatch(value):
+            return name, value
+        if name == "I-Twilio-Idempotency-Token":
+            return name, self._mac("token", value).hex()[:32]
+        return name, _HEADER_DEFAULTS.get(name, "")
+
+    def _json_body(self, text: str) -> str:
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RecordingError("redaction", f"a JSON body cannot be read ({error}); leave its callback out") from None
+        return json.dumps(self._in_json("", told, _Regions((), self._region)), ensure_ascii=False)
+
+    def _in_json(self, name: str, told: Any, region_of: _Regions) -> Any:
+        if isinstance(told, dict):
+            inner = _Regions(tuple((key, each) for key, each in told.items() if isinstance(each, str)), self._region)
+            return {self._name(key): self._in_json(key, each, inner) for key, each in told.items()}
+        if isinstance(told, list):
+            return [self._in_json(name, each, region_of) for each in told]
+        if isinstance(told, str):
+            return self._value(name, told, region_of[name])
+        return told if told is None or isinstance(told, bool) or _is_small(told) else 0
+
+    def _token(self, kind: str, text: str) -> str:
+        return self._mac(kind, text).hex()[:16]
+
+    def _mac(self, kind: str, text: str) -> bytes:
+        return hmac.digest(self._key, f"{kind}\0{text}".encode("utf-8", "surrogatepass"), sha256)
+
+
+def _is_small(number: float) -> bool:
+    return number == int(number) and abs(number) < 10**7 if abs(number) < 10**9 else False
+
+
+class _Regions:
+    """In which country a national spelling at each end is read: the customer's end in that of ours, as Twilio tells it.
+
+    `pipeline.conversion` reads it in the same way, or a pseudonym would not match.
+    """
+
+    def __init__(self, pairs: Pairs, default: str) -> None:
+        told = dict(pairs)
+        outbound = told.get("Direction", "").lower() == "outbound-api"
+        theirs = ("To", "Called") if outbound else ("From", "Caller")
+        self._country = told.get("FromCountry" if outbound else "ToCountry", "") or default
+        self._theirs, self._default = theirs, default
+
+    def __getitem__(self, name: str) -> str:
+        return self._country if name in self._theirs else self._default
+
+
+_HEADERS: Mapping[str, re.Pattern[str]] = {
+    "Content-Type": re.compile(r"[a-z]{1,20}/[a-z.+-]{1,60}(?:; ?charset=[A-Za-z0-9-]{1,20})?"),
+    "X-Home-Region": re.compile("[a-z]{2}[0-9]{1,2}"),
+    "User-Agent": re.compile(r"TwilioProxy/[0-9]{1,3}(?:\.[0-9]{1,3})?"),
+}
+_HEADER_DEFAULTS = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "TwilioProxy/1.1"}
+
+# North America: the lines 0100 to 0199 of the exchange 555 are kept for fiction in every area (nationalnanpa.com). First
+# the hundred areas that are not and will not be in use (N9X, 37X, 96X), so that no pseudonym is in a caller's own area.
+_AREAS = [f"{number}" for number in range(200, 1000) if number % 100 != 11]
+_RESERVED_AREAS = [area for area in _AREAS if area[1] == "9" or area[:2] in ("37", "96")]
+_OTHER_AREAS = [area for area in _AREAS if area not in _RESERVED_AREAS]
+_AMERICAN = tuple(tuple(f"+1{area}55501xx" for area in areas) for areas in (_RESERVED_AREAS, _OTHER_AREAS))
+# Britain: https://www.ofcom.org.uk/phones-and-broadband/phone-numbers/numbers-for-drama; London's are left to recordings
+# that were fictional from the start.
+_BRITISH_CITIES = ("113", "114", "115", "116", "117", "118", "121", "131", "141", "151", "161")
+_BRITISH = (*(f"+44{city}4960xxx" for city in _BRITISH_CITIES), "+441914980xxx", "+441632960xxx", "+447700900xxx")
+# France: ARCEP keeps these for audiovisual works.
+_FRENCH = tuple(f"+33{start}xxxx" for start in ("19900", "26191", "35301", "46571", "53649", "63998"))
+
+
+def _fiction(e164: str) -> tuple[tuple[str, ...], ...]:
+    """The ranges for numbers of this one's country, the best first; an x is any digit.
+
+    Where we know of none the country and the length stay and all other digits are the key's: such a number may be
+    somebody's, and docs/recordings.md says so.
+    """
+    if e164.startswith("+1"):
+        return _AMERICAN
+    if e164.startswith("+44"):
+        return (_BRITISH,)
+    if e164.startswith("+33"):
+        return (_FRENCH,)
+    code = _country_code(e164)
+    return ((code + "x" * (len(e164) - len(code)),),)
+
+
+def _country_code(e164: str) -> str:
+    """`+` and the country code. No code begins another one, so the first that is one is it."""
+    return next((e164[:size] for size in (2, 3) if e164[1:size] in _COUNTRY_CODES), e164[:4])
+
+
+_TWO_DIGITS = (
+    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86"
+)
+# ITU-T E.164: codes of one and two digits; all others have three
+_COUNTRY_CODES = frozenset({"1", "7", *_TWO_DIGITS.split(), *["90", "91", "92", "93", "94", "95", "98"]})

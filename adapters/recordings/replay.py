@@ -1,0 +1,417 @@
+"""Recorded callbacks sent again: first planned (pure but for reading the file), then signed anew and sent.
+
+Never sends beyond this machine unless told so, and keeps of a callback only what counts: memory does not grow with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import math
+import random
+import re
+import socket
+import time
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from hashlib import blake2s, sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from adapters.recordings.format import (
+    Pairs,
+    Record,
+    ascii_target,
+    body_of,
+    numbered_lines,
+    parameters,
+    parse,
+    with_parameters,
+    without_body_hash,
+)
+from adapters.recordings.sending import Answer, Connections, Endpoint
+
+Sign = Callable[[str, Pairs, str], Mapping[str, str]]
+"""(URL, form values or none, the record's `signing`) -> the headers that prove that Twilio sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How to send a recording again.
+
+    `speed` divides the recorded gaps; None sends as fast as it can. `shuffle` is the seed of another order: the moments
+    stay, the callbacks change places. Each callback is sent `duplicate` times, and each sending is left out with the
+    probability `drop`; `seed` decides which. With `shift_to` the recording is moved in time (`received_at` and Twilio's
+    Timestamp) such that its last callback is as old as it will be when sent. `new_sids`, any bytes, gives every call a
+    new CallSid, the same one for the same bytes. `account_sid` puts another account in.
+    """
+
+    speed: float | None = 1.0
+    shuffle: int | None = None
+    duplicate: int = 1
+    drop: float = 0.0
+    seed: int = 0
+    shift_to: datetime | None = None
+    new_sids: bytes | None = None
+    account_sid: str = ""
+
+    def __post_init__(self) -> None:
+        if self.speed is not None and not (0 < self.speed < math.inf):
+            raise ValueError("speed must be more than 0, such as 20")
+        if self.duplicate < 1:
+            raise ValueError("duplicate must be 1 or more: how often each callback is sent")
+        if not 0 <= self.drop < 1:
+            raise ValueError("drop must be a probability from 0 to below 1, such as 0.05")
+
+
+class Tape:
+    """Records by number. Of a file it holds no more than where each line begins and when it was received: some 40 bytes each."""
+
+    def __init__(self, seconds: Iterable[float], read: Callable[[int], Record]) -> None:
+        self._seconds = array("d", seconds)
+        self.read = read
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    @classmethod
+    def of_records(cls, records: Iterable[Record]) -> Tape:
+        kept = tuple(records)
+        return cls((each.received_at.timestamp() for each in kept), kept.__getitem__)
+
+    @classmethod
+    def of_files(cls, paths: Sequence[Path]) -> Tape:
+        """The files one after the other. Reads all of them once, so that a mistake is found before anything is sent.
+
+        Raises RecordingError.
+        """
+        seconds, offsets, sources = array("d"), array("q"), array("i")
+        for source, path in enumerate(paths):
+            for offset, line, place in numbered_lines(path):
+                seconds.append(parse(line, place).received_at.timestamp())
+                offsets.append(offset)
+                sources.append(source)
+        return cls(seconds, _Lines(paths, offsets, sources))
+
+    def moments(self) -> array[float]:
+        """Seconds after the first at which each was received. Where time goes backwards in the file it stands still."""
+        moments, last, total = array("d"), None, 0.0
+        for second in self._seconds:
+            total += max(0.0, second - last) if last is not None else 0.0
+            moments.append(total)
+            last = second
+        return moments
+
+    def latest(self) -> float:
+        return max(self._seconds, default=0.0)
+
+
+class _Lines:
+    """Reads single lines of some files, each of which stays open."""
+
+    def __init__(self, paths: Sequence[Path], offsets: array[int], sources: array[int]) -> None:
+        self._files = [path.open("rb") for path in paths]
+        self._paths, self._offsets, self._sources = paths, offsets, sources
+
+    def __call__(self, number: int) -> Record:
+        source, offset = self._sources[number], self._offsets[number]
+        file = self._files[source]
+        if file.tell() != offset:
+            file.seek(offset)
+        return parse(file.readline(), f"{self._paths[source]}, byte {offset}")
+
+
+class Planned(NamedTuple):
+    """What to send and when, in seconds after the start."""
+
+    delay_seconds: float
+    record: Record
+
+
+def plan(tape: Tape, options: Replay) -> Iterator[Planned]:
+    """What a replay sends, in order. The same tape and options give the same plan (but for `shift_to`)."""
+    moments = tape.moments()
+    draw = random.Random(options.seed)
+    change = _changes(options, tape.latest(), moments[-1] if moments else 0.0)
+    order = _order(len(tape) * options.duplicate, options.shuffle)
+    for slot, place in enumerate(order):
+        if options.drop and draw.random() < options.drop:
+            continue
+        delay = moments[slot // options.duplicate] / options.speed if options.speed else 0.0
+        yield Planned(delay, change(tape.read(place // options.duplicate)))
+
+
+def _order(count: int, seed: int | None) -> Sequence[int]:
+    if seed is None:
+        return range(count)
+    order = array("q", range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+Change = Callable[[Record], Record]
+
+
+def _changes(options: Replay, latest: float, length_seconds: float) -> Change:
+    changes: list[Change] = []
+    if options.shift_to is not None:
+        played = length_seconds / options.speed if options.speed else 0.0
+        by = options.shift_to - datetime.fromtimestamp(latest, UTC) + timedelta(seconds=played)
+        changes.append(lambda record: shifted(record, by))
+    if options.new_sids is not None:
+        key = blake2s(options.new_sids).digest()
+        changes.append(lambda record: with_new_sids(record, key))
+    if options.account_sid:
+        changes.append(lambda record: of_account(record, options.account_sid))
+
+    def change(record: Record) -> Record:
+        for each in changes:
+            record = each(record)
+        return record
+
+    return change
+
+
+def shifted(record: Record, by: timedelta) -> Record:
+    """The record as if it had come earlier or later: `received_at`, and the parameter Timestamp where it can be read."""
+
+    def later(name: str, value: str) -> str:
+        return _later(value, by) if name in ("Timestamp", "timestamp", "time", "requestDateCreated") else value
+
+    return replace(_with_values(record, later), received_at=record.received_at + by)
+
+
+def _later(text: str, by: timedelta) -> str:
+    try:
+        if text[:4].isdigit():
+            told = datetime.fromisoformat(text)
+            return (told + by).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return format_datetime(parsedate_to_datetime(text) + by)
+    except (ValueError, TypeError, IndexError, OverflowError):  # no time at all: as it came
+        return text
+
+
+_CALL_SID = re.compile("CA[0-9a-fA-F]{32}")
+_CALL_SID_NAMES = frozenset({"CallSid", "ParentCallSid"})
+
+
+def with_new_sids(record: Record, key: bytes) -> Record:
+    """The record as one of other calls. The same key and the same old SID make the same new SID, so families stay."""
+
+    def renew(old: str) -> str:
+        return f"CA{blake2s(old.encode(), key=key, digest_size=16).hexdigest()}"
+
+    def renewed(name: str, value: str) -> str:
+        if name in _CALL_SID_NAMES and value:
+            return renew(value)
+        return _CALL_SID.sub(lambda found: renew(found[0]), value) if "CA" in value else value
+
+    def other_event(name: str, value: str) -> str:
+        if name == "id":  # events are told apart by it
+            return f"NO{blake2s(value.encode(), key=key, digest_size=16).hexdigest()}"
+        return renewed(name, value)
+
+    token = blake2s(json.dumps(record.headers).encode(), key=key, digest_size=16).hexdigest()
+    headers = tuple((name, token if name == "I-Twilio-Idempotency-Token" else value) for name, value in record.headers)
+    return replace(_with_values(record, renewed if record.json is None else other_event), headers=headers)
+
+
+def of_account(record: Record, account_sid: str) -> Record:
+    """The record as one of another account's."""
+    names = frozenset({"AccountSid", "accountSid", "account_sid"})
+    return _with_values(record, lambda name, value: account_sid if name in names and value else value)
+
+
+def _with_values(record: Record, change: Callable[[str, str], str]) -> Record:
+    """The record with `change(name, value)` for each parameter, or for each string of a JSON body."""
+    if record.json is not None:
+        told = json.loads(record.json)
+        return replace(record, json=json.dumps(_in_json("", told, change), ensure_ascii=False))
+    return with_parameters(record, tuple([(name, change(name, value)) for name, value in parameters(record)]))
+
+
+def _in_json(name: str, told: Any, change: Callable[[str, str], str]) -> Any:
+    if isinstance(told, str):
+        return change(name, told)
+    if isinstance(told, list):
+        return [_in_json(name, each, change) for each in told]
+    if isinstance(told, dict):
+        return {key: _in_json(key, value, change) for key, value in told.items()}
+    return told
+
+
+class RemoteTarget(ValueError):
+    """The target is not on this machine, and nobody said that it may be elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a replay goes.
+
+    `url` with a path: that path takes the recorded one's place; without: the recorded path is kept. Recorded queries
+    are kept in any case. `signed_for` is the public base URL that the receiver believes to be called by, where it is
+    not `url`'s own. `addresses` are what the host resolved to when it was checked.
+    """
+
+    endpoint: Endpoint
+    base: str
+    path: str
+    query: str
+
+    def of(self, record: Record) -> str:
+        """The request target for a record, with the hash of a JSON body as Twilio adds it."""
+        path, _, recorded = without_body_hash(record.path_and_query).partition("?")
+        hashed = f"bodySHA256={sha256(record.json.encode()).hexdigest()}" if record.json is not None else ""
+        query = "&".join(filter(None, (self.query, recorded, hashed)))
+        return f"{self.path or path}?{query}" if query else self.path or path
+
+
+def target(url: str, *, yes_remote: bool = False, signed_for: str = "") -> Target:
+    """The target that `url` names, looked up once. Raises RemoteTarget, and ValueError for what is no URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no URL to send to; write it as http://127.0.0.1:8000/twilio/status")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        addresses = tuple(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(parts.hostname, port)))
+    except OSError as error:
+        raise ValueError(f"the host {parts.hostname} is not known ({error}); correct the URL") from None
+    if not yes_remote and not is_this_machine(addresses):
+        raise RemoteTarget(
+            f"{parts.hostname} is not this machine. A replay tells its receiver of calls that never were; "
+            "if you mean it, add --yes-remote"
+        )
+    host = parts.netloc.rpartition("@")[2]
+    base = (signed_for or f"{parts.scheme}://{host}").partition("?")[0].rstrip("/")
+    path = ascii_target(parts.path) if parts.path not in ("", "/") else ""
+    endpoint = Endpoint(addresses, port, host, parts.hostname if parts.scheme == "https" else "")
+    return Target(endpoint, base, path, ascii_target(f"/?{parts.query}")[2:])
+
+
+def is_this_machine(addresses: Iterable[str]) -> bool:
+    """True when none of the addresses leads elsewhere: a name may have several."""
+    return all(map(_is_loopback, addresses))
+
+
+def _is_loopback(text: str) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def request_bytes(record: Record, to: Target, sign: Sign) -> bytes:
+    """The whole request, signed for the target."""
+    body, content_type = body_of(record)
+    path_and_query = to.of(record)
+    headers = dict(record.headers)
+    headers.pop("Content-Type", None)
+    headers |= sign(to.base + path_and_query, record.form or (), record.signing)
+    if record.method == "POST":
+        headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
+    lines = [f"{record.method} {path_and_query} HTTP/1.1", f"Host: {to.endpoint.host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode("latin-1", "replace") + body
+
+
+class Latencies:
+    """Durations in a histogram of fixed size: buckets of 2 %, from 10 microseconds to three hours."""
+
+    _FIRST, _STEP, _COUNT = 1e-5, math.log(1.02), 1050
+
+    def __init__(self) -> None:
+        self._counts = array("q", bytes(8 * self._COUNT))
+        self.total = 0
+
+    def add(self, seconds: float) -> None:
+        place = int(math.log(seconds / self._FIRST) / self._STEP) if seconds > self._FIRST else 0
+        self._counts[min(place, self._COUNT - 1)] += 1
+        self.total += 1
+
+    def percentile(self, share: float) -> float:
+        """Seconds within which `share` (0.95) of them fell, no more than 2 % too much; 0 when there are none."""
+        needed, seen = math.ceil(self.total * share), 0
+        for place, count in enumerate(self._counts):
+            seen += count
+            if count and seen >= needed:
+                return float(self._FIRST * math.exp((place + 1) * self._STEP))
+        return 0.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of a replay. `errors` counts by their word what got no answer."""
+
+    by_status: dict[int, int] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)
+    latencies: Latencies = field(default_factory=Latencies)
+    seconds: float = 0.0
+
+    @property
+    def sent(self) -> int:
+        return sum(self.by_status.values()) + sum(self.errors.values())
+
+    @property
+    def refused(self) -> int:
+        """Answers that were no 2xx."""
+        return sum(count for status, count in self.by_status.items() if not 200 <= status < 300)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.refused or self.errors else 0
+
+    @property
+    def rate(self) -> float:
+        return self.sent / self.seconds if self.seconds else 0.0
+
+    def add(self, answer: Answer) -> None:
+        if answer.status is None:
+            self.errors[answer.error] = self.errors.get(answer.error, 0) + 1
+            return
+        self.by_status[answer.status] = self.by_status.get(answer.status, 0) + 1
+        self.latencies.add(answer.seconds)
+
+    def __str__(self) -> str:
+        p50, p95, p99 = (1000 * self.latencies.percentile(share) for share in (0.5, 0.95, 0.99))
+        lines = [f"{self.sent} sent in {self.seconds:.1f} s ({self.rate:.0f}/s)"]
+        lines += [f"{count} answered {status}" for status, count in sorted(self.by_status.items())]
+        lines += [f"{count} without an answer: {word}" for word, count in sorted(self.errors.items())]
+        lines += [f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms"] if self.latencies.total else []
+        return "\n".join(lines)
+
+
+def replay(
+    planned: Iterable[Planned],
+    to: Target,
+    sign: Sign,
+    *,
+    concurrency: int = 8,
+    timeout_seconds: float = 15.0,
+    on_answer: Callable[[Answer], None] | None = None,
+) -> Summary:
+    """Send what was planned over `concurrency` connections that stay open; at most so many callbacks are under way.
+
+    One that is due while all are busy waits for the next free one. `on_answer` is called for each that is done with.
+    Does not raise for what the receiver does. Twilio itself gives up after 15 s, hence `timeout_seconds`.
+    """
+    summary = Summary()
+
+    def take(answer: Answer) -> None:
+        summary.add(answer)
+        if on_answer:
+            on_answer(answer)
+
+    connections = Connections(to.endpoint, concurrency, timeout_seconds, take)
+    start = time.monotonic()
+    try:
+        for delay_seconds, record in planned:
+            connections.wait(start + delay_seconds)
+            connections.send(request_bytes(record, to, sign))
+        connections.finish()
+    finally:
+        connections.close()
+    summary.seconds = time.monotonic() - start
+    return summary

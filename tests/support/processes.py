@@ -1,0 +1,172 @@
+"""Offhook as its users run it: real gunicorn, real `flask worker`, started and killed by process group.
+
+They run in an empty folder with an environment made here, so that a developer's `.env` and shell stay out of it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio
+from tests.support.waiting import wait_until
+
+REPOSITORY = Path(__file__).parents[2]
+_START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def bare_environment() -> dict[str, str]:
+    """Enough for Python to find the code, and no setting of Offhook's."""
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ", "TMPDIR")}
+    return kept | {
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "FLASK_APP": "app",
+        "FLASK_SKIP_DOTENV": "1",
+    }
+
+
+def environment(database_url: str, sink_url: str = "http://127.0.0.1:9/none", **changes: str) -> dict[str, str]:
+    """Settings for a quick Offhook that serves ACCOUNT_SID and delivers to `sink_url`."""
+    settings = {
+        "DATABASE_URL": database_url,
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
+        "PUBLIC_URL": PUBLIC_URL,
+        "ROCKERBOX_ADVERTISER_ID": "advertiser-for-tests",
+        "ROCKERBOX_URL": sink_url,
+        "OFFHOOK_SETTLE_SECONDS": "0",
+        "OFFHOOK_POLL_SECONDS": "0.05",
+        "OFFHOOK_DEADLINE_SECONDS": "1",
+        "OFFHOOK_LEASE_SECONDS": "3",
+        "OFFHOOK_RETRY_BASE_SECONDS": "0.1",
+        "OFFHOOK_RETRY_CAP_SECONDS": "0.5",
+        "OFFHOOK_DELIVERY_THREADS": "8",
+        "OFFHOOK_READY_CACHE_SECONDS": "0",
+        "WEB_CONCURRENCY": "1",
+    }
+    return bare_environment() | settings | changes
+
+
+def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """`flask ARGUMENTS`, to its end."""
+    command = [sys.executable, "-m", "flask", *arguments]
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+class Process:
+    """A command in a process group of its own, its output in a file. Killed at the end of a `with`."""
+
+    def __init__(self, command: list[str], env: Mapping[str, str], folder: Path, name: str) -> None:
+        self._command, self._env, self._folder = command, dict(env), folder
+        self.log_path = folder / f"{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_begins = 0
+
+    def start(self) -> Self:
+        self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._env, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
+            )
+        self._wait_ready()
+        return self
+
+    def _wait_ready(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it wrote since it was started last."""
+        return self.log_path.read_bytes()[self._log_begins :].decode(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group; nothing is said, nothing is flushed."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+    def terminate(self) -> None:
+        """SIGTERM, as a platform sends it to the process that it started."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_seconds: float) -> int:
+        """The exit code. Raises TimeoutExpired."""
+        assert self._process is not None
+        return self._process.wait(timeout_seconds)
+
+    def wait_for_log(self, text: str, timeout_seconds: float = _START_SECONDS) -> None:
+        def said_or_ended() -> bool:
+            return text in self.log or not self.is_running
+
+        wait_until(said_or_ended, timeout_seconds, lambda: f"no {text!r} in:\n{self.log[-3000:]}")
+        if text not in self.log:
+            raise AssertionError(f"it ended before it said {text!r}:\n{self.log[-3000:]}")
+
+
+class Web(Process):
+    """`gunicorn app:app` on a free port, which it keeps when it is started again."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path, name: str = "web") -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "gunicorn", "-c", str(REPOSITORY / "gunicorn.conf.py"), "app:app"]
+        super().__init__(command, {**env, "PORT": str(self.port)}, folder, name)
+        self.twilio = Twilio(self.port)
+
+    def _wait_ready(self) -> None:
+        def answers_or_ended() -> bool:
+            return not self.is_running or self._is_alive()
+
+        wait_until(answers_or_ended, _START_SECONDS, lambda: self.log[-3000:])
+        if not self.is_running:
+            raise AssertionError(f"gunicorn ended at its start:\n{self.log[-3000:]}")
+
+    def _is_alive(self) -> bool:
+        try:
+            return self.twilio.get("/healthz").status == 200
+        except OSError:
+            return False
+
+
+class WorkerProcess(Process):
+    """`flask worker`."""
+
+    def __init__(self, env: Mapping[str, str], folder: Path, name: str = "worker") -> None:
+        super().__init__([sys.executable, "-m", "flask", "worker"], env, folder, name)
+
+    def _wait_ready(self) -> None:
+        self.wait_for_log("worker_started")

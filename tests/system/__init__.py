@@ -1,0 +1,1 @@
+"""Tests against running processes: HTTP, the command line and the database alone. Imports nothing of Offhook."""

@@ -1,0 +1,61 @@
+"""A running Offhook for each test: its database, made by `flask db upgrade`, a customer in it, and a sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import sinks
+from tests.support import ledger
+from tests.support.processes import Web, WorkerProcess, environment, flask
+from tests.support.twilio import CALLER
+
+
+@dataclass(frozen=True, slots=True)
+class Offhook:
+    """A database, a folder for logs, a sink, and the processes that may be started on them."""
+
+    database_url: str
+    folder: Path
+    sink: sinks.Sink
+
+    def env(self, **changes: str) -> dict[str, str]:
+        return environment(self.database_url, self.sink.url, **changes)
+
+    def web(self, **changes: str) -> Web:
+        return Web(self.env(**changes), self.folder)
+
+    def worker(self, **changes: str) -> WorkerProcess:
+        return WorkerProcess(self.env(**changes), self.folder)
+
+    def upgrade(self) -> None:
+        done = flask("db", "upgrade", env=self.env(), folder=self.folder)
+        assert done.returncode == 0, done.stderr
+
+    def states(self) -> dict[str, int]:
+        """How many conversions stand in each state."""
+        rows = ledger.query(self.database_url, "SELECT state, count(*) AS found FROM conversions GROUP BY state")
+        return {row["state"]: row["found"] for row in rows}
+
+
+@pytest.fixture
+def sink() -> Iterator[sinks.Sink]:
+    with sinks.Sink() as running:
+        yield running
+
+
+@pytest.fixture
+def bare_offhook(empty_database_url: str, tmp_path: Path, sink: sinks.Sink) -> Offhook:
+    """On a database without tables."""
+    return Offhook(empty_database_url, tmp_path, sink)
+
+
+@pytest.fixture
+def offhook(bare_offhook: Offhook) -> Offhook:
+    """With tables, and CALLER in the mapping."""
+    bare_offhook.upgrade()
+    ledger.add_customer(bare_offhook.database_url, CALLER, "caller@example.test")
+    return bare_offhook

@@ -1,0 +1,141 @@
+"""The database goes away, is full, is locked or is empty: 503 with Retry-After, never a false 204, and it heals by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import sinks
+from tests.support import ledger
+from tests.support.disks import CannotMount, Disk, limited_files, small_tmpfs
+from tests.support.load import Load, assert_kept
+from tests.support.postgres import PostgresServer
+from tests.support.processes import Process
+from tests.support.twilio import CALLER, callback, new_sid
+from tests.support.waiting import wait_until
+from tests.system.conftest import Offhook
+
+TWILIO_GIVES_UP_SECONDS = 15.0  # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
+only_sqlite = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
+only_postgres = pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
+
+
+def assert_refused_in_time(load: Load) -> None:
+    assert {answer.status for answer in load.refusals} == {503}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in load.refusals)
+    assert load.slowest_seconds < TWILIO_GIVES_UP_SECONDS
+
+
+def wait_until_refused(load: Load) -> None:
+    before = load.count(503)
+    wait_until(lambda: load.count(503) >= before + 8, 30, lambda: str(load.answers))
+
+
+def wait_until_accepted(load: Load) -> None:
+    before = load.count(204)
+    wait_until(lambda: load.count(204) >= before + 30, 30, lambda: str(load.answers))
+
+
+def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
+    """Every call whose end was acknowledged has arrived."""
+    ended = {sid for sid, status in load.acknowledged if status == "completed"}
+
+    def all_delivered() -> bool:
+        return ledger.count(offhook.database_url, "conversions", "state = 'delivered'") >= len(ended)
+
+    wait_until(all_delivered, 30, lambda: f"{offhook.states()} {worker.log[-2000:]}")
+    told = {row["call_sid"] for row in ledger.query(offhook.database_url, "SELECT call_sid FROM conversions")}
+    assert ended <= told
+
+
+@only_postgres
+def test_postgres_may_crash_under_load_and_come_back(offhook: Offhook, postgres: PostgresServer) -> None:
+    with offhook.web() as web, offhook.worker() as worker:
+        with Load(web.twilio) as load:
+            for _ in range(2):
+                wait_until_accepted(load)
+                postgres.stop()
+                try:
+                    wait_until_refused(load)
+                    accepted = load.count(204)
+                    wait_until_refused(load)
+                    assert load.count(204) == accepted
+                    assert web.twilio.get("/readyz").status == 503
+                    assert web.twilio.get("/healthz").status == 200
+                finally:
+                    postgres.start()
+            wait_until_accepted(load)
+            assert web.twilio.get("/readyz").status == 200
+        wait_until_told(offhook, load, worker)
+        assert web.is_running and worker.is_running
+        assert "ledger_unavailable" in worker.log
+    assert_kept(load, offhook.database_url)
+    assert_refused_in_time(load)
+
+
+@pytest.fixture(params=["tmpfs", "rlimit"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
+    """A disk that can be full. Mounting needs root; the limit on files needs nothing."""
+    if request.param == "rlimit":
+        with limited_files(tmp_path / "disk") as made:
+            yield made
+        return
+    try:
+        with small_tmpfs(tmp_path / "disk") as made:
+            yield made
+    except CannotMount:
+        pytest.skip("needs the right to mount a tmpfs (root); RLIMIT_FSIZE stands in for it")
+
+
+def test_a_full_disk_is_told_and_heals(disk: Disk, tmp_path: Path, sink: sinks.Sink) -> None:
+    offhook = Offhook(f"sqlite:///{disk.folder}/offhook.db", tmp_path, sink)
+    offhook.upgrade()
+    ledger.add_customer(offhook.database_url, CALLER, "caller@example.test")
+    with offhook.web() as web, offhook.worker() as worker:
+        with Load(web.twilio) as load:
+            wait_until_accepted(load)
+            disk.fill(web.pid)
+            wait_until_refused(load)
+            assert web.twilio.get("/readyz").status == 503
+            disk.free(web.pid)
+            wait_until_accepted(load)
+            assert web.twilio.get("/readyz").status == 200
+        wait_until_told(offhook, load, worker)
+        assert web.is_running and worker.is_running
+    assert_kept(load, offhook.database_url)
+    assert_refused_in_time(load)
+    assert ledger.query(offhook.database_url, "PRAGMA integrity_check") == [{"integrity_check": "ok"}]
+
+
+@only_sqlite
+def test_a_database_that_somebody_locks_is_told_in_time_and_heals(offhook: Offhook) -> None:
+    with offhook.web(WEB_CONCURRENCY="2") as web, offhook.worker() as worker:
+        with Load(web.twilio, threads=8) as load:
+            wait_until_accepted(load)
+            with closing(ledger.connect_sqlite(offhook.database_url)) as shell:
+                shell.execute("BEGIN IMMEDIATE")
+                wait_until_refused(load)
+                wait_until_refused(load)
+                shell.execute("ROLLBACK")
+            wait_until_accepted(load)
+        wait_until_told(offhook, load, worker)
+    assert_kept(load, offhook.database_url)
+    assert_refused_in_time(load)
+
+
+def test_missing_tables_are_told_with_the_remedy_and_heal(bare_offhook: Offhook) -> None:
+    with bare_offhook.web() as web, bare_offhook.worker() as worker:
+        refused = web.twilio.send(callback(new_sid()))
+        assert refused.status == 503 and int(refused.headers["retry-after"]) > 0
+        ready = web.twilio.get("/readyz")
+        assert ready.status == 503 and b"flask db upgrade" in ready.body
+        worker.wait_for_log("ledger_unavailable")
+
+        bare_offhook.upgrade()
+        ledger.add_customer(bare_offhook.database_url, CALLER, "caller@example.test")
+        wait_until(lambda: web.twilio.get("/readyz").status == 200)
+        assert web.twilio.send(callback(new_sid())).status == 204
+        bare_offhook.sink.wait_for(1)

@@ -1,0 +1,115 @@
+"""SIGTERM: what was begun is finished, what was not is given back, and all of it in the time that platforms give."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+from tests import sinks
+from tests.support import ledger
+from tests.support.load import Load, assert_kept
+from tests.support.processes import Process
+from tests.support.twilio import Twilio, callback, new_sid
+from tests.support.waiting import wait_until
+from tests.system.conftest import Offhook
+
+WEB_STOPS_IN_SECONDS = 10.0
+WORKER_STOPS_IN_SECONDS = 25.0
+_SLOW_SINK = {"OFFHOOK_DEADLINE_SECONDS": "4", "OFFHOOK_LEASE_SECONDS": "30", "OFFHOOK_DELIVERY_THREADS": "2"}
+
+
+def stop(process: Process, within_seconds: float) -> None:
+    started = time.monotonic()
+    process.terminate()
+    assert process.wait(within_seconds) == 0, process.log[-3000:]
+    assert time.monotonic() - started < within_seconds
+    assert "Traceback" not in process.log, process.log[-3000:]
+
+
+def send_calls(twilio: Twilio, times: int) -> set[str]:
+    sids = {new_sid() for _ in range(times)}
+    for sid in sids:
+        assert twilio.send(callback(sid)).status == 204
+    return sids
+
+
+def test_web_stops_under_load_and_answers_what_it_has_begun(offhook: Offhook) -> None:
+    with offhook.web(WEB_CONCURRENCY="2") as web, Load(web.twilio, threads=8, pause_seconds=0.0) as load:
+        wait_until(lambda: load.count(204) > 100)
+        stop(web, WEB_STOPS_IN_SECONDS)
+    # A connection that nobody had taken yet may be refused or cut; one that was taken is answered 204.
+    assert set(load.answers) <= {0, 204}
+    assert_kept(load, offhook.database_url)
+
+
+def test_a_worker_stops_at_a_black_hole_and_gives_back_what_it_did_not_send(offhook: Offhook) -> None:
+    offhook.sink.behave(sinks.black_hole())
+    with offhook.web() as web, offhook.worker(**_SLOW_SINK) as worker:
+        sids = send_calls(web.twilio, 12)
+        offhook.sink.wait_for(2)
+        # four are claimed: two are being sent, two wait for a thread
+        wait_until(lambda: offhook.states().get("sending") == 4, 10, lambda: str(offhook.states()))
+        worker.terminate()
+        wait_until(lambda: offhook.states() == {"sending": 2, "pending": 10}, 3)
+        assert worker.is_running, "it was to give back before it knows what becomes of the two"
+        stop(worker, WORKER_STOPS_IN_SECONDS)
+    tried = {json.loads(seen.body)["order_id"] for seen in offhook.sink.requests}
+    assert len(tried) == 2
+    rows = ledger.query(offhook.database_url, "SELECT call_sid, state, attempts, maybe_sent FROM conversions")
+    assert {row["call_sid"] for row in rows} == sids
+    assert {row["state"] for row in rows} == {"pending"}
+    assert {row["call_sid"] for row in rows if row["maybe_sent"]} == tried
+    assert {row["call_sid"] for row in rows if row["attempts"]} == tried
+
+
+def test_a_worker_finishes_a_slow_answer_before_it_stops(offhook: Offhook) -> None:
+    offhook.sink.behave(sinks.after(2.0, sinks.answer()))
+    with offhook.web() as web, offhook.worker(**_SLOW_SINK) as worker:
+        send_calls(web.twilio, 1)
+        offhook.sink.wait_for(1)
+        stop(worker, WORKER_STOPS_IN_SECONDS)
+    assert offhook.states() == {"delivered": 1}
+    assert len(offhook.sink.requests) == 1
+
+
+def test_an_inline_worker_delivers_and_stops_with_its_web_process(offhook: Offhook) -> None:
+    with offhook.web(OFFHOOK_WORKER="inline", WEB_CONCURRENCY="2", **_SLOW_SINK) as web:
+        told = send_calls(web.twilio, 3)
+        offhook.sink.wait_for(3)
+        wait_until(lambda: offhook.states() == {"delivered": 3})
+
+        offhook.sink.behave(sinks.after(1.0, sinks.answer()))
+        told |= send_calls(web.twilio, 8)
+        wait_until(lambda: sum(offhook.states().values()) == len(told))
+        stop(web, WEB_STOPS_IN_SECONDS)
+    states = offhook.states()
+    arrived = [json.loads(seen.body)["order_id"] for seen in offhook.sink.requests]
+    assert set(states) == {"delivered", "pending"}, "it was to stop between"
+    assert states["delivered"] == len(arrived) == len(set(arrived))
+
+    offhook.sink.behave(sinks.answer())
+    with offhook.web(OFFHOOK_WORKER="inline"):
+        wait_until(lambda: offhook.states() == {"delivered": len(told)})
+    arrived = [json.loads(seen.body)["order_id"] for seen in offhook.sink.requests]
+    assert sorted(arrived) == sorted(told)
+
+
+def test_an_inline_worker_gives_back_at_once_though_web_and_sink_both_hang(offhook: Offhook) -> None:
+    hanging = {"OFFHOOK_DEADLINE_SECONDS": "15", "OFFHOOK_LEASE_SECONDS": "60", "OFFHOOK_DELIVERY_THREADS": "2"}
+    offhook.sink.behave(sinks.black_hole())
+    with (
+        offhook.web(OFFHOOK_WORKER="inline", **hanging) as web,
+        socket.create_connection(("127.0.0.1", web.port)) as half,
+    ):
+        half.sendall(b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
+        send_calls(web.twilio, 6)
+        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 2}, 10, lambda: str(offhook.states()))
+        offhook.sink.wait_for(2)
+        started = time.monotonic()
+        web.terminate()
+        web.wait(WEB_STOPS_IN_SECONDS)
+        assert time.monotonic() - started < WEB_STOPS_IN_SECONDS
+    sent = {json.loads(seen.body)["order_id"] for seen in offhook.sink.requests}
+    rows = ledger.query(offhook.database_url, "SELECT call_sid, state FROM conversions")
+    assert {row["call_sid"] for row in rows if row["state"] == "sending"} <= sent

@@ -1,0 +1,107 @@
+"""Folding: forward only, whatever the order and however many duplicates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.call import Callback, CallKey, Direction, RawCallback, Status, fold, is_terminal, root_of
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+
+
+def told(
+    call_sid: str, status: Status, number: int, *, parent: str | None = None, seconds: int = 0, **params: str
+) -> Callback:
+    """A callback with sequence number `number`, received `number` seconds after noon."""
+    key = f"{call_sid}/{status}/{number}/{sorted(params.items())}"
+    raw = RawCallback(key, "AC1", call_sid, parent, NOON + timedelta(seconds=number), "POST", "/", "", (), b"")
+    every = {"From": "+14155550100", "To": "+14155550199", **params}
+    direction = Direction.OUTBOUND_DIAL if parent else Direction.INBOUND
+    return Callback(raw, status, direction, every["From"], every["To"], seconds, number, NOON, every)
+
+
+def test_a_later_status_wins_whatever_the_order_of_arrival() -> None:
+    callbacks = [
+        told("CA1", Status.COMPLETED, 3, seconds=10),
+        told("CA1", Status.RINGING, 1),
+        told("CA1", Status.IN_PROGRESS, 2),
+    ]
+    call = fold(CallKey("AC1", "CA1"), callbacks)
+    assert call.root is not None
+    assert (call.root.status, call.root.duration_seconds, call.is_final) == (Status.COMPLETED, 10, True)
+
+
+def test_a_call_without_a_final_status_is_not_final() -> None:
+    assert not fold(CallKey("AC1", "CA1"), [told("CA1", Status.IN_PROGRESS, 1)]).is_final
+
+
+def test_a_child_leg_that_ends_does_not_end_its_call() -> None:
+    call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1"), told("CA1", Status.RINGING, 1)])
+    assert not call.is_final
+    assert [leg.call_sid for leg in call.children] == ["CA2"]
+
+
+def test_a_call_of_which_only_a_child_leg_was_heard_has_no_root() -> None:
+    call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1")])
+    assert call.root is None
+    assert not call.is_final
+
+
+def test_an_unknown_status_never_displaces_a_known_one() -> None:
+    call = fold(CallKey("AC1", "CA1"), [told("CA1", Status.QUEUED, 1), told("CA1", Status.UNKNOWN, 9)])
+    assert call.root is not None
+    assert call.root.status is Status.QUEUED
+
+
+def test_what_a_later_callback_leaves_empty_keeps_its_earlier_value() -> None:
+    callbacks = [told("CA1", Status.RINGING, 1, CallerCity="Paris"), told("CA1", Status.COMPLETED, 2, CallerCity="")]
+    call = fold(CallKey("AC1", "CA1"), callbacks)
+    assert call.root is not None
+    assert call.root.details["CallerCity"] == "Paris"
+
+
+CALLBACKS = st.builds(
+    told,
+    st.sampled_from(["CA1", "CA2"]),
+    st.sampled_from(list(Status)),
+    st.integers(0, 5),
+    seconds=st.integers(0, 100),
+    CallerCity=st.sampled_from(["", "Paris", "Lyon"]),
+)
+
+
+@given(st.lists(CALLBACKS, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_order_and_duplicates_play_no_part(callbacks: list[Callback], random: object) -> None:
+    shuffled = [*callbacks, *callbacks[:3]]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert fold(CallKey("AC1", "CA1"), shuffled) == fold(CallKey("AC1", "CA1"), callbacks)
+
+
+@given(st.lists(CALLBACKS, min_size=1, max_size=8), CALLBACKS)
+def test_another_callback_never_takes_a_call_back(callbacks: list[Callback], another: Callback) -> None:
+    key = CallKey("AC1", "CA1")
+    before, after = fold(key, callbacks), fold(key, [*callbacks, another])
+    assert not before.is_final or after.is_final
+    if before.root is not None and is_terminal(before.root.status):
+        assert after.root is not None
+        assert is_terminal(after.root.status)
+
+
+@pytest.mark.parametrize(
+    ("parents", "root"),
+    [({}, "CA3"), ({"CA3": "CA2"}, "CA2"), ({"CA3": "CA2", "CA2": "CA1"}, "CA1"), ({"CA3": "CA3"}, "CA3")],
+)
+def test_the_root_is_the_leg_that_hangs_from_none(parents: dict[str, str], root: str) -> None:
+    assert root_of("CA3", parents) == root
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from("abcdef")), st.sampled_from("abcdef"))
+def test_a_circle_of_parents_has_one_root_and_ends(parents: dict[str, str], leg: str) -> None:
+    root = root_of(leg, parents)
+    assert root_of(root, parents) == root

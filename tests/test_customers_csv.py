@@ -1,0 +1,568 @@
+"""The import of customers: every row is taken or named with its line and reason, and nothing depends on the file's dress."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.customers.csv_file import CustomerRow, ImportLimits, ImportReport, default_rejects_path, import_csv
+from adapters.customers.lines import ImportRefused
+
+pytestmark = pytest.mark.unit
+
+HEADER = "phone,email,customer_id\n"
+
+
+class Counts(NamedTuple):
+    added: int
+    changed: int
+    unchanged: int
+
+
+class Table:
+    """A mapping in memory that counts its transactions."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[str | None, str | None]] = {}
+        self.transactions: list[int] = []
+
+    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+        assert len({row.phone for row in rows}) == len(rows)
+        self.transactions.append(len(rows))
+        added = sum(row.phone not in self.rows for row in rows)
+        same = sum(self.rows.get(row.phone) == (row.email, row.customer_id) for row in rows)
+        self.rows.update({row.phone: (row.email, row.customer_id) for row in rows})
+        return Counts(added, len(rows) - added - same, same)
+
+
+class Import:
+    """A directory, a table, and what an import of some text does with them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.table = Table()
+        self.path = folder / "customers.csv"
+        self.rejects = default_rejects_path(self.path)
+
+    def __call__(self, content: str | bytes, **options: Any) -> ImportReport:
+        self.path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return import_csv(self.path, self.table, **options)
+
+    def rejected(self) -> list[tuple[int, str, str]]:
+        with self.rejects.open(encoding="utf-8", newline="") as file:
+            return [(int(row["line"]), row["reason"], row["row"]) for row in csv.DictReader(file)]
+
+    def details(self) -> list[str]:
+        with self.rejects.open(encoding="utf-8", newline="") as file:
+            return [row["detail"] for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Import:
+    return Import(tmp_path)
+
+
+def test_good_rows_are_taken_with_their_numbers_in_e164(imported: Import) -> None:
+    report = imported(
+        HEADER + '"(415) 867-5309", ann@example.com ,C1\n+44 20 7183 8750,,C2\n415.867.5310,bob@example.com,\n'
+    )
+    assert imported.table.rows == {
+        "+14158675309": ("ann@example.com", "C1"),
+        "+442071838750": (None, "C2"),
+        "+14158675310": ("bob@example.com", None),
+    }
+    assert (report.rows, report.added, report.rejected, report.complete) == (3, 3, 0, True)
+    assert report.rejects_path is None and not imported.rejects.exists()
+
+
+def test_the_same_file_twice_changes_nothing(imported: Import) -> None:
+    text = HEADER + "".join(f"+1415867{n:04},a{n}@example.com,C{n}\n" for n in range(300))
+    imported(text)
+    before = dict(imported.table.rows)
+    report = imported(text)
+    assert (report.unchanged, report.added, report.changed) == (report.rows, 0, 0)
+    assert imported.table.rows == before
+
+
+def test_a_changed_row_is_counted_as_changed(imported: Import) -> None:
+    imported(HEADER + "+14158675309,ann@example.com,C1\n+14158675310,,C2\n")
+    report = imported(HEADER + "+14158675309,ann@example.org,C1\n+14158675310,,C2\n")
+    assert (report.changed, report.unchanged) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (",a@example.com,C1", "phone_missing"),
+        (" ,a@example.com,C1", "phone_missing"),
+        ("Anonymous,a@example.com,C1", "phone_withheld"),
+        ("+86282452253,a@example.com,C1", "phone_withheld"),
+        ("12345,a@example.com,C1", "phone_unreadable"),
+        ("hello,a@example.com,C1", "phone_unreadable"),
+        ("client:ann,a@example.com,C1", "phone_unreadable"),
+        ("4.158675309E+09,a@example.com,C1", "phone_unreadable"),
+        ("+14158675309,,", "no_customer"),
+        ("+14158675309, , ", "no_customer"),
+        ("+14158675309,nobody,C1", "email_invalid"),
+        ("+14158675309,a b@example.com,C1", "email_invalid"),
+        ("+14158675309,abcdef0123456789,C1", "email_invalid"),
+        ("+14158675309,a\x07@example.com,C1", "control_character"),
+        ("+14158675309,a@example.com,C\x001", "control_character"),
+        ("+14158675309,a@example.com", "columns"),
+        ("+14158675309,a@example.com,C1,more", "columns"),
+        (f"+1415867{'5' * 100},a@example.com,C1", "too_long"),
+        (f"+14158675309,{'a' * 400}@example.com,C1", "too_long"),
+        (f"+14158675309,a@example.com,{'C' * 400}", "too_long"),
+        (f"+14158675309,a@example.com,{'C' * 100_000}", "too_long"),
+    ],
+)
+def test_a_bad_row_is_reported_with_its_line_and_reason_and_the_others_are_taken(
+    imported: Import, row: str, reason: str
+) -> None:
+    report = imported(f"{HEADER}+14158675000,x@example.com,C0\n{row}\n+14158675001,y@example.com,C9\n")
+    [(line, told, text)] = imported.rejected()
+    assert (line, told) == (3, reason)
+    assert text == row or (len(row) > 65_536 and row.startswith(text))
+    assert sorted(imported.table.rows) == ["+14158675000", "+14158675001"]
+    assert (report.rows, report.rejected, report.reasons) == (2, 1, {reason: 1})
+    assert report.rejects_path == imported.rejects and not report.complete
+
+
+def test_bytes_that_are_not_utf8_cost_only_their_own_row_and_stand_in_the_rejects(imported: Import) -> None:
+    imported(HEADER.encode() + b"+14158675309,jos\xe9@example.com,C1\n+14158675310,jos\xc3\xa9@example.com,C2\n")
+    assert imported.rejected() == [(2, "not_utf8", "+14158675309,jos\\xe9@example.com,C1")]
+    assert imported.table.rows == {"+14158675310": ("josé@example.com", "C2")}
+    assert "--encoding cp1252" in imported.details()[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "option"),
+    [("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-16-le", "utf-16-le"), ("cp1252", "cp1252")],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_encodings_line_ends_and_delimiters_are_all_the_same(
+    imported: Import, encoding: str, option: str | None, newline: str, delimiter: str
+) -> None:
+    text = "Phone,EMAIL, customer_id \n+14158675309,josé@example.com,C1\nbad,a@example.com,C2\n+14158675310,,C3"
+    imported(text.replace(",", delimiter).replace("\n", newline).encode(encoding), encoding=option)
+    assert imported.table.rows == {"+14158675309": ("josé@example.com", "C1"), "+14158675310": (None, "C3")}
+    assert [line for line, _, _ in imported.rejected()] == [3]
+
+
+def test_what_another_encoding_cannot_read_is_rejected_too(imported: Import) -> None:
+    imported(HEADER.encode() + b"+14158675309,jos\x81@example.com,C1\n", encoding="cp1252")
+    assert [reason for _, reason, _ in imported.rejected()] == ["not_decodable"]
+
+
+def test_a_gzipped_file_is_read_as_it_is(imported: Import) -> None:
+    imported(gzip.compress((HEADER + "+14158675309,,C1\n").encode()))
+    assert list(imported.table.rows) == ["+14158675309"]
+
+
+def test_a_gzipped_file_that_was_cut_off_is_refused_before_anything_is_taken(imported: Import) -> None:
+    rows = "".join(f"+1415{n * 7919 % 10_000_000:07},a{n * 7919}@example.com,C{n}\n" for n in range(20_000))
+    with pytest.raises(ImportRefused, match="cannot be read to its end"):
+        imported(gzip.compress((HEADER + rows).encode())[:-2000], chunk_rows=100)
+    assert imported.table.transactions == []
+
+
+def test_standard_input_is_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = HEADER + "+14158675309,,C1\nx,,C1\n"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode()))))
+    table = Table()
+    report = import_csv("-", table, rejects_path=tmp_path / "rejects.csv")
+    assert (report.rows, report.rejected, list(table.rows)) == (1, 1, ["+14158675309"])
+    assert not sys.stdin.closed
+
+
+def test_excels_sep_line_and_blank_lines_are_no_rows(imported: Import) -> None:
+    report = imported("sep=;\n\nphone;email;customer_id\n\n+14158675309;;C1\n  \n;;\n")
+    assert (report.rows, report.rejected) == (1, 1)
+    assert imported.rejected() == [(7, "phone_missing", ";;")]
+
+
+def test_line_numbers_are_those_of_an_editor_although_a_quoted_field_holds_newlines(imported: Import) -> None:
+    imported('phone,email,note\n+14158675309,a@example.com,"one\r\ntwo\nthree"\nbad,b@example.com,x\n')
+    assert [(line, reason) for line, reason, _ in imported.rejected()] == [(5, "phone_unreadable")]
+
+
+@pytest.mark.parametrize("good_rows", [3, 20_000])
+def test_a_quote_that_is_never_closed_costs_one_row_and_not_the_rest_of_the_file(
+    imported: Import, good_rows: int
+) -> None:
+    good = [f"+1415{n:07},a{n}@example.com,C{n}\n" for n in range(good_rows)]
+    report = imported(HEADER + good[0] + '+14168675309,"oops@example.com,C1\n' + "".join(good[1:]))
+    assert imported.rejected() == [(3, "quotes", '+14168675309,"oops@example.com,C1')]
+    assert report.rows == good_rows
+
+
+def test_a_spreadsheets_way_to_keep_a_plus_is_understood(imported: Import) -> None:
+    imported(HEADER + '\'+14158675309,,C1\n"=""+14158675310""",,C2\n')
+    assert sorted(imported.table.rows) == ["+14158675309", "+14158675310"]
+
+
+@pytest.mark.parametrize("length", [32, 40, 64])
+def test_an_email_may_be_hashed(imported: Import, length: int) -> None:
+    imported(HEADER + f"+14158675309,{'aB3' * 30:.{length}},\n")
+    assert imported.table.rows["+14158675309"] == (("aB3" * 30)[:length], None)
+
+
+def test_a_customer_id_that_is_an_email_is_taken_and_counted(imported: Import) -> None:
+    report = imported(HEADER + "+14158675309,,ann@example.com\n+14158675310,,C@2\n+14158675311,,C3\n")
+    assert (report.rows, report.customer_ids_that_are_emails) == (3, 2)
+
+
+@pytest.mark.parametrize("columns", [("Mobile", "E-Mail", "Id"), (" mobile ", "", "ID")])
+def test_columns_have_the_names_that_they_are_said_to_have(imported: Import, columns: tuple[str, str, str]) -> None:
+    imported("ID,Name,MOBILE,\nC1,Ann,+14158675309,\n", columns=columns)
+    assert imported.table.rows == {"+14158675309": (None, "C1")}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
+        (b"Telephone;Mail\n1;2\n", '"Telephone", "Mail".*--columns.*OFFHOOK_CUSTOMERS_COLUMNS'),
+        (b"phone,name\n1,2\n", '"phone", "name"'),
+        (b"email,customer_id\n1,2\n", '"email", "customer_id"'),
+        (b"phone,Phone,email\n1,2,3\n", '"phone" twice'),
+        (b"t\xe9l\xe9phone,email\n", r"t.*l.*phone"),
+        ("phone,email\n".encode("utf-16-le"), "--encoding utf-16-le"),
+        (b"x" * 100_000, "is it a CSV file"),
+        (b"\x1f\x8b broken", "cannot be read"),
+    ],
+)
+def test_a_file_without_its_columns_is_refused_with_what_to_do(imported: Import, content: bytes, told: str) -> None:
+    with pytest.raises(ImportRefused, match=told):
+        imported(content)
+    assert imported.table.transactions == []
+
+
+def test_what_cannot_be_opened_or_written_is_refused(imported: Import, tmp_path: Path) -> None:
+    with pytest.raises(ImportRefused, match="cannot be opened"):
+        import_csv(tmp_path / "nowhere.csv", imported.table)
+    with pytest.raises(ImportRefused, match="no text encoding"):
+        imported(HEADER, encoding="klingon")
+    with pytest.raises(ImportRefused, match="no text encoding"):
+        imported(HEADER, encoding="rot13")
+    with pytest.raises(ImportRefused, match="--rejects"):
+        imported(HEADER, rejects_path=tmp_path / "no" / "such" / "folder.csv")
+    with pytest.raises(ImportRefused, match="--rejects"):
+        imported(HEADER, rejects_path=imported.path)
+
+
+def test_a_header_alone_is_an_import_of_nothing(imported: Import) -> None:
+    report = imported(HEADER)
+    assert (report.rows, report.rejected, report.complete, imported.table.transactions) == (0, 0, True, [])
+
+
+THREE = """\
++14158675309,a@example.com,C1
++14158675310,z@example.com,C9
+(415) 867-5309,b@example.com,C2
++14158675309,a@example.com,C1
+"""
+
+
+@pytest.mark.parametrize(
+    ("conflict", "winner", "lines", "duplicates"),
+    [
+        ("last", ("a@example.com", "C1"), [4], 1),
+        ("first", ("a@example.com", "C1"), [4], 1),
+        ("none", None, [2, 4], 1),
+    ],
+)
+def test_one_phone_with_two_customers_is_a_conflict_and_settled_by_the_policy(
+    imported: Import, conflict: Any, winner: Any, lines: list[int], duplicates: int
+) -> None:
+    report = imported(HEADER + THREE, conflict=conflict)
+    assert imported.table.rows.get("+14158675309") == winner
+    assert imported.table.rows["+14158675310"] == ("z@example.com", "C9")
+    assert [(line, reason) for line, reason, _ in imported.rejected()] == [(line, "conflict") for line in lines]
+    assert (report.conflicts, report.duplicate_rows, report.rejected) == (len(lines), duplicates, 0)
+    assert report.rows == report.added + report.duplicate_rows + report.conflicts
+
+
+@pytest.mark.parametrize(("conflict", "winner", "loser_line"), [("last", "C2", 2), ("first", "C1", 3)])
+def test_a_conflict_names_the_line_that_is_used_and_shows_the_one_that_is_not(
+    imported: Import, conflict: Any, winner: str, loser_line: int
+) -> None:
+    imported(HEADER + "+14158675309,,C1\n415-867-5309,,C2\n", conflict=conflict)
+    assert imported.table.rows == {"+14158675309": (None, winner)}
+    [(line, _, row)] = imported.rejected()
+    assert line == loser_line and row.startswith(("+14158675309", "415-867-5309")[loser_line - 2])
+    assert f"line {5 - loser_line} " in imported.details()[0]
+
+
+def test_an_identical_row_is_no_conflict(imported: Import) -> None:
+    report = imported(HEADER + "+14158675309,,C1\n(415) 867-5309,,C1\n")
+    assert (report.rows, report.added, report.duplicate_rows, report.conflicts) == (2, 1, 1, 0)
+    assert not imported.rejects.exists()
+
+
+def test_rejects_of_an_earlier_import_go_when_there_is_nothing_to_report(imported: Import) -> None:
+    imported(HEADER + "x,,C1\n")
+    assert imported.rejects.exists()
+    imported(HEADER + "+14158675309,,C1\n")
+    assert not imported.rejects.exists()
+    assert [path.name for path in imported.path.parent.iterdir()] == [imported.path.name]
+
+
+def test_rejects_stand_in_the_files_order_whatever_their_reason(imported: Import) -> None:
+    imported(HEADER + "+14158675309,,C1\nx,,C1\n+14158675309,,C2\n+14158675310,,\n")
+    assert [line for line, _, _ in imported.rejected()] == [2, 3, 5]
+
+
+def test_the_table_is_given_short_transactions(imported: Import) -> None:
+    imported(HEADER + "".join(f"+1415867{n:04},,C{n}\n" for n in range(25)), chunk_rows=10)
+    assert imported.table.transactions == [10, 10, 5]
+
+
+def test_what_the_table_raises_passes_and_leaves_no_file_behind(
+    imported: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(_rows: Sequence[CustomerRow], /) -> Counts:
+        raise ConnectionError
+
+    monkeypatch.setattr(imported.table, "merge_customers", down)
+    with pytest.raises(ConnectionError):
+        imported(HEADER + "+14158675309,,C1\nx,,C2\n")
+    assert list(imported.path.parent.iterdir()) == [imported.path]
+
+
+def test_progress_grows_to_the_size_of_the_file(imported: Import) -> None:
+    told: list[int] = []
+    imported(HEADER + "".join(f"+1415{n:07},,C{n}\n" for n in range(5000)), chunk_rows=500, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == imported.path.stat().st_size
+    assert len(told) > 10
+
+
+def test_the_limit_of_a_row_can_be_set(imported: Import) -> None:
+    report = imported(HEADER + f"+14158675309,,C1{' ' * 200}\n+14158675310,,C2\n", limits=ImportLimits(row=100))
+    assert (report.rows, report.reasons) == (1, {"too_long": 1})
+
+
+# Any file
+
+
+def _checked(imported: Import, content: bytes, **options: Any) -> None:
+    """The promise: nothing but ImportRefused is raised, every row is accounted for, and an import is stable."""
+    try:
+        report = imported(content, **options)
+    except ImportRefused:
+        return
+    assert report.rows == report.added + report.changed + report.unchanged + report.duplicate_rows + report.conflicts
+    told = imported.rejected() if report.rejects_path else []
+    assert len(told) == report.rejected + report.conflicts == sum(report.reasons.values())
+    assert [line for line, _, _ in told] == sorted({line for line, _, _ in told})
+    again = imported(content, **options)
+    assert (again.added, again.changed, again.rejected) == (0, 0, report.rejected)
+    assert all(phone[0] == "+" for phone in imported.table.rows)
+
+
+FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+POLICIES = st.sampled_from(["last", "first", "none"])
+ENCODINGS = st.sampled_from([None, "utf-8", "cp1252", "utf-16", "utf-16-be", "utf-7", "shift_jis", "idna", "punycode"])
+
+
+@FEW
+@given(
+    start=st.sampled_from([b"", HEADER.encode(), b"\xff\xfe", b"\xef\xbb\xbf" + HEADER.encode(), b"\x1f\x8b"]),
+    rest=st.binary(max_size=300),
+    encoding=ENCODINGS,
+)
+def test_any_bytes_are_imported_or_refused(imported: Import, start: bytes, rest: bytes, encoding: str | None) -> None:
+    _checked(imported, start + rest, encoding=encoding, limits=ImportLimits(row=120))
+
+
+PHONES = st.sampled_from(
+    ["+14158675309", "(415) 867-5309", "+14158675310", "x", "", "anonymous", '"', '"a\nb"', "\x00"]
+)
+CELLS = st.sampled_from(
+    ["", "a@b", "C1", "C2", '"x', '"a, ""b"""', "é", "\udce9", "bad email", "C" * 130, "\r", "1\n2"]
+)
+
+
+@FEW
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=1, max_size=3).flatmap(lambda c: PHONES.map(lambda p: [p, *c]))),
+    conflict=POLICIES,
+)
+def test_rows_of_all_kinds_are_taken_or_rejected(imported: Import, rows: list[list[str]], conflict: str) -> None:
+    text = HEADER + "".join(",".join(row) + "\n" for row in rows)
+    _checked(imported, text.encode("utf-8", "surrogateescape"), conflict=conflict, limits=ImportLimits(row=120))
+
+
+@FEW
+@given(
+    rows=st.lists(st.tuples(PHONES, CELLS, CELLS), max_size=20),
+    conflict=POLICIES,
+)
+def test_taken_and_rejected_add_up_to_the_rows_of_a_well_formed_file(
+    imported: Import, rows: list[tuple[str, str, str]], conflict: str
+) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file).writerows([("phone", "email", "customer_id"), *rows])
+    report = imported(file.getvalue().encode("utf-8", "surrogateescape"), conflict=conflict)
+    assert report.rows + report.rejected == len(rows)
+
+
+def _peak_bytes(path: Path) -> int:
+    class Nothing:
+        def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+            return Counts(len(rows), 0, 0)
+
+    tracemalloc.start()
+    try:
+        import_csv(path, Nothing(), chunk_rows=1000)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+MAKE_CUSTOMERS = Path(__file__).parents[1] / "bench" / "make_customers.py"
+
+
+def _made(path: Path, rows: int, *options: str) -> Path:
+    with path.open("wb") as file:
+        subprocess.run([sys.executable, MAKE_CUSTOMERS, str(rows), *options], stdout=file, check=True)
+    return path
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    small, large = (
+        _made(tmp_path / f"{rows}.csv", rows, "--bad", "0.05", "--conflicts", "0.05") for rows in (5_000, 50_000)
+    )
+    _peak_bytes(small)  # what is cached once
+    assert _peak_bytes(large) < 1.2 * _peak_bytes(small) + 100_000
+
+
+def test_memory_does_not_grow_with_the_rows_of_one_phone(tmp_path: Path) -> None:
+    paths = []
+    for rows in (5_000, 50_000):
+        paths.append(tmp_path / f"{rows}.csv")
+        paths[-1].write_text(HEADER + "".join(f"+14158675309,,C{n}\n" for n in range(rows)))
+    _peak_bytes(paths[0])
+    assert _peak_bytes(paths[1]) < 1.2 * _peak_bytes(paths[0]) + 100_000
+
+
+def test_the_made_customers_are_good_and_all_different(tmp_path: Path) -> None:
+    report = import_csv(_made(tmp_path / "made.csv", 3000), Table())
+    assert (report.rows, report.added, report.complete) == (3000, 3000, True)
+
+
+# The command
+
+
+class Console:
+    """`flask customers ...` on a SQLite ledger of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        from app import create_app
+
+        self.app = create_app()
+        self.file = folder / "customers.csv"
+        self("db", "upgrade")
+
+    def __call__(self, *words: str, stdin: str | None = None) -> Any:
+        return self.app.test_cli_runner().invoke(args=list(words), input=stdin)
+
+
+@pytest.fixture
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    return Console(tmp_path)
+
+
+def test_the_command_fills_the_mapping_and_shows_who_is_in_it(console: Console) -> None:
+    console.file.write_text(HEADER + "(415) 867-5309,ann@example.com,C1\n")
+    result = console("customers", "import", str(console.file))
+    assert result.exit_code == 0, result.output
+    assert "1 rows read" in result.stdout and "1  added" in result.stdout and not result.stderr
+    shown = console("customers", "show", "415.867.5309")
+    assert shown.exit_code == 0
+    assert "+14158675309" in shown.stdout and "ann@example.com" in shown.stdout and "C1" in shown.stdout
+
+
+def test_rejects_are_told_plainly_and_fail_the_command_only_when_strict(console: Console) -> None:
+    console.file.write_text(HEADER + "+14158675309,,C1\nx,,C2\n")
+    result = console("customers", "import", str(console.file))
+    assert result.exit_code == 0
+    assert "1 rows were NOT used" in result.stderr and "customers.csv.rejected.csv" in result.stderr
+    assert "phone_unreadable" in result.stderr
+    assert console("customers", "import", str(console.file), "--strict").exit_code == 1
+
+
+def test_a_dry_run_counts_and_changes_nothing(console: Console) -> None:
+    console.file.write_text(HEADER + "+14158675309,,C1\n+14158675310,,C2\n")
+    console("customers", "import", str(console.file))
+    console.file.write_text(HEADER + "+14158675309,,C1\n+14158675310,,C8\n+14158675311,,C3\n")
+    result = console("customers", "import", str(console.file), "--dry-run")
+    assert [f"1  {word}" in result.stdout for word in ("added", "changed", "unchanged")] == [True] * 3
+    assert "nothing was changed" in result.stdout
+    assert "C2" in console("customers", "show", "+14158675310").stdout
+    assert console("customers", "show", "+14158675311").exit_code == 1
+
+
+def test_options_say_how_the_file_is_to_be_read(console: Console) -> None:
+    text = "Mobile;Id\n020 7183 8750;C1\n+442071838750;C2\n"
+    options = ("--columns", "Mobile,,Id", "--country", "gb", "--conflict", "first", "--rejects", "r.csv")
+    result = console("customers", "import", "-", *options, stdin=text)
+    assert result.exit_code == 0, result.output
+    assert "C1" in console("customers", "show", "+442071838750").stdout
+    assert "conflict" in Path("r.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("import", "nowhere.csv"),
+        ("import", "wrong.csv"),
+        ("import", "good.csv", "--columns", "phone,email"),
+        ("import", "good.csv", "--country", "Narnia"),
+        ("import", "good.csv", "--conflict", "both"),
+        ("import", "good.csv", "--encoding", "klingon"),
+        ("show", "hello"),
+    ],
+)
+def test_wrong_usage_and_unreadable_files_are_exit_code_2(console: Console, words: tuple[str, ...]) -> None:
+    Path("wrong.csv").write_text("a,b\n1,2\n")
+    Path("good.csv").write_text(HEADER)
+    result = console("customers", *words)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+
+
+def test_a_customer_id_that_is_an_email_is_warned_of(console: Console) -> None:
+    console.file.write_text(HEADER + "+14158675309,,ann@example.com\n")
+    assert "customer_id_is_email" in console("customers", "import", str(console.file)).stderr
+
+
+def test_a_long_import_without_a_terminal_tells_each_tenth_on_a_line(console: Console) -> None:
+    _made(console.file, 25_000)
+    result = console("customers", "import", str(console.file))
+    assert result.stderr.split("\n")[-2] == "100 %"
+    assert 2 <= result.stderr.count("%") <= 10
+
+
+def test_the_help_teaches_by_example() -> None:
+    from adapters.commands.customers import customers
+
+    told = CliRunner().invoke(customers, ["import", "--help"]).output
+    assert "flask customers import customers.csv" in told and "phone,email,customer_id" in told
