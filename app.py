@@ -39,6 +39,7 @@ from adapters.commands.db import db
 from adapters.commands.rules import rules
 from adapters.commands.sandbox import sandbox
 from adapters.commands.settings import settings_command
+from adapters.commands.up import up
 from adapters.commands.worker import worker
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
@@ -52,7 +53,7 @@ from pipeline.steps import Judge
 from pipeline.worker import Pace, Worker
 from settings import Settings, SettingsError, load
 
-COMMANDS = (conversions, customers, db, rules, sandbox, settings_command, worker)
+COMMANDS = (conversions, customers, db, rules, sandbox, settings_command, up, worker)
 
 
 def build(settings: Settings) -> Offhook:

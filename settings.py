@@ -199,7 +199,7 @@ class Settings(BaseSettings):
 
     # The process
     port: int = Field(8000, alias="PORT", ge=1, le=65535, description="where the web process listens")
-    web_concurrency: int = Field(2, alias="WEB_CONCURRENCY", ge=1, le=64, description="web processes")
+    web_concurrency: int = Field(1, alias="WEB_CONCURRENCY", ge=1, le=64, description="web processes")
     web_threads: int = Field(16, alias="OFFHOOK_WEB_THREADS", ge=1, le=256, description="threads in each web process")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"

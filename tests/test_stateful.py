@@ -17,12 +17,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select
 
-from adapters.ledger.schema import attempts, calls, conversions
+from adapters.ledger.schema import attempts, calls, conversions, metadata
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
@@ -31,8 +39,8 @@ from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from pipeline.rules import Rules
 from pipeline.steps import Judge, attempt, decide_batch, fold_batch, review_parked_batch
-
-pytestmark = pytest.mark.unit
+from settings import load
+from tests.support.postgres import PostgresServer
 
 RESULTS = st.sampled_from(["answered", "no_answer", "busy", "released"])
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # the test is of our steps, not of the disk
@@ -107,7 +115,7 @@ class Pipeline(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
-        shutil.copy(_migrated(), f"{self.folder.name}/ledger.db")
+        self._make_ledger()
         self.ledger = self._new_ledger()
         self.ledger.merge_customers([Customer(phone) for phone in KNOWN_AT_FIRST])
         self.mapped = set(KNOWN_AT_FIRST)
@@ -120,6 +128,9 @@ class Pipeline(RuleBasedStateMachine):
         self.roots: dict[str, list[str]] = {}
         self.held: list[Sending] = []
         self.dies: str | None = None
+
+    def _make_ledger(self) -> None:
+        shutil.copy(_migrated(), f"{self.folder.name}/ledger.db")
 
     def _new_ledger(self) -> SqlLedger:
         ledger = SqlLedger(self._url())
@@ -298,15 +309,29 @@ class Pipeline(RuleBasedStateMachine):
 POLICY = RetryPolicy(max_expired_leases=1000, cap_seconds=60)
 EXAMPLES = int(os.environ.get("OFFHOOK_STATEFUL_EXAMPLES", "40"))
 
-TestPipelineOnSqlite = Pipeline.TestCase
-TestPipelineOnSqlite.settings = settings(
+TestPipelineOnSqlite = pytest.mark.unit(Pipeline.TestCase)
+TestPipelineOnSqlite.settings = hypothesis_settings(
     max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
-def test_the_files_of_an_example_are_gone(tmp_path: Path) -> None:
-    machine = Pipeline()
-    machine.start()
-    folder = Path(machine.folder.name)
-    machine.teardown()
-    assert not folder.exists()
+def test_one_conversion_a_call_whatever_happens_on_postgres(postgres: PostgresServer) -> None:
+    url = load(_env_file=None, DATABASE_URL=postgres.fresh_database()).database_url
+    migrating = SqlLedger(url)
+    migrating.migrations.upgrade()
+
+    class OnPostgres(Pipeline):
+        def _url(self) -> str:
+            return url
+
+        def _make_ledger(self) -> None:
+            names = ", ".join(table.name for table in metadata.sorted_tables)
+            with migrating.database.write() as connection:
+                connection.exec_driver_sql(f"TRUNCATE {names}")
+
+    try:
+        run_state_machine_as_test(
+            OnPostgres, settings=hypothesis_settings(TestPipelineOnSqlite.settings, max_examples=max(5, EXAMPLES // 4))
+        )
+    finally:
+        migrating.close()

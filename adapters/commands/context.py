@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import NoReturn, cast
 
 import click
 from flask import current_app
@@ -83,7 +83,7 @@ def offhook() -> Offhook:
     return cast(Offhook, current_app.extensions["offhook"])
 
 
-def fail(message: str, code: int = 1) -> Any:
+def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a message on stderr and an exit code."""
     click.secho(message, err=True, fg="red")
     raise SystemExit(code)

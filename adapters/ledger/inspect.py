@@ -68,12 +68,12 @@ class Inspection:
     def conversion_counts(self) -> dict[str, int]:
         statement = select(conversions.c.state, func.count()).group_by(conversions.c.state)
         with self._database.read() as connection:
-            return dict(connection.execute(statement).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
     def call_counts(self) -> dict[str, int]:
         statement = select(calls.c.state, func.count()).group_by(calls.c.state)
         with self._database.read() as connection:
-            return dict(connection.execute(statement).tuples().all())
+            return {row[0]: row[1] for row in connection.execute(statement)}
 
     def stories(self, call_sid: str) -> list[CallStory]:
         """The call of this CallSid (a child leg's will do), in each account that has one."""

@@ -1,0 +1,198 @@
+"""`flask up` (`make run`): everything on this machine. With nothing configured a demonstration, otherwise the real thing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from adapters.commands.context import fail, offhook
+from adapters.commands.sandbox import tell
+from adapters.recordings.replay import Replay, Tape, plan, replay, target
+from adapters.rockerbox.sandbox import Sandbox
+from adapters.twilio.signature import sign
+
+ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
+START_SECONDS = 20.0
+STOP_SECONDS = 27.0
+_RECORDINGS = Path(__file__).parent.parent.parent / "recordings"
+_SCRATCH = Path(".run")
+
+
+@click.command()
+@with_appcontext
+def up() -> None:
+    """Run web and worker together, until Ctrl-C.
+
+    With nothing configured this is a demonstration: SQLite in .run/, a sandbox Rockerbox on loopback, a sample mapping,
+    and recorded callbacks sent signed. With a .env (see .env.example) it is the real thing.
+    """
+    service = offhook()
+    configured = Path(".env").exists() or not service.settings.missing_for_web()
+    service.ledger.close()
+    stop = _stop_when_asked()
+    if configured:
+        _real(service.settings.port, service.settings.worker == "separate", stop)
+    else:
+        _demonstration(service.settings.port, stop)
+
+
+def _stop_when_asked() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _real(port: int, with_worker: bool, stop: threading.Event) -> None:
+    _run_once("db", "upgrade", env=os.environ)
+    with ExitStack() as running:
+        processes = [running.enter_context(_process(_WEB, os.environ))]
+        if with_worker:
+            processes.append(running.enter_context(_process(_WORKER, os.environ)))
+        click.echo(f"Web on port {port}, worker beside it. Ctrl-C stops both.")
+        _wait(processes, stop)
+
+
+def _demonstration(port: int, stop: threading.Event) -> None:
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+    _SCRATCH.mkdir()
+    port = _free_port(port)
+    with ExitStack() as running:
+        sandbox = running.enter_context(Sandbox(on_event=tell))
+        env = _demonstration_environment(port, sandbox.url)
+        click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
+        _run_once("db", "upgrade", env=env)
+        _run_once("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv", env=env)
+        web = running.enter_context(_process(_WEB, env, _SCRATCH / "web.log"))
+        worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log"))
+        _wait_until_up(port, web)
+        click.secho(
+            "\nRecorded callbacks go to /twilio/status, signed; each conversion as it arrives at the sandbox:",
+            bold=True,
+        )
+        _send_recordings(port, env["TWILIO_AUTH_TOKEN"])
+        _wait_until_quiet(sandbox, stop)
+        _what_next(port, sandbox, env)
+        _wait([web, worker], stop)
+
+
+def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
+    ours = {
+        "DATABASE_URL": f"sqlite:///{(_SCRATCH / 'demo.db').absolute()}",
+        "PUBLIC_URL": f"http://127.0.0.1:{port}",
+        "PORT": str(port),
+        "TWILIO_ACCOUNT_SID": ACCOUNT,
+        "TWILIO_AUTH_TOKEN": secrets.token_hex(16),
+        "ROCKERBOX_ADVERTISER_ID": "demonstration",
+        "ROCKERBOX_URL": f"{sandbox_url}/webhook/data",
+        "OFFHOOK_SETTLE_SECONDS": "1",
+        "FLASK_APP": "app",
+    }
+    return {**os.environ, **ours}
+
+
+def _free_port(wished: int) -> int:
+    """The port that was asked for, or any other when somebody has it."""
+    for port in (wished, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return wished
+
+
+_WEB = [sys.executable, "-m", "gunicorn", "app:app"]
+_WORKER = [sys.executable, "-m", "flask", "worker"]
+
+
+def _run_once(*arguments: str, env: Mapping[str, str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "flask", *arguments], env=env, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+
+
+@contextmanager
+def _process(command: list[str], env: Mapping[str, str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A child in a session of its own, so that Ctrl-C reaches it through us, once; ended when we end."""
+    with ExitStack() as files:
+        output = files.enter_context(log.open("ab")) if log else None
+        child = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
+        try:
+            yield child
+        finally:
+            child.terminate()
+            try:
+                child.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+
+
+def _wait_until_up(port: int, web: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and web.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    fail(f"The web process did not start; it said:\n{(_SCRATCH / 'web.log').read_text(errors='replace')}")
+
+
+def _send_recordings(port: int, token: str) -> None:
+    names = sorted(path for path in _RECORDINGS.glob("*.jsonl") if path.stem != "shop-day")
+    tape = Tape.of_files(names)
+    options = Replay(speed=None, shift_to=datetime.now(UTC), account_sid=ACCOUNT)
+    to = target(f"http://127.0.0.1:{port}")
+    summary = replay(plan(tape, options), to, lambda url, pairs, _: {"X-Twilio-Signature": sign(url, pairs, token)})
+    answers = ", ".join(f"{count} x {status}" for status, count in sorted(summary.by_status.items()))
+    click.echo(f"{summary.sent} callbacks sent: {answers}")
+
+
+def _wait_until_quiet(sandbox: Sandbox, stop: threading.Event) -> None:
+    """Until no conversion has come for a while."""
+    known, quiet = -1, 0
+    while quiet < 4 and not stop.wait(0.5):
+        now = len(sandbox.events())
+        quiet = quiet + 1 if now == known and now else 0
+        known = now
+
+
+def _what_next(port: int, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+    click.secho("\nUp. Ctrl-C ends it.", bold=True)
+    click.echo(f"  {sandbox.url}  what Rockerbox would have got (also /events.json)")
+    click.echo(f"  http://127.0.0.1:{port}/readyz  is it ready, what waits")
+    click.echo("  Why is a call there, or not? In another terminal:")
+    click.echo(f"    export DATABASE_URL={env['DATABASE_URL']}")
+    click.echo("    .venv/bin/flask conversions list")
+    click.echo("    .venv/bin/flask conversions show CALLSID")
+    click.echo("  Logs: .run/web.log, .run/worker.log")
+    click.echo(
+        "  Next: cp .env.example .env, fill it in, copy offhook.toml.example to offhook.toml, and run this again."
+    )
+
+
+def _wait(processes: list[subprocess.Popen[bytes]], stop: threading.Event) -> None:
+    """Until asked to stop, or until one of them ends by itself: then all end, with its exit code."""
+    while not stop.wait(0.5):
+        for child in processes:
+            if child.poll() is not None:
+                fail(f"{child.args!r} ended by itself, exit code {child.returncode}.", child.returncode or 1)
