@@ -1,0 +1,168 @@
+"""From the callback to Rockerbox, through HTTP and the commands: what counts, what is told, what is parked and why."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from tests import sinks
+from tests.support import ledger
+from tests.support.processes import Web, flask
+from tests.support.twilio import CALLER, OURS, callback, new_sid
+from tests.support.waiting import wait_until
+from tests.system.conftest import Offhook
+
+RULES = f"""
+action = "call"
+min_duration_seconds = 5
+extra = {{ seconds = "{{duration_seconds}}", city = "{{CallerCity}}" }}
+
+[[numbers]]
+number = "{OURS}"
+label = "TV spring"
+action = "tv_call"
+revenue = 27.5
+extra = {{ label = "{{label}}" }}
+"""
+
+
+def send(web: Web, *callbacks: list[tuple[str, str]]) -> None:
+    assert [web.twilio.send(one).status for one in callbacks] == [204] * len(callbacks)
+
+
+def test_a_call_of_a_known_customer_is_told_once_as_the_documentation_says(offhook: Offhook) -> None:
+    (offhook.folder / "offhook.toml").write_text(RULES)
+    sid = new_sid()
+    with offhook.web() as web, offhook.worker():
+        final = callback(sid, CallDuration="61", Timestamp="Fri, 12 Mar 2021 16:29:59 +0000")
+        send(web, final, callback(sid, "ringing", SequenceNumber="0"), final)
+        offhook.sink.wait_for(1)
+        send(
+            web,
+            callback(new_sid(), CallDuration="4"),
+            callback(new_sid(), From="anonymous"),
+            callback(new_sid(), "busy"),
+        )
+        wait_until(lambda: ledger.count(offhook.database_url, "decisions") == 4, 10, lambda: "no decisions")
+    [request] = offhook.sink.requests
+    assert request.method == "POST"
+    assert request.path.endswith("?advertiser=advertiser-for-tests")
+    assert json.loads(request.body) == {
+        "email": "caller@example.test",
+        "action": "tv_call",
+        "timestamp": "1615566599",
+        "conversion_source": "phone",
+        "order_id": sid,
+        "revenue": "27.50",
+        "seconds": "61",
+        "city": "LAFAYETTE",
+        "label": "TV spring",
+    }
+    reasons = {row["reasons"] for row in ledger.query(offhook.database_url, "SELECT reasons FROM decisions")}
+    words = {word for told in reasons for word, _ in json.loads(told)}
+    assert words == {"counts", "too_short", "caller_withheld", "status"}
+
+
+def test_a_parent_and_its_child_legs_are_one_call_in_either_order(offhook: Offhook) -> None:
+    parents = [new_sid(), new_sid()]
+    with offhook.web() as web, offhook.worker(OFFHOOK_SETTLE_SECONDS="0.5"):
+        for first, parent in enumerate(parents):
+            leg = callback(new_sid(), "completed", "child-leg-no-answer", ParentCallSid=parent)
+            both = [callback(parent), leg]
+            send(web, *(both if first == 0 else reversed(both)))
+        offhook.sink.wait_for(2)
+        wait_until(lambda: ledger.count(offhook.database_url, "callbacks", "folded = 1") == 4, 10, lambda: "unfolded")
+    assert {json.loads(request.body)["order_id"] for request in offhook.sink.requests} == set(parents)
+    assert ledger.count(offhook.database_url, "conversions") == 2
+
+
+def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: Offhook) -> None:
+    sid = new_sid()
+    with offhook.web() as web, offhook.worker():
+        send(web, callback(sid, From="+14155550123"))
+        wait_until(
+            lambda: ledger.count(offhook.database_url, "calls", "state = 'parked'") == 1, 10, lambda: "not parked"
+        )
+        mapping = offhook.folder / "customers.csv"
+        mapping.write_text("phone,email,customer_id\n(415) 555-0123,late@example.test,C-1\n")
+        for told in ("1  added", "1  unchanged"):
+            done = flask("customers", "import", str(mapping), env=offhook.env(), folder=offhook.folder)
+            assert done.returncode == 0, done.stderr
+            assert told in done.stdout
+        offhook.sink.wait_for(1)
+    results = ledger.query(offhook.database_url, "SELECT result FROM decisions ORDER BY id")
+    assert [row["result"] for row in results] == ["parked", "converted"]
+
+
+@pytest.mark.parametrize("behaviour", ["500", "429", "reset", "drip", "black_hole"])
+def test_a_destination_in_trouble_gets_the_same_bytes_again_until_it_takes_them(
+    behaviour: str, offhook: Offhook
+) -> None:
+    trouble = {
+        "500": sinks.answer(500),
+        "429": sinks.rate_limited("1"),
+        "reset": sinks.reset(),
+        "drip": sinks.drip_head(),
+        "black_hole": sinks.black_hole(),
+    }[behaviour]
+    offhook.sink.behave(trouble, sinks.answer())
+    with offhook.web() as web, offhook.worker():
+        send(web, callback(new_sid()))
+        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: str(offhook.states()))
+    assert len({request.body for request in offhook.sink.requests}) == 1
+    assert ledger.count(offhook.database_url, "attempts") == 2
+
+
+def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Offhook) -> None:
+    sid = new_sid()
+    offhook.sink.behave(sinks.answer(400, b'{"error":"no such advertiser"}'), sinks.answer())
+    with offhook.web() as web, offhook.worker() as worker:
+        send(web, callback(sid))
+        wait_until(lambda: offhook.states() == {"dead": 1}, 10, lambda: str(offhook.states()))
+        assert '"level": "ERROR"' in next(line for line in worker.log.splitlines() if "conversion_dead" in line)
+        story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
+        assert "no such advertiser" in story
+        assert CALLER not in story
+        assert "dead=1" in flask("conversions", "list", env=offhook.env(), folder=offhook.folder).stdout
+        done = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: offhook.states() == {"delivered": 1}, 10, lambda: str(offhook.states()))
+
+
+def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) -> None:
+    """The day has turned since the first attempt: Rockerbox would count a second copy."""
+    sid = new_sid()
+    offhook.sink.behave(sinks.reset())
+    with offhook.web() as web, offhook.worker(OFFHOOK_RETRY_BASE_SECONDS="600", OFFHOOK_RETRY_CAP_SECONDS="600"):
+        send(web, callback(sid))
+        wait_until(lambda: ledger.count(offhook.database_url, "attempts") >= 2, 20, lambda: "no attempts")
+    day = 86_400 * 1_000_000
+    now = int(datetime.now(UTC).timestamp() * 1_000_000)
+    ledger.change(
+        offhook.database_url,
+        f"UPDATE conversions SET state = 'pending', lease_until = NULL, due_at = {now}, first_attempt_at = {now - day}",
+    )
+    with offhook.worker():
+        wait_until(lambda: offhook.states() == {"ambiguous": 1}, 10, lambda: str(offhook.states()))
+    refused = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+
+
+def test_a_row_whose_worker_vanished_three_times_is_quarantined(offhook: Offhook) -> None:
+    sid = new_sid()
+    offhook.sink.behave(sinks.black_hole())
+    with offhook.web() as web:
+        send(web, callback(sid))
+    for fence in (1, 2, 3):
+        with offhook.worker(OFFHOOK_LEASE_SECONDS="4", OFFHOOK_DEADLINE_SECONDS="3"):  # killed at the end of the block
+            claimed = f"state = 'sending' AND fence = {fence}"
+            wait_until(
+                partial(ledger.count, offhook.database_url, "conversions", claimed), 20, lambda: str(offhook.states())
+            )
+        ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
+    with offhook.worker():
+        wait_until(lambda: offhook.states() == {"quarantined": 1}, 20, lambda: str(offhook.states()))
