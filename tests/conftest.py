@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
+
+
+logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ def told(
     call_sid: str, status: Status, number: int, *, parent: str | None = None, seconds: int = 0, **params: str
 ) -> Callback:
     """A callback with sequence number `number`, received `number` seconds after noon."""
-    key = f"{call_sid}/{status}/{number}/{sorted(params.items())}"
+    key = f"{call_sid}/{status}/{number}/{seconds}/{sorted(params.items())}"
     raw = RawCallback(key, "AC1", call_sid, parent, NOON + timedelta(seconds=number), "POST", "/", "", (), b"")
     every = {"From": "+14155550100", "To": "+14155550199", **params}
     direction = Direction.OUTBOUND_DIAL if parent else Direction.INBOUND
