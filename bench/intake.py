@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, choices=range(1, 11), default=3, metavar="1-10")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run, at most 30")
     parser.add_argument("--connections", type=int, choices=range(1, 129), default=32, metavar="1-128")
-    parser.add_argument("--processes", type=int, nargs="+", default=[2], help="WEB_CONCURRENCY; several to compare")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1], help="WEB_CONCURRENCY; several to compare")
     parser.add_argument("--threads", type=int, nargs="+", default=[16], help="OFFHOOK_WEB_THREADS; several to compare")
     parser.add_argument("--most-per-second", type=int, default=5000, help="requests made ready for each second")
     arguments = parser.parse_args()
