@@ -36,6 +36,7 @@ from adapters.commands.context import Offhook
 from adapters.commands.conversions import conversions
 from adapters.commands.customers import customers
 from adapters.commands.db import db
+from adapters.commands.recordings import recordings
 from adapters.commands.rules import rules
 from adapters.commands.sandbox import sandbox
 from adapters.commands.settings import settings_command
@@ -53,7 +54,7 @@ from pipeline.steps import Judge
 from pipeline.worker import Pace, Worker
 from settings import Settings, SettingsError, load
 
-COMMANDS = (conversions, customers, db, rules, sandbox, settings_command, up, worker)
+COMMANDS = (conversions, customers, db, recordings, rules, sandbox, settings_command, up, worker)
 
 
 def build(settings: Settings) -> Offhook:
