@@ -18,6 +18,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 MAX_BODY_BYTES = 65_536
+_MAX_DISCARDED_BYTES = 1_000_000  # read before a refusal, so that the sender gets to see it
+_POLL_SECONDS = 0.05  # how soon it notices that it shall end
 _SOURCES = ("in_store", "salesforce", "phone")
 
 
@@ -81,7 +83,7 @@ class Sandbox:
         self._lock = threading.Lock()
         self._on_event = on_event
         self._server = _server(self, port)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL_SECONDS,), daemon=True)
 
     @property
     def url(self) -> str:
@@ -141,6 +143,7 @@ def _server(sandbox: Sandbox, port: int) -> ThreadingHTTPServer:
             length = self.headers.get("Content-Length", "")
             if not length.isdigit() or int(length) > MAX_BODY_BYTES:
                 self.close_connection = True
+                self.rfile.read(min(int(length), _MAX_DISCARDED_BYTES) if length.isdigit() else 0)
                 self._answer(413, "application/json", b'{"error":"give a Content-Length of 64 KB at the most"}')
                 return
             parts = urlsplit(self.path)
@@ -168,9 +171,11 @@ def _server(sandbox: Sandbox, port: int) -> ThreadingHTTPServer:
         def log_message(self, *_: object) -> None:
             """Nothing: the caller is told of each event."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Requests)
-    server.daemon_threads = True
-    return server
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128  # a worker opens as many connections at once as it has threads
+
+    return Server(("127.0.0.1", port), Requests)
 
 
 def _as_json(sandbox: Sandbox) -> bytes:
