@@ -84,6 +84,18 @@ class Settings(BaseSettings):
         le=10,
         description="without PUBLIC_URL: how many proxies' X-Forwarded-* headers to believe",
     )
+    twilio_api_key: str = Field(
+        "", alias="TWILIO_API_KEY", description="for Twilio's REST API; without one the auth token is used"
+    )
+    twilio_api_secret: SecretStr = Field(SecretStr(""), alias="TWILIO_API_SECRET", description="its secret")
+    twilio_api_url: str = Field(
+        "",
+        alias="TWILIO_API_URL",
+        description="where Twilio's REST API is, instead of Twilio's own hosts (tests, a proxy)",
+    )
+    twilio_api_timeout_seconds: float = Field(
+        30.0, alias="TWILIO_API_TIMEOUT_SECONDS", gt=0, le=300, description="for one answer of Twilio's REST API"
+    )
     max_callback_bytes: int = Field(
         65536,
         alias="OFFHOOK_MAX_CALLBACK_BYTES",
@@ -197,6 +209,19 @@ class Settings(BaseSettings):
     breaker_base_seconds: float = Field(5.0, alias="OFFHOOK_BREAKER_BASE_SECONDS", gt=0, description="first pause")
     breaker_cap_seconds: float = Field(120.0, alias="OFFHOOK_BREAKER_CAP_SECONDS", gt=0, description="longest pause")
 
+    # Recordings
+    recordings_key: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_RECORDINGS_KEY",
+        description="16 characters or more: the same pseudonyms in every recording",
+    )
+    tap_max_bytes: int = Field(
+        100_000_000,
+        alias="OFFHOOK_TAP_MAX_BYTES",
+        ge=1000,
+        description="`flask recordings tap` ends when its file has this size",
+    )
+
     # The process
     port: int = Field(8000, alias="PORT", ge=1, le=65535, description="where the web process listens")
     web_concurrency: int = Field(1, alias="WEB_CONCURRENCY", ge=1, le=64, description="web processes")
@@ -222,11 +247,11 @@ class Settings(BaseSettings):
                 raise ValueError("must be like https://calls.example.com, with no query and no fragment")
         return urls
 
-    @field_validator("rockerbox_url")
+    @field_validator("rockerbox_url", "twilio_api_url")
     @classmethod
     def _http(cls, url: str) -> str:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ValueError("must be like https://webhooks.getrockerbox.com/webhook/data")
+        if url and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
+            raise ValueError("must be a whole URL, like https://webhooks.getrockerbox.com/webhook/data")
         return url
 
     @field_validator("database_url")
@@ -275,6 +300,8 @@ class Settings(BaseSettings):
     def _together(self) -> Settings:
         if self.lease_seconds < self.deadline_seconds + 1:
             raise ValueError("OFFHOOK_LEASE_SECONDS must be at least a second longer than OFFHOOK_DEADLINE_SECONDS")
+        if bool(self.twilio_api_key) != bool(self.twilio_api_secret.get_secret_value()):
+            raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together: set both or none")
         if self.twilio_auth_token.get_secret_value() and not self.twilio_account_sid:
             raise ValueError("TWILIO_AUTH_TOKEN is set without TWILIO_ACCOUNT_SID: set the account that it belongs to")
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.recordings.format import Record, RecordingError, dump, parameters, parse
-from adapters.recordings.sources import Defaults, from_alerts, from_form_lines, from_har, from_http, read_alerts
+from adapters.recordings.sources import (
+    Defaults,
+    Source,
+    from_alerts,
+    from_file,
+    from_form_lines,
+    from_har,
+    from_http,
+    kind_of,
+    read_alerts,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -39,10 +48,8 @@ def entry(method: str = "POST", url: str = "https://x.example/twilio/status", **
     return {"startedDateTime": "2026-03-12T15:00:00.000+01:00", "request": request, "response": {"status": 204}}
 
 
-def har(tmp_path: Path, *entries: dict[str, Any]) -> Path:
-    path = tmp_path / "tunnel.har"
-    path.write_text(json.dumps({"log": {"version": "1.2", "entries": list(entries)}}), encoding="utf-8-sig")
-    return path
+def har(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"log": {"version": "1.2", "entries": list(entries)}}).encode("utf-8-sig")
 
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -55,19 +62,18 @@ POST_DATA = [
 
 
 @pytest.mark.parametrize("post_data", POST_DATA)
-def test_a_har_file_gives_its_callbacks_however_it_holds_the_body(tmp_path: Path, post_data: dict[str, Any]) -> None:
-    (record,) = from_har(har(tmp_path, entry(postData=post_data)))
+def test_a_har_file_gives_its_callbacks_however_it_holds_the_body(post_data: dict[str, Any]) -> None:
+    (record,) = from_har(har(entry(postData=post_data)))
     assert record.form == PAIRS
     assert (record.received_at, record.method, record.path_and_query) == (AT, "POST", "/twilio/status")
     assert record.headers == (("Content-Type", FORM_TYPE), ("User-Agent", "TwilioProxy/1.1"))
 
 
-def test_a_har_file_gives_get_callbacks_and_events_and_leaves_out_the_rest(tmp_path: Path) -> None:
+def test_a_har_file_gives_get_callbacks_and_events_and_leaves_out_the_rest() -> None:
     events = '[{"data": {"request": {"parameters": {"CallSid": "CA1"}}}}]'
     told = list(
         from_har(
             har(
-                tmp_path,
                 entry("GET", f"https://x.example/twilio/status?{BODY}#rc=5"),
                 entry("GET", "https://x.example/favicon.ico"),
                 entry("OPTIONS"),
@@ -83,9 +89,9 @@ def test_a_har_file_gives_get_callbacks_and_events_and_leaves_out_the_rest(tmp_p
     assert (told[1].json, told[1].path_and_query) == (events, "/e")
 
 
-def test_no_secret_is_taken_from_any_source(tmp_path: Path) -> None:
+def test_no_secret_is_taken_from_any_source() -> None:
     raw = "POST /s HTTP/1.1\n" + "".join(f"{name}: {value}\n" for name, value in SECRETS) + f"\n{BODY}\n"
-    records = [*from_har(har(tmp_path, entry(postData=POST_DATA[0]))), from_http(raw.encode(), DEFAULTS)]
+    records = [*from_har(har(entry(postData=POST_DATA[0]))), from_http(raw.encode(), DEFAULTS)]
     for record in records:
         assert "s3cret" not in dump(record)
         assert parse(dump(record)) == record
@@ -101,23 +107,16 @@ def test_no_secret_is_taken_from_any_source(tmp_path: Path) -> None:
         ('{"log": {"entries": [{"request": {"method": "POST", "url": "/"}}]}}', 'entry 1: field "startedDateTime"'),
     ],
 )
-def test_a_har_file_that_is_none_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "tunnel.har"
-    path.write_text(text)
+def test_a_har_file_that_is_none_is_told_with_its_place(text: str, words: str) -> None:
     with pytest.raises(RecordingError) as told:
-        list(from_har(path))
-    assert str(path) in str(told.value)
+        list(from_har(text.encode(), "tunnel.har"))
+    assert "tunnel.har" in str(told.value)
     assert words in str(told.value)
 
 
-def test_base64_that_is_none_is_told(tmp_path: Path) -> None:
+def test_base64_that_is_none_is_told() -> None:
     with pytest.raises(RecordingError, match=r"entry 1: .*base64"):
-        list(from_har(har(tmp_path, entry(postData={"text": "%%%", "encoding": "base64"}))))
-
-
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="cannot be read"):
-        list(from_har(tmp_path / "none.har"))
+        list(from_har(har(entry(postData={"text": "%%%", "encoding": "base64"}))))
 
 
 RAW = (
@@ -224,13 +223,29 @@ def test_an_alert_that_cannot_be_read_is_told(change: dict[str, Any], words: str
 
 
 @pytest.mark.parametrize("wrap", [lambda alerts: alerts, lambda alerts: {"alerts": alerts, "meta": {}}])
-def test_a_file_of_alerts_is_read(tmp_path: Path, wrap: Any) -> None:
-    path = tmp_path / "alerts.json"
-    path.write_text(json.dumps(wrap([{**ALERT, "request_variables": BODY}])))
-    assert [record.form for record in read_alerts(path)] == [PAIRS]
-    path.write_text('{"alerts": 7}')
+def test_a_file_of_alerts_is_read(wrap: Any) -> None:
+    raw = json.dumps(wrap([{**ALERT, "request_variables": BODY}])).encode()
+    assert [record.form for record in read_alerts(raw)] == [PAIRS]
     with pytest.raises(RecordingError, match="no array of alerts"):
-        list(read_alerts(path))
+        list(read_alerts(b'{"alerts": 7}'))
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [
+        (har(entry(postData=POST_DATA[0])), Source.HAR),
+        (json.dumps([{**ALERT, "request_variables": BODY}]).encode(), Source.ALERTS),
+        (json.dumps({"meta": {}, "alerts": [{**ALERT, "request_variables": BODY}]}).encode(), Source.ALERTS),
+        (RAW.encode(), Source.HTTP),
+        (f"\r\nGET /s?{BODY}\r\nHost: x".encode(), Source.HTTP),
+        (BODY.encode(), Source.FORM),
+        (f"\ufeff{BODY}\n\n{BODY}\n".encode(), Source.FORM),
+    ],
+)
+def test_what_a_file_is_shows_in_its_first_characters(raw: bytes, kind: Source) -> None:
+    assert kind_of(raw) is kind
+    records = list(from_file(raw, kind_of(raw), DEFAULTS, "file"))
+    assert {parameters(record) for record in records} == {PAIRS}
 
 
 def _all_readable(records: list[Record]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,7 +123,47 @@ class Inspection:
             yield from (raw for _, raw in page)
             after_seq = page[-1][0]
 
+    def following(self) -> Following:
+        """Tells of the callbacks that come in from now on."""
+        with self._database.read() as connection:
+            return Following(self._database, connection.execute(select(func.max(callbacks.c.seq))).scalar_one() or 0)
 
+
+class Following:
+    """Callbacks as they come in, each once.
+
+    A row may show after one with a greater number: on Postgres the number is taken before the commit. Numbers that were
+    passed over are asked for again until `_MISSING_SECONDS` have gone by (most of them were duplicates and never come).
+    """
+
+    def __init__(self, database: Database, last_seq: int) -> None:
+        self._database = database
+        self._last_seq = last_seq
+        self._missing: dict[int, float] = {}
+
+    def fresh(self, limit: int = 500) -> list[RawCallback]:
+        """Up to `limit` that were not told yet, in the order of their numbers. Raises LedgerUnavailable."""
+        now = time.monotonic()
+        self._missing = {seq: until for seq, until in self._missing.items() if until > now}
+        is_fresh = or_(callbacks.c.seq > self._last_seq, callbacks.c.seq.in_(list(self._missing)))
+        with self._database.read() as connection:
+            rows = connection.execute(select(callbacks).where(is_fresh).order_by(callbacks.c.seq).limit(limit)).all()
+        for row in rows:
+            self._took(row.seq, now + _MISSING_SECONDS)
+        return [to_raw(row) for row in rows]
+
+    def _took(self, seq: int, until: float) -> None:
+        self._missing.pop(seq, None)
+        if seq > self._last_seq:
+            passed_over = range(max(self._last_seq + 1, seq - _MAX_MISSING), seq)
+            self._missing.update(dict.fromkeys(passed_over, until))
+            self._last_seq = seq
+        while len(self._missing) > _MAX_MISSING:
+            del self._missing[next(iter(self._missing))]
+
+
+_MISSING_SECONDS = 30.0  # longer than a callback may wait to be stored (OFFHOOK_STORE_TIMEOUT_SECONDS, 15 at most)
+_MAX_MISSING = 1000
 _ROOTS = text("SELECT root_sid FROM legs WHERE call_sid = :sid")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
+from enum import StrEnum
 from typing import Any
 
 from adapters.recordings.format import (
@@ -37,15 +37,47 @@ class Defaults:
     path: str = DEFAULT_PATH
 
 
-def from_har(path: Path) -> Iterator[Record]:
+class Source(StrEnum):
+    """What a file may be that callbacks are taken from."""
+
+    HAR = "har"
+    HTTP = "http"
+    FORM = "form"
+    ALERTS = "alerts"
+
+
+def kind_of(raw: bytes) -> Source:
+    """What a file is, by its first characters. Whatever is nothing else is taken for form bodies, one a line."""
+    start = raw.lstrip(b"\xef\xbb\xbf \t\r\n")[:4096].decode("utf-8", "replace")
+    if start.startswith("["):
+        return Source.ALERTS
+    if start.startswith("{"):
+        return Source.HAR if re.match(r'\{\s*"log"', start) else Source.ALERTS
+    return Source.HTTP if _REQUEST_START.match(start) else Source.FORM
+
+
+def from_file(raw: bytes, kind: Source, defaults: Defaults, name: str) -> Iterator[Record]:
+    """The callbacks in what a file of this kind holds. `name` is what errors call it. Raises RecordingError."""
+    match kind:
+        case Source.HAR:
+            yield from from_har(raw, name)
+        case Source.HTTP:
+            yield from_http(raw, defaults, name)
+        case Source.ALERTS:
+            yield from read_alerts(raw, name)
+        case Source.FORM:
+            yield from from_form_lines(_text(raw, name).split("\n"), defaults, name)
+
+
+def from_har(raw: bytes, name: str = "HAR file") -> Iterator[Record]:
     """The call callbacks among the requests of a HAR file (http://www.softwareishard.com/blog/har-12-spec/).
 
     Requests without a CallSid, and other methods than POST and GET, are left out. Raises RecordingError.
     """
-    told = _json(_text_of(path), str(path))
-    entries = _member(_member(told, "log", dict, str(path)), "entries", list, f"{path}, log")
+    told = _json(_text(raw, name), name)
+    entries = _member(_member(told, "log", dict, name), "entries", list, f"{name}, log")
     for number, entry in enumerate(entries, start=1):
-        place = f"{path}, entry {number}"
+        place = f"{name}, entry {number}"
         request = _member(entry, "request", dict, place)
         if _is_call_request(request):
             record = _har_record(request, entry.get("startedDateTime"), place)
@@ -97,6 +129,7 @@ def _decoded(text: str, place: str) -> bytes:
 
 
 _REQUEST_LINE = re.compile(r"([A-Za-z]+) (\S+)(?: HTTP/[0-9.]+)?")
+_REQUEST_START = re.compile(r"[A-Za-z]+ \S+ HTTP/[0-9.]+\s|(?:POST|GET) /\S*\s*(?:\n|$)")
 
 
 def from_http(raw: bytes, defaults: Defaults, place: str = "request") -> Record:
@@ -169,13 +202,13 @@ def from_alerts(alerts: Iterable[Mapping[str, Any]], name: str = "alerts") -> It
             yield _of_alert(alert, pairs, place)
 
 
-def read_alerts(path: Path) -> Iterator[Record]:
-    """The same from a JSON file: an array of alerts, or Twilio's page of them."""
-    told = _json(_text_of(path), str(path))
+def read_alerts(raw: bytes, name: str = "alerts") -> Iterator[Record]:
+    """The same from JSON: an array of alerts, or Twilio's page of them."""
+    told = _json(_text(raw, name), name)
     listed = told.get("alerts") if isinstance(told, dict) else told
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise RecordingError(str(path), "is no array of alerts; save what client.monitor.v1.alerts fetched as JSON")
-    return from_alerts(listed, str(path))
+        raise RecordingError(name, "is no array of alerts; save what client.monitor.v1.alerts fetched as JSON")
+    return from_alerts(listed, name)
 
 
 def _of_alert(alert: Mapping[str, Any], pairs: Pairs, place: str) -> Record:
@@ -244,13 +277,11 @@ def _parsed(text: str) -> datetime | None:
         return None
 
 
-def _text_of(path: Path) -> str:
+def _text(raw: bytes, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise RecordingError(str(path), f"cannot be read ({error.strerror}); name an existing file") from None
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise RecordingError(str(path), "is not UTF-8; save the file as UTF-8") from None
+        raise RecordingError(name, "is not UTF-8; save the file as UTF-8") from None
 
 
 def _json(text: str, place: str) -> Any:

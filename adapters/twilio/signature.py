@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 from urllib.parse import parse_qsl
 
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 HMAC_SHA1 = "HMAC_SHA1"
 HMAC_SHA256 = "HMAC_SHA256"

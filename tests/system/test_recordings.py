@@ -18,6 +18,7 @@ DAY = REPOSITORY / "recordings" / "shop-day.jsonl"
 
 def replay(offhook: Offhook, file: Path, port: int, *options: str) -> str:
     where = ("--to", f"http://127.0.0.1:{port}", "--signed-for", PUBLIC_URL, "--auth-token", AUTH_TOKEN)
+    options = ("--speed", "max", *options)
     done = flask("recordings", "replay", str(file), *where, *options, env=offhook.env(), folder=offhook.folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

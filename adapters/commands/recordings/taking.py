@@ -1,0 +1,263 @@
+"""`flask recordings export`, `tap` and `import`: where recordings come from."""
+
+from __future__ import annotations
+
+import csv
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+import click
+from flask.cli import with_appcontext
+
+from adapters.commands.context import Offhook, fail, offhook
+from adapters.commands.recordings.cover import Cover, cover_options
+from adapters.recordings.format import Record, RecordingError, dump, from_raw_callback
+from adapters.recordings.sources import Defaults, Source, from_alerts, from_file, kind_of
+from adapters.recordings.tap import TapFile
+from adapters.twilio.rest import Access, TwilioRefused, alerts
+from pipeline.call import RawCallback, fold
+from pipeline.conversion import Customer, customer_number
+from pipeline.ports import LedgerUnavailable
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LOOK_UP_ROWS = 500
+
+
+def _ago(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6})([smhd])", value)
+    if not found:
+        raise click.BadParameter("write a number and s, m, h or d, e.g. 90m or 2d")
+    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+_OUTPUT = click.option(
+    "--output", type=click.File("w", encoding="utf-8"), default="-", help="The file; standard output if none."
+)
+
+
+@click.command()
+@click.option("--since", callback=_ago, help="Only what came in this time: 90m, 1h, 2d.")
+@click.option("--call", "call_sid", help="Only this CallSid and its child legs.")
+@click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
+@click.option(
+    "--customers",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the rows of the mapping that these calls need to this CSV file, under the same pseudonyms.",
+)
+@cover_options
+@_OUTPUT
+@with_appcontext
+def export(
+    cover: Cover,
+    since: datetime | None,
+    call_sid: str | None,
+    status: str | None,
+    customers: Path | None,
+    output: TextIO,
+) -> None:
+    """Write callbacks of the ledger as a recording, a line each, with pseudonyms instead of persons.
+
+    Numbers become numbers of fictional ranges (the same number the same pseudonym), SIDs, names and places are replaced.
+
+    \b
+    flask recordings export --since 1h --customers customers.csv --output calls.jsonl
+    flask recordings export --call CA... --status completed
+    """
+    service, count, phones = offhook(), 0, set[str]()
+    try:
+        for raw in service.ledger.inspection.every_callback(since=since, call_sid=call_sid):
+            if _has_status(service, raw, status):
+                output.write(dump(cover.record(from_raw_callback(raw))) + "\n")
+                phones |= _customer_numbers(service, raw)
+                count += 1
+        rows = _write_customers(service, cover, customers, phones) if customers else None
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    except (RecordingError, OSError) as error:
+        fail(str(error), 2)
+    told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
+    click.echo(f"{count} callbacks written.{told}", err=True)
+
+
+def _has_status(service: Offhook, raw: RawCallback, status: str | None) -> bool:
+    return status is None or service.read(raw).params.get("CallStatus") == status
+
+
+def _customer_numbers(service: Offhook, raw: RawCallback) -> set[str]:
+    """Whom a decision about this callback's call would look up."""
+    leg = fold(raw.key, [service.read(raw)])
+    number = customer_number(leg, service.settings.default_country).e164
+    return {number} if number else set()
+
+
+def _write_customers(service: Offhook, cover: Cover, path: Path, phones: Iterable[str]) -> int:
+    """How many rows there were."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("phone", "email", "customer_id"))
+        count = 0
+        for row in _customers(service, sorted(phones)):
+            covered = cover.customer(row)
+            table.writerow((covered.phone, covered.email or "", covered.customer_id or ""))
+            count += 1
+    return count
+
+
+def _customers(service: Offhook, phones: list[str]) -> Iterator[Customer]:
+    for first in range(0, len(phones), _LOOK_UP_ROWS):
+        yield from service.ledger.find_customers(phones[first : first + _LOOK_UP_ROWS]).values()
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--call", "call_sid", help="Only this CallSid and its child legs.")
+@click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1000),
+    help="It ends when FILE has this size.  [default: OFFHOOK_TAP_MAX_BYTES]",
+)
+@cover_options
+@with_appcontext
+def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_bytes: int | None) -> None:
+    """Append each callback to FILE as it is accepted, until Ctrl-C or until FILE is full.
+
+    Whatever process took it in: the callbacks come from the ledger, so a tap costs the web processes nothing. To go on
+    with a file of an earlier run, both must have the same --key, or one caller would have two pseudonyms.
+
+    \b
+    flask recordings tap calls.jsonl
+    """
+    service = offhook()
+    stop = _stop_when_asked()
+    try:
+        with TapFile(file, max_bytes or service.settings.tap_max_bytes) as tapped:
+            if not tapped.begins_empty and not cover.is_stable:
+                fail(
+                    f"{file} holds callbacks already, and new pseudonyms would not fit them: give --key, or another file.",
+                    2,
+                )
+            click.echo(f"Each callback goes to {file} from now on. Ctrl-C ends it.", err=True)
+            count, is_full = _follow(service, tapped, cover, stop, call_sid, status)
+    except LedgerUnavailable as error:
+        fail(f"The database does not answer: {error}")
+    except RecordingError as error:
+        fail(str(error), 2)
+    click.echo(f"{count} callbacks written.{f' {file} is full.' if is_full else ''}", err=True)
+
+
+def _stop_when_asked() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _follow(
+    service: Offhook, file: TapFile, cover: Cover, stop: threading.Event, call_sid: str | None, status: str | None
+) -> tuple[int, bool]:
+    """(how many were written, whether the file is full). A database that goes away for a while is waited for."""
+    following, count, trouble = service.ledger.inspection.following(), 0, False
+    while not stop.is_set():
+        try:
+            arrived = following.fresh()
+            trouble = False
+        except LedgerUnavailable as error:
+            if not trouble:
+                click.secho(f"The database does not answer ({error}); waiting for it.", err=True, fg="yellow")
+            arrived, trouble = [], True
+        for raw in arrived:
+            if call_sid in (None, raw.call_sid, raw.parent_call_sid) and _has_status(service, raw, status):
+                if not file.append(cover.record(from_raw_callback(raw))):
+                    return count, True
+                count += 1
+        if not arrived:
+            stop.wait(service.settings.poll_seconds)
+    return count, False
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option(
+    "--from",
+    "kind",
+    type=click.Choice([str(kind) for kind in Source]),
+    help="What FILES are.  [default: what they look like]",
+)
+@click.option(
+    "--twilio-alerts", is_flag=True, help="Ask Twilio for callbacks that failed: its alerts keep them for 30 days."
+)
+@click.option("--since", callback=_ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
+@click.option("--path", default="/twilio/status", show_default=True, help="The path, where a source does not tell it.")
+@cover_options
+@_OUTPUT
+@with_appcontext
+def import_(
+    files: tuple[Path, ...],
+    cover: Cover,
+    kind: str | None,
+    twilio_alerts: bool,
+    since: datetime,
+    path: str,
+    output: TextIO,
+) -> None:
+    """Make a recording of what you have: HAR files, raw HTTP requests, form bodies a line each, Twilio's alerts.
+
+    FILES may be `-` for standard input. Like every recording it has pseudonyms instead of persons, unless you say
+    otherwise; no signature, cookie or password gets into it.
+
+    \b
+    flask recordings import tunnel.har --output calls.jsonl
+    pbpaste | flask recordings import -
+    flask recordings import --twilio-alerts --since 3d --in-clear --output lost.jsonl
+    flask recordings replay lost.jsonl --to https://calls.example.com --yes-remote --speed max
+    """
+    if bool(files) == twilio_alerts:
+        raise click.UsageError("name FILES or give --twilio-alerts, one of them")
+    count = 0
+    try:
+        records = _lost_callbacks(offhook(), since) if twilio_alerts else _of_files(files, kind, path)
+        for record in records:
+            output.write(dump(cover.record(record)) + "\n")
+            count += 1
+    except TwilioRefused as error:
+        fail(str(error))
+    except (RecordingError, OSError) as error:
+        fail(str(error), 2)
+    click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}", err=True)
+
+
+def _of_files(files: Iterable[Path], kind: str | None, path: str) -> Iterator[Record]:
+    defaults = Defaults(datetime.now(UTC), path)
+    for file in files:
+        is_input = str(file) == "-"
+        raw = sys.stdin.buffer.read() if is_input else file.read_bytes()
+        yield from from_file(
+            raw, Source(kind) if kind else kind_of(raw), defaults, "standard input" if is_input else str(file)
+        )
+
+
+def _lost_callbacks(service: Offhook, since: datetime) -> Iterator[Record]:
+    settings = service.settings
+    tokens = settings.auth_tokens
+    if not settings.twilio_account_sid or not (settings.twilio_api_key or tokens):
+        fail(
+            "Nothing to ask Twilio with: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or TWILIO_API_KEY and its secret.",
+            2,
+        )
+    access = Access(
+        settings.twilio_account_sid,
+        settings.twilio_api_key or settings.twilio_account_sid,
+        settings.twilio_api_secret.get_secret_value() or tokens[0],
+        settings.twilio_api_url,
+        settings.twilio_api_timeout_seconds,
+    )
+    return from_alerts(alerts(access, since), "Twilio's alerts")
