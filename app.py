@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
-from flask.cli import NoAppException
+from flask.cli import FlaskGroup, NoAppException
 
 from adapters import logs
 from adapters.commands.context import Offhook
@@ -45,7 +45,7 @@ from adapters.commands.worker import worker
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.twilio import reading, signature
-from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
+from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id, utc_now
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.ports import Inbox, LedgerUnavailable
@@ -77,13 +77,16 @@ def build(settings: Settings) -> Offhook:
     )
     policy = retry_policy(settings)
 
-    def make_worker() -> Worker:
-        judge = Judge(
-            read_rules(settings), settings.default_country, destination, reading.read, settings.settle_seconds
-        )
-        return Worker(ledger, destination, judge, policy, pace(settings))
+    def rules() -> Rules:
+        return read_rules(settings)
 
-    return Offhook(settings, ledger, destination, reading.read, policy, lambda: read_rules(settings), make_worker)
+    def judge() -> Judge:
+        return Judge(rules(), settings.default_country, destination, reading.read, settings.settle_seconds)
+
+    def worker() -> Worker:
+        return Worker(ledger, destination, judge(), policy, pace(settings))
+
+    return Offhook(settings, ledger, destination, reading.read, policy, rules, judge, worker)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
@@ -216,23 +219,34 @@ class LedgerHealth:
         return True, {"status": "ready", "database": "writable", "migrations": "current", **facts}
 
 
+def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] = utc_now) -> Flask:
+    """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
+    known = service.settings
+    gate = Gate(keyring(known), known.max_callback_fields)
+    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
+    app = create_web(inbox or service.ledger, gate, urls_of(known), LedgerHealth(service), limits, clock)
+    app.extensions["offhook"] = service
+    return app
+
+
 def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) -> Flask:
     """The Flask app with its routes and commands. `inbox` replaces the ledger's intake (the bench's floor does)."""
     try:
         known = settings or load()
-        gate = Gate(keyring(known), known.max_callback_fields)
-        service = build(known)
+        app = web(build(known), inbox=inbox)
     except SettingsError as error:
         raise NoAppException(str(error)) from None
     if "gunicorn" not in os.environ.get("SERVER_SOFTWARE", ""):  # there, gunicorn.conf.py has set the log up
         logs.configure(known.log_level)
     logs.name_requests(request_id.get)
-    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
-    app = create_web(inbox or service.ledger, gate, urls_of(known), LedgerHealth(service), limits)
-    app.extensions["offhook"] = service
     for command in COMMANDS:
         app.cli.add_command(command)
     return app
+
+
+def main() -> None:
+    """`offhook ...`, where the package was installed with pip: what `flask ...` is in the repository."""
+    FlaskGroup(create_app=create_app, help="Offhook: phone calls into conversions.").main(prog_name="offhook")
 
 
 def __getattr__(name: str) -> Flask:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pipeline.phone import is_region
 
@@ -349,6 +350,31 @@ def load(**overrides: Any) -> Settings:
     """The settings of this process. Raises SettingsError with every mistake in one text."""
     try:
         return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+class _Given(Settings):
+    """Settings that read neither the environment nor `.env`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the library's signature)
+        init_settings: PydanticBaseSettingsSource,
+        *_: Any,
+        **__: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def given(values: Mapping[str, Any]) -> Settings:
+    """These settings by the names of their variables, all others by default, whatever the environment says.
+
+    Raises SettingsError.
+    """
+    try:
+        return _Given(**values)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
 

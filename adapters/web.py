@@ -67,8 +67,19 @@ class WebLimits:
     retry_after_seconds: int
 
 
-def create_web(inbox: Inbox, admit: Admit, urls_of: UrlsOf, health: Health, limits: WebLimits) -> Flask:
-    """The Flask app with its three routes."""
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_web(
+    inbox: Inbox,
+    admit: Admit,
+    urls_of: UrlsOf,
+    health: Health,
+    limits: WebLimits,
+    clock: Callable[[], datetime] = utc_now,
+) -> Flask:
+    """The Flask app with its three routes. `clock` tells when a callback was received."""
     app = Flask("offhook", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
@@ -78,7 +89,7 @@ def create_web(inbox: Inbox, admit: Admit, urls_of: UrlsOf, health: Health, limi
     def twilio_status() -> Response:
         if request.method == "HEAD":  # Flask adds it to GET by itself
             return _text(405, "use POST or GET")
-        return _receive(request, inbox, admit, urls_of, limits)
+        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits)
 
     app.add_url_rule(
         "/twilio/status", view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False
@@ -88,8 +99,7 @@ def create_web(inbox: Inbox, admit: Admit, urls_of: UrlsOf, health: Health, limi
     return app
 
 
-def _receive(incoming: Request, inbox: Inbox, admit: Admit, urls_of: UrlsOf, limits: WebLimits) -> Response:
-    arrived = _arrived(incoming, urls_of)
+def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits) -> Response:
     admitted = admit(arrived)
     if isinstance(admitted, Refused):
         return _refuse(admitted)
@@ -102,7 +112,7 @@ def _receive(incoming: Request, inbox: Inbox, admit: Admit, urls_of: UrlsOf, lim
     return _no_content()
 
 
-def _arrived(incoming: Request, urls_of: UrlsOf) -> Arrived:
+def _arrived(incoming: Request, urls_of: UrlsOf, received_at: datetime) -> Arrived:
     environ = incoming.environ
     target = raw_target(environ)
     headers = dict(incoming.headers)  # WSGI's spelling: Every-Word-Capitalised
@@ -113,7 +123,7 @@ def _arrived(incoming: Request, urls_of: UrlsOf) -> Arrived:
         content_type=headers.get("Content-Type", ""),
         headers=headers,
         body=incoming.get_data(cache=False),
-        received_at=datetime.now(UTC),
+        received_at=received_at,
     )
 
 

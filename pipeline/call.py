@@ -143,12 +143,17 @@ class Call:
         return self.final_at is not None
 
 
-def _furthest(callback: Callback) -> tuple[int, int, datetime, str]:
-    """How far along a leg this callback speaks of: the greatest one wins, and the order of arrival plays no part."""
+def _furthest(callback: Callback) -> tuple[int, int, datetime, str, int, str]:
+    """How far along a leg this callback speaks of: the greatest one wins, and the order of arrival plays no part.
+
+    The words of the callback come before its key, which another spelling of the same callback would not share.
+    """
     return (
         _RANK.get(callback.status, _TERMINAL_RANK),
         -1 if callback.sequence_number is None else callback.sequence_number,
         callback.occurred_at or _LONG_AGO,
+        callback.status,
+        -1 if callback.duration_seconds is None else callback.duration_seconds,
         callback.raw.dedupe_key,
     )
 

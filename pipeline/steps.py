@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pipeline.call import Call, CallKey, RawCallback, fold
 from pipeline.conversion import Convert, Customer, customer_number, decide
 from pipeline.delivery import Outcome, RetryPolicy, Sending, after
-from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Reader
+from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Outbox, Reader
 from pipeline.rules import Rules
 
 
@@ -57,7 +57,12 @@ def _settle_at(call: Call, judge: Judge) -> datetime | None:
 def decide_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
     """Decide calls that are final and settled. Decision and conversion are one transaction. Returns how many calls."""
     with ledger.books() as books:
-        return 0 if books is None else _decide(books, books.due(now, limit), judge, now)
+        return 0 if books is None else _decide(books, books.due(_folded_until(books, now), limit), judge, now)
+
+
+def _folded_until(books: Books, now: datetime) -> datetime:
+    """What was settled later than this may have legs among the callbacks that wait: after a stop these may be thousands."""
+    return min([now, *(raw.received_at for raw in books.unfolded(1))])
 
 
 def review_parked_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
@@ -95,6 +100,23 @@ def deliver(sending: Sending, destination: Destination, policy: RetryPolicy, clo
     started_at = clock()
     outcome = destination.send(sending.payload)
     return attempt(sending, outcome, started_at, clock(), policy)
+
+
+def deliver_batch(
+    outbox: Outbox,
+    destination: Destination,
+    policy: RetryPolicy,
+    lease_seconds: float,
+    clock: Callable[[], datetime],
+    limit: int = 20,
+) -> int:
+    """Claim, deliver and write down, one after the other. Returns how many. A worker does the same with many threads."""
+    outbox.expire_leases(clock(), policy)
+    claimed = outbox.claim(clock(), limit, lease_seconds, policy)
+    made = [deliver(sending, destination, policy, clock) for sending in claimed]
+    if made:
+        outbox.finish(made, clock())
+    return len(made)
 
 
 def attempt(

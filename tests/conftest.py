@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
 
 
+pytest_plugins = ["pytest_offhook"]  # our own tests use what others install
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
@@ -52,6 +53,12 @@ def database_url(empty_database_url: str) -> str:
     ledger = SqlLedger(load(_env_file=None, DATABASE_URL=empty_database_url).database_url)
     ledger.migrations.upgrade()
     ledger.close()
+    return empty_database_url
+
+
+@pytest.fixture
+def offhook_database_url(empty_database_url: str) -> str:
+    """The plugin's pipeline runs on both databases."""
     return empty_database_url
 
 

@@ -14,6 +14,7 @@ from adapters.rockerbox.sandbox import Sandbox
 pytestmark = pytest.mark.unit
 
 GOOD = {"email": "a@example.test", "action": "call", "timestamp": "1773324000", "order_id": "CA1"}
+NONE = {"counted": 0, "duplicate": 0, "not_counted": 0, "invalid": 0}
 
 
 def ask(sandbox: Sandbox, method: str, path: str, body: bytes = b"") -> tuple[int, str]:
@@ -35,7 +36,7 @@ def test_the_first_of_an_order_id_counts_and_later_ones_are_ignored() -> None:
     with Sandbox() as sandbox:
         assert tell(sandbox)[1]["verdict"] == "counted"
         assert tell(sandbox, action="another")[1]["verdict"] == "duplicate"
-        assert sandbox.counts() == {"counted": 1, "duplicate": 1}
+        assert sandbox.counts() == NONE | {"counted": 1, "duplicate": 1}
 
 
 @pytest.mark.parametrize(("cross_day", "verdict"), [(False, "counted"), (True, "duplicate")])
@@ -83,7 +84,7 @@ def test_what_is_no_single_event_is_refused(body: bytes) -> None:
 def test_fifty_at_once_with_one_order_id_count_once() -> None:
     with Sandbox() as sandbox, ThreadPoolExecutor(50) as pool:
         list(pool.map(lambda _: tell(sandbox), range(50)))
-        assert sandbox.counts() == {"counted": 1, "duplicate": 49}
+        assert sandbox.counts() == NONE | {"counted": 1, "duplicate": 49}
 
 
 def test_the_page_and_the_json_show_what_came_and_run_nothing_of_it() -> None:
@@ -92,4 +93,4 @@ def test_the_page_and_the_json_show_what_came_and_run_nothing_of_it() -> None:
         page = ask(sandbox, "GET", "/")[1]
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
-        assert json.loads(ask(sandbox, "GET", "/events.json")[1])["counts"] == {"counted": 1}
+        assert json.loads(ask(sandbox, "GET", "/events.json")[1])["counts"] == NONE | {"counted": 1}

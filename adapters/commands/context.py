@@ -15,13 +15,16 @@ from adapters.rockerbox.client import Rockerbox
 from pipeline.delivery import RetryPolicy
 from pipeline.ports import LedgerUnavailable, Reader
 from pipeline.rules import Rules, RulesError
+from pipeline.steps import Judge
 from pipeline.worker import Worker
 from settings import Settings, SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class Offhook:
-    """The service. `rules` reads the file at each call and raises RulesError; `worker` makes a new worker, not started."""
+    """The service. `rules` and `judge` read the rules at each call and raise RulesError, and so does `worker`, which makes
+    a new worker, not started.
+    """
 
     settings: Settings
     ledger: SqlLedger
@@ -29,6 +32,7 @@ class Offhook:
     read: Reader
     policy: RetryPolicy
     rules: Callable[[], Rules]
+    judge: Callable[[], Judge]
     worker: Callable[[], Worker]
 
     def check_worker(self) -> list[str]:

@@ -25,12 +25,14 @@ from adapters.commands.context import fail, offhook
 from adapters.commands.sandbox import tell
 from adapters.recordings.replay import Replay, Tape, plan, replay, target
 from adapters.rockerbox.sandbox import Sandbox
-from adapters.twilio.signature import sign
+from adapters.twilio.signature import by_auth_token
 
 ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
 START_SECONDS = 20.0
 STOP_SECONDS = 27.0
-_RECORDINGS = Path(__file__).parent.parent.parent / "recordings"
+_HOME = Path(__file__).parents[2]
+_RECORDINGS = _HOME / "recordings"
+_APP = f"{__name__.removesuffix('adapters.commands.up')}app"  # installed it is within a package
 _SCRATCH = Path(".run")
 
 
@@ -60,11 +62,12 @@ def _stop_when_asked() -> threading.Event:
 
 
 def _real(port: int, with_worker: bool, stop: threading.Event) -> None:
-    _run_once("db", "upgrade", env=os.environ)
+    env = {**os.environ, "FLASK_APP": _APP}
+    _run_once("db", "upgrade", env=env)
     with ExitStack() as running:
-        processes = [running.enter_context(_process(_WEB, os.environ))]
+        processes = [running.enter_context(_process(_WEB, env))]
         if with_worker:
-            processes.append(running.enter_context(_process(_WORKER, os.environ)))
+            processes.append(running.enter_context(_process(_WORKER, env)))
         click.echo(f"Web on port {port}, worker beside it. Ctrl-C stops both.")
         _wait(processes, stop)
 
@@ -102,7 +105,7 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
         "ROCKERBOX_ADVERTISER_ID": "demonstration",
         "ROCKERBOX_URL": f"{sandbox_url}/webhook/data",
         "OFFHOOK_SETTLE_SECONDS": "1",
-        "FLASK_APP": "app",
+        "FLASK_APP": _APP,
     }
     return {**os.environ, **ours}
 
@@ -120,7 +123,7 @@ def _free_port(wished: int) -> int:
     return wished
 
 
-_WEB = [sys.executable, "-m", "gunicorn", "app:app"]
+_WEB = [sys.executable, "-m", "gunicorn", "-c", str(_HOME / "gunicorn.conf.py"), f"{_APP}:app"]
 _WORKER = [sys.executable, "-m", "flask", "worker"]
 
 
@@ -162,7 +165,7 @@ def _send_recordings(port: int, token: str) -> None:
     tape = Tape.of_files(names)
     options = Replay(speed=None, shift_to=datetime.now(UTC), account_sid=ACCOUNT)
     to = target(f"http://127.0.0.1:{port}")
-    summary = replay(plan(tape, options), to, lambda url, pairs, _: {"X-Twilio-Signature": sign(url, pairs, token)})
+    summary = replay(plan(tape, options), to, by_auth_token(token))
     answers = ", ".join(f"{count} x {status}" for status, count in sorted(summary.by_status.items()))
     click.echo(f"{summary.sent} callbacks sent: {answers}")
 

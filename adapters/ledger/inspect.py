@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, func, or_, select, text, update
 
 from adapters.ledger.books import to_raw
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions
+from adapters.ledger.schema import attempts, breakers, callbacks, calls, conversions, decisions
 from pipeline.call import RawCallback
 from pipeline.delivery import State
 
@@ -28,6 +28,18 @@ class Backlog:
     undecided_age_seconds: float
     undelivered_age_seconds: float
     held_for_a_person: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call. `reasons` are words; `payload` and `delivery` (a State) are None where nothing is told of it."""
+
+    account_sid: str
+    call_sid: str
+    state: str
+    reasons: tuple[str, ...]
+    payload: bytes | None
+    delivery: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,20 @@ def read_backlog(connection: Connection, now: datetime) -> Backlog:
         return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
     return Backlog(age(received), age(settled), age(created), connection.execute(held).scalar_one())
+
+
+def read_next_moment(connection: Connection) -> datetime | None:
+    """The earliest time at which a call is settled, a conversion is to be sent, or a lease is over."""
+    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"))
+    due = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"))
+    leased = select(func.min(conversions.c.lease_until)).where(text("state = 'sending'"))
+    settled_at, due_at, leased_until, open_until = (
+        connection.execute(statement).scalar_one()
+        for statement in (settled, due, leased, select(func.max(breakers.c.open_until)))
+    )
+    if due_at is not None and open_until is not None:
+        due_at = max(due_at, open_until)
+    return min((moment for moment in (settled_at, due_at, leased_until) if moment is not None), default=None)
 
 
 class Inspection:
@@ -123,10 +149,33 @@ class Inspection:
             yield from (raw for _, raw in page)
             after_seq = page[-1][0]
 
+    def outcomes(self) -> list[Outcome]:
+        """What became of every call, in the order in which they were first heard of."""
+        newest = select(func.max(decisions.c.id)).group_by(decisions.c.account_sid, decisions.c.call_sid)
+        decided = select(decisions).where(decisions.c.id.in_(newest)).subquery()
+        told = conversions.c
+        statement = (
+            select(calls.c.account_sid, calls.c.call_sid, calls.c.state, decided.c.reasons, told.payload, told.state)
+            .outerjoin(decided, _same_call(decided.c))
+            .outerjoin(conversions, _same_call(told))
+            .where(calls.c.state != "merged")
+            .order_by(calls.c.first_received_at, calls.c.call_sid)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        return [
+            Outcome(row[0], row[1], row[2], tuple(word for word, _ in json.loads(row[3] or "[]")), row[4], row[5])
+            for row in rows
+        ]
+
     def following(self) -> Following:
         """Tells of the callbacks that come in from now on."""
         with self._database.read() as connection:
             return Following(self._database, connection.execute(select(func.max(callbacks.c.seq))).scalar_one() or 0)
+
+
+def _same_call(columns: Any) -> Any:
+    return and_(columns.account_sid == calls.c.account_sid, columns.call_sid == calls.c.call_sid)
 
 
 class Following:

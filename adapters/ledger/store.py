@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from adapters.ledger.books import BooksOnSql, read_mapping_version, try_to_keep_books
 from adapters.ledger.engine import Database, check_trustworthy
 from adapters.ledger.inbox import InboxTable
-from adapters.ledger.inspect import Backlog, Inspection, read_backlog
+from adapters.ledger.inspect import Backlog, Inspection, read_backlog, read_next_moment
 from adapters.ledger.mapping import MappingTable, bump
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
@@ -61,6 +61,11 @@ class SqlLedger:
         due = select(calls.c.call_sid).where(text("state = 'settling'"), calls.c.settle_at <= now).limit(1)
         with self.database.read() as connection:
             return connection.execute(unfolded).first() is None and connection.execute(due).first() is None
+
+    def next_moment(self) -> datetime | None:
+        """When something will be due next: a call settled, a conversion sent or its lease over. None when nothing will."""
+        with self.database.read() as connection:
+            return read_next_moment(connection)
 
     def prove_writable(self) -> None:
         """Commit a mark. Raises LedgerUnavailable when the database or the disk takes nothing."""

@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 import secrets
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -98,6 +99,23 @@ class Redactor:
 
     def customers(self, rows: Iterable[Customer]) -> Iterator[Customer]:
         return map(self.customer, rows)
+
+    def rules(self, toml: str) -> str:
+        """The text of an offhook.toml with the tracked numbers under their pseudonyms and without lines of comment.
+
+        Labels, actions and fields stay as they are. Raises RecordingError when a number cannot be found in the text.
+        """
+        text = re.sub(r"(?m)^\s*#.*\n?", "", toml)
+        pseudonyms = {number: self._tracked(number) for number in _numbers_in(text)}
+        quoted = "|".join(re.escape(number) for number in sorted(pseudonyms, key=len, reverse=True)) or "(?!)"
+        covered = re.sub(rf"([\"'])({quoted})\1", lambda found: f"{found[1]}{pseudonyms[found[2]]}{found[1]}", text)
+        if sorted(_numbers_in(covered)) != sorted(pseudonyms.values()):
+            raise RecordingError("redaction", "a number of the rules is not written plainly; write it as +14155550100")
+        return covered
+
+    def _tracked(self, number: str) -> str:
+        e164 = to_e164(number, self._region)
+        return self.number(e164) if e164 else number
 
     def number(self, e164: str) -> str:
         """The pseudonym of a number in E.164: of a range kept for fiction where its country has one that we know."""
@@ -243,6 +261,15 @@ class Redactor:
 
     def _mac(self, kind: str, text: str) -> bytes:
         return hmac.digest(self._key, f"{kind}\0{text}".encode("utf-8", "surrogatepass"), sha256)
+
+
+def _numbers_in(toml: str) -> list[str]:
+    """The tracked numbers of an offhook.toml, as they are written."""
+    try:
+        listed = tomllib.loads(toml).get("numbers", [])
+    except tomllib.TOMLDecodeError as error:
+        raise RecordingError("redaction", f"the rules are no TOML ({error}); see `flask rules check`") from None
+    return [each["number"] for each in listed if isinstance(each, dict) and isinstance(each.get("number"), str)]
 
 
 def _is_small(number: float) -> bool:

@@ -303,8 +303,17 @@ def _is_loopback(text: str) -> bool:
     return bool((mapped or address).is_loopback)
 
 
-def request_bytes(record: Record, to: Target, sign: Sign) -> bytes:
-    """The whole request, signed for the target."""
+class Request(NamedTuple):
+    """A request as it goes out, but for its Host header. `target` is the request target: path and query."""
+
+    method: str
+    target: str
+    headers: Pairs
+    body: bytes
+
+
+def signed_request(record: Record, to: Target, sign: Sign) -> Request:
+    """The record as a request, signed for the target."""
     body, content_type = body_of(record)
     path_and_query = to.of(record)
     headers = dict(record.headers)
@@ -312,8 +321,14 @@ def request_bytes(record: Record, to: Target, sign: Sign) -> bytes:
     headers |= sign(to.base + path_and_query, record.form or (), record.signing)
     if record.method == "POST":
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
-    lines = [f"{record.method} {path_and_query} HTTP/1.1", f"Host: {to.endpoint.host}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return Request(record.method, path_and_query, tuple(headers.items()), body)
+
+
+def request_bytes(record: Record, to: Target, sign: Sign) -> bytes:
+    """The whole request, signed for the target."""
+    method, path_and_query, headers, body = signed_request(record, to, sign)
+    lines = [f"{method} {path_and_query} HTTP/1.1", f"Host: {to.endpoint.host}"]
+    lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join((*lines, "", "")).encode("latin-1", "replace") + body
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -318,6 +318,26 @@ def sign(url: str, pairs: Iterable[tuple[str, str]], secret: str, algorithm: str
     """
     text = without_userinfo(url.partition("#")[0]) + signed_text(pairs)
     return str(RequestValidator(secret).compute_signature(text, None, algorithm))
+
+
+Signer = Callable[[str, Iterable[tuple[str, str]], str], dict[str, str]]
+"""(URL, form values or none, how the original was signed) -> the headers that prove that Twilio sent it."""
+
+
+def by_auth_token(token: str) -> Signer:
+    """Signs as Twilio does with an account's auth token."""
+    return lambda url, pairs, _signing: {"X-Twilio-Signature": sign(url, pairs, token)}
+
+
+def by_shared_key(key_id: str, secret: str, algorithm: str) -> Signer:
+    """Signs with a SharedKey. Raises ValueError for an algorithm that is none of ALGORITHMS."""
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
+    told = settings_header(key_id, algorithm)
+    return lambda url, pairs, _signing: {
+        "X-Twilio-Signature": sign(url, pairs, secret, algorithm),
+        "X-Twilio-Webhooks-Signature-Settings": told,
+    }
 
 
 def with_body_hash(url: str, body: bytes) -> str:

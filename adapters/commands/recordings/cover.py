@@ -28,6 +28,9 @@ class Cover:
     def record(self, record: Record) -> Record:
         return self.redactor.record(record) if self.redactor else record
 
+    def rules(self, toml: str) -> str:
+        return self.redactor.rules(toml) if self.redactor else toml
+
     def customer(self, customer: Customer) -> Customer:
         return self.redactor.customer(customer) if self.redactor else customer
 

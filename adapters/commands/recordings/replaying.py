@@ -11,9 +11,9 @@ import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import fail, offhook
-from adapters.recordings.format import Pairs, RecordingError
+from adapters.recordings.format import RecordingError
 from adapters.recordings.replay import Replay, Sign, Tape, plan, replay, target
-from adapters.twilio.signature import ALGORITHMS, settings_header, sign
+from adapters.twilio.signature import by_auth_token, by_shared_key
 
 _AS_FAST_AS_IT_CAN = "max"
 _LONG_SECONDS = 60
@@ -111,17 +111,8 @@ def _tell_how_long(tape: Tape, speed: float | None) -> None:
 def _signing(auth_token: str, shared_key: tuple[str, str, str] | None) -> Sign:
     """How to sign: with a SharedKey, else with a token. Raises ValueError when there is neither."""
     if shared_key:
-        key_id, secret, algorithm = shared_key
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
-        told = settings_header(key_id, algorithm)
-
-        def by_shared_key(url: str, pairs: Pairs, _signing: str) -> dict[str, str]:
-            signature = sign(url, pairs, secret, algorithm)
-            return {"X-Twilio-Signature": signature, "X-Twilio-Webhooks-Signature-Settings": told}
-
-        return by_shared_key
+        return by_shared_key(*shared_key)
     token = auth_token or next(iter(offhook().settings.auth_tokens), "")
     if not token:
         raise ValueError("nothing to sign with: give --auth-token or --shared-key, or set TWILIO_AUTH_TOKEN")
-    return lambda url, pairs, _signing: {"X-Twilio-Signature": sign(url, pairs, token)}
+    return by_auth_token(token)

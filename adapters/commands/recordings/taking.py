@@ -24,6 +24,7 @@ from adapters.twilio.rest import Access, TwilioRefused, alerts
 from pipeline.call import RawCallback, fold
 from pipeline.conversion import Customer, customer_number
 from pipeline.ports import LedgerUnavailable
+from pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOOK_UP_ROWS = 500
@@ -52,6 +53,11 @@ _OUTPUT = click.option(
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write the rows of the mapping that these calls need to this CSV file, under the same pseudonyms.",
 )
+@click.option(
+    "--rules",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write the rules to this file, their tracked numbers under the same pseudonyms.",
+)
 @cover_options
 @_OUTPUT
 @with_appcontext
@@ -61,6 +67,7 @@ def export(
     call_sid: str | None,
     status: str | None,
     customers: Path | None,
+    rules: Path | None,
     output: TextIO,
 ) -> None:
     """Write callbacks of the ledger as a recording, a line each, with pseudonyms instead of persons.
@@ -68,7 +75,7 @@ def export(
     Numbers become numbers of fictional ranges (the same number the same pseudonym), SIDs, names and places are replaced.
 
     \b
-    flask recordings export --since 1h --customers customers.csv --output calls.jsonl
+    flask recordings export --since 1h --customers customers.csv --rules offhook.toml --output calls.jsonl
     flask recordings export --call CA... --status completed
     """
     service, count, phones = offhook(), 0, set[str]()
@@ -79,12 +86,21 @@ def export(
                 phones |= _customer_numbers(service, raw)
                 count += 1
         rows = _write_customers(service, cover, customers, phones) if customers else None
+        if rules:
+            rules.write_text(cover.rules(_rules_text(service)), encoding="utf-8")
     except LedgerUnavailable as error:
         fail(f"The database does not answer: {error}")
-    except (RecordingError, OSError) as error:
+    except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
     told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
     click.echo(f"{count} callbacks written.{told}", err=True)
+
+
+def _rules_text(service: Offhook) -> str:
+    """The rules as they are written; empty where the defaults hold. Raises RulesError when they are wrong."""
+    service.rules()
+    path = service.settings.config
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def _has_status(service: Offhook, raw: RawCallback, status: str | None) -> bool:

@@ -1,0 +1,279 @@
+"""The pytest plugin: signed callbacks for any app, recordings, the whole pipeline without waiting, golden files.
+
+Where this repository was installed with pip the fixtures are there; a conftest may also say
+`pytest_plugins = ["offhook.pytest_offhook"]`. All imports that cost time stay within the fixtures.
+
+    def test_my_webhook_takes_a_day_of_calls(offhook_client, offhook_recording):
+        client = offhook_client(my_flask_app, auth_token="the token that the app knows")
+        assert client.play(offhook_recording("shop-day")).refused == []
+
+    def test_the_conversions_are_those_that_we_agreed_on(offhook_pipeline, offhook_golden):
+        offhook_pipeline.customers("customers.csv")
+        offhook_pipeline.play("shop-day")
+        offhook_golden(offhook_pipeline.run())
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from adapters.commands.context import Offhook
+    from adapters.ledger.inspect import Outcome
+    from adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
+    from adapters.recordings.format import Pairs, Record
+    from adapters.rockerbox.sandbox import Sandbox
+    from pipeline.conversion import Customer
+
+LIBRARY = Path(__file__).parent / "recordings"
+ACCOUNT_SID = "AC00000000000000000000000000000001"  # the account of the library's recordings
+AUTH_TOKEN = "offhook-test-token"
+SHARED_KEY_ID = "webhooks_sharedkey_offhook"
+SHARED_SECRET = "offhook-test-secret"
+PUBLIC_URL = "https://calls.example.com"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("offhook", "recorded callbacks (Offhook)")
+    group.addoption(
+        "--update-golden", action="store_true", help="Write the golden files anew instead of comparing with them."
+    )
+
+
+@pytest.fixture
+def offhook_client() -> Callable[..., SignedClient]:
+    """(WSGI app or URL, auth_token=... or shared_key=(id, secret, algorithm)) -> a client that signs as Twilio does.
+
+    For an app: `base_url`, the address that it believes to be called at ("http://localhost"). For a URL: `signed_for`,
+    where its public address is another one, and `yes_remote` to send beyond this machine.
+    """
+    from adapters.recordings.client import of_app, of_url
+    from adapters.twilio.signature import by_auth_token, by_shared_key
+
+    def client(
+        receiver: WsgiApp | str, *, auth_token: str = "", shared_key: tuple[str, str, str] | None = None, **more: Any
+    ) -> SignedClient:
+        if bool(auth_token) == bool(shared_key):
+            raise ValueError('say how to sign: auth_token="..." or shared_key=(id, secret, "HMAC_SHA256"), one of them')
+        sign = by_shared_key(*shared_key) if shared_key else by_auth_token(auth_token)
+        return of_url(receiver, sign, **more) if isinstance(receiver, str) else of_app(receiver, sign, **more)
+
+    return client
+
+
+@pytest.fixture
+def offhook_recording(request: pytest.FixtureRequest) -> Callable[..., tuple[Record, ...]]:
+    """(name or path) -> the callbacks of a recording.
+
+    A path is looked for beside the test's file, then in pytest's root folder. A plain name without `.jsonl` is one of
+    the library's, such as "answered" or "shop-day". Raises RecordingError with file, line and field.
+    """
+    from adapters.recordings.format import read
+
+    return lambda name: tuple(read(find_file(name, _folders_of(request))))
+
+
+def _folders_of(request: pytest.FixtureRequest) -> tuple[Path, Path]:
+    return request.path.parent, request.config.rootpath
+
+
+def find_file(name: str | Path, folders: Iterable[Path]) -> Path:
+    """The file that is meant: in one of the folders, else in the library. Raises FileNotFoundError with what there is."""
+    for path in (*(folder / name for folder in folders), LIBRARY / name, LIBRARY / f"{name}.jsonl"):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.stem for path in LIBRARY.glob("*.jsonl")))
+    raise FileNotFoundError(f"there is no file {str(name)!r}; name one beside the test, or a recording of: {known}")
+
+
+@pytest.fixture
+def offhook_settings() -> Mapping[str, str]:
+    """Settings for `offhook_pipeline` by the names of their variables; override this fixture to change them."""
+    return {}
+
+
+@pytest.fixture
+def offhook_database_url(tmp_path: Path) -> str:
+    """An empty database for `offhook_pipeline`: SQLite. Override this fixture to run on Postgres."""
+    return f"sqlite:///{tmp_path}/offhook.db"
+
+
+@pytest.fixture
+def offhook_pipeline(
+    request: pytest.FixtureRequest, offhook_database_url: str, offhook_settings: Mapping[str, str], tmp_path: Path
+) -> Iterator[Pipeline]:
+    """A whole Offhook with a ledger of its own and a sandbox Rockerbox, in one thread and without waiting."""
+    with open_pipeline(offhook_database_url, tmp_path, offhook_settings, _folders_of(request)) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
+def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """(what came out, name="...") compares with `golden/<test file>/<test>.json` beside the test's file.
+
+    What came out is CallSid -> fields, such as `offhook_pipeline.run()` gives. Fails with each call and field that
+    differs; `pytest --update-golden` writes the file instead.
+    """
+    from adapters.recordings.golden import GoldenError, check, message
+
+    def golden(outcomes: Mapping[str, Mapping[str, Any]], name: str = "") -> None:
+        __tracebackhide__ = True
+        file_name = re.sub(r"[^\w.-]+", "-", name or request.node.name).strip("-")
+        path = request.path.parent / "golden" / request.path.stem / f"{file_name}.json"
+        try:
+            told = check(path, outcomes, update=request.config.getoption("--update-golden"))
+            wrong = message(path, told) if told else ""
+        except GoldenError as error:
+            wrong = str(error)
+        if wrong:
+            pytest.fail(wrong, pytrace=False)
+
+    return golden
+
+
+@contextmanager
+def open_pipeline(
+    database_url: str, folder: Path, settings: Mapping[str, str] | None = None, look_in: Iterable[Path] = ()
+) -> Iterator[Pipeline]:
+    """A Pipeline on an empty database; `folder` gets its rules. The environment and `.env` play no part.
+
+    `look_in` are folders in which names of files are looked for, before the library.
+    """
+    from adapters.rockerbox.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        pipeline = Pipeline(database_url, folder, sandbox, settings or {}, look_in)
+        try:
+            pipeline.service.ledger.migrations.upgrade()
+            yield pipeline
+        finally:
+            pipeline.service.ledger.close()
+
+
+class Pipeline:
+    """Offhook as it is, but that its time is the recording's, and jumps.
+
+    `client` sends signed callbacks to its Flask app, `sandbox` is its Rockerbox, `service` its parts. Each callback is
+    received when the recording says, so the same recording gives the same conversions, whenever it is played.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        sandbox: Sandbox,
+        settings: Mapping[str, str],
+        look_in: Iterable[Path] = (),
+    ) -> None:
+        from adapters.recordings.client import of_app
+        from app import build, web
+        from pipeline.rehearsal import JumpingClock
+        from settings import given
+
+        self._folder = folder
+        self._look_in = tuple(look_in)
+        self._rules = folder / "offhook.toml"
+        self._rules.touch()
+        self._received_at = _LONG_AGO
+        self.sandbox = sandbox
+        self.clock = JumpingClock(_LONG_AGO)
+        self.service: Offhook = build(given({**self._settings(database_url), **settings}))
+        self.app = web(self.service, clock=lambda: self._received_at)
+        self.client = of_app(self.app, _sign, base_url=PUBLIC_URL)
+
+    def _settings(self, database_url: str) -> dict[str, str]:
+        keys = {"auth_tokens": [AUTH_TOKEN], "shared_keys": {SHARED_KEY_ID: SHARED_SECRET}}
+        return {
+            "DATABASE_URL": database_url,
+            "TWILIO_KEYRING": json.dumps({ACCOUNT_SID: keys}),
+            "PUBLIC_URL": PUBLIC_URL,
+            "ROCKERBOX_ADVERTISER_ID": "offhook-test",
+            "ROCKERBOX_URL": f"{self.sandbox.url}/webhook/data",
+            "OFFHOOK_CONFIG": str(self._rules),
+        }
+
+    def rules(self, toml: str) -> None:
+        """The text of an offhook.toml, for all that is decided from now on. Raises RulesError at once if it is wrong."""
+        self._rules.write_text(toml, encoding="utf-8")
+        self.service.rules()
+
+    def customers(self, source: str | Path | Iterable[Customer]) -> None:
+        """The mapping: a CSV file with the columns phone, email, customer_id, or rows. Raises ValueError for a bad row."""
+        from adapters.customers.csv_file import import_csv
+
+        if not isinstance(source, str | Path):
+            self.service.ledger.merge_customers(list(source))
+            return
+        path, rejects = find_file(source, self._look_in), self._folder / "rejected.csv"
+        region = self.service.settings.default_country
+        report = import_csv(path, self.service.ledger, region=region, rejects_path=rejects)
+        if not report.complete:
+            raise ValueError(f"{path}: some rows cannot be used:\n{rejects.read_text(encoding='utf-8')}")
+
+    def play(self, recording: str | Path | Iterable[Record], **options: Any) -> Played:
+        """Send a recording, signed, each callback at its recorded time; `options` are those of a replay (shuffle, ...).
+
+        All callbacks become those of the one account that the pipeline knows. Raises AssertionError when one is refused.
+        """
+        from adapters.recordings.client import Played, played
+        from adapters.recordings.format import read
+
+        records = read(find_file(recording, self._look_in)) if isinstance(recording, str | Path) else recording
+        told = Played(tuple(map(self.send, played(records, **{"account_sid": ACCOUNT_SID, **options}))))
+        if told.refused:
+            raise AssertionError(f"{len(told.refused)} of {len(told)} callbacks were refused: {told.refused[:3]}")
+        return told
+
+    def send(self, record: Record) -> Reply:
+        """One callback, received at the recorded time. It must be of the account that the pipeline knows."""
+        self._received_at = record.received_at
+        self.clock.jump_to(record.received_at)
+        return self.client.send(record)
+
+    def run(self) -> dict[str, dict[str, Any]]:
+        """Fold, decide and deliver to the end, retries included; then `outcomes()`."""
+        from app import pace
+        from pipeline.rehearsal import run_to_end
+
+        service = self.service
+        run_to_end(
+            service.ledger, service.destination, service.judge(), service.policy, pace(service.settings), self.clock
+        )
+        return self.outcomes()
+
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """CallSid -> what became of the call: its state, the reasons, and of a conversion the payload and its delivery."""
+        return {told.call_sid: _shown(told) for told in self.service.ledger.inspection.outcomes()}
+
+    @property
+    def conversions(self) -> list[dict[str, Any]]:
+        """The payloads, in the order of the calls."""
+        return [told["conversion"] for told in self.outcomes().values() if "conversion" in told]
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _shown(told: Outcome) -> dict[str, Any]:
+    shown: dict[str, Any] = {"state": told.state, "reasons": list(told.reasons)}
+    if told.payload is None:
+        return shown
+    return shown | {"delivery": told.delivery, "conversion": json.loads(told.payload)}
+
+
+def _sign(url: str, pairs: Pairs, signing: str) -> dict[str, str]:
+    """As the recording says that the original was signed."""
+    from adapters.recordings.format import SHARED_KEY_SHA1, SHARED_KEY_SHA256
+    from adapters.twilio.signature import HMAC_SHA1, HMAC_SHA256, by_auth_token, by_shared_key
+
+    algorithm = {SHARED_KEY_SHA1: HMAC_SHA1, SHARED_KEY_SHA256: HMAC_SHA256}.get(signing)
+    sign = by_shared_key(SHARED_KEY_ID, SHARED_SECRET, algorithm) if algorithm else by_auth_token(AUTH_TOKEN)
+    return sign(url, pairs, signing)
