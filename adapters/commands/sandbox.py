@@ -13,7 +13,7 @@ from adapters.commands.context import fail
 from adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
 from pipeline.phone import mask
 
-_DIGITS = re.compile(r"\+?[0-9][0-9 ().-]{5,}[0-9]")
+_SID_OR_NUMBER = re.compile(r"\b(?P<sid>[A-Z]{2}[0-9a-f]{32})\b|\+?[0-9][0-9 ().-]{5,}[0-9]")
 _MAX_TOLD_CHARS = 60
 
 
@@ -159,6 +159,6 @@ def _masked(who: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without what could steer a terminal, and without phone numbers."""
+    """Without what could steer a terminal, and without phone numbers; a SID, which somebody may look up, stays."""
     shown = "".join(char if char.isprintable() else "?" for char in text[:_MAX_TOLD_CHARS])
-    return _DIGITS.sub(lambda found: mask(found[0]), shown)
+    return _SID_OR_NUMBER.sub(lambda found: found["sid"] or mask(found[0]), shown)

@@ -100,7 +100,7 @@ def played(recording: Iterable[Record], **options: Any) -> Iterator[Record]:
 def of_url(url: str, sign: Sign, *, yes_remote: bool = False, signed_for: str = "") -> SignedClient:
     """A client for a server that runs. Raises RemoteTarget for another machine, unless `yes_remote`."""
     to = target(url, yes_remote=yes_remote, signed_for=signed_for)
-    return SignedClient(to, sign, lambda request: _over_http(to.endpoint, request))
+    return SignedClient(to, sign, lambda request: over_http(to.endpoint, request))
 
 
 def of_app(app: WsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> SignedClient:
@@ -116,7 +116,8 @@ def of_app(app: WsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> S
     return SignedClient(to, sign, lambda request: _in_process(app, base, request))
 
 
-def _over_http(endpoint: Endpoint, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+def over_http(endpoint: Endpoint, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+    """One request on a connection of its own: (status, headers by lower-case name, body). Raises OSError."""
     kind = http.client.HTTPSConnection if endpoint.tls_name else http.client.HTTPConnection
     host = endpoint.tls_name or endpoint.addresses[0]
     connection = kind(host, endpoint.port, timeout=_TIMEOUT_SECONDS)
