@@ -55,6 +55,7 @@ bench: .venv/dev
 	$(BIN)/python bench/deliver.py
 	$(BIN)/python bench/customers.py
 	$(BIN)/python bench/footprint.py
+	$(BIN)/python bench/replay.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
