@@ -187,7 +187,7 @@ class Requests(BaseHTTPRequestHandler):
         self._send(200, told)
 
     def _page(self) -> None:
-        paused = "paused" in parse_qs(urlsplit(self.path).query)
+        paused = "paused" in parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         html = page(self.desk.journal, str(self.desk.player.left()), paused=paused)
         self._send(200, html, "text/html; charset=utf-8", Content_Security_Policy=_CSP)
 

@@ -1,0 +1,70 @@
+"""The sandbox's page in a real browser: what came shows, nothing of it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from adapters.rockerbox.sandbox import Sandbox
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def seen(url: str, folder: Path) -> str:
+    """The document as the browser holds it once its scripts have run. Skips where there is no browser; in CI it fails."""
+    if PROGRAM is None:
+        reason = "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=1000"]
+    done = subprocess.run([PROGRAM, *options, "--dump-dom", url], capture_output=True, text=True, timeout=60)
+    return done.stdout
+
+
+def post(sandbox: Sandbox, **fields: str) -> None:
+    told = {"email": "ann@example.test", "action": "call", "timestamp": "1773324000", "order_id": "CA1"} | fields
+    with suppress(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{sandbox.url}/webhook/data?advertiser=x", json.dumps(told).encode(), 10).close()
+
+
+def test_the_page_shows_what_counts_what_is_ignored_and_why(tmp_path: Path) -> None:
+    with Sandbox(script="503; 500 p=0.000001") as sandbox:
+        for action in ("lost", "call", "call", ""):
+            post(sandbox, action=action)
+        page = seen(f"{sandbox.url}/?paused", tmp_path)
+    assert re.search(r"<title>1 counted", page)
+    assert [re.sub(r"<.*?>", " ", cell).split() for cell in re.findall(r"<dt>.*?</dd>", page)] == [
+        ["Counted", "1", "the", "first", "of", "its", "key"],
+        ["Duplicate", "1", "ignored,", "an", "earlier", "one", "won"],
+        ["Not", "counted", "0", "a", "field", "of", "the", "key", "is", "missing"],
+        ["Invalid", "1", "refused,", "with", "reasons"],
+    ]
+    for words in ("1 × 503", "500 p=0.000001", "action is missing", "ann@example.test"):
+        assert words in page
+
+
+def test_what_a_sender_wrote_is_shown_and_never_run(tmp_path: Path) -> None:
+    attack = "</code><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
+    with Sandbox() as sandbox:
+        post(sandbox, action=attack, order_id=attack, email=f"{attack}@example.test")
+        page = seen(f"{sandbox.url}/?paused", tmp_path)
+    assert "<title>1 counted" in page
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_page_refreshes_itself_until_it_is_paused(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        assert 'http-equiv="refresh"' in seen(sandbox.url, tmp_path)
+        paused = seen(f"{sandbox.url}/?paused", tmp_path)
+    assert 'http-equiv="refresh"' not in paused
+    assert "Refresh again" in paused
