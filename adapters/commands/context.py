@@ -87,6 +87,17 @@ def offhook() -> Offhook:
     return cast(Offhook, current_app.extensions["offhook"])
 
 
+def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
+    """End the command because the ledger cannot be used, with what to do about it; `then` is what to do afterwards."""
+    try:
+        is_behind = not offhook().ledger.migrations.are_current()
+    except LedgerUnavailable:
+        is_behind = False
+    if is_behind:
+        fail("The database has no tables of this version yet: run `flask db upgrade` first.")
+    fail(f"The database does not answer: {error}{then}")
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a message on stderr and an exit code."""
     click.secho(message, err=True, fg="red")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import fail, fail_without_database, offhook
 from adapters.ledger.inspect import RETRYABLE, CallStory
 from pipeline.delivery import State
 from pipeline.phone import mask
@@ -39,7 +39,7 @@ def list_(states: tuple[str, ...], limit: int) -> None:
     try:
         rows, counts = inspection.conversions(states, limit), inspection.conversion_counts()
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     for row in rows:
         told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
         click.echo(f"{told}  attempts={row.attempts}  {row.reason}")
@@ -55,7 +55,7 @@ def show(call_sid: str) -> None:
     try:
         stories = inspection.stories(call_sid)
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     if not stories and inspection.raw_callbacks(call_sid=call_sid, limit=1):
         fail(f"Callbacks of {call_sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
     if not stories:
@@ -133,7 +133,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
             )
         moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], datetime.now(UTC))
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids:
         fail(

@@ -11,7 +11,7 @@ from typing import cast
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import fail, fail_without_database, offhook
 from adapters.customers.csv_file import Conflict, Counts, CustomerRow, ImportReport, import_csv
 from adapters.customers.lines import ImportRefused
 from adapters.ledger.mapping import MergeCounts
@@ -118,9 +118,7 @@ def import_(
     except ImportRefused as error:
         fail(str(error), 2)
     except LedgerUnavailable as error:
-        fail(
-            f"The database does not answer: {error}\nImport the same file again when it does; rows that are in stay in."
-        )
+        fail_without_database(error, "\nImport the same file again when it does; rows that are in stay in.")
     _tell(report, dry_run)
     if strict and not report.complete:
         raise SystemExit(1)
@@ -203,7 +201,7 @@ def show(phone: str) -> None:
     try:
         found = service.ledger.find_customers([e164]).get(e164)
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     parked = f"Nobody has {e164}. Calls from it are parked until `flask customers import` brings it."
     customer = found or fail(parked)
     click.echo(

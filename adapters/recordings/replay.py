@@ -358,12 +358,13 @@ class Latencies:
 
 @dataclass(slots=True)
 class Summary:
-    """What became of a replay. `errors` counts by their word what got no answer."""
+    """What became of a replay. `errors` counts by their word what got no answer; `interrupted` when somebody ended it."""
 
     by_status: dict[int, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     latencies: Latencies = field(default_factory=Latencies)
     seconds: float = 0.0
+    interrupted: bool = False
 
     @property
     def sent(self) -> int:
@@ -376,7 +377,8 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.refused or self.errors else 0
+        """1 when something was refused or not answered, 130 (as shells have it) when it was interrupted."""
+        return 130 if self.interrupted else int(bool(self.refused or self.errors))
 
     @property
     def rate(self) -> float:
@@ -391,7 +393,8 @@ class Summary:
 
     def __str__(self) -> str:
         p50, p95, p99 = (1000 * self.latencies.percentile(share) for share in (0.5, 0.95, 0.99))
-        lines = [f"{self.sent} sent in {self.seconds:.1f} s ({self.rate:.0f}/s)"]
+        ended = ", then interrupted" if self.interrupted else ""
+        lines = [f"{self.sent} sent in {self.seconds:.1f} s ({self.rate:.0f}/s){ended}"]
         lines += [f"{count} answered {status}" for status, count in sorted(self.by_status.items())]
         lines += [f"{count} without an answer: {word}" for word, count in sorted(self.errors.items())]
         lines += [f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms"] if self.latencies.total else []
@@ -410,7 +413,7 @@ def replay(
     """Send what was planned over `concurrency` connections that stay open; at most so many callbacks are under way.
 
     One that is due while all are busy waits for the next free one. `on_answer` is called for each that is done with.
-    Does not raise for what the receiver does. Twilio itself gives up after 15 s, hence `timeout_seconds`.
+    Does not raise for what the receiver does, nor for Ctrl-C. Twilio itself gives up after 15 s, hence `timeout_seconds`.
     """
     summary = Summary()
 
@@ -426,6 +429,8 @@ def replay(
             connections.wait(start + delay_seconds)
             connections.send(request_bytes(record, to, sign))
         connections.finish()
+    except KeyboardInterrupt:  # at the recorded pace it may take a day: what was sent so far is worth telling
+        summary.interrupted = True
     finally:
         connections.close()
     summary.seconds = time.monotonic() - start

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -17,10 +19,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests import sinks
 from tests.support import ledger
 from tests.support.load import Load
+from tests.support.postgres import PostgresServer
 from tests.support.processes import Process, bare_environment, flask
-from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, Pairs, callback, new_sid
+from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, Pairs, callback, new_sid, status_of
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
@@ -87,6 +91,24 @@ def test_a_tap_goes_on_with_its_file_only_under_the_same_key(offhook: Offhook, t
     assert (refused.returncode, "--key" in refused.stderr) == (2, True)
 
 
+def test_a_tap_waits_for_a_database_that_is_gone_for_a_while(
+    postgres: PostgresServer, tmp_path: Path, sink: sinks.Sink
+) -> None:
+    offhook, file = Offhook(postgres.fresh_database(), tmp_path, sink), tmp_path / "tap.jsonl"
+    offhook.upgrade()
+    with offhook.web() as web, Tap(offhook, file, "--in-clear") as tap:
+        assert web.twilio.send(callback(new_sid())).status == 204
+        wait_until(lambda: len(lines(file)) == 1, 10, lambda: tap.log)
+        postgres.stop()
+        try:
+            tap.wait_for_log("waiting for it")
+        finally:
+            postgres.start()
+        wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, 20, lambda: web.log)
+        wait_until(lambda: len(lines(file)) >= 2, 20, lambda: tap.log)
+        assert tap.log.count("waiting for it") == 1
+
+
 @pytest.mark.parametrize("content", ["no recording\n", '{"version": 1}\n'])
 def test_a_tap_spoils_no_other_file(content: str, offhook: Offhook, tmp_path: Path) -> None:
     file = tmp_path / "diary.txt"
@@ -129,6 +151,12 @@ def test_an_export_gives_what_was_asked_for_alone(offhook: Offhook) -> None:
     assert len(exported()) == len(exported("--since", "1h")) == 4
     assert {form.get("ParentCallSid") or form["CallSid"] for form in exported("--call", sid)} == {sid}
     assert [form["CallStatus"] for form in exported("--call", sid, "--status", "ringing")] == ["ringing"]
+
+
+def test_without_tables_the_commands_say_what_to_do(bare_offhook: Offhook, tmp_path: Path) -> None:
+    for command in (("export",), ("tap", str(tmp_path / "tap.jsonl"))):
+        done = flask("recordings", *command, env=bare_offhook.env(), folder=bare_offhook.folder)
+        assert (done.returncode, "run `flask db upgrade` first" in done.stderr) == (1, True), done.stderr
 
 
 def form_body(**changes: str) -> str:
@@ -294,3 +322,7 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take(tmp_path: Path
     )
     with slow:
         slow.wait_for_log("0:05:54")
+        os.kill(slow.pid, signal.SIGINT)
+        assert slow.wait(10) == 130
+        assert "1 sent in" in slow.log
+        assert "then interrupted" in slow.log

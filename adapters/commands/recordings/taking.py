@@ -15,8 +15,9 @@ from typing import TextIO
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import Offhook, fail, offhook
+from adapters.commands.context import Offhook, fail, fail_without_database, offhook
 from adapters.commands.recordings.cover import Cover, cover_options
+from adapters.ledger.inspect import Following
 from adapters.recordings.format import Record, RecordingError, dump, from_raw_callback
 from adapters.recordings.sources import Defaults, Source, from_alerts, from_file, kind_of
 from adapters.recordings.tap import TapFile
@@ -89,7 +90,7 @@ def export(
         if rules:
             rules.write_text(cover.rules(_rules_text(service)), encoding="utf-8")
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
     told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
@@ -161,10 +162,12 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
                     f"{file} holds callbacks already, and new pseudonyms would not fit them: give --key, or another file.",
                     2,
                 )
+            following = service.ledger.inspection.following()
             click.echo(f"Each callback goes to {file} from now on. Ctrl-C ends it.", err=True)
-            count, is_full = _follow(service, tapped, cover, stop, call_sid, status)
+            wanted = (raw for raw in _arriving(service, following, stop) if _is_wanted(service, raw, call_sid, status))
+            count, is_full = _write_all(wanted, tapped, cover)
     except LedgerUnavailable as error:
-        fail(f"The database does not answer: {error}")
+        fail_without_database(error)
     except RecordingError as error:
         fail(str(error), 2)
     click.echo(f"{count} callbacks written.{f' {file} is full.' if is_full else ''}", err=True)
@@ -177,11 +180,9 @@ def _stop_when_asked() -> threading.Event:
     return stop
 
 
-def _follow(
-    service: Offhook, file: TapFile, cover: Cover, stop: threading.Event, call_sid: str | None, status: str | None
-) -> tuple[int, bool]:
-    """(how many were written, whether the file is full). A database that goes away for a while is waited for."""
-    following, count, trouble = service.ledger.inspection.following(), 0, False
+def _arriving(service: Offhook, following: Following, stop: threading.Event) -> Iterator[RawCallback]:
+    """Callbacks as they come, until somebody asks to stop. A database that goes away for a while is waited for."""
+    trouble = False
     while not stop.is_set():
         try:
             arrived = following.fresh()
@@ -190,13 +191,22 @@ def _follow(
             if not trouble:
                 click.secho(f"The database does not answer ({error}); waiting for it.", err=True, fg="yellow")
             arrived, trouble = [], True
-        for raw in arrived:
-            if call_sid in (None, raw.call_sid, raw.parent_call_sid) and _has_status(service, raw, status):
-                if not file.append(cover.record(from_raw_callback(raw))):
-                    return count, True
-                count += 1
+        yield from arrived
         if not arrived:
             stop.wait(service.settings.poll_seconds)
+
+
+def _is_wanted(service: Offhook, raw: RawCallback, call_sid: str | None, status: str | None) -> bool:
+    return call_sid in (None, raw.call_sid, raw.parent_call_sid) and _has_status(service, raw, status)
+
+
+def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) -> tuple[int, bool]:
+    """(how many were written, whether the file is full)."""
+    count = 0
+    for raw in callbacks:
+        if not file.append(cover.record(from_raw_callback(raw))):
+            return count, True
+        count += 1
     return count, False
 
 
