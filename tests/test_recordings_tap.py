@@ -61,6 +61,14 @@ def test_a_line_without_its_end_is_not_written_behind(tmp_path: Path) -> None:
         TapFile(path, 100_000)
 
 
+def test_two_taps_do_not_share_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "tap.jsonl"
+    with TapFile(path, 100_000), pytest.raises(RecordingError, match="another tap"):
+        TapFile(path, 100_000)
+    with TapFile(path, 100_000) as tap:
+        assert tap.append(RECORD)
+
+
 def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="name another file"):
         TapFile(tmp_path / "no folder" / "tap.jsonl", 100_000)

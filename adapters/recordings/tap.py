@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,8 @@ from adapters.recordings.format import Record, RecordingError, dump, numbered_li
 class TapFile:
     """The file that a tap appends to; a context manager. It never has more than `max_bytes`.
 
-    A file that is there already must be a recording. Raises RecordingError when it is none or cannot be written.
+    A file that is there already must be a recording. Raises RecordingError when it is none, cannot be written, or has
+    another tap at it.
     """
 
     def __init__(self, path: Path, max_bytes: int) -> None:
@@ -26,6 +28,11 @@ class TapFile:
             self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         except OSError as error:
             raise RecordingError(str(path), f"cannot be written ({error.strerror}); name another file") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise RecordingError(str(path), "another tap writes to it; name another file") from None
         self._size = os.fstat(self._file).st_size
 
     @property

@@ -86,6 +86,17 @@ def test_the_example_of_the_documentation_runs_in_a_project_of_its_own(project: 
     golden.write_text(text)
 
 
+@pytest.mark.parametrize("autoload", [True, False], ids=["loaded by itself, too", "by the conftest alone"])
+def test_one_line_in_a_conftest_does_as_well(autoload: bool, project: Project) -> None:
+    conftest = project.folder / "conftest.py"
+    conftest.write_text('pytest_plugins = ["offhook.pytest_offhook"]\n')
+    project.env |= {} if autoload else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = project.test("-k", "in_any_order")
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout + done.stderr
+    conftest.unlink()
+    project.env.pop("PYTEST_DISABLE_PLUGIN_AUTOLOAD", None)
+
+
 def test_their_modules_stay_theirs_and_ours_is_one_package(project: Project) -> None:
     told = "import settings, pipeline, adapters, app; print(settings.mine, pipeline.mine, adapters.mine, app.app.name)"
     assert project.run("python", "-c", told).stdout.split() == ["True", "True", "True", "app"]
