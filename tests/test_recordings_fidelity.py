@@ -67,6 +67,8 @@ class Twins:
         """With everything beside it that the fresh one needs."""
         files = {name: str(self.folder / name) for name in ("calls.jsonl", "customers.csv", "rules.toml")}
         options = ("--customers", files["customers.csv"], "--rules", files["rules.toml"], "--key", KEY)
+        for file in files.values():
+            Path(file).unlink(missing_ok=True)
         with self.original.app.app_context():
             done = CliRunner().invoke(recordings, ["export", "--output", files["calls.jsonl"], *options])
         assert done.exit_code == 0, done.output

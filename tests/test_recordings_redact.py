@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -327,3 +328,37 @@ def values_of(line: str) -> str:
     """The line without its envelope: of that, nothing comes from the form."""
     record = parse(line)
     return "\n".join(value for _, value in record.form or ()) if record.json is None else record.json
+
+
+RULES = """# +1 415 555 0100 was on television
+action = "tv_call"
+[[numbers]]
+number = "+1 (415) 555-0100"
+label = 'TV'
+[[numbers]]
+number = '212-555-0142'
+extra = { again = "+1 (415) 555-0100" }
+"""
+
+
+def test_rules_keep_all_but_their_numbers() -> None:
+    redactor = Redactor(b"k" * 16)
+    covered = redactor.rules(RULES)
+    told = tomllib.loads(covered)
+    assert [each["number"] for each in told["numbers"]] == [
+        redactor.number("+14155550100"),
+        redactor.number("+12125550142"),
+    ]
+    assert (told["action"], told["numbers"][0]["label"]) == ("tv_call", "TV")
+    assert "415" not in covered.replace(redactor.number("+14155550100"), "")
+    assert "#" not in covered
+    assert redactor.rules("") == ""
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [("[[numbers]]\nnumber = \"\\u002b14155550100\"", "not written plainly"), ("number = ", "are no TOML")],
+)
+def test_rules_in_which_a_number_cannot_be_found_are_not_passed_on(toml: str, words: str) -> None:
+    with pytest.raises(RecordingError, match=words):
+        Redactor().rules(toml)

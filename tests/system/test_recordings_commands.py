@@ -128,7 +128,9 @@ def test_an_export_brings_the_mapping_rows_that_it_needs_under_the_same_pseudony
         assert web.twilio.send(callback(new_sid(), From="+14155550188")).status == 204
         options = ("--customers", str(mapping), "--output", str(exported))
         done = flask("recordings", "export", *options, env=offhook.env(), folder=offhook.folder)
+        again = flask("recordings", "export", *options, env=offhook.env(), folder=offhook.folder)
     assert "2 callbacks written. 1 rows" in done.stderr
+    assert (again.returncode, "is there already" in again.stderr) == (2, True)
     [row] = csv.DictReader(io.StringIO(mapping.read_text()))
     callers = [dict(line["form"])["From"] for line in lines(exported)]
     assert row["phone"] in callers

@@ -51,13 +51,13 @@ _OUTPUT = click.option(
 @click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
 @click.option(
     "--customers",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the rows of the mapping that these calls need to this CSV file, under the same pseudonyms.",
+    type=click.Path(path_type=Path),
+    help="Write the rows of the mapping that these calls need to a new CSV file, under the same pseudonyms.",
 )
 @click.option(
     "--rules",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Write the rules to this file, their tracked numbers under the same pseudonyms.",
+    type=click.Path(path_type=Path),
+    help="Write the rules to a new file, their tracked numbers under the same pseudonyms.",
 )
 @cover_options
 @_OUTPUT
@@ -76,10 +76,11 @@ def export(
     Numbers become numbers of fictional ranges (the same number the same pseudonym), SIDs, names and places are replaced.
 
     \b
-    flask recordings export --since 1h --customers customers.csv --rules offhook.toml --output calls.jsonl
+    flask recordings export --since 1h --customers mapping.csv --rules rules.toml --output calls.jsonl
     flask recordings export --call CA... --status completed
     """
     service, count, phones = offhook(), 0, set[str]()
+    _must_be_new(customers, rules)
     try:
         for raw in service.ledger.inspection.every_callback(since=since, call_sid=call_sid):
             if _has_status(service, raw, status):
@@ -95,6 +96,13 @@ def export(
         fail(str(error), 2)
     told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
     click.echo(f"{count} callbacks written.{told}", err=True)
+
+
+def _must_be_new(*paths: Path | None) -> None:
+    """The service's own mapping and rules have such names, and are easily named by mistake."""
+    for path in paths:
+        if path is not None and path.exists():
+            fail(f"{path} is there already and is not written over: name a new file, or move it away.", 2)
 
 
 def _rules_text(service: Offhook) -> str:
