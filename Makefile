@@ -37,7 +37,8 @@ check: .venv/dev
 
 # Twilio's own package for Node.js checks our signatures. Without npm that check is left out; in CI it then fails.
 NPM := tests/npm/node_modules/.package-lock.json
-export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt) # Node.js trusts whom the system trusts
+# Node.js shall trust whom the system trusts.
+export NODE_EXTRA_CA_CERTS ?= $(wildcard /etc/ssl/certs/ca-certificates.crt)
 $(NPM): tests/npm/package.json tests/npm/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix tests/npm --no-audit --no-fund --loglevel=error && touch $@ \
 		|| echo "npm could not install tests/npm: Twilio's package for Node.js will not be asked about our signatures."; \
