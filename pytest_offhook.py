@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ AUTH_TOKEN = "offhook-test-token"
 SHARED_KEY_ID = "webhooks_sharedkey_offhook"
 SHARED_SECRET = "offhook-test-secret"
 PUBLIC_URL = "https://calls.example.com"
+MAX_NAME_CHARS = 80  # 240 bytes at the most; file systems take 255
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -124,10 +126,14 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     """
     from adapters.recordings.golden import GoldenError, check, message
 
+    used: set[Path] = set()
+
     def golden(outcomes: Mapping[str, Mapping[str, Any]], name: str = "") -> None:
         __tracebackhide__ = True
-        file_name = re.sub(r"[^\w.-]+", "-", name or request.node.name).strip("-")
-        path = request.path.parent / "golden" / request.path.stem / f"{file_name}.json"
+        path = golden_path(request.path, name or request.node.nodeid.partition("::")[2])
+        if path in used:
+            pytest.fail(f"two comparisons of this test use {path}: give each its name=...", pytrace=False)
+        used.add(path)
         try:
             told = check(path, outcomes, update=request.config.getoption("--update-golden"))
             wrong = message(path, told) if told else ""
@@ -137,6 +143,14 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
             pytest.fail(wrong, pytrace=False)
 
     return golden
+
+
+def golden_path(test_file: Path, name: str) -> Path:
+    """Where the golden file of a test is. `name` may hold anything, and may be longer than a file's name."""
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    if len(plain) > MAX_NAME_CHARS:
+        plain = f"{plain[:MAX_NAME_CHARS]}-{sha256(name.encode()).hexdigest()[:8]}"
+    return test_file.parent / "golden" / test_file.stem / f"{plain}.json"
 
 
 @contextmanager
@@ -205,12 +219,16 @@ class Pipeline:
         self._rules.write_text(toml, encoding="utf-8")
         self.service.rules()
 
-    def customers(self, source: str | Path | Iterable[Customer]) -> None:
-        """The mapping: a CSV file with the columns phone, email, customer_id, or rows. Raises ValueError for a bad row."""
+    def customers(self, source: str | Path | Iterable[tuple[str, str | None, str | None] | Customer]) -> None:
+        """The mapping: a CSV file with the columns phone, email, customer_id, or such rows, their phones in E.164.
+
+        Raises ValueError for a row of a file that cannot be used.
+        """
         from adapters.customers.csv_file import import_csv
+        from pipeline.conversion import Customer
 
         if not isinstance(source, str | Path):
-            self.service.ledger.merge_customers(list(source))
+            self.service.ledger.merge_customers([Customer(*row) if isinstance(row, tuple) else row for row in source])
             return
         path, rejects = find_file(source, self._look_in), self._folder / "rejected.csv"
         region = self.service.settings.default_country

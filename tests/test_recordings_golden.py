@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.recordings.golden import MAX_TOLD, GoldenError, check, differences, message
+from pytest_offhook import golden_path
+from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.unit
 
@@ -83,6 +85,41 @@ def test_many_differences_are_counted_and_not_all_listed() -> None:
     assert f"{MAX_TOLD + 7} differences" in told
     assert "... and 7 more" in told
     assert len(told.splitlines()) == MAX_TOLD + 3
+
+
+@given(st.text(max_size=300))
+def test_any_name_of_a_test_gives_a_file_name_that_can_be_used(name: str) -> None:
+    path = golden_path(Path("tests/test_calls.py"), name)
+    assert path.parent == Path("tests/golden/test_calls")
+    assert len(path.name.encode()) < 256 - len(".12345678901")  # the file beside it, until it is whole
+    assert "\0" not in path.name
+
+
+def test_two_classes_of_a_file_and_two_comparisons_of_a_test_do_not_share_a_file(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(
+        test_calls="""
+        class TestOne:
+            def test_it(self, offhook_golden): offhook_golden({"CA1": {"from": "one"}})
+
+        class TestOther:
+            def test_it(self, offhook_golden): offhook_golden({"CA1": {"from": "other"}})
+
+        def test_twice(offhook_golden):
+            offhook_golden({"CA1": {}}, "first")
+            offhook_golden({"CA1": {}}, "second")
+
+        def test_twice_without_names(offhook_golden):
+            offhook_golden({"CA1": {}})
+            offhook_golden({"CA2": {}})
+        """
+    )
+    run = ("-p", "pytest_offhook", "-p", "no:cacheprovider")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    pytester.runpytest_subprocess(*run, "--update-golden").assert_outcomes(passed=3, failed=1)
+    pytester.runpytest_subprocess(*run).assert_outcomes(passed=3, failed=1)
+    assert len(list(pytester.path.glob("golden/test_calls/*.json"))) == 5
 
 
 values = st.recursive(

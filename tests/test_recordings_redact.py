@@ -357,7 +357,7 @@ def test_rules_keep_all_but_their_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("toml", "words"),
-    [("[[numbers]]\nnumber = \"\\u002b14155550100\"", "not written plainly"), ("number = ", "are no TOML")],
+    [('[[numbers]]\nnumber = "\\u002b14155550100"', "not written plainly"), ("number = ", "are no TOML")],
 )
 def test_rules_in_which_a_number_cannot_be_found_are_not_passed_on(toml: str, words: str) -> None:
     with pytest.raises(RecordingError, match=words):

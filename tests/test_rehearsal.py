@@ -33,7 +33,7 @@ def the_only(outcomes: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def test_a_recorded_call_comes_out_as_the_conversion_that_rockerbox_gets(offhook_pipeline: Pipeline) -> None:
     offhook_pipeline.rules(RULES)
-    offhook_pipeline.customers([CALLER])
+    offhook_pipeline.customers([("+17655550142", "ann@example.com", "C-1")])
     offhook_pipeline.play("answered")
     outcome = the_only(offhook_pipeline.run())
     assert (outcome["state"], outcome["delivery"], outcome["reasons"]) == ("converted", "delivered", ["counts"])

