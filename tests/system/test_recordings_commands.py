@@ -305,7 +305,10 @@ def test_a_wrong_key_is_told_with_its_remedy_and_not_shown(tmp_path: Path) -> No
     assert (bare.returncode, "set TWILIO_ACCOUNT_SID" in bare.stderr) == (2, True)
 
 
-def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_sent(
+    ending: signal.Signals, tmp_path: Path
+) -> None:
     """To a port where nobody listens, so that it is over at once: the second callback is an hour after the first."""
     times = ("2026-03-12T15:00:00Z", "2026-03-12T15:59:00Z")
     pairs: Pairs = callback(new_sid())
@@ -324,7 +327,7 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take(tmp_path: Path
     )
     with slow:
         slow.wait_for_log("0:05:54")
-        os.kill(slow.pid, signal.SIGINT)
+        os.kill(slow.pid, ending)
         assert slow.wait(10) == 130
         assert "1 sent in" in slow.log
         assert "then interrupted" in slow.log
