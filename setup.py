@@ -24,6 +24,8 @@ class BuildOffhook(build_py):
     """Copies the modules into `offhook`, their imports of one another changed to match."""
 
     def run(self) -> None:
+        if self.editable_mode:
+            raise SystemExit("install it without -e: the modules are moved into the package `offhook` when it is built")
         package = Path(self.build_lib) / "offhook"
         shutil.rmtree(package, ignore_errors=True)  # what an earlier build left must not get in
         for source in sources():
