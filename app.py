@@ -21,11 +21,9 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -42,13 +40,15 @@ from adapters.commands.sandbox import sandbox
 from adapters.commands.settings import settings_command
 from adapters.commands.up import up
 from adapters.commands.worker import worker
+from adapters.ledger.engine import Patience
+from adapters.ledger.health import LedgerHealth
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.twilio import reading, signature
-from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id, utc_now
+from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
-from pipeline.ports import Inbox, LedgerUnavailable
+from pipeline.ports import Inbox
 from pipeline.rules import Problem, Rules, RulesError, parse
 from pipeline.steps import Judge
 from pipeline.worker import Pace, Worker
@@ -63,7 +63,7 @@ def build(settings: Settings) -> Offhook:
         settings.database_url,
         pool_size=settings.database_pool_size,
         batch_rows=settings.store_batch_rows,
-        store_timeout_seconds=settings.store_timeout_seconds,
+        patience=patience(settings),
         breaker_policy=BreakerPolicy(
             settings.breaker_threshold, settings.breaker_base_seconds, settings.breaker_cap_seconds
         ),
@@ -84,9 +84,20 @@ def build(settings: Settings) -> Offhook:
         return Judge(rules(), settings.default_country, destination, reading.read, settings.settle_seconds)
 
     def worker() -> Worker:
-        return Worker(ledger, destination, judge(), policy, pace(settings))
+        return Worker(ledger, destination, judge(), policy, pace(settings), ledger.clock)
 
     return Offhook(settings, ledger, destination, reading.read, policy, rules, judge, worker)
+
+
+def patience(settings: Settings) -> Patience:
+    return Patience(
+        store_seconds=settings.store_timeout_seconds,
+        statement_seconds=settings.statement_seconds,
+        slow_seconds=settings.slow_statement_seconds,
+        connect_seconds=settings.database_connect_seconds,
+        renew_seconds=settings.database_renew_seconds,
+        idle_in_transaction_seconds=settings.database_idle_seconds,
+    )
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
@@ -183,48 +194,27 @@ def urls_of(settings: Settings) -> UrlsOf:
     return urls
 
 
-class LedgerHealth:
-    """Whether a callback could be kept now: the database takes a commit, and its tables are those of this version."""
-
-    def __init__(self, service: Offhook) -> None:
-        self._service = service
-        self._answer: tuple[bool, Mapping[str, Any]] = (False, {})
-        self._until = 0.0
-
-    def ready(self) -> tuple[bool, Mapping[str, Any]]:
-        if time.monotonic() >= self._until:
-            self._answer = self._look()
-            self._until = time.monotonic() + self._service.settings.ready_cache_seconds
-        return self._answer
-
-    def _look(self) -> tuple[bool, Mapping[str, Any]]:
-        ledger = self._service.ledger
-        try:
-            migrated = ledger.migrations.are_current()
-            if not migrated:
-                return False, {"status": "not ready", "database": "run `flask db upgrade`", "migrations": "behind"}
-            ledger.prove_writable()
-            waiting = ledger.backlog(datetime.now(UTC))
-        except LedgerUnavailable as error:
-            return False, {"status": "not ready", "database": str(error)}
-        facts = {
-            "backlog_age_seconds": max(
-                waiting.unfolded_age_seconds, waiting.undecided_age_seconds, waiting.undelivered_age_seconds
-            ),
-            "oldest_callback_not_folded_seconds": waiting.unfolded_age_seconds,
-            "oldest_call_not_decided_seconds": waiting.undecided_age_seconds,
-            "oldest_conversion_due_seconds": waiting.undelivered_age_seconds,
-            "conversions_held_for_a_person": waiting.held_for_a_person,
-        }
-        return True, {"status": "ready", "database": "writable", "migrations": "current", **facts}
+def health(service: Offhook) -> LedgerHealth:
+    ledger, known = service.ledger, service.settings
+    return LedgerHealth(
+        ledger,
+        migrations=ledger.migrations.state,
+        clock=ledger.clock,
+        ahead_seconds=lambda: ledger.clock.ahead_seconds,
+        answer_seconds=known.ready_seconds,
+        cache_seconds=known.ready_cache_seconds,
+        tolerance_seconds=known.clock_tolerance_seconds,
+    )
 
 
-def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] = utc_now) -> Flask:
+def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
     """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     known = service.settings
     gate = Gate(keyring(known), known.max_callback_fields)
     limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
-    app = create_web(inbox or service.ledger, gate, urls_of(known), LedgerHealth(service), limits, clock)
+    app = create_web(
+        inbox or service.ledger, gate, urls_of(known), health(service), limits, clock or service.ledger.clock
+    )
     app.extensions["offhook"] = service
     return app
 

@@ -47,6 +47,37 @@ class Settings(BaseSettings):
         le=15,
         description="how long a callback may wait to be stored before the answer is 503 (Twilio gives up after 15)",
     )
+    statement_seconds: float = Field(
+        30.0,
+        alias="OFFHOOK_STATEMENT_SECONDS",
+        gt=0,
+        le=3600,
+        description="how long a look into the ledger may take that a person asked for",
+    )
+    slow_statement_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_SLOW_STATEMENT_SECONDS",
+        gt=0,
+        le=3600,
+        description="the database taking longer than this is logged, while it does",
+    )
+    database_connect_seconds: float = Field(
+        5.0, alias="OFFHOOK_DATABASE_CONNECT_SECONDS", ge=2, le=60, description="for a connection to one Postgres host"
+    )
+    database_renew_seconds: float = Field(
+        300.0,
+        alias="OFFHOOK_DATABASE_RENEW_SECONDS",
+        gt=0,
+        le=86400,
+        description="how old a connection to the database becomes",
+    )
+    database_idle_seconds: float = Field(
+        15.0,
+        alias="OFFHOOK_DATABASE_IDLE_SECONDS",
+        ge=1,
+        le=600,
+        description="Postgres ends a transaction whose client has been silent for so long (a worker whose host is gone)",
+    )
     store_batch_rows: int = Field(
         64, alias="OFFHOOK_STORE_BATCH_ROWS", ge=1, le=512, description="most callbacks in one commit"
     )
@@ -229,6 +260,16 @@ class Settings(BaseSettings):
     web_threads: int = Field(16, alias="OFFHOOK_WEB_THREADS", ge=1, le=256, description="threads in each web process")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
+    )
+    clock_tolerance_seconds: float = Field(
+        5.0,
+        alias="OFFHOOK_CLOCK_TOLERANCE_SECONDS",
+        gt=0,
+        le=3600,
+        description="clocks that differ by more are named in the log and by /readyz",
+    )
+    ready_seconds: float = Field(
+        2.5, alias="OFFHOOK_READY_SECONDS", gt=0, le=30, description="how long /readyz waits for the database"
     )
     ready_cache_seconds: float = Field(
         1.0, alias="OFFHOOK_READY_CACHE_SECONDS", ge=0, le=60, description="how long an answer of /readyz holds"

@@ -14,7 +14,14 @@ from pipeline.delivery import Next, Outcome, RetryPolicy, Sending
 
 
 class LedgerUnavailable(Exception):
-    """The ledger cannot store or answer now (full disk, database gone, lock held too long). Try again later."""
+    """The ledger cannot store or answer now (full disk, database gone, lock held too long). Try again later.
+
+    The text is for the log and may name hosts and paths; `word` is one plain word that may be shown to anybody.
+    """
+
+    def __init__(self, text: str, word: str = "failing") -> None:
+        super().__init__(text)
+        self.word = word
 
 
 class Inbox(Protocol):

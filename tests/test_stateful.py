@@ -37,6 +37,7 @@ from adapters.twilio.reading import read, read_request
 from pipeline.call import RawCallback
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from pipeline.ports import LedgerUnavailable
 from pipeline.rules import Rules
 from pipeline.steps import Judge, attempt, decide_batch, fold_batch, review_parked_batch
 from settings import load
@@ -50,8 +51,11 @@ CALLERS = [f"+1415555010{number}" for number in range(4)]
 KNOWN_AT_FIRST, KNOWN_LATER = CALLERS[:2], CALLERS[2:3]  # the last one stays unknown
 
 
-class Died(Exception):
-    """The process was killed at a commit."""
+class Died(LedgerUnavailable):
+    """The process was killed at a commit; a request's own thread learns of it from the one that writes."""
+
+    def __init__(self) -> None:
+        super().__init__("killed")
 
 
 class Customer:

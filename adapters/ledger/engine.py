@@ -1,94 +1,68 @@
-"""A database behind the ledger: how to connect, how to write, and whether it may be trusted. Holds no table.
-
-Writers on SQLite queue at a lock file of their own. SQLite's busy handler sleeps and polls, which ruins the tail (p99
-of 700 ms with 32 connections); `flock` wakes the next writer at once. The lock is never taken on the database file
-itself: closing that file would drop SQLite's own locks (https://www.sqlite.org/howtocorrupt.html, 2.2).
-"""
+"""A database behind the ledger: a connection in a transaction, to read or to write, with an end to every wait. Holds no table."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import QueuePool
 
+from adapters.ledger import postgres, sqlite
+from adapters.ledger.clock import LedgerClock
+from adapters.ledger.refused import LedgerRefused
+from adapters.ledger.watch import Watch, Watchdog
+from adapters.ledger.write_lock import FairLock
 from pipeline.ports import LedgerUnavailable
 
-SAFE_SQLITE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sqlite.org/wal.html#walresetbug
-# For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
-BUSY_MILLISECONDS = 2000
-POSTGRES_CONNECT_SECONDS = 5
-POSTGRES_STATEMENT_MILLISECONDS = 30_000
+__all__ = ["Database", "LedgerRefused", "Patience"]
+
+_GRACE_SECONDS = 0.5  # the server's own limit shall come first: its reason is the better one
 
 
-class LedgerRefused(Exception):
-    """This database may not be used as it is; the text says what to do."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the ledger waits for its database, in seconds; see the settings of the same names."""
 
-
-class FairLock:
-    """One writer at a time on this machine: a lock among threads, then an `flock` among processes, first come first served."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._threads = threading.Lock()
-        self._file: int | None = None
-        self._pid = 0
-
-    @contextmanager
-    def held(self, until: float) -> Iterator[None]:
-        """Our turn; raises LedgerUnavailable when it came after `until` (monotonic). A killed process loses its own at once.
-
-        `flock` knows no time-out. It ends soon after `until` all the same: those who find their time over let go at once.
-        """
-        if not self._threads.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise LedgerUnavailable("the write lock was not free in time")
-        try:
-            file = self._open()
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                if time.monotonic() > until:
-                    raise LedgerUnavailable("the write lock was not free in time")
-                yield
-            finally:
-                fcntl.flock(file, fcntl.LOCK_UN)
-        finally:
-            self._threads.release()
-
-    def _open(self) -> int:
-        """The lock file, opened anew after a fork: an inherited one would share its lock with the parent."""
-        if self._file is None or self._pid != os.getpid():
-            try:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise LedgerUnavailable(f"the lock file cannot be opened ({error.strerror})") from error
-            self._pid = os.getpid()
-        return self._file
+    store_seconds: float = 10.0
+    statement_seconds: float = 30.0
+    slow_seconds: float = 2.0
+    connect_seconds: float = 5.0
+    renew_seconds: float = 300.0
+    idle_in_transaction_seconds: float = 15.0
 
 
 class Database:
     """SQLite or Postgres, told apart here and nowhere else but in `append`'s dialect-free SQL.
 
     `read()` and `write()` give a connection in a transaction; `write()` commits at the end and is the only way to
-    change anything. Both raise LedgerUnavailable for whatever the database does not do now.
+    change anything. Both raise LedgerUnavailable for whatever the database does not do now. `clock` is the time that
+    the database's users agree on.
     """
 
-    def __init__(self, url: str, *, pool_size: int, lock_timeout_seconds: float) -> None:
-        self.engine = _sqlite(url, pool_size) if url.startswith("sqlite") else _postgres(url, pool_size)
-        self.is_sqlite = self.engine.dialect.name == "sqlite"
-        alone = {"offhook_one_statement": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
-        self._alone = self.engine.execution_options(**alone)
-        self._writing = self.engine.execution_options(offhook_writes=True)
-        self._lock_timeout_seconds = lock_timeout_seconds
-        self._lock = FairLock(Path(f"{sqlite_path(url)}.lock")) if self.is_sqlite else None
+    def __init__(self, url: str, *, pool_size: int, patience: Patience) -> None:
+        self.is_sqlite = url.startswith("sqlite")
+        self.clock = LedgerClock()
+        self._patience = patience
+        self._path = sqlite.file_of(url) if self.is_sqlite else Path()
+        self.engine = self._engine(url, pool_size)
+        self._url = url
+        self._driver = sqlite if self.is_sqlite else postgres
+        self._watchdog = Watchdog(patience.slow_seconds)
+        self._lock = FairLock(Path(f"{self._path}.lock")) if self.is_sqlite else None
+        _tell_watches(self.engine, self._driver)
+
+    def _engine(self, url: str, pool_size: int) -> Engine:
+        known = self._patience
+        pool = {"pool_size": pool_size, "pool_seconds": known.connect_seconds, "renew_seconds": known.renew_seconds}
+        if self.is_sqlite:
+            return sqlite.engine_for(url, **pool)  # type: ignore[arg-type]
+        return postgres.engine_for(url, connect_seconds=known.connect_seconds, clock=self.clock, **pool)  # type: ignore[arg-type]
 
     @contextmanager
     def turn(self, until: float | None = None) -> Iterator[None]:
@@ -96,148 +70,166 @@ class Database:
         if self._lock is None:
             yield
             return
+        latest = time.monotonic() + self._patience.store_seconds if until is None else until
         with (
-            unavailable_when_failing(),
-            self._lock.held(time.monotonic() + self._lock_timeout_seconds if until is None else until),
+            unavailable_when_failing(self._driver),
+            self._watchdog.watching("waiting for the write lock") as waiting,
+            self._lock.held(latest),
         ):
+            waiting.ends()
             yield
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        with unavailable_when_failing(), self.turn(), self._writing.begin() as connection:
-            yield connection
+    def write(self, *, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback."""
+        limit = self._patience.store_seconds if seconds is None else seconds
+        options = {"offhook_writes": True, "offhook_limits": self._limits(limit)}
+        with unavailable_when_failing(self._driver), self.turn():
+            with self._transaction(limit, options) as connection:
+                opened = connection.info.get("identity")
+                yield connection
+            self._must_be_in_place(opened)
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        with unavailable_when_failing(), self.engine.connect() as connection, connection.begin():
+    def read(self, *, patient: bool = False, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction that changes nothing. `patient`: for a person, who may wait longer than a callback."""
+        usual = self._patience.statement_seconds if patient else self._patience.store_seconds
+        limit = usual if seconds is None else seconds
+        options = {"offhook_limits": self._limits(limit)}
+        with unavailable_when_failing(self._driver), self._transaction(limit, options) as connection:
             yield connection
 
-    def execute_alone(self, statement: str, values: tuple[Any, ...]) -> None:
-        """One statement that is a transaction of its own, in our `turn`: one call on SQLite, one round trip on Postgres.
+    def execute_alone(self, statement: str, values: tuple[Any, ...], until: float | None = None) -> None:
+        """One statement that is a transaction of its own, in our `turn`, over before `until` (monotonic).
 
-        It must be safe to run twice: where the connection turns out to be dead, it is sent again on a new one.
+        It must be safe to run twice: where the connection turns out to be useless, it is sent again on a new one.
         """
-        with unavailable_when_failing():
+        latest = time.monotonic() + self._patience.store_seconds if until is None else until
+        with unavailable_when_failing(self._driver):
             try:
-                self._execute(statement, values)
+                self._execute(statement, values, latest)
             except DBAPIError as error:
-                if not error.connection_invalidated:
+                if not _worth_another(error, latest):
                     raise
-                self._execute(statement, values)
+                self._execute(statement, values, latest)
 
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> None:
-        with self._alone.connect() as connection:
-            connection.exec_driver_sql(statement, values)
+    def _execute(self, statement: str, values: tuple[Any, ...], until: float) -> None:
+        left = max(0.05, until - time.monotonic())
+        options = {"offhook_one_statement": True, "offhook_limits": self._limits(left)}
+        with self._connected(left, options) as connection:
+            with connection.begin():
+                connection.exec_driver_sql(statement, values)
+            self._must_be_in_place(connection.info.get("identity"))
+
+    def _limits(self, seconds: float) -> postgres.Limits:
+        return postgres.Limits(seconds, seconds, self._patience.idle_in_transaction_seconds)
+
+    @contextmanager
+    def _transaction(self, seconds: float, options: dict[str, Any]) -> Iterator[Connection]:
+        """Begun, once more on a new connection where the first one turns out to be useless; committed at the end."""
+        latest = time.monotonic() + seconds
+        with ExitStack() as stack:
+            try:
+                connection = self._begun(stack, seconds, options)
+            except DBAPIError as error:
+                if not _worth_another(error, latest):
+                    raise
+                connection = self._begun(stack, seconds, options)
+            yield connection
+
+    def _begun(self, stack: ExitStack, seconds: float, options: dict[str, Any]) -> Connection:
+        with ExitStack() as opening:
+            connection = opening.enter_context(self._connected(seconds, options))
+            opening.enter_context(connection.begin())
+            stack.enter_context(opening.pop_all())
+            return connection
+
+    @contextmanager
+    def _connected(self, seconds: float, options: dict[str, Any]) -> Iterator[Connection]:
+        """A connection that is cut when it is not given back in time."""
+        with self.engine.connect() as connection:
+            connection.execution_options(**options)
+            raw = connection.connection.driver_connection
+            cut = self._driver.cut
+            with self._watchdog.watching(seconds=seconds + _GRACE_SECONDS, cut=lambda: cut(raw)) as watch:
+                connection.info[_WATCH] = watch
+                yield connection
+
+    def _must_be_in_place(self, opened: sqlite.Identity | None) -> None:
+        """After a commit: raises LedgerUnavailable when it went into a file that is no longer the one at its path."""
+        if self.is_sqlite and opened != sqlite.identity(self._path):
+            raise sqlite.replaced(self._path)
+
+    @property
+    def is_there(self) -> bool:
+        """False for a SQLite file that was not made yet."""
+        return not self.is_sqlite or self._path.exists()
+
+    def create(self) -> None:
+        """Make the SQLite file where there is none, for its owner alone. Raises LedgerUnavailable."""
+        if self.is_sqlite:
+            with unavailable_when_failing(self._driver):
+                sqlite.create_file(self._path)
+
+    def check_trustworthy(self, *, allow_old_sqlite: bool) -> list[str]:
+        """Read back what durability rests on. Returns warnings; raises LedgerRefused, or LedgerUnavailable when unreachable."""
+        if not self.is_sqlite:
+            with self.read() as connection:
+                return postgres.check(connection)
+        with self.turn():  # where the lock file cannot be made, no ledger can
+            return sqlite.check(self.engine, self._url, allow_old=allow_old_sqlite)
 
     def close(self) -> None:
         self.engine.dispose()
+        self._watchdog.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+_WATCH = "offhook_watch"
+
+
+def _worth_another(error: DBAPIError, until: float) -> bool:
+    """True when the connection was at fault, and there is time for a new one."""
+    return bool(error.connection_invalidated) and time.monotonic() < until
+
+
+def _watch_of(connection: Connection) -> Watch:
+    """The one that `_connected` set; another one, which nobody looks at, for what SQLAlchemy asks by itself."""
+    found = connection.info.get(_WATCH)
+    return found if isinstance(found, Watch) else Watch(None, None)
+
+
+def _tell_watches(engine: Engine, driver: Any) -> None:
+    """Which statement is under way, and which errors make a connection useless."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _begins(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        _watch_of(connection).begins(statement)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _ends(connection: Connection, *_: Any) -> None:
+        _watch_of(connection).ends()
+
+    @event.listens_for(engine, "commit")
+    def _commits(connection: Connection) -> None:
+        _watch_of(connection).begins("COMMIT")
+
+    @event.listens_for(engine, "handle_error")
+    def _fails(context: Any) -> None:
+        if driver.is_useless(context.original_exception):
+            context.is_disconnect = True
 
 
 @contextmanager
-def unavailable_when_failing() -> Iterator[None]:
-    """What the database or the disk refuses becomes LedgerUnavailable, with the first line of its reason."""
+def unavailable_when_failing(driver: Any) -> Iterator[None]:
+    """What the database or the disk refuses becomes LedgerUnavailable, with the first line of its reason and our word."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise LedgerUnavailable(f"{type(error).__name__}: {reason[0] if reason else ''}") from error
-
-
-def sqlite_path(url: str) -> Path:
-    """The file that a SQLite URL names. Raises LedgerRefused for a database in memory: nothing there is durable."""
-    name = make_url(url).database
-    if not name or name == ":memory:":
-        raise LedgerRefused("DATABASE_URL names a SQLite database in memory; name a file, e.g. sqlite:///offhook.db")
-    return Path(name)
-
-
-def _sqlite_module() -> Any:
-    """The `pysqlite3` wheel brings a fixed SQLite; Python's own is what is left where there is no wheel."""
-    try:
-        import pysqlite3.dbapi2 as module
-    except ImportError:
-        import sqlite3 as module
-    return module
-
-
-def _sqlite(url: str, pool_size: int) -> Engine:
-    sqlite_path(url)
-    engine = create_engine(
-        url,
-        module=_sqlite_module(),
-        poolclass=QueuePool,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1000},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # transactions begin where we say so
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "temp_store=MEMORY",
-            f"busy_timeout={BUSY_MILLISECONDS}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if not options.get("offhook_one_statement"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("offhook_writes") else "BEGIN")
-
-    return engine
-
-
-def _postgres(url: str, pool_size: int) -> Engine:
-    return create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=pool_size,
-        pool_timeout=POSTGRES_CONNECT_SECONDS,
-        connect_args={
-            "connect_timeout": POSTGRES_CONNECT_SECONDS,
-            "options": f"-c statement_timeout={POSTGRES_STATEMENT_MILLISECONDS} -c timezone=UTC",
-            "application_name": "offhook",
-        },
-    )
-
-
-def check_trustworthy(database: Database, *, allow_old_sqlite: bool) -> list[str]:
-    """Read back what durability rests on. Returns warnings; raises LedgerRefused, or LedgerUnavailable when unreachable."""
-    return _check_sqlite(database, allow_old_sqlite) if database.is_sqlite else _check_postgres(database)
-
-
-def _check_sqlite(database: Database, allow_old_sqlite: bool) -> list[str]:
-    warnings = []
-    version = tuple(_sqlite_module().sqlite_version_info)
-    if version < SAFE_SQLITE:
-        told = f"SQLite {'.'.join(map(str, version))} can corrupt a WAL database; install the pysqlite3 wheel (pip install pysqlite3)"
-        if not allow_old_sqlite:
-            raise LedgerRefused(f"{told}, or use Postgres, or set OFFHOOK_ALLOW_OLD_SQLITE=1 at your own risk.")
-        warnings.append(told)
-    with database.read() as connection:
-        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
-    if mode != "wal" or synchronous < 2:
-        raise LedgerRefused(
-            f"This file system gives SQLite journal_mode={mode}, synchronous={synchronous}; wal and 2 (FULL) are needed. "
-            "Put the file on a local disk, or use Postgres."
-        )
-    return warnings
-
-
-def _check_postgres(database: Database) -> list[str]:
-    with database.read() as connection:
-        found = {
-            name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in ("fsync", "synchronous_commit")
-        }
-    return [
-        f"Postgres has {name}={value}: an acknowledged callback can be lost when it crashes. Set it to on."
-        for name, value in found.items()
-        if value == "off"
-    ]
+    except PoolTimeout as error:
+        raise LedgerUnavailable("all connections to the database are in use", "busy") from error
+    except (DBAPIError, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).strip().splitlines()
+        word = driver.word_of(cause) or "failing"
+        raise LedgerUnavailable(f"{type(error).__name__}: {reason[0] if reason else ''}", word) from error

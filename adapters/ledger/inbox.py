@@ -1,15 +1,16 @@
 """Durable intake: callbacks of many requests in one commit, one statement. Never answers before the commit is on disk.
 
 A request that comes while a commit is under way waits for the next one, together with all others that came meanwhile.
-One of those that wait does the writing (there is no thread for it), so a lone request pays for no hand-over. The single
-statement lets SQLite insert, commit and sync in one call without Python's interpreter lock in between.
+The single statement lets SQLite insert, commit and sync in one call without Python's interpreter lock in between.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -22,6 +23,8 @@ from adapters.ledger.schema import callbacks, micros
 from pipeline.call import RawCallback
 from pipeline.ports import LedgerUnavailable
 
+log = logging.getLogger("offhook.ledger")
+
 _COLUMNS = [column.name for column in callbacks.columns if column.name not in ("seq", "folded")]
 _INSERT = f"INSERT INTO callbacks ({', '.join(_COLUMNS)})"
 _ONCE = "ON CONFLICT (dedupe_key) DO NOTHING"
@@ -29,108 +32,178 @@ _ONCE = "ON CONFLICT (dedupe_key) DO NOTHING"
 _POSTGRES_TYPES = {"received_at": "bigint", "body": "bytea"}
 _ARRAYS = ", ".join(f"%b::{_POSTGRES_TYPES.get(name, 'text')}[]" for name in _COLUMNS)
 _ARRAYS_STATEMENT = f"{_INSERT} SELECT * FROM unnest({_ARRAYS}) {_ONCE}"
+_MARK = "INSERT INTO counters (name, value) VALUES ('ready_mark', 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
 Row = tuple[Any, ...]
 
 
 class _Waiting:
     """One request's rows, and the lock that its thread sleeps on until they are stored or have failed."""
 
-    __slots__ = ("error", "leads", "rows", "settled", "until", "wake")
+    __slots__ = ("error", "rows", "settled", "until", "wake")
 
     def __init__(self, rows: list[Row], until: float) -> None:
         self.rows = rows
         self.until = until
         self.settled = False
-        self.leads = False
         self.error: LedgerUnavailable | None = None
         self.wake = threading.Lock()
         self.wake.acquire()
 
 
+class _Writer:
+    """One writing thread's state, guarded by its GroupCommit. `busy_until` is monotonic, None while it has nothing to do."""
+
+    __slots__ = ("asleep", "bell", "busy_until", "replaced")
+
+    def __init__(self) -> None:
+        self.bell = threading.Lock()
+        self.bell.acquire()
+        self.asleep = False
+        self.replaced = False
+        self.busy_until: float | None = None
+
+
 class GroupCommit:
     """Gathers the rows of concurrent requests and hands them to `write` in groups of up to `most_rows`.
 
-    `turn` waits until it is ours to write, up to the given time (monotonic): that of the request whose thread it is.
+    A thread of its own writes, so that whatever it waits for (a lock that a stopped process holds, a peer that is gone, a
+    disk that hangs), every request is answered in time. A writer that does not come back in time is left to itself, and
+    another one goes on; at most `most_writers` are there at once. `turn` waits until it is ours to write, up to the given
+    time (monotonic); `write` gets the rows, none for a mere proof that it works, and the time by which it must be over.
     """
 
     def __init__(
         self,
-        write: Callable[[list[Row]], None],
+        write: Callable[[list[Row], float], None],
         turn: Callable[[float], AbstractContextManager[None]],
         *,
         most_rows: int,
         timeout_seconds: float,
+        most_writers: int = 4,
     ) -> None:
         self._write = write
         self._turn = turn
         self._most_rows = most_rows
         self._timeout_seconds = timeout_seconds
+        self._most_writers = most_writers
         self._guard = threading.Lock()
-        self._queue: list[_Waiting] = []
-        self._writing = False
+        self._queue: deque[_Waiting] = deque()
+        self._writer: _Writer | None = None
+        self._writers = 0
+        self._closed = False
 
-    def submit(self, rows: list[Row]) -> None:
+    def submit(self, rows: list[Row], timeout_seconds: float | None = None) -> None:
         """Returns when the rows are stored. Raises LedgerUnavailable when they are not, or not in time."""
-        mine = _Waiting(rows, time.monotonic() + self._timeout_seconds)
+        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        mine = _Waiting(rows, time.monotonic() + timeout)
         with self._guard:
             self._queue.append(mine)
-            mine.leads = not self._writing
-            self._writing = True
-        if not mine.leads:
-            self._wait(mine)
-        if mine.leads and not mine.settled:
-            self._lead(mine)
+            writer = self._current()
+            ring, writer.asleep = writer.asleep, False
+        if ring:
+            writer.bell.release()
+        if not mine.wake.acquire(timeout=timeout):
+            self._give_up(mine)
         if mine.error is not None:
             raise mine.error
 
-    def _wait(self, mine: _Waiting) -> None:
-        if mine.wake.acquire(timeout=self._timeout_seconds):
-            return
-        with self._guard:  # it may have been taken up, or chosen to lead, in this very moment
-            if mine.leads or mine.settled:
+    def close(self) -> None:
+        """End the writing thread once nothing waits."""
+        with self._guard:
+            self._closed, writer = True, self._writer
+            ring = writer is not None and writer.asleep
+            if writer is not None:
+                writer.asleep = False
+        if ring and writer is not None:
+            writer.bell.release()
+
+    def _current(self) -> _Writer:
+        """The thread that writes; a new one where there is none, or where the last one is stuck. Needs the guard."""
+        writer = self._writer
+        if writer is None or (self._is_stuck(writer) and self._writers < self._most_writers):
+            if writer is not None:
+                log.error("writer_stuck", extra={"writers": self._writers})
+                writer.replaced = True
+            writer = self._writer = _Writer()
+            self._writers += 1
+            threading.Thread(target=self._run, args=(writer,), name="ledger-writer", daemon=True).start()
+        return writer
+
+    def _is_stuck(self, writer: _Writer) -> bool:
+        return writer.busy_until is not None and time.monotonic() > writer.busy_until
+
+    def _give_up(self, mine: _Waiting) -> None:
+        with self._guard:  # it may have been settled in this very moment
+            if mine.settled:
                 return
             if mine in self._queue:
                 self._queue.remove(mine)
-        mine.error = LedgerUnavailable("not stored in time")
+            if self._queue:
+                self._current()  # those behind us shall not wait for what we waited for
+        mine.error = LedgerUnavailable("not stored in time: whoever writes waits for the database", "slow")
 
-    def _lead(self, mine: _Waiting) -> None:
-        """Write one group, ours among it, wake the others, and let the first that came meanwhile lead the next."""
+    def _run(self, writer: _Writer) -> None:
+        while self._has_work(writer):
+            group: list[_Waiting] = []
+            error: LedgerUnavailable | None = None
+            try:
+                with self._turn(self._busy(writer)):
+                    group = self._group(writer)  # only now: who came while we waited for our turn shares the commit
+                    if group:
+                        rows = [row for waiting in group for row in waiting.rows]
+                        self._write(rows, max(waiting.until for waiting in group))
+            except LedgerUnavailable as failure:
+                error = failure
+            except Exception as failure:  # a bug must neither leave the others waiting nor end the writing
+                log.exception("store_failed")
+                error = LedgerUnavailable(f"unexpected {type(failure).__name__}")
+            self._settle(writer, group, error)
         with self._guard:
-            self._queue.remove(mine)
-        group, error = [mine], None
-        try:
-            with self._turn(mine.until):
-                with self._guard:  # only now: those that came while we waited for our turn share the commit
-                    group += self._company(len(mine.rows))
-                self._write([row for waiting in group for row in waiting.rows])
-        except LedgerUnavailable as failure:
-            error = failure
-        except Exception as failure:  # a bug must not leave the others waiting
-            error = LedgerUnavailable(f"unexpected {type(failure).__name__}")
-            raise
-        finally:
-            self._settle(group, error)
+            self._writers -= 1
+            if self._writer is writer:
+                self._writer = None
 
-    def _company(self, rows: int) -> list[_Waiting]:
-        """The oldest that wait, until the group is full."""
-        company: list[_Waiting] = []
-        while self._queue and rows + len(self._queue[0].rows) <= self._most_rows:
-            rows += len(self._queue[0].rows)
-            company.append(self._queue.pop(0))
-        return company
+    def _has_work(self, writer: _Writer) -> bool:
+        """Sleeps until something waits. False when this thread is not needed any more."""
+        while True:
+            with self._guard:
+                if writer.replaced:
+                    return False
+                if self._queue:
+                    return True
+                if self._closed:
+                    return False
+                writer.asleep = True
+            writer.bell.acquire()
 
-    def _settle(self, group: list[_Waiting], error: LedgerUnavailable | None) -> None:
+    def _busy(self, writer: _Writer) -> float:
+        """From now on it counts as stuck when it is not back in time. Returns until when the oldest can wait."""
         with self._guard:
+            writer.busy_until = time.monotonic() + self._timeout_seconds
+            return self._queue[0].until if self._queue else writer.busy_until
+
+    def _group(self, writer: _Writer) -> list[_Waiting]:
+        """The oldest that wait, until the group is full; those whose time is over have gone, or go now."""
+        group: list[_Waiting] = []
+        rows, now = 0, time.monotonic()
+        with self._guard:
+            writer.busy_until = now + self._timeout_seconds
+            while self._queue and (not group or rows + len(self._queue[0].rows) <= self._most_rows):
+                waiting = self._queue.popleft()
+                if waiting.until > now:
+                    rows += len(waiting.rows)
+                    group.append(waiting)
+        return group
+
+    def _settle(self, writer: _Writer, group: list[_Waiting], error: LedgerUnavailable | None) -> None:
+        with self._guard:
+            writer.busy_until = None
+            if error is not None and not group and self._queue:
+                group = [self._queue.popleft()]  # it was for this one that we waited for our turn
             for waiting in group:
                 waiting.settled = True
                 waiting.error = error
-            heir = self._queue[0] if self._queue else None
-            self._writing = heir is not None
-            if heir is not None:
-                heir.leads = True
-        if heir is not None:
-            heir.wake.release()
-        for waiting in group[1:]:
+        for waiting in group:
             waiting.wake.release()
 
 
@@ -146,13 +219,22 @@ class InboxTable:
         if raws:
             self._commits.submit([_row(raw) for raw in raws])
 
-    def _insert(self, rows: list[Row]) -> None:
+    def prove_writable(self, timeout_seconds: float) -> None:
+        """Commit something by the way of every callback. Raises LedgerUnavailable when that fails, or takes too long."""
+        self._commits.submit([], timeout_seconds)
+
+    def close(self) -> None:
+        self._commits.close()
+
+    def _insert(self, rows: list[Row], until: float) -> None:
         """One statement is one transaction; in a fixed order of keys, so that two groups cannot deadlock on Postgres."""
         rows.sort(key=itemgetter(0))
-        if self._database.is_sqlite:
-            self._database.execute_alone(_rows_statement(len(rows)), tuple(chain.from_iterable(rows)))
+        if not rows:
+            self._database.execute_alone(_MARK, (), until)
+        elif self._database.is_sqlite:
+            self._database.execute_alone(_rows_statement(len(rows)), tuple(chain.from_iterable(rows)), until)
         else:
-            self._database.execute_alone(_ARRAYS_STATEMENT, tuple(map(list, zip(*rows, strict=True))))
+            self._database.execute_alone(_ARRAYS_STATEMENT, tuple(map(list, zip(*rows, strict=True))), until)
 
 
 @lru_cache(maxsize=1024)

@@ -14,6 +14,7 @@ from adapters.ledger.engine import Database
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002
+_UPGRADE_SECONDS = 3600.0  # a large table takes as long as it takes; what hangs longer than this is stuck
 
 
 class Migrations:
@@ -22,7 +23,8 @@ class Migrations:
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables up to `revision`. Two at once: the second waits and finds nothing to do."""
-        with self._database.write() as connection:
+        self._database.create()
+        with self._database.write(seconds=_UPGRADE_SECONDS) as connection:
             if not self._database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             config = _config()
@@ -30,7 +32,9 @@ class Migrations:
             command.upgrade(config, revision)
 
     def current(self) -> str | None:
-        """The revision that the database is at; None when it is empty."""
+        """The revision that the database is at; None when it is empty or not there."""
+        if not self._database.is_there:
+            return None
         with self._database.read() as connection:
             return MigrationContext.configure(connection).get_current_revision()
 
@@ -42,6 +46,11 @@ class Migrations:
         """(revision, what it does), oldest first."""
         scripts = reversed(list(ScriptDirectory.from_config(_config()).walk_revisions()))
         return [(script.revision, script.doc) for script in scripts]
+
+    def state(self) -> str:
+        """ "current", "empty" or "behind"."""
+        found = self.current()
+        return "empty" if found is None else "current" if found == self.head() else "behind"
 
     def are_current(self) -> bool:
         return self.current() == self.head()

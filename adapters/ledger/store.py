@@ -9,10 +9,10 @@ from datetime import datetime
 from sqlalchemy import select, text
 
 from adapters.ledger.books import BooksOnSql, read_mapping_version, try_to_keep_books
-from adapters.ledger.engine import Database, check_trustworthy
+from adapters.ledger.engine import Database, Patience
 from adapters.ledger.inbox import InboxTable
 from adapters.ledger.inspect import Backlog, Inspection, read_backlog, read_next_moment
-from adapters.ledger.mapping import MappingTable, bump
+from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
 from adapters.ledger.schema import calls
@@ -29,16 +29,19 @@ class SqlLedger:
         *,
         pool_size: int = 5,
         batch_rows: int = 64,
-        store_timeout_seconds: float = 10.0,
+        patience: Patience | None = None,
         breaker_policy: BreakerPolicy | None = None,
     ) -> None:
-        self.database = Database(url, pool_size=pool_size, lock_timeout_seconds=store_timeout_seconds)
+        known = patience or Patience()
+        self.database = Database(url, pool_size=pool_size, patience=known)
+        self.clock = self.database.clock
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
-        self._inbox = InboxTable(self.database, batch_rows=batch_rows, timeout_seconds=store_timeout_seconds)
+        self._inbox = InboxTable(self.database, batch_rows=batch_rows, timeout_seconds=known.store_seconds)
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database)
         self.append = self._inbox.append
+        self.prove_writable = self._inbox.prove_writable
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
         self.expire_leases = self._outbox.expire_leases
@@ -67,18 +70,14 @@ class SqlLedger:
         with self.database.read() as connection:
             return read_next_moment(connection)
 
-    def prove_writable(self) -> None:
-        """Commit a mark. Raises LedgerUnavailable when the database or the disk takes nothing."""
-        with self.database.write() as connection:
-            bump(connection, "ready_mark")
-
     def backlog(self, now: datetime) -> Backlog:
         with self.database.read() as connection:
             return read_backlog(connection, now)
 
     def check(self, *, allow_old_sqlite: bool) -> Sequence[str]:
         """Warnings about durability; raises LedgerRefused when it may not be used as it is."""
-        return check_trustworthy(self.database, allow_old_sqlite=allow_old_sqlite)
+        return self.database.check_trustworthy(allow_old_sqlite=allow_old_sqlite)
 
     def close(self) -> None:
+        self._inbox.close()
         self.database.close()

@@ -1,0 +1,142 @@
+"""Whether a callback could be kept now, asked by the way that every callback takes. Answers in time, whatever hangs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from datetime import datetime
+from typing import Any, Protocol
+
+from adapters.ledger.inspect import Backlog
+from pipeline.ports import LedgerUnavailable
+
+log = logging.getLogger("offhook.ledger")
+
+Facts = Mapping[str, Any]
+
+# Our word for what is wrong -> what a person can do. Hosts, users and paths are in the log alone.
+_REMEDIES = {
+    "no_tables": "run `flask db upgrade`",
+    "missing": "the database file is not there: put it back, or run `flask db upgrade` for a new one",
+    "replaced": "the database file was replaced; if this stays, look at DATABASE_URL and restart",
+    "read_only": "the database takes no writes: a stand-by, or a file or disk that is read-only",
+    "full": "the disk is full",
+    "locked": "somebody holds a lock: another process, a shell, a backup",
+    "unreachable": "the database does not answer: is it running, is DATABASE_URL right?",
+    "slow": "the database does not answer in time",
+    "corrupt": "the database file is damaged: restore a backup",
+}
+
+
+class _Ledger(Protocol):
+    """What is asked; `SqlLedger` is one."""
+
+    def prove_writable(self, timeout_seconds: float) -> None: ...
+    def backlog(self, now: datetime) -> Backlog: ...
+
+
+class LedgerHealth:
+    """`ready()` for /readyz. `migrations` says where the tables stand: "current", "ahead", "behind" or "empty".
+
+    `ahead_seconds` is how far this machine's clock is ahead of the database's; beyond `tolerance_seconds` it is said.
+    """
+
+    def __init__(
+        self,
+        ledger: _Ledger,
+        *,
+        migrations: Callable[[], str],
+        clock: Callable[[], datetime],
+        ahead_seconds: Callable[[], float | None],
+        answer_seconds: float,
+        cache_seconds: float,
+        tolerance_seconds: float,
+    ) -> None:
+        self._ledger = ledger
+        self._migrations = migrations
+        self._clock = clock
+        self._ahead_seconds = ahead_seconds
+        self._answer_seconds = answer_seconds
+        self._cache_seconds = cache_seconds
+        self._tolerance_seconds = tolerance_seconds
+        self._guard = threading.Lock()
+        self._looking: Future[tuple[bool, Facts]] | None = None
+        self._answer: tuple[bool, Facts] = (False, {})
+        self._until = 0.0
+
+    def ready(self) -> tuple[bool, Facts]:
+        """(can keep a callback, facts) within `answer_seconds`; facts name no host, user or path."""
+        with self._guard:
+            if time.monotonic() < self._until:
+                return self._answer
+            looking = self._looking or self._begin()
+        try:
+            answer = looking.result(self._answer_seconds)
+        except NotInTime:
+            return _not_ready("slow")
+        with self._guard:
+            if self._looking is looking:
+                self._looking = None
+                self._answer, self._until = answer, time.monotonic() + self._cache_seconds
+        return answer
+
+    def _begin(self) -> Future[tuple[bool, Facts]]:
+        """One look at a time, in a thread of its own: who asks can go when it takes too long. Needs the guard."""
+        looking: Future[tuple[bool, Facts]] = Future()
+
+        def look() -> None:
+            try:
+                looking.set_result(self._look())
+            except LedgerUnavailable as error:
+                log.warning("not_ready", extra={"word": error.word, "error": str(error)})
+                looking.set_result(_not_ready(error.word))
+            except Exception:
+                log.exception("readiness_failed")
+                looking.set_result(_not_ready("failing"))
+
+        self._looking = looking
+        threading.Thread(target=look, name="readiness", daemon=True).start()
+        return looking
+
+    def _look(self) -> tuple[bool, Facts]:
+        self._ledger.prove_writable(0.8 * self._answer_seconds)
+        tables = self._migrations()
+        if tables in ("behind", "empty"):
+            return _not_ready("no_tables", migrations=tables)
+        return True, {
+            "status": "ready",
+            "database": "writable",
+            "migrations": tables,
+            **_ages(self._ledger.backlog(self._clock())),
+            **self._clocks(),
+        }
+
+    def _clocks(self) -> Facts:
+        ahead = self._ahead_seconds()
+        if ahead is None:
+            return {}
+        facts: dict[str, Any] = {"clock_ahead_of_database_seconds": round(ahead, 3)}
+        if abs(ahead) > self._tolerance_seconds:
+            facts["warning"] = "this machine's clock differs from the database's: correct it (NTP)"
+        return facts
+
+
+def _not_ready(word: str, **facts: str) -> tuple[bool, Facts]:
+    remedy = _REMEDIES.get(word)
+    return False, {"status": "not ready", "database": word, **({"remedy": remedy} if remedy else {}), **facts}
+
+
+def _ages(waiting: Backlog) -> Facts:
+    return {
+        "backlog_age_seconds": max(
+            waiting.unfolded_age_seconds, waiting.undecided_age_seconds, waiting.undelivered_age_seconds
+        ),
+        "oldest_callback_not_folded_seconds": waiting.unfolded_age_seconds,
+        "oldest_call_not_decided_seconds": waiting.undecided_age_seconds,
+        "oldest_conversion_due_seconds": waiting.undelivered_age_seconds,
+        "conversions_held_for_a_person": waiting.held_for_a_person,
+    }
