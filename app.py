@@ -121,6 +121,7 @@ def pace(settings: Settings) -> Pace:
         lease_seconds=settings.lease_seconds,
         deadline_seconds=settings.deadline_seconds,
         stop_seconds=settings.stop_seconds,
+        clock_tolerance_seconds=settings.clock_tolerance_seconds,
     )
 
 

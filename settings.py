@@ -241,6 +241,14 @@ class Settings(BaseSettings):
     breaker_base_seconds: float = Field(5.0, alias="OFFHOOK_BREAKER_BASE_SECONDS", gt=0, description="first pause")
     breaker_cap_seconds: float = Field(120.0, alias="OFFHOOK_BREAKER_CAP_SECONDS", gt=0, description="longest pause")
 
+    clock_tolerance_seconds: float = Field(
+        5.0,
+        alias="OFFHOOK_CLOCK_TOLERANCE_SECONDS",
+        gt=0,
+        le=3600,
+        description="how far the clocks of this machine, the database and Rockerbox may differ before it is told",
+    )
+
     # Recordings
     recordings_key: SecretStr = Field(
         SecretStr(""),

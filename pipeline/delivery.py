@@ -42,6 +42,7 @@ class Outcome:
 
     `reason` is one word of ours, the same in log, ledger and page. `status_code` is None when no answer came. `answer`
     is what could be read of the body, cut to the limit. `retry_after_seconds` is what the destination asked for.
+    `answered_at` is when it answered by its own clock, in whole seconds; None when it did not say.
     """
 
     result: Result
@@ -49,6 +50,7 @@ class Outcome:
     status_code: int | None = None
     answer: str = ""
     retry_after_seconds: float | None = None
+    answered_at: datetime | None = None
 
 
 class Resend(StrEnum):

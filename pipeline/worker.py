@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending, State
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable
+from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
 
 log = logging.getLogger("offhook.worker")
@@ -41,6 +42,7 @@ class Pace:
     deadline_seconds: float = 15.0
     stop_seconds: float = 20.0
     trouble_wait_seconds: float = 1.0
+    clock_tolerance_seconds: float = 5.0
 
 
 class WatchedLedger(Ledger, Protocol):
@@ -62,13 +64,17 @@ class Worker:
         policy: RetryPolicy,
         pace: Pace,
         clock: Callable[[], datetime] = utc_now,
+        own_clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared."""
         self._ledger = ledger
         self._destination = destination
         self._judge = judge
         self._policy = policy
         self._pace = pace
         self._clock = clock
+        self._own_clock = own_clock
+        self.destination_skew = Skew(pace.clock_tolerance_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
@@ -225,13 +231,23 @@ class Worker:
                 self._done.put(self._deliver(sending))
 
     def _deliver(self, sending: Sending) -> Attempt:
+        asked_at = self._own_clock()
         try:
-            return deliver(sending, self._destination, self._policy, self._clock)
+            made = deliver(sending, self._destination, self._policy, self._clock)
+            self._compare_clocks(asked_at, made.outcome.answered_at)
+            return made
         except Exception as error:  # `send` does not raise; should it, the request may have left all the same
             log.exception("send_failed", extra={"call_sid": sending.key.call_sid})
             now = self._clock()
             outcome = Outcome(Result.MAYBE_SENT, f"unexpected_{type(error).__name__}")
             return attempt(sending, outcome, now, now, self._policy)
+
+    def _compare_clocks(self, asked_at: datetime, theirs: datetime | None) -> None:
+        """Ours with the destination's, whenever it tells the time."""
+        if theirs is None:
+            return
+        observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)
+        log_change(log, self.destination_skew.observe(observed), self.destination_skew, "destination")
 
 
 def _tell(one: Attempt) -> None:

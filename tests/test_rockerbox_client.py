@@ -210,6 +210,34 @@ def test_no_retry_after_whatever_raises_or_goes_back_in_time(header: str) -> Non
     assert seconds is None or seconds >= 0
 
 
+@pytest.mark.parametrize(
+    ("header", "at"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ("Sun Nov  6 08:49:37 1994", datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ("Sun, 06 Nov 1994 08:49:37 +0200", datetime(1994, 11, 6, 6, 49, 37, tzinfo=UTC)),
+        ("1994-11-06T08:49:37Z", None),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_date_of_an_answer_is_read_in_each_of_http_s_forms(header: str | None, at: datetime | None) -> None:
+    assert client.http_date(header) == at
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ \S+"))
+def test_no_date_whatever_raises(header: str) -> None:
+    assert client.http_date(header) is None or client.http_date(header).tzinfo is UTC  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 502])
+def test_every_answer_tells_the_destination_s_time(connect: Connect, status: int) -> None:
+    with Sink(sinks.answer(status, headers={"Date": "Sun, 01 Mar 2026 12:00:00 GMT"})) as sink:
+        assert sent(connect(sink.url)).answered_at == NOW
+
+
 def test_rate_limited_carries_the_wait(connect: Connect) -> None:
     with Sink(sinks.rate_limited("17")) as sink:
         assert sent(connect(sink.url)) == Outcome(Result.RETRY, "http_429", 429, "slow down", 17.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urlsplit
@@ -57,11 +58,20 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     text = (header or "").strip()
     if _SECONDS.fullmatch(text):
         return max(0.0, float(text))
+    at = http_date(text)
+    return None if at is None else max(0.0, (at - now).total_seconds())
+
+
+def http_date(text: str | None) -> datetime | None:
+    """A date of HTTP in any of its three forms, as an aware time; None when it is none. Total.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats
+    """
     try:
-        at = parsedate_to_datetime(text)
+        at = parsedate_to_datetime(text or "")
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds())
 
 
 def unanswered(flight: Flight, error: Exception) -> Outcome:
@@ -118,7 +128,8 @@ class Rockerbox:
         except Exception as error:
             return unanswered(flight, error)
         answer = self._presentable(read_body(response, self._max_answer_bytes))
-        return outcome_of(response.status_code, answer, response.headers.get("Retry-After"))
+        outcome = outcome_of(response.status_code, answer, response.headers.get("Retry-After"))
+        return replace(outcome, answered_at=http_date(response.headers.get("Date")))
 
     def close(self) -> None:
         """Close the idle connections."""
