@@ -269,13 +269,6 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
     )
-    clock_tolerance_seconds: float = Field(
-        5.0,
-        alias="OFFHOOK_CLOCK_TOLERANCE_SECONDS",
-        gt=0,
-        le=3600,
-        description="clocks that differ by more are named in the log and by /readyz",
-    )
     ready_seconds: float = Field(
         2.5, alias="OFFHOOK_READY_SECONDS", gt=0, le=30, description="how long /readyz waits for the database"
     )
