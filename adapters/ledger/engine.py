@@ -220,6 +220,7 @@ def _tell_watches(engine: Engine, driver: Any) -> None:
     def _fails(context: Any) -> None:
         if driver.is_useless(context.original_exception):
             context.is_disconnect = True
+            engine.pool.dispose()  # the idle ones, too: on SQLite one that is left open makes the next as useless
 
 
 @contextmanager

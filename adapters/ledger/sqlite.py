@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -190,6 +191,7 @@ class _Opener:
         where = f"file:{quote(str(self._path.absolute()))}?mode=rw"
         with _alone_in(self._path.absolute().parent, self._seconds):
             self._set_leftovers_aside()
+            self._make_writable_again()
             connection = self._opened(where)
             self._opened_last = self._open[id(connection)] = connection.identity
             return connection
@@ -242,6 +244,14 @@ class _Opener:
             log.warning("database_replaced", extra={"wal_of_the_former_database": str(aside)})
         if now[2] == index and (now[0], now[1]) != (database, wal):
             Path(f"{self._path}-shm").unlink(missing_ok=True)
+
+    def _make_writable_again(self) -> None:
+        """A WAL and an index that were made while the database was read-only are so themselves, and stay so."""
+        mode = self._path.stat().st_mode & 0o777
+        for left in (Path(f"{self._path}-wal"), Path(f"{self._path}-shm")):
+            if mode & stat.S_IWUSR and left.exists() and not left.stat().st_mode & stat.S_IWUSR:
+                with suppress(OSError):
+                    left.chmod(mode)
 
 
 @contextmanager
