@@ -16,17 +16,19 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from adapters.ledger.refused import LedgerRefused
+from adapters.private_file import PRIVATE, hide_from_others
 from pipeline.ports import LedgerUnavailable
 
 SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sqlite.org/wal.html#walresetbug
 # For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
 BUSY_MILLISECONDS = 2000
-PRIVATE = 0o600  # SQLite gives -wal and -shm the mode of the database
 
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
 _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "corrupt"}
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 13: "full"}
+
+_ENDINGS = ("", "-wal", "-shm")
 
 Identity = tuple[tuple[int, int], ...]
 
@@ -49,7 +51,7 @@ def file_of(url: str) -> Path:
 
 
 def create_file(path: Path) -> None:
-    """An empty file that only its owner may read, where there is none. Raises OSError."""
+    """An empty file that only its owner may read, where there is none; SQLite gives -wal and -shm its mode. Raises OSError."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     except FileExistsError:
@@ -62,7 +64,7 @@ def identity(path: Path) -> Identity:
     While a connection is open nothing may change them: https://www.sqlite.org/howtocorrupt.html, 2.4.
     """
     try:
-        found = [os.stat(f"{path}{ending}") for ending in ("", "-wal", "-shm")]  # noqa: PTH116 (three of them a commit)
+        found = [os.stat(f"{path}{ending}") for ending in _ENDINGS]  # noqa: PTH116 (three of them a commit)
     except OSError:
         return ()
     return tuple((one.st_dev, one.st_ino) for one in found)
@@ -139,6 +141,8 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
 def _open(path: Path) -> Any:
     if not path.exists():
         raise missing(path)
+    for ending in _ENDINGS:  # an older version, or a backup that was put back, may have left them open to everybody
+        hide_from_others(Path(f"{path}{ending}"))
     where = f"file:{quote(str(path.absolute()))}?mode=rw"
     return module().connect(where, uri=True, check_same_thread=False, timeout=BUSY_MILLISECONDS / 1000)
 
