@@ -41,9 +41,18 @@ class Command(Process):
         self.wait_for_log(self._ready, 60)
 
 
-def demonstration(folder: Path) -> Command:
-    env = bare_environment() | {"PORT": str(free_port())}
-    return Command("up", ready="Ctrl-C ends it", env=env, folder=folder, name="up")
+class Demonstration(Command):
+    """`flask up`, ended gently: a killed one leaves its web and worker running."""
+
+    def __init__(self, folder: Path) -> None:
+        env = bare_environment() | {"PORT": str(free_port())}
+        super().__init__("up", ready="Ctrl-C ends it", env=env, folder=folder, name="up")
+
+    def kill(self) -> None:
+        if self.is_running:
+            os.kill(self.pid, signal.SIGINT)
+            self.wait(40)
+        super().kill()
 
 
 def open_to_others(folder: Path) -> dict[str, str]:
@@ -69,7 +78,7 @@ def test_a_demonstration_leaves_its_files_to_their_owner_and_a_second_one_leaves
 ) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    with demonstration(folder) as first:
+    with Demonstration(folder) as first:
         before = {path: path.stat().st_ino for path in (folder / ".run").iterdir()}
         second = flask("up", env=bare_environment() | {"PORT": str(free_port())}, folder=folder)
         assert (second.returncode, f"process {first.pid}" in second.stderr) == (1, True), second.stderr
