@@ -187,6 +187,7 @@ class Pipeline:
         settings: Mapping[str, str],
         look_in: Iterable[Path] = (),
     ) -> None:
+        from adapters.private_file import write_whole
         from adapters.recordings.client import of_app
         from app import build, web
         from pipeline.rehearsal import JumpingClock
@@ -195,7 +196,7 @@ class Pipeline:
         self._folder = folder
         self._look_in = tuple(look_in)
         self._rules = folder / "offhook.toml"
-        self._rules.touch()
+        write_whole(self._rules, "")
         self._received_at = _LONG_AGO
         self.sandbox = sandbox
         self.clock = JumpingClock(_LONG_AGO)
@@ -216,7 +217,9 @@ class Pipeline:
 
     def rules(self, toml: str) -> None:
         """The text of an offhook.toml, for all that is decided from now on. Raises RulesError at once if it is wrong."""
-        self._rules.write_text(toml, encoding="utf-8")
+        from adapters.private_file import write_whole
+
+        write_whole(self._rules, toml)
         self.service.rules()
 
     def customers(self, source: str | Path | Iterable[tuple[str, str | None, str | None] | Customer]) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from adapters.customers.csv_file import CustomerRow, ImportLimits, ImportReport, default_rejects_path, import_csv
 from adapters.customers.lines import ImportRefused
+from adapters.customers.spreadsheet import as_it_was
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +62,7 @@ class Import:
 
     def rejected(self) -> list[tuple[int, str, str]]:
         with self.rejects.open(encoding="utf-8", newline="") as file:
-            return [(int(row["line"]), row["reason"], row["row"]) for row in csv.DictReader(file)]
+            return [(int(row["line"]), row["reason"], as_it_was(row["row"])) for row in csv.DictReader(file)]
 
     def details(self) -> list[str]:
         with self.rejects.open(encoding="utf-8", newline="") as file:

@@ -65,6 +65,7 @@ class Offhook:
         warnings: list[str] = []
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
+            warnings += filter(None, [self.ledger.migrations.state().warning])
         except LedgerRefused as error:
             problems = [*problems, str(error)]
         except LedgerUnavailable as error:
@@ -90,10 +91,10 @@ def offhook() -> Offhook:
 def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     """End the command because the ledger cannot be used, with what to do about it; `then` is what to do afterwards."""
     try:
-        is_behind = not offhook().ledger.migrations.are_current()
+        tables_are_usable = offhook().ledger.migrations.state().are_usable
     except LedgerUnavailable:
-        is_behind = False
-    if is_behind:
+        tables_are_usable = True  # that cannot be told, so it is not what is said
+    if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
     fail(f"The database does not answer: {error}{then}")
 

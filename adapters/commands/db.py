@@ -6,6 +6,8 @@ import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import fail, offhook
+from adapters.ledger.engine import LedgerRefused
+from adapters.ledger.migrate import Tables
 from pipeline.ports import LedgerUnavailable
 
 
@@ -21,31 +23,51 @@ def db() -> None:
 @click.argument("revision", default="head")
 @with_appcontext
 def upgrade(revision: str) -> None:
-    """Create or update the tables of DATABASE_URL. Running it twice changes nothing."""
+    """Create or update the tables of DATABASE_URL. Running it twice changes nothing.
+
+    Tables that a newer version of Offhook has migrated stay as they are, and this version works with them: after a
+    rollback there is nothing to undo.
+    """
     service = offhook()
     try:
-        before = service.ledger.migrations.current()
-        service.ledger.migrations.upgrade(revision)
-        after = service.ledger.migrations.current()
+        done = service.ledger.migrations.upgrade(revision)
+    except LedgerRefused as error:
+        fail(str(error))
     except LedgerUnavailable as error:
         fail(f"The database cannot be changed: {error}\nIs DATABASE_URL right, and the database running?")
     where = "SQLite" if service.settings.is_sqlite else "Postgres"
-    click.echo(
-        f"{where} ledger: {before or 'empty'} -> {after}" if before != after else f"{where} ledger is at {after}."
-    )
+    if done.tables is Tables.FOREIGN:
+        fail(_FOREIGN.format(done.after))
+    if done.tables is Tables.AHEAD:
+        click.echo(f"{where} ledger is at {done.after}: {_AHEAD}; nothing to do.")
+    elif done.before != done.after:
+        click.echo(f"{where} ledger: {done.before or 'empty'} -> {done.after}")
+    else:
+        click.echo(f"{where} ledger is at {done.after}.")
+
+
+_AHEAD = "the database was migrated by a newer version"
+_FOREIGN = (
+    "The database is at revision {}, which this version does not know, and has not the tables that this version needs: "
+    "is DATABASE_URL another program's? If a much newer Offhook has migrated it, run that version."
+)
 
 
 @db.command()
 @with_appcontext
 def current() -> None:
-    """Show where the tables stand and what this version needs. Exit code 1 when they differ."""
+    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them."""
     migrations = offhook().ledger.migrations
     try:
-        found, needed = migrations.current(), migrations.head()
+        tables, found = migrations.state(), migrations.current()
     except LedgerUnavailable as error:
         fail(f"The database does not answer: {error}")
-    click.echo(f"database: {found or 'empty'}\nneeded:   {needed}")
-    if found != needed:
+    click.echo(f"database: {found or 'empty'}\nneeded:   {migrations.head()}\ntables:   {tables}")
+    if tables is Tables.AHEAD:
+        click.echo(f"All is well: {_AHEAD}, and this one works with it.")
+    elif tables is Tables.FOREIGN:
+        fail(_FOREIGN.format(found))
+    elif not tables.are_usable:
         fail("Run `flask db upgrade`.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ from flask.cli import with_appcontext
 
 from adapters.commands.context import fail, offhook
 from adapters.commands.sandbox import tell
+from adapters.private_file import PRIVATE_FOLDER, open_to_append
 from adapters.recordings.replay import Replay, Tape, plan, replay, target
 from adapters.rockerbox.sandbox import Sandbox
 from adapters.twilio.signature import by_auth_token
@@ -34,6 +36,7 @@ _HOME = Path(__file__).parents[2]
 _RECORDINGS = _HOME / "recordings"
 _APP = f"{__name__.removesuffix('adapters.commands.up')}app"  # installed it is within a package
 _SCRATCH = Path(".run")
+_LOCK = "lock"
 
 
 @click.command()
@@ -73,8 +76,7 @@ def _real(port: int, with_worker: bool, stop: threading.Event) -> None:
 
 
 def _demonstration(port: int, stop: threading.Event) -> None:
-    shutil.rmtree(_SCRATCH, ignore_errors=True)
-    _SCRATCH.mkdir()
+    lock = _take_folder()
     port = _free_port(port)
     with ExitStack() as running:
         sandbox = running.enter_context(Sandbox(on_event=tell))
@@ -82,8 +84,8 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
         _run_once("db", "upgrade", env=env)
         _run_once("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv", env=env)
-        web = running.enter_context(_process(_WEB, env, _SCRATCH / "web.log"))
-        worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log"))
+        web = running.enter_context(_process(_WEB, env, _SCRATCH / "web.log", lock))
+        worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log", lock))
         _wait_until_up(port, web)
         click.secho(
             "\nRecorded callbacks go to /twilio/status, signed; each conversion as it arrives at the sandbox:",
@@ -93,6 +95,40 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         _wait_until_quiet(sandbox, stop)
         _what_next(port, sandbox, env)
         _wait([web, worker], stop)
+
+
+def _take_folder() -> int:
+    """The demonstration's folder, emptied and ours alone, and the descriptor of the lock that says so.
+
+    What is started gets the lock too, so the folder is taken for as long as anything uses it, even when we are killed.
+    """
+    if _SCRATCH.is_symlink():
+        fail(f"{_SCRATCH} is a symbolic link, and a demonstration empties its folder: remove the link.", 2)
+    try:
+        _SCRATCH.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        lock = open_to_append(_SCRATCH / _LOCK)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _SCRATCH.chmod(PRIVATE_FOLDER)
+        _empty_folder()
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+    except BlockingIOError:
+        process = (_SCRATCH / _LOCK).read_text(errors="replace").strip()
+        fail(
+            f"A demonstration is running in this folder already (process {process}, or what it started), and is left alone.\n"
+            "End it with Ctrl-C in its terminal, or start another one in another folder."
+        )
+    except OSError as error:
+        fail(f"The demonstration needs the folder {_SCRATCH}: {error}", 2)
+    return lock
+
+
+def _empty_folder() -> None:
+    for path in _SCRATCH.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
@@ -134,11 +170,15 @@ def _run_once(*arguments: str, env: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def _process(command: list[str], env: Mapping[str, str], log: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    command: list[str], env: Mapping[str, str], log: Path | None = None, *inherited: int
+) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a session of its own, so that Ctrl-C reaches it through us, once; ended when we end."""
     with ExitStack() as files:
-        output = files.enter_context(log.open("ab")) if log else None
-        child = subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True)
+        output = files.enter_context(os.fdopen(open_to_append(log), "ab")) if log else None
+        child = subprocess.Popen(
+            command, env=env, stdout=output, stderr=output, start_new_session=True, pass_fds=inherited
+        )
         try:
             yield child
         finally:

@@ -10,17 +10,18 @@ import csv
 import os
 import re
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
+from adapters.customers.spreadsheet import as_it_was, write_rows
+from adapters.private_file import written_whole
 from pipeline.phone import CallerKind, caller
 
 
@@ -155,6 +156,10 @@ def default_rejects_path(path: Path | str) -> Path:
 
 def _must_be_writable(rejects_path: Path, path: Path | str) -> None:
     """Say so before a long import, not after it."""
+    if rejects_path.is_symlink():  # somebody else may have put it there
+        raise ImportRefused(
+            f"{rejects_path} is a symbolic link; name the file for rejected rows itself with --rejects."
+        )
     if rejects_path.is_dir() or not os.access(rejects_path.parent, os.W_OK | os.X_OK):
         raise ImportRefused(f"Rejected rows cannot be written to {rejects_path}; name another file with --rejects.")
     if rejects_path.resolve() == Path(path).resolve():
@@ -362,9 +367,9 @@ class _Fields:
         width, _, phone_at, email_at, id_at = self._header
         if len(record) != width:
             raise _Rejected(Reason.COLUMNS, f"{len(record)} fields where the header has {width}")
-        phone = self._phone(record[phone_at])
-        email = self._email(record[email_at].strip()) if email_at is not None else None
-        customer_id = self._customer_id(record[id_at].strip()) if id_at is not None else None
+        phone = self._phone(as_it_was(record[phone_at]))
+        email = self._email(as_it_was(record[email_at]).strip()) if email_at is not None else None
+        customer_id = self._customer_id(as_it_was(record[id_at]).strip()) if id_at is not None else None
         if email is None and customer_id is None:
             raise _Rejected(Reason.NO_CUSTOMER, "neither email nor customer id")
         return CustomerRow(phone, email, customer_id)
@@ -488,31 +493,16 @@ def _write_rejects(staging: sqlite3.Connection, path: Path) -> Path | None:
     first = rows.fetchone()
     try:
         if first is None:
-            path.unlink(missing_ok=True)
+            if path.is_file():  # never a device
+                path.unlink()
             return None
-        with _at_once(path) as file:
-            writer = csv.writer(file)
-            writer.writerow(("line", "reason", "detail", "row"))
-            writer.writerow(first)
-            writer.writerows(rows)
+        with written_whole(path) as file:
+            write_rows(file, chain([("line", "reason", "detail", "row"), first], rows))
     except OSError as error:
         raise ImportRefused(
             f"The rows are imported, but the rejects could not be written to {path}: {error}."
         ) from error
     return path
-
-
-@contextmanager
-def _at_once(path: Path) -> Iterator[IO[str]]:
-    """A file that takes the place of `path` when it is whole. Only its owner may read it: it holds customers."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
-            yield file
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _report(staging: sqlite3.Connection, reading: _Reading, merging: _Merging) -> ImportReport:

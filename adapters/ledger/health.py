@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from adapters.ledger.clock import LedgerClock
 from adapters.ledger.inspect import Backlog
+from adapters.ledger.migrate import Tables
 from pipeline.ports import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
@@ -22,6 +23,7 @@ Facts = Mapping[str, Any]
 # Our word for what is wrong -> what a person can do. Hosts, users and paths are in the log alone.
 _REMEDIES = {
     "no_tables": "run `flask db upgrade`",
+    "foreign_tables": "DATABASE_URL names a database of another program, or of a much newer version",
     "missing": "the database file is not there: put it back, or run `flask db upgrade` for a new one",
     "replaced": "the database file was replaced; if this stays, look at DATABASE_URL and restart",
     "read_only": "the database takes no writes: a stand-by, or a file or disk that is read-only",
@@ -41,7 +43,7 @@ class _Ledger(Protocol):
 
 
 class LedgerHealth:
-    """`ready()` for /readyz. `migrations` says where the tables stand: "current", "ahead", "behind" or "empty".
+    """`ready()` for /readyz. `migrations` says where the tables stand; those that are ahead are as good as current ones.
 
     `clock` knows how far this machine's is ahead of the database's.
     """
@@ -50,7 +52,7 @@ class LedgerHealth:
         self,
         ledger: _Ledger,
         *,
-        migrations: Callable[[], str],
+        migrations: Callable[[], Tables],
         clock: LedgerClock,
         answer_seconds: float,
         cache_seconds: float,
@@ -102,7 +104,9 @@ class LedgerHealth:
     def _look(self) -> tuple[bool, Facts]:
         self._ledger.prove_writable(0.8 * self._answer_seconds)
         tables = self._migrations()
-        if tables in ("behind", "empty"):
+        if tables is Tables.FOREIGN:
+            return _not_ready("foreign_tables", migrations=tables)
+        if not tables.are_usable:
             return _not_ready("no_tables", migrations=tables)
         return True, {
             "status": "ready",

@@ -1,59 +1,156 @@
-"""Alembic's migrations for the ledger, run from code: no alembic.ini to find, no second copy of the database's address."""
+"""Alembic's migrations for the ledger, run from code: no alembic.ini to find, no second copy of the database's address.
+
+A version goes on working on tables that a newer one has migrated, so that it can be rolled back to: migrations add
+first and take away two versions later (expand, contract). tests/test_migrations.py holds them to it.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from alembic.util import CommandError
+from sqlalchemy import Connection, false, select, text
 
 from adapters.ledger.engine import Database
+from adapters.ledger.refused import LedgerRefused
+from adapters.ledger.schema import metadata
+from pipeline.ports import LedgerUnavailable
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002
 _UPGRADE_SECONDS = 3600.0  # a large table takes as long as it takes; what hangs longer than this is stuck
 
 
+class Tables(StrEnum):
+    """Where the tables of the database stand, seen from this version of the code."""
+
+    CURRENT = "current"
+    AHEAD = "ahead"  # a newer version has migrated them, and all that this one needs is there
+    BEHIND = "behind"
+    EMPTY = "empty"
+    MISSING = "missing"  # there is no SQLite file
+    FOREIGN = "foreign"  # a revision that this code does not know, and not the tables that it needs
+
+    @property
+    def are_usable(self) -> bool:
+        return self in (Tables.CURRENT, Tables.AHEAD)
+
+    @property
+    def warning(self) -> str:
+        """What to say of them when a process starts; "" when there is nothing to say."""
+        return _WARNINGS.get(self, "")
+
+
+_WARNINGS = {
+    Tables.AHEAD: "the database was migrated by a newer version of Offhook; this version works with it",
+    Tables.BEHIND: "the database has not all tables of this version: run `flask db upgrade`",
+    Tables.EMPTY: "the database has no tables: run `flask db upgrade`; until then callbacks are answered 503",
+    Tables.FOREIGN: "the database is another program's, or a much newer version's: look at DATABASE_URL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What an upgrade did: the revision before and after, and where the tables stand now."""
+
+    before: str | None
+    after: str | None
+    tables: Tables
+
+
 class Migrations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def upgrade(self, revision: str = "head") -> None:
-        """Bring the tables up to `revision`. Two at once: the second waits and finds nothing to do."""
+    def upgrade(self, revision: str = "head") -> Upgraded:
+        """Bring the tables up to `revision`; tables that are ahead stay as they are.
+
+        Two at once: the second waits and finds nothing to do. Raises LedgerRefused when the revision is not known or the
+        tables are not ours, and LedgerUnavailable.
+        """
         self._database.create()
         with self._database.write(seconds=_UPGRADE_SECONDS) as connection:
             if not self._database.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            config = _config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            before = _heads(connection)
+            if set(before) <= _known():
+                _run(connection, revision)
+            after = _heads(connection)
+        return Upgraded(_shown(before), _shown(after), self.state())
 
     def current(self) -> str | None:
         """The revision that the database is at; None when it is empty or not there."""
         if not self._database.is_there:
             return None
         with self._database.read() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            return _shown(_heads(connection))
 
     def head(self) -> str | None:
         """The revision that this code needs."""
-        return ScriptDirectory.from_config(_config()).get_current_head()
+        return _scripts().get_current_head()
 
     def history(self) -> list[tuple[str, str]]:
         """(revision, what it does), oldest first."""
-        scripts = reversed(list(ScriptDirectory.from_config(_config()).walk_revisions()))
-        return [(script.revision, script.doc) for script in scripts]
+        return [(script.revision, script.doc) for script in reversed(list(_scripts().walk_revisions()))]
 
-    def state(self) -> str:
-        """ "current", "empty" or "behind"."""
-        found = self.current()
-        return "empty" if found is None else "current" if found == self.head() else "behind"
+    def state(self) -> Tables:
+        """Where the tables stand. Raises LedgerUnavailable."""
+        if not self._database.is_there:
+            return Tables.MISSING
+        with self._database.read() as connection:
+            found = _heads(connection)
+        if not found:
+            return Tables.EMPTY
+        if set(found) <= _known():
+            return Tables.CURRENT if found == (self.head(),) else Tables.BEHIND
+        return Tables.AHEAD if self._have_what_we_need() else Tables.FOREIGN
 
-    def are_current(self) -> bool:
-        return self.current() == self.head()
+    def _have_what_we_need(self) -> bool:
+        """True when each table and column that this version knows is there; reads no row."""
+        try:
+            with self._database.read() as connection:
+                for table in metadata.sorted_tables:
+                    connection.execute(select(table).where(false()))
+        except LedgerUnavailable as error:
+            if error.word == "no_tables":
+                return False
+            raise
+        return True
+
+
+def _run(connection: Connection, revision: str) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise LedgerRefused(f"{error}. `flask db history` lists the revisions that this version knows.") from None
+
+
+def _heads(connection: Connection) -> tuple[str, ...]:
+    """What stands in alembic_version; several only where a later version has branches."""
+    return MigrationContext.configure(connection).get_current_heads()
+
+
+def _shown(heads: tuple[str, ...]) -> str | None:
+    return ", ".join(heads) or None
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(script.revision for script in _scripts().walk_revisions())
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
 from adapters.ledger.refused import LedgerRefused
+from adapters.private_file import PRIVATE, hide_from_others
 from pipeline.ports import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
@@ -31,12 +32,13 @@ SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sql
 # For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
 BUSY_MILLISECONDS = 2000
 _LOOK_EVERY_SECONDS = 0.01
-PRIVATE = 0o600  # SQLite gives -wal and -shm the mode of the database
 
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
 _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "corrupt"}
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 13: "full"}
+
+_ENDINGS = ("", "-wal", "-shm")
 
 Identity = tuple[tuple[int, int] | None, ...]
 
@@ -59,7 +61,7 @@ def file_of(url: str) -> Path:
 
 
 def create_file(path: Path) -> None:
-    """An empty file that only its owner may read, where there is none. Raises OSError."""
+    """An empty file that only its owner may read, where there is none; SQLite gives -wal and -shm its mode. Raises OSError."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
     except FileExistsError:
@@ -77,7 +79,7 @@ def identity(path: Path) -> Identity:
 
 def _files(path: Path) -> Identity:
     """The three of them; None for one that is missing."""
-    return tuple(_inode(f"{path}{ending}") for ending in ("", "-wal", "-shm"))
+    return tuple(_inode(f"{path}{ending}") for ending in _ENDINGS)
 
 
 def _inode(name: str) -> tuple[int, int] | None:
@@ -190,6 +192,10 @@ class _Opener:
             raise missing(self._path)
         where = f"file:{quote(str(self._path.absolute()))}?mode=rw"
         with _alone_in(self._path.absolute().parent, self._seconds):
+            for (
+                ending
+            ) in _ENDINGS:  # an older version, or a backup that was put back, may have left them open to everybody
+                hide_from_others(Path(f"{self._path}{ending}"))
             self._set_leftovers_aside()
             self._make_writable_again()
             connection = self._opened(where)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adapters.private_file import PRIVATE
 from pipeline.ports import LedgerUnavailable
 
 
@@ -61,7 +62,7 @@ class FairLock:
         """Opened anew after a fork: an inherited one would share its lock with the parent."""
         if self._file is None or self._pid != os.getpid():
             try:
-                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
             except OSError as error:
                 text = f"the lock file {self._path} cannot be opened ({error.strerror})"
                 raise LedgerUnavailable(text, "unwritable") from error

@@ -6,10 +6,11 @@ Compares by value, names each call and field that differs, and writes only when 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from adapters.private_file import write_whole
 
 Outcomes = Mapping[str, Mapping[str, Any]]
 """CallSid -> what became of the call, of values that JSON knows."""
@@ -53,9 +54,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: a run that is broken off must leave the file as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, text)
 
 
 def differences(found: Mapping[str, Any], golden: Mapping[str, Any]) -> Iterator[str]:

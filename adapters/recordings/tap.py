@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from adapters.private_file import open_to_append
 from adapters.recordings.format import Record, RecordingError, dump, numbered_lines, parse
 
 
@@ -25,7 +26,7 @@ class TapFile:
         if not self._begins_empty:
             _check_recording(path)
         try:  # for its owner's eyes alone: even pseudonyms tell when somebody called
-            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._file = open_to_append(path)
         except OSError as error:
             raise RecordingError(str(path), f"cannot be written ({error.strerror}); name another file") from None
         try:

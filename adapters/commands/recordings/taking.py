@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import Offhook, fail, fail_without_database, offhook
 from adapters.commands.recordings.cover import Cover, cover_options
+from adapters.customers.spreadsheet import write_rows
 from adapters.ledger.inspect import Following
+from adapters.private_file import write_whole, written_whole
 from adapters.recordings.format import Record, RecordingError, dump, from_raw_callback
 from adapters.recordings.sources import Defaults, Source, from_alerts, from_file, kind_of
 from adapters.recordings.tap import TapFile
@@ -41,8 +43,18 @@ def _ago(_context: click.Context, _parameter: click.Parameter, value: str | None
 
 
 _OUTPUT = click.option(
-    "--output", type=click.File("w", encoding="utf-8"), default="-", help="The file; standard output if none."
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default="-",
+    help="The file, which only you may read; standard output if none.",
 )
+
+
+@contextmanager
+def _opened(output: Path) -> Iterator[IO[str]]:
+    """Where the recording goes: standard output, or a file that is there when it is whole."""
+    with click.open_file("-", "w", encoding="utf-8") if str(output) == "-" else written_whole(output) as file:
+        yield file
 
 
 @click.command()
@@ -69,7 +81,7 @@ def export(
     status: str | None,
     customers: Path | None,
     rules: Path | None,
-    output: TextIO,
+    output: Path,
 ) -> None:
     """Write callbacks of the ledger as a recording, a line each, with pseudonyms instead of persons.
 
@@ -82,14 +94,15 @@ def export(
     service, count, phones = offhook(), 0, set[str]()
     _must_be_new(customers, rules)
     try:
-        for raw in service.ledger.inspection.every_callback(since=since, call_sid=call_sid):
-            if _has_status(service, raw, status):
-                output.write(dump(cover.record(from_raw_callback(raw))) + "\n")
-                phones |= _customer_numbers(service, raw)
-                count += 1
-        rows = _write_customers(service, cover, customers, phones) if customers else None
-        if rules:
-            rules.write_text(cover.rules(_rules_text(service)), encoding="utf-8")
+        with _opened(output) as file:
+            for raw in service.ledger.inspection.every_callback(since=since, call_sid=call_sid):
+                if _has_status(service, raw, status):
+                    file.write(dump(cover.record(from_raw_callback(raw))) + "\n")
+                    phones |= _customer_numbers(service, raw)
+                    count += 1
+            rows = _write_customers(service, cover, customers, phones) if customers else None
+            if rules:
+                write_whole(rules, cover.rules(_rules_text(service)))
     except LedgerUnavailable as error:
         fail_without_database(error)
     except (RecordingError, RulesError, OSError) as error:
@@ -124,16 +137,12 @@ def _customer_numbers(service: Offhook, raw: RawCallback) -> set[str]:
 
 
 def _write_customers(service: Offhook, cover: Cover, path: Path, phones: Iterable[str]) -> int:
-    """How many rows there were."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("phone", "email", "customer_id"))
-        count = 0
-        for row in _customers(service, sorted(phones)):
-            covered = cover.customer(row)
-            table.writerow((covered.phone, covered.email or "", covered.customer_id or ""))
-            count += 1
-    return count
+    """How many rows there were. `flask customers import` takes the file as it is."""
+    rows = [cover.customer(row) for row in _customers(service, sorted(phones))]
+    with written_whole(path) as file:
+        write_rows(file, [("phone", "email", "customer_id")])
+        write_rows(file, ((row.phone, row.email or "", row.customer_id or "") for row in rows))
+    return len(rows)
 
 
 def _customers(service: Offhook, phones: list[str]) -> Iterator[Customer]:
@@ -241,7 +250,7 @@ def import_(
     twilio_alerts: bool,
     since: datetime,
     path: str,
-    output: TextIO,
+    output: Path,
 ) -> None:
     """Make a recording of what you have: HAR files, raw HTTP requests, form bodies a line each, Twilio's alerts.
 
@@ -259,9 +268,10 @@ def import_(
     count = 0
     try:
         records = _lost_callbacks(offhook(), since) if twilio_alerts else _of_files(files, kind, path)
-        for record in records:
-            output.write(dump(cover.record(record)) + "\n")
-            count += 1
+        with _opened(output) as file:
+            for record in records:
+                file.write(dump(cover.record(record)) + "\n")
+                count += 1
     except TwilioRefused as error:
         fail(str(error))
     except (RecordingError, OSError) as error:

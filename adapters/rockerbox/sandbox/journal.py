@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from adapters.private_file import open_to_append
 from adapters.rockerbox.sandbox.checks import Reading, fields_of, read
 from adapters.rockerbox.sandbox.dedupe import Day, DedupeKey, Seen
 
@@ -107,7 +108,7 @@ class Journal:
         self._keep = keep
         self._max_keys = max_keys
         self._changed = threading.Condition()
-        self._file = None if persist is None else os.open(persist, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file = None if persist is None else open_to_append(persist)
         self._start()
 
     def _start(self) -> None:

@@ -1,0 +1,211 @@
+"""A version can be rolled back: what a newer one has migrated stays usable, and every migration so far kept to that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine, Inspector, create_engine, inspect, types
+
+from adapters.ledger.store import SqlLedger
+from pipeline.ports import LedgerUnavailable
+from settings import given
+from tests.support import ledger
+from tests.support.migrations import upgrade_to
+
+
+def driver_url(url: str) -> str:
+    return given({"DATABASE_URL": url}).database_url
+
+
+@pytest.fixture
+def engine(empty_database_url: str) -> Iterator[Engine]:
+    """On a database without tables."""
+    made = create_engine(driver_url(empty_database_url))
+    yield made
+    made.dispose()
+
+
+# The rule: what an old version's statements need is there after every migration that came later
+
+
+def what_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What a program that was written for the tables `old` would trip over on the tables `new`."""
+    found = [f"{table} is gone" for table in old.keys() - new.keys()]
+    for table in sorted(old.keys() & new.keys()):
+        found += [f"{table}: {told}" for told in _columns(old[table]["columns"], new[table]["columns"])]
+        kept = set(old[table]["columns"])
+        for kind in ("unique", "checks", "references"):
+            found += [f"{table}: new {kind} {rule}" for rule in _added(kind, old[table], new[table], kept)]
+    return found
+
+
+def _columns(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    yield from (f"{name} is gone" for name in old.keys() - new.keys())
+    for name, column in new.items():
+        known = old.get(name)
+        must_be_given = not column["nullable"] and not column["default"]
+        if known is None:
+            if must_be_given:
+                yield f"the new {name} must be given"
+        else:
+            if column["kind"] != known["kind"] or column["size"] < known["size"]:
+                yield f"{name} was {known['kind']} ({known['size']}), is {column['kind']} ({column['size']})"
+            if must_be_given and (known["nullable"] or known["default"]):
+                yield f"{name} must be given now"
+
+
+def _added(kind: str, old: dict[str, Any], new: dict[str, Any], kept: set[str]) -> set[Any]:
+    """Rules that the old program did not know and could break: those on new columns alone are none of its business."""
+    added = set(new[kind]) - set(old[kind])
+    return {rule for rule in added if kind == "checks" or set(rule) & kept}
+
+
+def tables(connection: Connection) -> dict[str, Any]:
+    """The tables as the database tells of them."""
+    seen = inspect(connection)
+    names = set(seen.get_table_names()) - {"alembic_version"}
+    return {name: _table(seen, name) for name in names}
+
+
+def _table(seen: Inspector, name: str) -> dict[str, Any]:
+    unique = [index["column_names"] for index in seen.get_indexes(name) if index["unique"]]
+    unique += [rule["column_names"] for rule in seen.get_unique_constraints(name)]
+    unique += [seen.get_pk_constraint(name)["constrained_columns"]]
+    return {
+        "columns": {column["name"]: _column(column) for column in seen.get_columns(name)},
+        "unique": {tuple(map(str, columns)) for columns in unique},
+        "checks": {rule["sqltext"] for rule in seen.get_check_constraints(name)},
+        "references": {tuple(rule["constrained_columns"]) for rule in seen.get_foreign_keys(name)},
+    }
+
+
+def _column(column: Any) -> dict[str, Any]:
+    kind, size = _kind(column["type"])
+    has_default = column["default"] is not None or bool(column.get("autoincrement") is True)
+    return {"nullable": column["nullable"], "default": has_default, "kind": kind, "size": size}
+
+
+def _kind(of: Any) -> tuple[str, float]:
+    """The kind of value, and how much of it fits: widening is harmless, narrowing is not."""
+    integers = ((types.SmallInteger, 2), (types.BigInteger, 8), (types.Integer, 4))
+    for integer, size in integers:
+        if isinstance(of, integer):
+            return "integer", size
+    if isinstance(of, types.String):
+        return "text", of.length or float("inf")
+    return type(of).__name__, 0.0
+
+
+HARMLESS = [
+    "CREATE TABLE erasures (call_sid TEXT NOT NULL)",
+    "ALTER TABLE calls ADD COLUMN noted TEXT",
+    "ALTER TABLE calls ADD COLUMN weight INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX ix_calls_to ON calls (to_number)",
+    "DROP INDEX ix_calls_parked",
+]
+BREAKING = [
+    ("DROP TABLE breakers", "breakers is gone"),
+    ("ALTER TABLE calls DROP COLUMN legs", "calls: legs is gone"),
+    ("ALTER TABLE calls RENAME COLUMN ended_at TO over_at", "calls: ended_at is gone"),
+    ("CREATE UNIQUE INDEX uq ON calls (call_sid)", "calls: new unique ('call_sid',)"),
+]
+BREAKING_ON_POSTGRES = [
+    ("ALTER TABLE calls ADD COLUMN weight INTEGER NOT NULL", "calls: the new weight must be given"),
+    ("ALTER TABLE calls ALTER COLUMN duration_seconds SET NOT NULL", "calls: duration_seconds must be given now"),
+    ("ALTER TABLE callbacks ALTER COLUMN folded DROP DEFAULT", "callbacks: folded must be given now"),
+    ("ALTER TABLE calls ALTER COLUMN legs TYPE smallint", "calls: legs was integer (4), is integer (2)"),
+    ("ALTER TABLE calls ALTER COLUMN status TYPE varchar(9)", "calls: status was text (inf), is text (9)"),
+    ("ALTER TABLE calls ADD CHECK (legs < 9)", "calls: new checks legs < 9"),
+    ("ALTER TABLE calls ADD FOREIGN KEY (to_number) REFERENCES customers", "calls: new references ('to_number',)"),
+]
+
+
+def changed_by(engine: Engine, statement: str) -> list[str]:
+    with engine.connect() as connection:
+        before = tables(connection)
+        connection.exec_driver_sql(statement)
+        return what_breaks(before, tables(connection))
+
+
+def test_the_rule_lets_expanding_pass_and_names_what_would_break(engine: Engine, empty_database_url: str) -> None:
+    """The rule itself, on real tables: it must find each of these, or it holds nobody to anything."""
+    upgrade_to(empty_database_url, "head")
+    harmless = {statement: changed_by(engine, statement) for statement in HARMLESS}
+    assert harmless == {statement: [] for statement in HARMLESS}
+    breaking = dict(BREAKING if engine.name == "sqlite" else BREAKING + BREAKING_ON_POSTGRES)
+    found = {statement: changed_by(engine, statement) for statement in breaking}
+    assert found == {statement: [told] for statement, told in breaking.items()}
+
+
+def test_each_earlier_version_finds_all_that_it_needs_on_the_newest_tables(
+    engine: Engine, empty_database_url: str
+) -> None:
+    known = [revision for revision, _ in SqlLedger(driver_url(empty_database_url)).migrations.history()]
+    assert known[0] == "0001"
+    snapshots = {}
+    for revision in known:
+        upgrade_to(empty_database_url, revision)
+        with engine.connect() as connection:
+            snapshots[revision] = tables(connection)
+    broken = {revision: what_breaks(old, snapshots[known[-1]]) for revision, old in snapshots.items()}
+    assert broken == {revision: [] for revision in known}
+
+
+# What this version says about tables that it did not make
+
+
+@pytest.fixture
+def opened(empty_database_url: str) -> Iterator[SqlLedger]:
+    made = SqlLedger(driver_url(empty_database_url))
+    yield made
+    made.close()
+
+
+def test_a_revision_that_is_not_known_is_ahead_and_an_upgrade_leaves_it(
+    opened: SqlLedger, empty_database_url: str
+) -> None:
+    opened.migrations.upgrade()
+    ledger.change(empty_database_url, "ALTER TABLE calls ADD COLUMN noted TEXT")
+    ledger.change(empty_database_url, "UPDATE alembic_version SET version_num = '9999'")
+    assert opened.migrations.state() == "ahead"
+    done = opened.migrations.upgrade()
+    assert (done.before, done.after, done.tables) == ("9999", "9999", "ahead")
+
+
+def test_several_unknown_revisions_at_once_are_ahead_too(opened: SqlLedger, empty_database_url: str) -> None:
+    opened.migrations.upgrade()
+    ledger.change(empty_database_url, "INSERT INTO alembic_version (version_num) VALUES ('9999')")
+    assert opened.migrations.state() == "ahead"
+    assert opened.migrations.upgrade().tables == "ahead"
+
+
+def test_another_programs_database_is_not_taken_for_ours(opened: SqlLedger, empty_database_url: str) -> None:
+    """A shared Postgres whose alembic_version belongs to somebody else."""
+    opened.database.create()
+    ledger.change(empty_database_url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    ledger.change(empty_database_url, "INSERT INTO alembic_version VALUES ('ae1027a6acf')")
+    assert opened.migrations.state() == "foreign"
+    assert opened.migrations.upgrade().tables == "foreign"
+    assert "callbacks" not in str(ledger.query(empty_database_url, "SELECT * FROM alembic_version"))
+
+
+def test_a_newer_version_that_took_away_what_we_need_is_not_ahead(opened: SqlLedger, empty_database_url: str) -> None:
+    opened.migrations.upgrade()
+    ledger.change(empty_database_url, "ALTER TABLE calls DROP COLUMN legs")
+    ledger.change(empty_database_url, "UPDATE alembic_version SET version_num = '9999'")
+    assert opened.migrations.state() == "foreign"
+
+
+def test_tables_that_are_not_there_are_empty_or_missing(opened: SqlLedger, empty_database_url: str) -> None:
+    is_sqlite = empty_database_url.startswith("sqlite")
+    assert opened.migrations.state() == ("missing" if is_sqlite else "empty")
+    opened.database.create()
+    assert opened.migrations.state() == "empty"
+
+
+def test_a_database_that_does_not_answer_has_no_state() -> None:
+    nowhere = SqlLedger("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    with pytest.raises(LedgerUnavailable):
+        nowhere.migrations.state()
