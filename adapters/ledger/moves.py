@@ -49,12 +49,16 @@ Told = tuple[str, str, int, int]
 
 
 def move(connection: Connection, moves: Collection[Attempt]) -> set[tuple[CallKey, int]]:
-    """Move those whose fence still holds. Returns them, each with its fence."""
-    columns = {**_KEY, "fence": "integer", **_MOVED}
+    """Move those whose fence still holds. Returns them, each with its fence.
+
+    `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
+    lies dead until somebody vacuums.
+    """
+    columns = {**_KEY, "fence": "integer", "from_state": "text", **_MOVED}
     settings = ", ".join(f"{name} = v.{name}" for name in _MOVED)
     statement = (
         f"UPDATE conversions SET {settings}, lease_until = NULL FROM {{rows}} "
-        f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = 'sending' "
+        f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
         "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
     )
     found = _with_rows(connection, statement, columns, map(_moved_row, moves))
@@ -140,6 +144,7 @@ def _moved_row(one: Attempt) -> dict[str, Any]:
     return {
         **sending.key._asdict(),
         "fence": sending.fence,
+        "from_state": State.SENDING.value,
         "state": to.state.value,
         "reason": to.reason,
         "due_at": _micros(to.due_at),

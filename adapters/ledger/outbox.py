@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, select, text, update
+from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, update
 
 from adapters.ledger import moves
 from adapters.ledger.books import upsert
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import breakers, conversions
+from adapters.ledger.schema import Moment, breakers, conversions
 from pipeline.call import CallKey
 from pipeline.delivery import (
     DAY_TURNED,
@@ -155,7 +155,7 @@ def _lease(connection: Connection, now: datetime, limit: int, until: datetime) -
         "due_at": None,
         "fence": conversions.c.fence + 1,
         "attempts": conversions.c.attempts + 1,
-        "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, now),
+        "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, literal(now, Moment)),
     }
     statement = update(conversions).where(_is(picked)).values(values).returning(conversions)
     rows = connection.execute(statement).all()

@@ -94,14 +94,15 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
     """
     parts = [part.strip() for part in _LISTED.findall(header or "")]
     waits = [wait for part in parts if (wait := _wait(part, now)) is not None]
-    return max(waits, default=None)
+    return min(_FAR_SECONDS, max(0.0, *waits)) if waits else None
 
 
 def _wait(text: str, now: datetime) -> float | None:
+    """One wait; negative when the time has gone by."""
     if _SECONDS.fullmatch(text):
-        return min(_FAR_SECONDS, max(0.0, float(text)))
+        return float(text)
     at = http_date(text)
-    return None if at is None else max(0.0, (at - now).total_seconds())
+    return None if at is None else (at - now).total_seconds()
 
 
 def http_date(text: str | None) -> datetime | None:
