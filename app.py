@@ -124,12 +124,14 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 def pace(settings: Settings) -> Pace:
     return Pace(
         poll_seconds=settings.poll_seconds,
+        idle_seconds=settings.idle_seconds,
         fold_batch=settings.fold_batch,
         decide_batch=settings.decide_batch,
         threads=settings.delivery_threads,
         lease_seconds=settings.lease_seconds,
         deadline_seconds=settings.deadline_seconds,
         stop_seconds=settings.stop_seconds,
+        not_kept_seconds=settings.books_not_kept_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
     )
 

@@ -13,21 +13,11 @@ from sqlalchemy import Connection, Row, and_, func, or_, select, text, update
 
 from adapters.ledger.books import to_raw
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import attempts, breakers, callbacks, calls, conversions, decisions
+from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions
 from pipeline.call import RawCallback
 from pipeline.delivery import State
 
 RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits."""
-
-    unfolded_age_seconds: float
-    undecided_age_seconds: float
-    undelivered_age_seconds: float
-    held_for_a_person: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +41,6 @@ class CallStory:
     decisions: Sequence[tuple[Row[Any], list[list[str]]]]
     conversion: Row[Any] | None
     attempts: Sequence[Row[Any]]
-
-
-def read_backlog(connection: Connection, now: datetime) -> Backlog:
-    received = select(func.min(callbacks.c.received_at)).where(text("folded = 0"))
-    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"), calls.c.settle_at <= now)
-    created = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"), conversions.c.due_at <= now)
-    held = select(func.count()).select_from(conversions).where(conversions.c.state.in_(RETRYABLE))
-
-    def age(statement: Any) -> float:
-        oldest = connection.execute(statement).scalar_one()
-        return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-
-    return Backlog(age(received), age(settled), age(created), connection.execute(held).scalar_one())
-
-
-def read_next_moment(connection: Connection) -> datetime | None:
-    """The earliest time at which a call is settled, a conversion is to be sent, or a lease is over."""
-    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"))
-    due = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"))
-    leased = select(func.min(conversions.c.lease_until)).where(text("state = 'sending'"))
-    settled_at, due_at, leased_until, open_until = (
-        connection.execute(statement).scalar_one()
-        for statement in (settled, due, leased, select(func.max(breakers.c.open_until)))
-    )
-    if due_at is not None and open_until is not None:
-        due_at = max(due_at, open_until)
-    return min((moment for moment in (settled_at, due_at, leased_until) if moment is not None), default=None)
 
 
 class Inspection:

@@ -9,9 +9,10 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
-from adapters.ledger.books import MAPPING_VERSION, find_customers, upsert
+from adapters.ledger.books import find_customers, upsert
 from adapters.ledger.engine import Database
 from adapters.ledger.schema import counters, micros
+from adapters.ledger.waiting import MAPPING_VERSION
 from pipeline.conversion import Customer
 
 
