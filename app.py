@@ -64,6 +64,7 @@ def build(settings: Settings) -> Offhook:
         settings.database_url,
         pool_size=settings.database_pool_size,
         batch_rows=settings.store_batch_rows,
+        mapping_batch_rows=settings.customers_batch_rows,
         patience=patience(settings),
         breaker_policy=BreakerPolicy(
             settings.breaker_threshold,

@@ -199,6 +199,13 @@ class Settings(BaseSettings):
     customers_conflict: Literal["last", "first", "none"] = Field(
         "last", alias="OFFHOOK_CUSTOMERS_CONFLICT", description="one phone, two customers in a file: which row gets it"
     )
+    customers_batch_rows: int = Field(
+        500,
+        alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",
+        ge=1,
+        le=100_000,
+        description="customers that an import writes in one transaction; between two of them callbacks have their turn",
+    )
 
     # The worker
     poll_seconds: float = Field(

@@ -29,8 +29,8 @@ _ADVISORY_LOCK = 0x0FF_4001
 _RESULTS: dict[type[Convert] | type[Park] | type[Skip], str] = {Convert: "converted", Park: "parked", Skip: "skipped"}
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
-_BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
-_BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
+BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
+BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 _BY_PARENT = "t.parent_call_sid = v.call_sid AND t.account_sid = v.account_sid"
 _PHONE = {"phone": "text"}
 _BY_PHONE = "t.phone = v.phone"
@@ -166,7 +166,7 @@ class BooksOnSql:
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
-            legs_rows = for_each(connection, _named(keys), KEY, legs, _BY_ROOT)
+            legs_rows = for_each(connection, _named(keys), KEY, legs, BY_ROOT)
             members = {
                 CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in legs_rows
             }
@@ -207,9 +207,9 @@ def _known_legs(connection: Connection, fresh: Sequence[Stored]) -> dict[CallKey
     """All legs of every family that the callbacks touch."""
     keys = {one.raw.key for one in fresh}
     keys |= {CallKey(one.raw.account_sid, one.raw.parent_call_sid) for one in fresh if one.raw.parent_call_sid}
-    touched = for_each(connection, _named(keys), KEY, legs, _BY_KEY)
+    touched = for_each(connection, _named(keys), KEY, legs, BY_KEY)
     roots = {CallKey(row.account_sid, row.root_sid) for row in touched}
-    rows = for_each(connection, _named(roots), KEY, legs, _BY_ROOT)
+    rows = for_each(connection, _named(roots), KEY, legs, BY_ROOT)
     return {CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in rows}
 
 
@@ -226,13 +226,13 @@ def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallK
 
 
 def _callbacks_of(connection: Connection, members: Iterable[CallKey]) -> list[Row[Any]]:
-    rows = for_each(connection, _named(members), KEY, callbacks, _BY_KEY)
+    rows = for_each(connection, _named(members), KEY, callbacks, BY_KEY)
     return sorted(rows, key=lambda row: row.seq)
 
 
 def _absorbed(connection: Connection, below: Mapping[CallKey, Link]) -> dict[CallKey, str]:
     """Of these legs, those that stood as calls of their own, with the state of each."""
-    rows = for_each(connection, _named(below), KEY, calls, f"{_BY_KEY} AND t.state <> 'merged'")
+    rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
     return {CallKey(row.account_sid, row.call_sid): row.state for row in rows}
 
 

@@ -119,9 +119,9 @@ class Database:
         with unavailable_when_failing(self._driver), self._connected(seconds, {"offhook_bare": True}) as connection:
             connection.exec_driver_sql(statement)
 
-    def ask(self, question: str, *, seconds: float | None = None) -> tuple[Any, ...]:
+    def ask(self, question: str, *, patient: bool = False) -> tuple[Any, ...]:
         """The one row that a SELECT gives, in one round trip and without a lock: a transaction of its own."""
-        limit = self._patience.store_seconds if seconds is None else seconds
+        limit = self._patience.statement_seconds if patient else self._patience.store_seconds
         options = {"offhook_bare": True, "offhook_one_statement": True}
         with unavailable_when_failing(self._driver):
             try:

@@ -35,6 +35,7 @@ class SqlLedger:
         *,
         pool_size: int = 5,
         batch_rows: int = 64,
+        mapping_batch_rows: int = 500,
         patience: Patience | None = None,
         breaker_policy: BreakerPolicy | None = None,
     ) -> None:
@@ -46,7 +47,7 @@ class SqlLedger:
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(self.database, batch_rows=batch_rows, timeout_seconds=known.store_seconds)
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
-        self._mapping = MappingTable(self.database)
+        self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
         self.news = threading.Event()
         self.prove_writable = self._inbox.prove_writable
         self.claim = self._outbox.claim
