@@ -112,10 +112,12 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
         tables_are_usable = True  # that cannot be told, so it is not what is said
     if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
-    if error.word == "slow":
+    if error.word in ("slow", "locked"):
+        seconds = offhook().settings.statement_seconds
+        why = "somebody holds a lock" if error.word == "locked" else "it took longer than it may"
         fail(
-            f"The database did not answer in time: ask for less (--since, --limit), or give it longer: "
-            f"OFFHOOK_STATEMENT_SECONDS is {offhook().settings.statement_seconds:g}.{then}"
+            f"The database did not answer in time ({why}): ask for less, or give it longer with "
+            f"OFFHOOK_STATEMENT_SECONDS, which is {seconds:g}.{then}"
         )
     fail(f"The database does not answer: {error}{then}")
 

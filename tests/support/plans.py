@@ -54,7 +54,7 @@ def _question(statement: str) -> tuple[str, str]:
     prefix = ""
     if "; BEGIN; " in statement:
         _, _, rest = statement.partition("; BEGIN; ")
-        *limits, question, end = rest.split("; ") if rest.endswith("COMMIT") else (*rest.split("; "), "", "")
+        *limits, question, _end = rest.split("; ") if rest.endswith("COMMIT") else (*rest.split("; "), "", "")
         statement, prefix = question, "; ".join(["BEGIN", *limits])
     asks = re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", statement)
     return (statement, prefix) if asks else ("", "")
