@@ -122,16 +122,19 @@ class BooksOnSql:
         )
 
     def save(self, families: Families, folded: Sequence[Folded]) -> None:
-        legs_rows = [
+        new = [
             {**key._asdict(), "parent_call_sid": link.parent, "root_sid": link.root}
             for key, link in sorted(families.links.items())
         ]
+        linked = insert(legs, new, _ON_LEG)
+        merged = change(_MERGE, KEY, _named(families.absorbed))
+        counted = insert(calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
+        taken = change(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
-            insert(connection, legs, legs_rows, _ON_LEG)
-            change(connection, _MERGE, KEY, [key._asdict() for key in families.absorbed])
-            insert(connection, calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
-            taken = change(connection, _MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
-            _must_be_all(taken, families.seqs)
+            linked.run(connection)
+            merged.run(connection)
+            counted.run(connection)
+            _must_be_all(taken.run(connection), families.seqs)
 
     def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
         order = calls.c.settle_at.desc() if newest else calls.c.settle_at
@@ -180,13 +183,15 @@ class BooksOnSql:
             return find_customers_and_version(connection, phones)
 
     def record(self, decided: Collection[Decided]) -> None:
+        moved = change(_DECIDE, _DECIDED, map(_decided_row, decided))
+        journaled = insert(decisions, list(map(_decision_row, decided)))
         told = [one for one in decided if isinstance(one.decision, Convert)]
+        leaving = insert(conversions, list(map(_conversion_row, told)))
         with self._write() as connection:
-            moved = change(connection, _DECIDE, _DECIDED, map(_decided_row, decided))
-            _must_be_all(moved, decided)
-            insert(connection, decisions, list(map(_decision_row, decided)))
+            _must_be_all(moved.run(connection), decided)
+            journaled.run(connection)
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
-            insert(connection, conversions, list(map(_conversion_row, told)))
+            leaving.run(connection)
 
 
 def _stored(row: Row[Any]) -> Stored:

@@ -84,8 +84,9 @@ class Inspection:
             batch = [
                 {"account_sid": key[0], "call_sid": key[1], "now": micros(now)} for key in keys[first:][:_BATCH_ROWS]
             ]
+            retried = change(_RETRY, {**KEY, "now": "bigint"}, batch)
             with self._database.write() as connection:
-                moved += change(connection, _RETRY, {**KEY, "now": "bigint"}, batch)
+                moved += retried.run(connection)
         return moved
 
     def has_callbacks(self, call_sid: str) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from adapters.ledger.books import find_customers, upsert
 from adapters.ledger.engine import Database
-from adapters.ledger.rows import insert
+from adapters.ledger.rows import Insert, insert
 from adapters.ledger.schema import counters, customers
 from adapters.ledger.waiting import MAPPING_VERSION
 from pipeline.conversion import Customer
@@ -59,9 +59,10 @@ class MappingTable:
         different = [row for row in rows if row.phone in known and _differs(row, known[row.phone])]
         wanted = sorted([*new, *different], key=lambda row: row.phone)
         for first in range(0, len(wanted), self._batch_rows):
+            batch = _insertion(wanted[first : first + self._batch_rows])
             began = time.monotonic()
             with self._database.write() as connection:
-                _write(connection, wanted[first : first + self._batch_rows])
+                batch.run(connection)
                 bump(connection, MAPPING_VERSION)
             time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
         return MergeCounts(len(new), len(different), len(rows) - len(new) - len(different))
@@ -82,12 +83,12 @@ _ON_CONFLICT = (
 )
 
 
-def _write(connection: Connection, rows: Sequence[CustomerRow]) -> None:
+def _insertion(rows: Sequence[CustomerRow]) -> Insert:
     now = datetime.now(UTC)
     values = [
         {"phone": row.phone, "email": row.email, "customer_id": row.customer_id, "changed_at": now} for row in rows
     ]
-    insert(connection, customers, values, _ON_CONFLICT)
+    return insert(customers, values, _ON_CONFLICT)
 
 
 def bump(connection: Connection, name: str) -> None:

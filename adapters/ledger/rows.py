@@ -8,7 +8,9 @@ one array a column (Postgres), or row by row without a round trip (SQLite).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -58,15 +60,27 @@ def look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table,
     return f"SELECT {names} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
 
 
-def change(
-    connection: Connection, statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
-) -> int:
-    """Run an UPDATE with `{rows}` for the table `v`. Returns how many rows it changed."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An UPDATE of many rows, made ready before anybody's turn to write. `{rows}` in `statement` stands for the table `v`."""
+
+    statement: str
+    columns: tuple[tuple[str, str], ...]
+    rows: str
+    count: int
+
+    def run(self, connection: Connection) -> int:
+        """How many rows it changed."""
+        if not self.count:
+            return 0
+        found = _change(connection.dialect.name == "sqlite", self.statement, self.columns)
+        return connection.execute(found, {"rows": self.rows}).rowcount
+
+
+def change(statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Change:
+    """`columns` are those of `v` with Postgres's types; the rows have the same keys."""
     every = sorted(rows, key=lambda row: tuple(map(str, row.values())))  # everybody locks in one order
-    if not every:
-        return 0
-    found = _change(connection.dialect.name == "sqlite", statement, tuple(columns.items()))
-    return connection.execute(found, {"rows": json.dumps(every)}).rowcount
+    return Change(statement, tuple(columns.items()), json.dumps(every), len(every))
 
 
 @cache
@@ -74,24 +88,48 @@ def _change(is_sqlite: bool, statement: str, columns: tuple[tuple[str, str], ...
     return text(statement.replace("{rows}", source(is_sqlite, columns)))
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "") -> None:
-    """Insert all rows, which have the same columns, in one statement. Times are aware datetimes."""
-    if not rows:
-        return
-    columns = [table.c[name] for name in rows[0]]
-    values = [[_plain(column, row[column.name]) for column in columns] for row in rows]
-    head = f"INSERT INTO {table.name} ({', '.join(rows[0])})"
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(f"{head} VALUES ({marks}) {on_conflict}", list(map(tuple, values)))
-    else:
-        arrays = ", ".join(f"%s::{_kind(column)}[]" for column in columns)
-        told = f"{head} SELECT * FROM unnest({arrays}) {on_conflict}"
-        connection.exec_driver_sql(told, tuple(map(list, zip(*values, strict=True))))
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An INSERT of many rows, made ready before anybody's turn to write."""
+
+    table: Table
+    names: tuple[str, ...]
+    values: Sequence[tuple[Any, ...]]
+    on_conflict: str
+
+    def run(self, connection: Connection) -> None:
+        """One statement for all rows."""
+        if not self.values:
+            return
+        head = f"INSERT INTO {self.table.name} ({', '.join(self.names)})"
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(self.names))
+            connection.exec_driver_sql(f"{head} VALUES ({marks}) {self.on_conflict}", list(self.values))
+        else:
+            arrays = ", ".join(f"%s::{_kind(self.table.c[name])}[]" for name in self.names)
+            columns = tuple(map(list, zip(*self.values, strict=True)))
+            connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
 
 
-def _plain(column: Column[Any], value: Any) -> Any:
-    return micros(value) if value is not None and isinstance(column.type, Moment) else value
+def insert(table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "") -> Insert:
+    """The rows have the same columns. Times are aware datetimes."""
+    names = tuple(rows[0]) if rows else ()
+    plain = [_plain(table.c[name]) for name in names]
+    values = [tuple([of(row[name]) for of, name in zip(plain, names, strict=True)]) for row in rows]
+    return Insert(table, names, values, on_conflict)
+
+
+def _plain(column: Column[Any]) -> Callable[[Any], Any]:
+    """From what we hold to what the database holds."""
+    return _micros if isinstance(column.type, Moment) else _as_it_is
+
+
+def _micros(value: datetime | None) -> int | None:
+    return None if value is None else micros(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _kind(column: Column[Any]) -> str:
