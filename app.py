@@ -97,6 +97,7 @@ def patience(settings: Settings) -> Patience:
         connect_seconds=settings.database_connect_seconds,
         renew_seconds=settings.database_renew_seconds,
         idle_in_transaction_seconds=settings.database_idle_seconds,
+        clock_tolerance_seconds=settings.clock_tolerance_seconds,
     )
 
 
@@ -201,10 +202,8 @@ def health(service: Offhook) -> LedgerHealth:
         ledger,
         migrations=ledger.migrations.state,
         clock=ledger.clock,
-        ahead_seconds=lambda: ledger.clock.ahead_seconds,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,
-        tolerance_seconds=known.clock_tolerance_seconds,
     )
 
 

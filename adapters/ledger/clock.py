@@ -7,12 +7,18 @@ off, or jumps, does as all the others do.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pipeline.skew import Skew, log_change, skew_seconds
+
+log = logging.getLogger("offhook.ledger")
+
 _VAGUE_SECONDS = 0.5
+TOLERANCE_SECONDS = 5.0
 
 
 def steady_seconds() -> float:
@@ -27,19 +33,22 @@ def machine_time() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Anchor:
-    """The database's time at a moment of the steady clock, and how far this machine's clock was ahead of it."""
+    """The database's time at a moment of the steady clock."""
 
     database: datetime
     steady: float
-    ahead_seconds: float
 
 
 class LedgerClock:
-    """Tells the time; `anchor` holds it against the database's clock, as often as one likes."""
+    """Tells the time; `anchor` holds it against the database's clock, as often as one likes, and logs when `machine`, this
+    machine's own, differs from it by more than `tolerance_seconds`."""
 
-    def __init__(self, machine: Callable[[], datetime] = machine_time) -> None:
+    def __init__(
+        self, tolerance_seconds: float = TOLERANCE_SECONDS, machine: Callable[[], datetime] = machine_time
+    ) -> None:
         self._machine = machine
         self._anchor: _Anchor | None = None
+        self._skew = Skew(tolerance_seconds)
 
     def __call__(self) -> datetime:
         """An aware UTC time; this machine's until the first anchor."""
@@ -53,14 +62,20 @@ class LedgerClock:
 
         What took long says little about when it was said, and does not replace what is known.
         """
-        half = (answered_at - asked_at) / 2
-        if half > _VAGUE_SECONDS and self._anchor is not None:
+        took = answered_at - asked_at
+        if took / 2 > _VAGUE_SECONDS and self._anchor is not None:
             return
-        ahead = (self._machine() - database).total_seconds() - half
-        self._anchor = _Anchor(database, answered_at - half, ahead)
+        self._anchor = _Anchor(database, answered_at - took / 2)
+        now = self._machine()
+        observed = skew_seconds(now - timedelta(seconds=took), now, database)
+        log_change(log, self._skew.observe(observed), self._skew, "database")
 
     @property
     def ahead_seconds(self) -> float | None:
         """How far this machine's clock is ahead of the database's (negative: behind). None where they are the same clock."""
-        anchor = self._anchor
-        return None if anchor is None else anchor.ahead_seconds
+        return self._skew.seconds
+
+    @property
+    def differs(self) -> bool:
+        """True while that is more than is tolerated."""
+        return self._skew.exceeded

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.ledger import postgres, sqlite
-from adapters.ledger.clock import LedgerClock
+from adapters.ledger.clock import TOLERANCE_SECONDS, LedgerClock
 from adapters.ledger.refused import LedgerRefused
 from adapters.ledger.watch import Watch, Watchdog
 from adapters.ledger.write_lock import FairLock
@@ -35,6 +35,7 @@ class Patience:
     connect_seconds: float = 5.0
     renew_seconds: float = 300.0
     idle_in_transaction_seconds: float = 15.0
+    clock_tolerance_seconds: float = TOLERANCE_SECONDS
 
 
 class Database:
@@ -47,7 +48,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int, patience: Patience) -> None:
         self.is_sqlite = url.startswith("sqlite")
-        self.clock = LedgerClock()
+        self.clock = LedgerClock(patience.clock_tolerance_seconds)
         self._patience = patience
         self._path = sqlite.file_of(url) if self.is_sqlite else Path()
         self.engine = self._engine(url, pool_size)
@@ -219,6 +220,7 @@ def _tell_watches(engine: Engine, driver: Any) -> None:
     def _fails(context: Any) -> None:
         if driver.is_useless(context.original_exception):
             context.is_disconnect = True
+            engine.pool.dispose()  # the idle ones, too: on SQLite one that is left open makes the next as useless
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from concurrent.futures import TimeoutError as NotInTime
 from datetime import datetime
 from typing import Any, Protocol
 
+from adapters.ledger.clock import LedgerClock
 from adapters.ledger.inspect import Backlog
 from adapters.ledger.migrate import Tables
 from pipeline.ports import LedgerUnavailable
@@ -44,7 +45,7 @@ class _Ledger(Protocol):
 class LedgerHealth:
     """`ready()` for /readyz. `migrations` says where the tables stand; those that are ahead are as good as current ones.
 
-    `ahead_seconds` is how far this machine's clock is ahead of the database's; beyond `tolerance_seconds` it is said.
+    `clock` knows how far this machine's is ahead of the database's.
     """
 
     def __init__(
@@ -52,19 +53,15 @@ class LedgerHealth:
         ledger: _Ledger,
         *,
         migrations: Callable[[], Tables],
-        clock: Callable[[], datetime],
-        ahead_seconds: Callable[[], float | None],
+        clock: LedgerClock,
         answer_seconds: float,
         cache_seconds: float,
-        tolerance_seconds: float,
     ) -> None:
         self._ledger = ledger
         self._migrations = migrations
         self._clock = clock
-        self._ahead_seconds = ahead_seconds
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
-        self._tolerance_seconds = tolerance_seconds
         self._guard = threading.Lock()
         self._looking: Future[tuple[bool, Facts]] | None = None
         self._answer: tuple[bool, Facts] = (False, {})
@@ -120,11 +117,11 @@ class LedgerHealth:
         }
 
     def _clocks(self) -> Facts:
-        ahead = self._ahead_seconds()
+        ahead = self._clock.ahead_seconds
         if ahead is None:
             return {}
         facts: dict[str, Any] = {"clock_ahead_of_database_seconds": round(ahead, 3)}
-        if abs(ahead) > self._tolerance_seconds:
+        if self._clock.differs:
             facts["warning"] = "this machine's clock differs from the database's: correct it (NTP)"
         return facts
 

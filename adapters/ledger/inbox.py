@@ -28,7 +28,7 @@ log = logging.getLogger("offhook.ledger")
 _COLUMNS = [column.name for column in callbacks.columns if column.name not in ("seq", "folded")]
 _INSERT = f"INSERT INTO callbacks ({', '.join(_COLUMNS)})"
 _ONCE = "ON CONFLICT (dedupe_key) DO NOTHING"
-# For Postgres a column is one binary array: the same statement for every number of rows, so it is prepared once.
+# For Postgres a column is one binary array: the same statement for every number of rows, and nothing to be quoted.
 _POSTGRES_TYPES = {"received_at": "bigint", "body": "bytea"}
 _ARRAYS = ", ".join(f"%b::{_POSTGRES_TYPES.get(name, 'text')}[]" for name in _COLUMNS)
 _ARRAYS_STATEMENT = f"{_INSERT} SELECT * FROM unnest({_ARRAYS}) {_ONCE}"

@@ -6,7 +6,14 @@ would be acknowledged and gone.
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,9 +26,12 @@ from adapters.ledger.refused import LedgerRefused
 from adapters.private_file import PRIVATE, hide_from_others
 from pipeline.ports import LedgerUnavailable
 
+log = logging.getLogger("offhook.ledger")
+
 SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sqlite.org/wal.html#walresetbug
 # For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
 BUSY_MILLISECONDS = 2000
+_LOOK_EVERY_SECONDS = 0.01
 
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
@@ -29,8 +39,7 @@ _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "c
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 13: "full"}
 
 _ENDINGS = ("", "-wal", "-shm")
-
-Identity = tuple[tuple[int, int], ...]
+Identity = tuple[tuple[int, int] | None, ...]
 
 
 def module() -> Any:
@@ -63,11 +72,21 @@ def identity(path: Path) -> Identity:
 
     While a connection is open nothing may change them: https://www.sqlite.org/howtocorrupt.html, 2.4.
     """
+    found = _files(path)
+    return found if all(found) else ()
+
+
+def _files(path: Path) -> Identity:
+    """The three of them; None for one that is missing."""
+    return tuple(_inode(f"{path}{ending}") for ending in _ENDINGS)
+
+
+def _inode(name: str) -> tuple[int, int] | None:
     try:
-        found = [os.stat(f"{path}{ending}") for ending in _ENDINGS]  # noqa: PTH116 (three of them a commit)
+        found = os.stat(name)  # noqa: PTH116 (three of them a commit)
     except OSError:
-        return ()
-    return tuple((one.st_dev, one.st_ino) for one in found)
+        return None
+    return found.st_dev, found.st_ino
 
 
 def replaced(path: Path) -> LedgerUnavailable:
@@ -108,11 +127,11 @@ def cut(connection: Any) -> None:
 
 def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: float) -> Engine:
     """Connections to the file, each checked against the path whenever it is taken from the pool."""
-    path = file_of(url)
+    opener = _Opener(file_of(url), pool_seconds)
     engine = create_engine(
         "sqlite://",
         module=module(),
-        creator=lambda: _open(path),
+        creator=opener.open,
         poolclass=QueuePool,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -122,11 +141,16 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
 
     @event.listens_for(engine, "connect")
     def _remember(connection: Any, record: Any) -> None:
-        record.info["identity"] = _prepared(connection, path)
+        record.info["identity"] = connection.identity
+
+    @event.listens_for(engine, "close")
+    def _forget(connection: Any, _record: Any) -> None:
+        opener.closed(connection)
 
     @event.listens_for(engine, "checkout")
-    def _still_there(_connection: Any, record: Any, _proxy: Any) -> None:
-        if record.info["identity"] != identity(path):
+    def _still_there(connection: Any, _record: Any, _proxy: Any) -> None:
+        if not opener.is_in_place(connection):
+            engine.pool.dispose()  # the idle ones; those in use are thrown away when they come back
             raise InvalidatePoolError
 
     @event.listens_for(engine, "begin")
@@ -138,17 +162,126 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
     return engine
 
 
-def _open(path: Path) -> Any:
-    if not path.exists():
-        raise missing(path)
-    for ending in _ENDINGS:  # an older version, or a backup that was put back, may have left them open to everybody
-        hide_from_others(Path(f"{path}{ending}"))
-    where = f"file:{quote(str(path.absolute()))}?mode=rw"
-    return module().connect(where, uri=True, check_same_thread=False, timeout=BUSY_MILLISECONDS / 1000)
+@lru_cache(maxsize=1)
+def _connection_class() -> Any:
+    """A connection that knows which files it has."""
+
+    class Opened(module().Connection):  # type: ignore[misc]
+        identity: Identity = ()
+
+    return Opened
 
 
-def _prepared(connection: Any, path: Path) -> Identity:
-    """Set it up, read it once, so that its WAL is open, and say which files it has. Raises LedgerUnavailable."""
+class _Opener:
+    """Opens the file, one process at a time, and never with a WAL or an index that belongs to another database.
+
+    Whoever replaces the database under a running process often leaves its WAL where it was. SQLite would put that WAL's
+    pages into the new database: https://www.sqlite.org/howtocorrupt.html, 1.4.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
+        self._seconds = seconds
+        self._opened_last: Identity = ()
+        self._open: dict[int, Identity] = {}
+
+    def open(self) -> Any:
+        """A connection, ready for use. Raises LedgerUnavailable."""
+        if not self._path.exists():
+            raise missing(self._path)
+        where = f"file:{quote(str(self._path.absolute()))}?mode=rw"
+        with _alone_in(self._path.absolute().parent, self._seconds):
+            for ending in _ENDINGS:  # a backup that was put back, or an older version, may have left it open to others
+                hide_from_others(Path(f"{self._path}{ending}"))
+            self._set_leftovers_aside()
+            self._make_writable_again()
+            connection = self._opened(where)
+            self._opened_last = self._open[id(connection)] = connection.identity
+            return connection
+
+    def _opened(self, where: str) -> Any:
+        before = _files(self._path)
+        if any(one != before for one in list(self._open.values())):
+            # In one process SQLite gives all connections to a database the index of the first: beside an old one, a new
+            # connection would write by an index that no other process knows.
+            raise replaced(self._path)
+        connection = module().connect(
+            where,
+            uri=True,
+            check_same_thread=False,
+            timeout=BUSY_MILLISECONDS / 1000,
+            factory=_connection_class(),
+        )
+        try:
+            _prepare(connection)
+            connection.identity = identity(self._path)
+            if not connection.identity or connection.identity[0] != before[0]:
+                raise replaced(self._path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def closed(self, connection: Any) -> None:
+        """It is no longer open."""
+        self._open.pop(id(connection), None)
+
+    def is_in_place(self, connection: Any) -> bool:
+        """False when its files are no longer those at the path. What only its WAL held is saved where that can be done."""
+        if connection.identity == identity(self._path):
+            return True
+        with suppress(Exception), _alone_in(self._path.absolute().parent, self._seconds):
+            database, wal, _ = _files(self._path)
+            if database == connection.identity[0] and wal is None:  # deleted, but we have it open still
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return False
+
+    def _set_leftovers_aside(self) -> None:
+        if not self._opened_last:
+            return
+        database, wal, index = self._opened_last
+        now = _files(self._path)
+        if now[0] != database and now[1] == wal:
+            aside = Path(f"{self._path}-wal.replaced-{time.time_ns()}")
+            Path(f"{self._path}-wal").rename(aside)
+            log.warning("database_replaced", extra={"wal_of_the_former_database": str(aside)})
+        if now[2] == index and (now[0], now[1]) != (database, wal):
+            Path(f"{self._path}-shm").unlink(missing_ok=True)
+
+    def _make_writable_again(self) -> None:
+        """A WAL and an index that were made while the database was read-only are so themselves, and stay so."""
+        mode = self._path.stat().st_mode & 0o777
+        for left in (Path(f"{self._path}-wal"), Path(f"{self._path}-shm")):
+            if mode & stat.S_IWUSR and left.exists() and not left.stat().st_mode & stat.S_IWUSR:
+                with suppress(OSError):
+                    left.chmod(mode)
+
+
+@contextmanager
+def _alone_in(folder: Path, seconds: float) -> Iterator[None]:
+    """No other process of ours opens a database in this folder meanwhile. Raises LedgerUnavailable after `seconds`."""
+    lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + seconds
+        while not _locked(lock):
+            if time.monotonic() > until:
+                raise LedgerUnavailable("another process has been opening the database for too long", "locked")
+            time.sleep(_LOOK_EVERY_SECONDS)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _prepare(connection: Any) -> None:
+    """Set it up, and read it once, so that its WAL is open. Raises LedgerUnavailable."""
     connection.isolation_level = None  # transactions begin where we say so
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     for pragma in ("synchronous=FULL", "temp_store=MEMORY", f"busy_timeout={BUSY_MILLISECONDS}"):
@@ -156,10 +289,6 @@ def _prepared(connection: Any, path: Path) -> Identity:
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if mode != "wal":
         raise LedgerUnavailable(f"this file system gives SQLite journal_mode={mode}; wal is needed", "unsafe")
-    found = identity(path)
-    if not found:
-        raise replaced(path)
-    return found
 
 
 def check(engine: Engine, url: str, *, allow_old: bool) -> list[str]:

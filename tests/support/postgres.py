@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -37,6 +38,27 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         return self._server.get_uri(database=database)
+
+    def url_through(self, port: int, database_url: str) -> str:
+        """The same database through what listens on a port of this machine."""
+        parts = conninfo_to_dict(database_url)
+        return f"postgresql://{parts['user']}@127.0.0.1:{port}/{parts['dbname']}"
+
+    def connect(self) -> socket.socket:
+        """A raw connection to the server, for a proxy to pass things on to."""
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(Path(self.socket_folder) / ".s.PGSQL.5432"))
+        return client
+
+    @property
+    def socket_folder(self) -> str:
+        return str(conninfo_to_dict(self.url("postgres"))["host"])
+
+    @property
+    def system_user(self) -> str | None:
+        """Whom the server runs as; None when that is who runs the tests."""
+        found: str | None = self._server.system_user
+        return found
 
     def stop(self) -> None:
         """At once and without a goodbye, as in a crash: connections are cut, what was not committed is gone."""
