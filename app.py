@@ -98,6 +98,7 @@ def patience(settings: Settings) -> Patience:
         renew_seconds=settings.database_renew_seconds,
         idle_in_transaction_seconds=settings.database_idle_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
+        log_repeat_seconds=settings.log_repeat_seconds,
     )
 
 
@@ -123,6 +124,7 @@ def pace(settings: Settings) -> Pace:
         deadline_seconds=settings.deadline_seconds,
         stop_seconds=settings.stop_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
+        log_repeat_seconds=settings.log_repeat_seconds,
     )
 
 
@@ -204,6 +206,7 @@ def health(service: Offhook) -> LedgerHealth:
         clock=ledger.clock,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,
+        log_repeat_seconds=known.log_repeat_seconds,
     )
 
 
@@ -211,7 +214,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
     """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     known = service.settings
     gate = Gate(keyring(known), known.max_callback_fields)
-    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
+    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds, known.log_repeat_seconds)
     app = create_web(
         inbox or service.ledger, gate, urls_of(known), health(service), limits, clock or service.ledger.clock
     )

@@ -269,6 +269,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
     )
+    log_repeat_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_LOG_REPEAT_SECONDS",
+        gt=0,
+        le=3600,
+        description="a trouble that goes on (the database is gone) is logged at once, then so often, with a count",
+    )
     ready_seconds: float = Field(
         2.5, alias="OFFHOOK_READY_SECONDS", gt=0, le=30, description="how long /readyz waits for the database"
     )

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from pipeline.call import RawCallback
 from pipeline.phone import mask_numbers_in
 from pipeline.ports import Inbox, LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")
 
@@ -65,6 +66,7 @@ class WebLimits:
 
     max_callback_bytes: int
     retry_after_seconds: int
+    log_repeat_seconds: float = EVERY_SECONDS
 
 
 def utc_now() -> datetime:
@@ -86,10 +88,12 @@ def create_web(
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected(limits))
 
+    not_stored = Repeated(log, "callback_not_stored", limits.log_repeat_seconds)
+
     def twilio_status() -> Response:
         if request.method == "HEAD":  # Flask adds it to GET by itself
             return _text(405, "use POST or GET")
-        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits)
+        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits, not_stored)
 
     app.add_url_rule(
         "/twilio/status", view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False
@@ -99,15 +103,16 @@ def create_web(
     return app
 
 
-def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits) -> Response:
+def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits, not_stored: Repeated) -> Response:
     admitted = admit(arrived)
     if isinstance(admitted, Refused):
         return _refuse(admitted)
     try:
         inbox.append(admitted)
     except LedgerUnavailable as error:
-        log.error("callback_not_stored", extra={"call_sid": admitted[0].call_sid, "error": str(error)})
+        not_stored.tell(logging.ERROR, kind_of(error), {"call_sid": admitted[0].call_sid, "error": str(error)})
         return _try_later(limits, "the callback could not be stored")
+    not_stored.works()
     log.info("callback_stored", extra={"call_sid": admitted[0].call_sid, "count": len(admitted)})
     return _no_content()
 
@@ -191,9 +196,11 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(limits: WebLimits) -> Callable[[Exception], Response]:
-    def answer(_error: Exception) -> Response:
+    failed = Repeated(log, "request_failed", limits.log_repeat_seconds)
+
+    def answer(error: Exception) -> Response:
         """A bug of ours: nothing was stored, so ask for it again."""
-        log.exception("request_failed")
+        failed.tell_error(error)
         return _try_later(limits, "unexpected error")
 
     return answer

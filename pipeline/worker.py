@@ -17,6 +17,7 @@ from typing import Protocol
 
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending, State
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
 
@@ -43,6 +44,7 @@ class Pace:
     stop_seconds: float = 20.0
     trouble_wait_seconds: float = 1.0
     clock_tolerance_seconds: float = 5.0
+    log_repeat_seconds: float = EVERY_SECONDS
 
 
 class WatchedLedger(Ledger, Protocol):
@@ -75,6 +77,11 @@ class Worker:
         self._clock = clock
         self._own_clock = own_clock
         self.destination_skew = Skew(pace.clock_tolerance_seconds)
+        self._ledger_trouble = Repeated(
+            log, "ledger_unavailable", pace.log_repeat_seconds
+        )  # books' and dispatch's alike
+        self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
@@ -111,6 +118,9 @@ class Worker:
         while not self._stopping.is_set():
             time.sleep(_STOP_LOOK_SECONDS)
 
+    def _tell_unavailable(self, doing: str, error: LedgerUnavailable) -> None:
+        self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": doing, "error": str(error)})
+
     # The books
 
     def _keep_books(self) -> None:
@@ -118,12 +128,14 @@ class Worker:
             try:
                 worked = self.keep_books_once()
             except LedgerUnavailable as error:
-                log.warning("ledger_unavailable", extra={"doing": "books", "error": str(error)})
+                self._tell_unavailable("books", error)
                 self._stopping.wait(self._pace.trouble_wait_seconds)
-            except Exception:
-                log.exception("books_failed")
+            except Exception as error:
+                self._books_trouble.tell_error(error)
                 self._stopping.wait(self._pace.trouble_wait_seconds)
             else:
+                self._ledger_trouble.works()
+                self._books_trouble.works()
                 if not worked:
                     self._stopping.wait(self._pace.poll_seconds)
 
@@ -158,11 +170,14 @@ class Worker:
                 self._write(unwritten)
                 self._claim()
             except LedgerUnavailable as error:
-                log.warning("ledger_unavailable", extra={"doing": "dispatch", "error": str(error)})
+                self._tell_unavailable("dispatch", error)
                 time.sleep(self._pace.trouble_wait_seconds)
-            except Exception:
-                log.exception("dispatch_failed")
+            except Exception as error:
+                self._dispatch_trouble.tell_error(error)
                 time.sleep(self._pace.trouble_wait_seconds)
+            else:
+                self._ledger_trouble.works()
+                self._dispatch_trouble.works()
         for _ in range(self._pace.threads):
             self._claimed.put(None)
 

@@ -37,7 +37,12 @@ class SqlLedger:
         self.clock = self.database.clock
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
-        self._inbox = InboxTable(self.database, batch_rows=batch_rows, timeout_seconds=known.store_seconds)
+        self._inbox = InboxTable(
+            self.database,
+            batch_rows=batch_rows,
+            timeout_seconds=known.store_seconds,
+            log_repeat_seconds=known.log_repeat_seconds,
+        )
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database)
         self.append = self._inbox.append
