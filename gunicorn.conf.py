@@ -44,9 +44,11 @@ def on_starting(_server):  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
-    """OFFHOOK_WORKER=inline: this process folds, decides and delivers as well."""
+    """Callbacks are received by the database's clock. OFFHOOK_WORKER=inline: this process folds, decides and delivers as well."""
+    service = worker.wsgi.extensions["offhook"]
+    service.ledger.look_at_clock()
     if _settings.worker == "inline":
-        running = worker.wsgi.extensions["offhook"].worker()
+        running = service.worker()
         running.start()
         worker.inline = running
         _stop_both(running)

@@ -74,7 +74,7 @@ def hide_from_others(path: Path) -> None:
     with suppress(OSError):
         found = path.stat()
         if found.st_mode & _OTHERS and found.st_uid == os.geteuid():
-            path.chmod(PRIVATE)
+            path.chmod(found.st_mode & stat.S_IRWXU)
 
 
 def _begun(folder: Path) -> tuple[int, Path]:

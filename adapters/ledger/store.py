@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from sqlalchemy import select, text
@@ -17,7 +17,7 @@ from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
 from adapters.ledger.schema import calls
 from pipeline.delivery import BreakerPolicy
-from pipeline.ports import Books
+from pipeline.ports import Books, LedgerUnavailable
 
 
 class SqlLedger:
@@ -82,6 +82,11 @@ class SqlLedger:
     def check(self, *, allow_old_sqlite: bool) -> Sequence[str]:
         """Warnings about durability; raises LedgerRefused when it may not be used as it is."""
         return self.database.check_trustworthy(allow_old_sqlite=allow_old_sqlite)
+
+    def look_at_clock(self) -> None:
+        """From now on `clock` goes by the database's. Where it does not answer yet, the first transaction does it."""
+        with suppress(LedgerUnavailable), self.database.read():
+            pass
 
     def close(self) -> None:
         self._inbox.close()

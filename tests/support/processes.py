@@ -62,6 +62,12 @@ def environment(database_url: str, sink_url: str = "http://127.0.0.1:9/none", **
     return bare_environment() | settings | changes
 
 
+def wrong_clock(ahead_seconds: int) -> dict[str, str]:
+    """Of a process on a machine whose clock is so far ahead (negative: behind)."""
+    folder = Path(__file__).parent / "wrong_clock"
+    return {"PYTHONPATH": f"{folder}:{REPOSITORY}", "CLOCK_AHEAD_SECONDS": str(ahead_seconds)}
+
+
 def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """`flask ARGUMENTS`, to its end."""
     command = [sys.executable, "-m", "flask", *arguments]
