@@ -86,6 +86,7 @@ def create_web(
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
     app.after_request(_with_care)
+    app.teardown_request(_forget_request)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected(limits))
 
@@ -190,6 +191,11 @@ def _name_request() -> None:
     name = given if given and given.replace("-", "").isalnum() and given.isascii() else uuid.uuid4().hex
     g.started = time.perf_counter()
     request_id.set(name)
+
+
+def _forget_request(_error: BaseException | None) -> None:
+    """The thread may next log a request that never gets as far as here."""
+    request_id.set("")
 
 
 def _with_care(response: Response) -> Response:
