@@ -25,11 +25,9 @@ class MaskingJsonFormatter(JsonFormatter):
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         is_ours = str(log_data.get("logger", "")).startswith(_OURS)
         for name, value in log_data.items():
-            if not isinstance(value, str):
-                continue
-            if "+" in value or "%2" in value:
-                value = mask_numbers_in(value)
-            log_data[name] = value if is_ours else _DIGITS.sub("***", value)
+            if isinstance(value, str):
+                masked = mask_numbers_in(value) if "+" in value or "%2" in value else value
+                log_data[name] = masked if is_ours else _DIGITS.sub("***", masked)
         name = _request_id()
         if name:
             log_data["request_id"] = name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from gunicorn import http
@@ -24,7 +25,7 @@ def in_pieces(data: bytes, cuts: list[int], limits: Limits = LIMITS) -> Found:
     """What is found as the pieces come in, one after another."""
     buffer, known, found = bytearray(), NOTHING, NOTHING
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         buffer += data[begin:end]
         found = look(buffer, known, limits)
         if not isinstance(found, Incomplete):

@@ -19,8 +19,8 @@ from tests.system.conftest import Offhook
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF_A_HEADER = SIGNED[:40]
-HALF_A_BODY = SIGNED + b"Content-Length: 1000\r\n\r\nhalf"
-HALF_A_CHUNK = SIGNED + b"Transfer-Encoding: chunked\r\n\r\n10\r\nhalf"
+HALF_A_BODY = SIGNED + b"Content-Length: 60000\r\n\r\nhalf"
+HALF_A_CHUNK = SIGNED + b"Transfer-Encoding: chunked\r\n\r\nf000\r\nhalf"
 HALVES = {"nothing": b"", "half a header": HALF_A_HEADER, "half a body": HALF_A_BODY, "half a chunk": HALF_A_CHUNK}
 pytestmark = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 
@@ -87,7 +87,7 @@ def test_over_the_most_connections_the_oldest_unfinished_one_makes_room(offhook:
         for _ in range(50):
             assert web.twilio.send(callback(new_sid())).status == 204
         assert all(raw.is_closed() for raw in old[:20])
-        body = b"x" * (1000 - len(b"half"))
+        body = b"x" * (60_000 - len(b"half"))
         assert {raw.send(body).answer().status for raw in new[-5:]} == {403}, "the newest have kept their place"
         assert served.send(HEALTHZ).answer().status == 200, "who has been served goes last"
         wait_until(lambda: "connection_closed_for_a_new_one" in web.log)
