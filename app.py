@@ -1,6 +1,6 @@
 """Offhook: a phone call becomes one Rockerbox conversion. The whole service on this page.
 
-    Twilio ── POST /twilio/status ──> adapters/web.py
+    Twilio ── POST /twilio/status ──> adapters/web/
                                         │  verify and read      adapters/twilio/
                                         v
                                       callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
@@ -45,7 +45,7 @@ from adapters.ledger.health import LedgerHealth
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.twilio import reading, signature
-from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
+from adapters.web.routes import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.ports import Inbox
@@ -235,6 +235,16 @@ def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) 
     for command in COMMANDS:
         app.cli.add_command(command)
     return app
+
+
+def check_start() -> list[str]:
+    """Warnings of a web process that would start now. Raises SettingsError with all that keeps it from starting."""
+    service = build(load())
+    try:
+        web(service)
+        return service.check_web()
+    finally:
+        service.ledger.close()
 
 
 def main() -> None:

@@ -12,8 +12,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flask import Flask, Request, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
+from adapters.web.answers import CAREFUL_HEADERS
+from adapters.web.framing import CALLBACK_PATH, SIGNATURE_HEADER
 from pipeline.call import RawCallback
 from pipeline.phone import mask_numbers_in
 from pipeline.ports import Inbox, LedgerUnavailable
@@ -85,6 +87,8 @@ def create_web(
     app = Flask("offhook", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
+    app.after_request(_with_care)
+    app.teardown_request(_forget_request)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected(limits))
 
@@ -95,9 +99,7 @@ def create_web(
             return _text(405, "use POST or GET")
         return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits, not_stored)
 
-    app.add_url_rule(
-        "/twilio/status", view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False
-    )
+    app.add_url_rule(CALLBACK_PATH, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health), methods=["GET"])
     return app
@@ -127,9 +129,20 @@ def _arrived(incoming: Request, urls_of: UrlsOf, received_at: datetime) -> Arriv
         urls=urls_of(target, headers, environ.get("wsgi.url_scheme", "http")),
         content_type=headers.get("Content-Type", ""),
         headers=headers,
-        body=incoming.get_data(cache=False),
+        body=_body(incoming) if headers.get(SIGNATURE_HEADER) else b"",
         received_at=received_at,
     )
+
+
+def _body(incoming: Request) -> bytes:
+    """All of it. Raises BadRequest where it breaks off or is framed wrongly, RequestEntityTooLarge over the limit."""
+    try:
+        return incoming.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # each WSGI server has its own
+        log.warning("callback_broken_off", extra={"check": type(error).__name__})
+        raise BadRequest from None
 
 
 def raw_target(environ: Mapping[str, Any]) -> str:
@@ -183,6 +196,16 @@ def _name_request() -> None:
     name = given if given and given.replace("-", "").isalnum() and given.isascii() else uuid.uuid4().hex
     g.started = time.perf_counter()
     request_id.set(name)
+
+
+def _forget_request(_error: BaseException | None) -> None:
+    """The thread may next log a request that never gets as far as here."""
+    request_id.set("")
+
+
+def _with_care(response: Response) -> Response:
+    response.headers.update(CAREFUL_HEADERS)
+    return response
 
 
 def _http_error(error: HTTPException) -> Response:
