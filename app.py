@@ -44,6 +44,7 @@ from adapters.ledger.engine import Patience
 from adapters.ledger.health import LedgerHealth
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
+from adapters.rockerbox.resolver import Resolver
 from adapters.twilio import reading, signature
 from adapters.web.routes import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
 from pipeline.call import RawCallback
@@ -65,7 +66,10 @@ def build(settings: Settings) -> Offhook:
         batch_rows=settings.store_batch_rows,
         patience=patience(settings),
         breaker_policy=BreakerPolicy(
-            settings.breaker_threshold, settings.breaker_base_seconds, settings.breaker_cap_seconds
+            settings.breaker_threshold,
+            settings.breaker_base_seconds,
+            settings.breaker_cap_seconds,
+            settings.same_blockade_seconds,
         ),
     )
     destination = Rockerbox(
@@ -74,6 +78,8 @@ def build(settings: Settings) -> Offhook:
         connect_timeout_seconds=settings.connect_timeout_seconds,
         total_deadline_seconds=settings.deadline_seconds,
         max_answer_bytes=settings.max_answer_bytes,
+        maybe_sent_statuses=settings.maybe_sent_statuses,
+        resolver=Resolver(max_threads=settings.dns_threads),
     )
     policy = retry_policy(settings)
 
@@ -105,12 +111,14 @@ def patience(settings: Settings) -> Patience:
 def retry_policy(settings: Settings) -> RetryPolicy:
     return RetryPolicy(
         base_seconds=settings.retry_base_seconds,
+        blocked_base_seconds=settings.blocked_base_seconds,
         cap_seconds=settings.retry_cap_seconds,
         horizon_seconds=settings.retry_horizon_seconds,
         retry_after_cap_seconds=settings.retry_after_cap_seconds,
         max_expired_leases=settings.max_expired_leases,
         resend=Resend(settings.resend_ambiguous),
         day_zone=ZoneInfo(settings.rockerbox_day_zone),
+        margin_seconds=settings.deadline_seconds,
     )
 
 

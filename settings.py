@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ class SettingsError(Exception):
 
 
 Words = Annotated[tuple[str, ...], NoDecode]
+Statuses = Annotated[tuple[int, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -162,6 +164,14 @@ class Settings(BaseSettings):
     deadline_seconds: float = Field(
         15.0, alias="OFFHOOK_DEADLINE_SECONDS", gt=0, le=120, description="for one attempt, everything together"
     )
+    dns_threads: int = Field(
+        4, alias="OFFHOOK_DNS_THREADS", ge=1, le=64, description="name look-ups at once, those that hang included"
+    )
+    maybe_sent_statuses: Statuses = Field(
+        (408, 502, 504, 520, 524, 527),
+        alias="OFFHOOK_MAYBE_SENT_STATUSES",
+        description="statuses that a gateway answers after it forwarded the request: it may have arrived (`none` for none)",
+    )
     max_answer_bytes: int = Field(
         65536, alias="OFFHOOK_MAX_ANSWER_BYTES", ge=0, le=10_000_000, description="most that is read of an answer"
     )
@@ -221,11 +231,21 @@ class Settings(BaseSettings):
         le=3600,
         description="first wait before a retry (full jitter, doubled each time)",
     )
+    blocked_base_seconds: float = Field(
+        30.0,
+        alias="OFFHOOK_BLOCKED_BASE_SECONDS",
+        gt=0,
+        le=86400,
+        description="the same after an answer that is the destination's or a setting's fault (401, 403, 404, a redirect, ...)",
+    )
     retry_cap_seconds: float = Field(
         1800.0, alias="OFFHOOK_RETRY_CAP_SECONDS", gt=0, le=86400, description="longest wait before a retry"
     )
     retry_horizon_seconds: float = Field(
-        72 * 3600.0, alias="OFFHOOK_RETRY_HORIZON_SECONDS", gt=0, description="after this a conversion is dead"
+        72 * 3600.0,
+        alias="OFFHOOK_RETRY_HORIZON_SECONDS",
+        gt=0,
+        description="the last attempt is made then; if it fails, the conversion is dead",
     )
     retry_after_cap_seconds: float = Field(
         6 * 3600.0, alias="OFFHOOK_RETRY_AFTER_CAP_SECONDS", gt=0, description="longest Retry-After that is honoured"
@@ -240,6 +260,12 @@ class Settings(BaseSettings):
     )
     breaker_base_seconds: float = Field(5.0, alias="OFFHOOK_BREAKER_BASE_SECONDS", gt=0, description="first pause")
     breaker_cap_seconds: float = Field(120.0, alias="OFFHOOK_BREAKER_CAP_SECONDS", gt=0, description="longest pause")
+    same_blockade_seconds: float = Field(
+        600.0,
+        alias="OFFHOOK_SAME_BLOCKADE_SECONDS",
+        ge=0,
+        description="Rockerbox refusing everything again so soon is the same condition, without a second error",
+    )
 
     clock_tolerance_seconds: float = Field(
         5.0,
@@ -329,6 +355,16 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("maybe_sent_statuses", mode="before")
+    @classmethod
+    def _statuses(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [] if value.strip().lower() == "none" else [part.strip() for part in value.split(",") if part.strip()]
+        if not all(re.fullmatch("[345][0-9][0-9]", part) for part in parts):
+            raise ValueError("must be statuses from 300 to 599, comma-separated, e.g. 502,504, or none")
+        return tuple(int(part) for part in parts)
 
     @field_validator("public_urls")
     @classmethod
@@ -488,7 +524,7 @@ def table() -> list[tuple[str, str, str]]:
     for field in Settings.model_fields.values():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         shown = (
-            ",".join(default)
+            ",".join(map(str, default))
             if isinstance(default, tuple)
             else json.dumps(default)
             if isinstance(default, bool)

@@ -6,7 +6,7 @@ The state machine is the table TRANSITIONS; nothing else decides where a convers
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -30,10 +30,17 @@ class Result(StrEnum):
 
     DELIVERED = "delivered"
     RETRY = "retry"  # the destination did not take it and said or showed that it may later
-    REFUSED = "refused"  # the destination will never take it
-    MAYBE_SENT = "maybe_sent"  # the request left us and no answer came back
+    BLOCKED = "blocked"  # the destination takes nothing from us now: its own fault or a setting's, not the payload's
+    REFUSED = "refused"  # the destination will never take it: the payload's fault
+    MAYBE_SENT = "maybe_sent"  # the request left us, and nobody knows what became of it
     LEASE_EXPIRED = "lease_expired"  # the worker was killed or stalled while sending
     RELEASED = "released"  # claimed, never sent: a worker that stops gives it back
+    HELD = "held"  # claimed, never sent: it may have arrived on another day, so a second copy could count
+
+
+UNSENT = frozenset({Result.RELEASED, Result.HELD})  # no attempt at all: not journaled, not counted
+DAY_TURNED = "day_turned"  # the reason word of what is held
+LATE_ANSWER = "late_answer"  # the reason word of what a late 2xx delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +73,22 @@ class Resend(StrEnum):
 
 
 # The whole machine: (where it stands, what happened) -> where it may go, the first being the usual one.
-# `sending` is entered by a claim alone, and a person's `retry` brings the four resting states back to `pending`.
+# `sending` is entered by a claim alone, and a person's `retry` brings the three resting states back to `pending`.
+# A late 2xx, whose fence is lost, is a fact all the same: whatever is not being sent rests in `delivered` by it.
 TRANSITIONS: dict[tuple[State, Result | str], tuple[State, ...]] = {
     (State.PENDING, "claim"): (State.SENDING, State.AMBIGUOUS),
     (State.SENDING, Result.DELIVERED): (State.DELIVERED,),
     (State.SENDING, Result.RETRY): (State.PENDING, State.DEAD),
+    (State.SENDING, Result.BLOCKED): (State.PENDING, State.DEAD),
     (State.SENDING, Result.REFUSED): (State.DEAD,),
     (State.SENDING, Result.MAYBE_SENT): (State.PENDING, State.AMBIGUOUS, State.DEAD),
-    (State.SENDING, Result.LEASE_EXPIRED): (State.PENDING, State.AMBIGUOUS, State.QUARANTINED),
+    (State.SENDING, Result.LEASE_EXPIRED): (State.PENDING, State.AMBIGUOUS, State.QUARANTINED, State.DEAD),
     (State.SENDING, Result.RELEASED): (State.PENDING,),
+    (State.SENDING, Result.HELD): (State.AMBIGUOUS,),
+    (State.PENDING, LATE_ANSWER): (State.DELIVERED,),
+    (State.DEAD, LATE_ANSWER): (State.DELIVERED,),
+    (State.AMBIGUOUS, LATE_ANSWER): (State.DELIVERED,),
+    (State.QUARANTINED, LATE_ANSWER): (State.DELIVERED,),
     (State.DEAD, "retry"): (State.PENDING,),
     (State.AMBIGUOUS, "retry"): (State.PENDING,),
     (State.QUARANTINED, "retry"): (State.PENDING,),
@@ -83,15 +97,21 @@ TRANSITIONS: dict[tuple[State, Result | str], tuple[State, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When to try again. All times are seconds; `day_zone` is the time zone in which Rockerbox's day turns."""
+    """When to try again. All times are seconds; `day_zone` is the time zone in which Rockerbox's day turns.
+
+    `blocked_base_seconds` is the base for what the destination's or a setting's fault keeps out. `margin_seconds` is how
+    long an attempt may take: what may not arrive on another day must leave so long before the day turns.
+    """
 
     base_seconds: float = 2.0
+    blocked_base_seconds: float = 30.0
     cap_seconds: float = 1800.0
     horizon_seconds: float = 72 * 3600.0
     retry_after_cap_seconds: float = 6 * 3600.0
     max_expired_leases: int = 3
     resend: Resend = Resend.SAME_DAY
     day_zone: tzinfo = UTC
+    margin_seconds: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,8 @@ class Sending:
     """A conversion that was claimed: what the next step depends on, beside the outcome.
 
     `fence` is the number of this claim: a result that carries an older one changes nothing. `attempts` counts this one.
-    `expired_leases` counts the workers that took it and were not heard of again.
+    `expired_leases` counts the workers that took it and were not heard of again. `first_attempt_at` is when the first
+    attempt left that may have arrived, not when it was claimed; it binds when `maybe_sent`.
     """
 
     key: CallKey
@@ -121,20 +142,35 @@ class Next:
     due_at: datetime | None = None
 
 
-def full_jitter(attempts: int, policy: RetryPolicy, draw: Callable[[], float] = random.random) -> float:
+def full_jitter(
+    attempts: int, policy: RetryPolicy, draw: Callable[[], float] = random.random, base_seconds: float | None = None
+) -> float:
     """Seconds to wait after the `attempts`-th attempt: anywhere from 0 to the doubled base, capped.
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    ceiling = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(attempts - 1, 62))
-    return draw() * ceiling
+    base = policy.base_seconds if base_seconds is None else base_seconds
+    return draw() * min(policy.cap_seconds, base * 2.0 ** min(attempts - 1, 62))
 
 
 def may_resend(first_attempt_at: datetime, at: datetime, policy: RetryPolicy) -> bool:
-    """True when a second copy that arrives at `at` cannot be counted, should the first one have arrived."""
+    """True when a second copy that leaves at `at` cannot be counted, should the first one have arrived."""
+    since = resend_since(at, policy)
+    return since is not None and since <= first_attempt_at
+
+
+def resend_since(at: datetime, policy: RetryPolicy) -> datetime | None:
+    """What may have arrived since then may leave again at `at`; None when nothing may.
+
+    That is the beginning of Rockerbox's day, as long as what leaves now arrives, at the latest, before that day is over.
+    """
     if policy.resend is not Resend.SAME_DAY:
-        return policy.resend is Resend.ALWAYS
-    return first_attempt_at.astimezone(policy.day_zone).date() == at.astimezone(policy.day_zone).date()
+        return datetime.min.replace(tzinfo=UTC) if policy.resend is Resend.ALWAYS else None
+    here = at.astimezone(policy.day_zone)
+    arrives = (at + timedelta(seconds=policy.margin_seconds)).astimezone(policy.day_zone)
+    if arrives.date() != here.date():
+        return None
+    return here.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def after(
@@ -142,13 +178,11 @@ def after(
 ) -> Next:
     """Where a conversion goes after an attempt came to `outcome`. Always a move that TRANSITIONS allows."""
     match outcome.result:
-        case Result.DELIVERED:
-            return Next(State.DELIVERED, outcome.reason)
-        case Result.REFUSED:
-            return Next(State.DEAD, outcome.reason)
+        case Result.DELIVERED | Result.REFUSED | Result.HELD:
+            return Next(TRANSITIONS[State.SENDING, outcome.result][0], outcome.reason)
         case Result.RELEASED:
             return Next(State.PENDING, outcome.reason, now)
-        case Result.RETRY:
+        case Result.RETRY | Result.BLOCKED:
             return _again(sending, outcome, now, policy, draw)
         case Result.MAYBE_SENT:
             return _after_maybe_sent(sending, outcome, now, policy, draw)
@@ -161,22 +195,21 @@ def after(
 def _after_maybe_sent(
     sending: Sending, outcome: Outcome, now: datetime, policy: RetryPolicy, draw: Callable[[], float]
 ) -> Next:
-    """At once while a second copy cannot count; later and later when the destination goes on not answering."""
     if not may_resend(sending.first_attempt_at, now, policy):
         return Next(State.AMBIGUOUS, outcome.reason)
-    if sending.attempts <= 1 or outcome.result is Result.LEASE_EXPIRED:
-        return Next(State.PENDING, outcome.reason, now)
     return _again(sending, outcome, now, policy, draw)
 
 
 def _again(sending: Sending, outcome: Outcome, now: datetime, policy: RetryPolicy, draw: Callable[[], float]) -> Next:
-    wait = full_jitter(sending.attempts, policy, draw)
+    """Later. A wait that ends beyond the horizon leaves a last attempt at the horizon."""
+    horizon = sending.created_at + timedelta(seconds=policy.horizon_seconds)
+    if now >= horizon:
+        return Next(State.DEAD, "horizon_passed")
+    base = policy.blocked_base_seconds if outcome.result is Result.BLOCKED else policy.base_seconds
+    wait = full_jitter(sending.attempts, policy, draw, base)
     if outcome.retry_after_seconds is not None:
         wait = max(wait, min(outcome.retry_after_seconds, policy.retry_after_cap_seconds))
-    due_at = now + timedelta(seconds=wait)
-    if due_at > sending.created_at + timedelta(seconds=policy.horizon_seconds):
-        return Next(State.DEAD, "horizon_passed")
-    return Next(State.PENDING, outcome.reason, due_at)
+    return Next(State.PENDING, outcome.reason, min(now + timedelta(seconds=wait), horizon))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,19 +226,26 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """Opens after `threshold` failures in a row, for `base_seconds` doubled each time up to `cap_seconds`."""
+    """Opens after `threshold` failures in a row, for `base_seconds` doubled each time up to `cap_seconds`.
+
+    A blockade that comes back within `same_blockade_seconds` is the same one, for which nobody is called a second time.
+    """
 
     threshold: int = 20
     base_seconds: float = 5.0
     cap_seconds: float = 120.0
+    same_blockade_seconds: float = 600.0
 
 
-_UNHEALTHY = frozenset({Result.RETRY, Result.MAYBE_SENT})
+_UNHEALTHY = frozenset({Result.RETRY, Result.BLOCKED, Result.REFUSED, Result.MAYBE_SENT})
 
 
-def breaker_after(breaker: Breaker, results: list[Result], now: datetime, policy: BreakerPolicy) -> Breaker:
-    """The breaker after some attempts: one success or refusal shows that the destination lives and closes it."""
-    if any(result in (Result.DELIVERED, Result.REFUSED) for result in results):
+def breaker_after(breaker: Breaker, results: Collection[Result], now: datetime, policy: BreakerPolicy) -> Breaker:
+    """The breaker after some attempts: a success closes it, and nothing else does.
+
+    Refusals count as failures, those of the payload's fault as well: when every one is refused, it is not the payloads.
+    """
+    if Result.DELIVERED in results:
         return Breaker()
     failures = breaker.failures + sum(result in _UNHEALTHY for result in results)
     if failures == breaker.failures or failures < policy.threshold:
@@ -228,3 +268,49 @@ def breaker_allows(breaker: Breaker, limit: int, now: datetime, policy: BreakerP
     if breaker.open_until is not None and breaker.open_until > now:
         return 0
     return min(limit, 1)
+
+
+class Turn(StrEnum):
+    """How a blockade changed."""
+
+    BEGAN = "began"
+    AGAIN = "again"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Blockade:
+    """Whether the destination takes nothing from us (`Result.BLOCKED`), shared by all workers through the ledger.
+
+    `reason` is None while it takes what comes. `changed_at` is when that began or ended; what left before then says
+    nothing new.
+    """
+
+    reason: str | None = None
+    changed_at: datetime | None = None
+
+
+def blockade_after(blockade: Blockade, tried: Collection[tuple[Outcome, datetime]], now: datetime) -> Blockade:
+    """The blockade after some attempts, each with the time at which it left. The one that left last decides."""
+    telling = [
+        (left_at, outcome.reason if outcome.result is Result.BLOCKED else None)
+        for outcome, left_at in tried
+        if outcome.result in (Result.BLOCKED, Result.DELIVERED)
+        and (blockade.changed_at is None or left_at >= blockade.changed_at)
+    ]
+    if not telling:
+        return blockade
+    _, reason = max(telling, key=lambda one: (one[0], one[1] is None))
+    return blockade if (reason is None) == (blockade.reason is None) else Blockade(reason, now)
+
+
+def turn_of(before: Blockade, after: Blockade, policy: BreakerPolicy) -> Turn | None:
+    """What to tell of it; None when nothing changed."""
+    if (before.reason is None) == (after.reason is None):
+        return None
+    if after.reason is None:
+        return Turn.OVER
+    if before.changed_at is None or after.changed_at is None:
+        return Turn.BEGAN
+    pause_seconds = (after.changed_at - before.changed_at).total_seconds()
+    return Turn.AGAIN if pause_seconds < policy.same_blockade_seconds else Turn.BEGAN

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipeline.call import Call, Callback, CallKey, RawCallback
 from pipeline.conversion import Conversion, Customer, Decision
-from pipeline.delivery import Next, Outcome, RetryPolicy, Sending
+from pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
 
 
 class LedgerUnavailable(Exception):
@@ -102,17 +102,45 @@ class Attempt:
     next: Next
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim came to: `taken` are leased to us, `held` were moved to `ambiguous`, for their day has turned."""
+
+    taken: Sequence[Sending] = ()
+    held: Sequence[Attempt] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of results. `moved` went where their `next` says; `late` came when their fence was lost, and changed nothing.
+
+    A late 2xx that delivered its conversion all the same is among the moved. `turn` says that the destination takes
+    nothing from us any more, or again, with the reason.
+    """
+
+    moved: Sequence[Attempt] = ()
+    late: Sequence[Attempt] = ()
+    turn: tuple[Turn, str] | None = None
+
+
 class Outbox(Protocol):
-    """Where conversions wait for their way out."""
+    """Where conversions wait for their way out. Every move is in what these return, so that it can be told."""
 
-    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Sequence[Sending]:
-        """Lease up to `limit` due conversions, as many as the breaker allows; ours until the lease ends."""
+    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Claimed:
+        """Lease up to `limit` due conversions, as many as the breaker allows; ours until the lease ends.
 
-    def finish(self, attempts: Sequence[Attempt], now: datetime) -> int:
-        """Journal attempts and move their conversions, those whose fence still holds. Returns how many moved."""
+        What may have arrived and may not leave again on this day is held for a person, due or not.
+        """
 
-    def expire_leases(self, now: datetime, policy: RetryPolicy) -> int:
-        """Take back conversions whose worker was not heard of in time. Returns how many."""
+    def finish(self, attempts: Sequence[Attempt], now: datetime) -> Finished:
+        """Journal attempts and move their conversions, those whose fence still holds.
+
+        A late 2xx is journaled, too, and delivers a conversion that nobody is sending. To call it again with what was
+        written already, since nobody knew whether the commit came through, changes nothing and tells the same.
+        """
+
+    def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
+        """Take back conversions whose worker was not heard of in time."""
 
 
 class Ledger(Inbox, Bookkeeping, Outbox, Protocol):

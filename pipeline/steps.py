@@ -7,14 +7,15 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.call import Call, CallKey, RawCallback, fold
 from pipeline.conversion import Convert, Customer, customer_number, decide
-from pipeline.delivery import Outcome, RetryPolicy, Sending, after
+from pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
 from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Outbox, Reader
 from pipeline.rules import Rules
+from pipeline.telling import tell_finished, tell_moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,16 @@ def _decided(call: Call, customer: Customer | None, judge: Judge, now: datetime,
 
 
 def deliver(sending: Sending, destination: Destination, policy: RetryPolicy, clock: Callable[[], datetime]) -> Attempt:
-    """One attempt at a conversion whose lease is ours, and where it goes after it. Writing it down is the caller's."""
-    started_at = clock()
+    """One attempt at a conversion whose lease is ours, and where it goes after it. Writing it down is the caller's.
+
+    The day is judged now, when the request leaves: since the claim it may have turned.
+    """
+    leaves_at = clock()
+    if sending.maybe_sent and not may_resend(sending.first_attempt_at, leaves_at, policy):
+        return attempt(sending, Outcome(Result.HELD, DAY_TURNED), leaves_at, leaves_at, policy)
     outcome = destination.send(sending.payload)
-    return attempt(sending, outcome, started_at, clock(), policy)
+    left = sending if sending.maybe_sent else replace(sending, first_attempt_at=leaves_at)
+    return attempt(left, outcome, leaves_at, clock(), policy)
 
 
 def deliver_batch(
@@ -111,12 +118,13 @@ def deliver_batch(
     limit: int = 20,
 ) -> int:
     """Claim, deliver and write down, one after the other. Returns how many. A worker does the same with many threads."""
-    outbox.expire_leases(clock(), policy)
+    tell_moved(outbox.expire_leases(clock(), policy))
     claimed = outbox.claim(clock(), limit, lease_seconds, policy)
-    made = [deliver(sending, destination, policy, clock) for sending in claimed]
+    tell_moved(claimed.held)
+    made = [deliver(sending, destination, policy, clock) for sending in claimed.taken]
     if made:
-        outbox.finish(made, clock())
-    return len(made)
+        tell_finished(outbox.finish(made, clock()))
+    return len(made) + len(claimed.held)
 
 
 def attempt(

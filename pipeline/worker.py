@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from pipeline.delivery import Outcome, Result, RetryPolicy, Sending, State
+from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
+from pipeline.telling import tell_finished, tell_moved
 
 log = logging.getLogger("offhook.worker")
 
@@ -201,25 +202,26 @@ class Worker:
     def _write(self, unwritten: list[Attempt]) -> None:
         if not unwritten:
             return
-        self._ledger.finish(unwritten, self._clock())
+        finished = self._ledger.finish(unwritten, self._clock())
         self._outstanding -= len(unwritten)
-        for one in unwritten:
-            _tell(one)
         unwritten.clear()
+        tell_finished(finished)
 
     def _claim(self) -> None:
         """As many as the threads can take, and as many again: a free thread never waits for a commit."""
         if self._stopping.is_set():
             return
         now = self._clock()
-        self._ledger.expire_leases(now, self._policy)
+        tell_moved(self._ledger.expire_leases(now, self._policy))
         free = 2 * self._pace.threads - self._outstanding
         if free <= 0:
             return
         taken_at = time.monotonic()
-        for sending in self._ledger.claim(now, free, self._pace.lease_seconds, self._policy):
+        claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy)
+        for sending in claimed.taken:
             self._outstanding += 1
             self._claimed.put((sending, taken_at + self._pace.lease_seconds))
+        tell_moved(claimed.held)
 
     def _give_back(self) -> None:
         """Claimed and not sent: the next worker may have it at once."""
@@ -263,20 +265,3 @@ class Worker:
             return
         observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)
         log_change(log, self.destination_skew.observe(observed), self.destination_skew, "destination")
-
-
-def _tell(one: Attempt) -> None:
-    """One line an attempt; those that need a person are errors, which is what alerts listen to."""
-    level = logging.INFO if one.next.state in (State.DELIVERED, State.PENDING) else logging.ERROR
-    log.log(
-        level,
-        f"conversion_{one.next.state}",
-        extra={
-            "call_sid": one.sending.key.call_sid,
-            "attempt": one.sending.attempts,
-            "result": one.outcome.result.value,
-            "reason": one.next.reason,
-            "status_code": one.outcome.status_code,
-            "due_at": one.next.due_at.isoformat() if one.next.due_at else None,
-        },
-    )

@@ -89,44 +89,46 @@ def test_two_workers_never_claim_the_same_conversion(ledger: SqlLedger) -> None:
     fill(ledger, 60)
     with ThreadPoolExecutor(6) as pool:
         claims = list(pool.map(lambda _: ledger.claim(NOON, 7, 60, POLICY), range(20)))
-    taken = [sending.key for claim in claims for sending in claim]
+    taken = [sending.key for claim in claims for sending in claim.taken]
     assert len(taken) == len(set(taken))
     assert len(taken) == 60
 
 
 def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: SqlLedger) -> None:
     fill(ledger, 1)
-    [old] = ledger.claim(NOON, 1, 60, POLICY)
+    [old] = ledger.claim(NOON, 1, 60, POLICY).taken
     later = NOON + timedelta(seconds=61)
-    assert ledger.expire_leases(later, POLICY) == 1
-    [new] = ledger.claim(later, 1, 60, POLICY)
+    [expired] = ledger.expire_leases(later, POLICY)
+    assert expired.next.due_at is not None
+    [new] = ledger.claim(expired.next.due_at, 1, 60, POLICY).taken
     refused = Outcome(Result.REFUSED, "http_400", 400)
-    assert ledger.finish([attempt(old, refused, later, later, POLICY)], later) == 0
+    told = ledger.finish([attempt(old, refused, later, later, POLICY)], later)
+    assert (told.moved, [one.outcome for one in told.late]) == ([], [refused])
     assert ledger.inspection.conversion_counts() == {"sending": 1}
     delivered = Outcome(Result.DELIVERED, "delivered", 200)
-    assert ledger.finish([attempt(new, delivered, later, later, POLICY)], later) == 1
+    assert len(ledger.finish([attempt(new, delivered, later, later, POLICY)], later).moved) == 1
     assert ledger.inspection.conversion_counts() == {"delivered": 1}
 
 
 def test_what_is_given_back_unsent_counts_as_never_tried(ledger: SqlLedger) -> None:
     fill(ledger, 1)
-    [claimed] = ledger.claim(NOON, 1, 60, POLICY)
+    [claimed] = ledger.claim(NOON, 1, 60, POLICY).taken
     ledger.finish([attempt(claimed, Outcome(Result.RELEASED, "stopped"), NOON, NOON, POLICY)], NOON)
-    [again] = ledger.claim(NOON, 1, 60, POLICY)
+    [again] = ledger.claim(NOON, 1, 60, POLICY).taken
     assert (again.attempts, again.maybe_sent, again.first_attempt_at) == (1, False, NOON)
 
 
 def test_the_breaker_stops_all_workers_and_lets_a_single_probe_out(ledger: SqlLedger) -> None:
     fill(ledger, 10)
     failed = Outcome(Result.RETRY, "http_503", 503)
-    claims = ledger.claim(NOON, 3, 60, POLICY)
+    claims = ledger.claim(NOON, 3, 60, POLICY).taken
     ledger.finish([attempt(one, failed, NOON, NOON, POLICY) for one in claims], NOON)
-    assert ledger.claim(NOON + timedelta(seconds=9), 10, 60, POLICY) == []
+    assert not ledger.claim(NOON + timedelta(seconds=9), 10, 60, POLICY).taken
     later = NOON + timedelta(seconds=11)
-    [probe] = ledger.claim(later, 10, 60, POLICY)
-    assert ledger.claim(later, 10, 60, POLICY) == []
+    [probe] = ledger.claim(later, 10, 60, POLICY).taken
+    assert not ledger.claim(later, 10, 60, POLICY).taken
     ledger.finish([attempt(probe, Outcome(Result.DELIVERED, "delivered", 200), later, later, POLICY)], later)
-    assert len(ledger.claim(later, 10, 60, POLICY)) == 9
+    assert len(ledger.claim(later, 10, 60, POLICY).taken) == 9
 
 
 def test_a_second_merge_of_the_same_customers_changes_nothing(ledger: SqlLedger) -> None:

@@ -8,10 +8,13 @@ import logging
 import os
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,9 +25,11 @@ from hypothesis import strategies as st
 
 from adapters.rockerbox import client, deadline
 from adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
+from adapters.rockerbox.resolver import Resolver
 from pipeline.delivery import Outcome, Result
 from tests import sinks
 from tests.sinks import Sink
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -42,7 +47,7 @@ def connect() -> Iterator[Connect]:
     """Makes clients with a short deadline and closes them."""
     made: list[Rockerbox] = []
 
-    def connect(url: str, **options: float | str) -> Rockerbox:
+    def connect(url: str, **options: object) -> Rockerbox:
         settings = {"connect_timeout_seconds": 0.4, "total_deadline_seconds": DEADLINE_SECONDS} | options
         made.append(Rockerbox(url, SECRET, **settings))  # type: ignore[arg-type]
         return made[-1]
@@ -152,22 +157,49 @@ def test_every_2xx_is_delivered(connect: Connect, status: int) -> None:
         assert sent(connect(sink.url)) == Outcome(Result.DELIVERED, "delivered", status)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
-def test_what_may_pass_is_tried_again(connect: Connect, status: int) -> None:
-    with Sink(sinks.answer(status, b"later")) as sink:
-        assert sent(connect(sink.url)) == Outcome(Result.RETRY, f"http_{status}", status, "later")
+NOT_TAKEN = (425, 429, 500, 503, 521, 522, 523, 525, 526, 530)
+MAYBE_SENT = (408, 502, 504, 520, 524, 527)
+BLOCKED = (401, 403, 404, 405, 407, 421, 423, 451)
+REFUSED = (400, 409, 410, 413, 414, 415, 422, 431)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422, 499])
-def test_every_other_4xx_is_refused_for_good(connect: Connect, status: int) -> None:
-    with Sink(sinks.answer(status, b"no")) as sink:
-        assert sent(connect(sink.url)) == Outcome(Result.REFUSED, f"http_{status}", status, "no")
+@pytest.mark.parametrize(
+    ("result", "statuses"),
+    [
+        (Result.RETRY, NOT_TAKEN),
+        (Result.MAYBE_SENT, MAYBE_SENT),
+        (Result.BLOCKED, BLOCKED),
+        (Result.REFUSED, REFUSED),
+    ],
+)
+def test_each_status_is_read_as_the_design_says(connect: Connect, result: Result, statuses: tuple[int, ...]) -> None:
+    with Sink(*(sinks.answer(status, b"why") for status in statuses)) as sink:
+        rockerbox = connect(sink.url)
+        came = [sent(rockerbox) for _ in statuses]
+    assert came == [Outcome(result, f"http_{status}", status, "why") for status in statuses]
+
+
+@pytest.mark.parametrize("status", [402, 406, 411, 418, 426, 428, 499])
+def test_a_4xx_that_nobody_foresaw_does_not_kill_a_conversion(status: int) -> None:
+    assert outcome_of(status) == Outcome(Result.BLOCKED, f"http_{status}", status)
+
+
+@pytest.mark.parametrize("status", [512, 529, 561, 598, 599])
+def test_a_5xx_that_nobody_knows_says_nothing_about_whether_it_arrived(status: int) -> None:
+    assert outcome_of(status) == Outcome(Result.MAYBE_SENT, f"http_{status}", status)
+
+
+def test_the_list_of_what_a_gateway_says_is_a_setting(connect: Connect) -> None:
+    with Sink(sinks.answer(503), sinks.answer(502)) as sink:
+        rockerbox = connect(sink.url, maybe_sent_statuses=(503,))
+        assert [sent(rockerbox).result for _ in range(2)] == [Result.MAYBE_SENT, Result.RETRY]
+    assert [outcome_of(status, maybe_sent=()).result for status in MAYBE_SENT] == [Result.RETRY] * len(MAYBE_SENT)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(connect: Connect, status: int) -> None:
     with Sink() as elsewhere, Sink(sinks.redirect(elsewhere.url, status)) as sink:
-        assert sent(connect(sink.url)) == Outcome(Result.RETRY, "redirect", status)
+        assert sent(connect(sink.url)) == Outcome(Result.BLOCKED, "redirect", status)
         assert elsewhere.connections == 0
 
 
@@ -175,8 +207,10 @@ def test_a_redirect_is_not_followed(connect: Connect, status: int) -> None:
 def test_every_status_has_an_outcome_and_only_2xx_is_delivered(status: int) -> None:
     outcome = outcome_of(status)
     assert (outcome.result is Result.DELIVERED) == (200 <= status <= 299)
-    assert (outcome.result is Result.REFUSED) == (400 <= status <= 499 and status not in (408, 425, 429))
-    assert (outcome.result is Result.MAYBE_SENT) == (status < 200 or status > 599)
+    assert (outcome.result is Result.REFUSED) == (status in REFUSED)
+    assert status in NOT_TAKEN or status in (501, *range(505, 512)) or outcome.result is not Result.RETRY
+    if status < 200 or status > 599:
+        assert outcome.result is Result.MAYBE_SENT
 
 
 @pytest.mark.parametrize(
@@ -196,7 +230,24 @@ def test_every_status_has_an_outcome_and_only_2xx_is_delivered(status: int) -> N
         ("nan", None),
         ("inf", None),
         ("٣", None),
-        ("9" * 400, None),
+        ("9" * 30, 1e9),
+        ("9" * 400, 1e9),
+        ("1.5", 1.5),
+        ("2.", 2.0),
+        (".5", 0.5),
+        ("+3", 3.0),
+        ("-0.5", 0.0),
+        ("5, 10", 10.0),
+        ("10,5", 10.0),
+        ("5, soon", 5.0),
+        (", ,", None),
+        ("120 s", None),
+        ("1.2.3", None),
+        ("Sun, 01 Mar 2026 12:00:10 GMT, 5", 10.0),
+        ("Sun, 01 Mar 2026 12:00:10 GMT, Sunday, 01-Mar-26 12:00:20 GMT", 20.0),
+        ("Sunday, 01-Mar-26 12:01:30 GMT", 90.0),
+        ("Sun Mar  1 12:01:30 2026", 90.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 1e9),
         ("Sun, 99 Mar 2026 12:00:10 GMT", None),
     ],
 )
@@ -230,6 +281,14 @@ def test_the_date_of_an_answer_is_read_in_each_of_http_s_forms(header: str | Non
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ \S+"))
 def test_no_date_whatever_raises(header: str) -> None:
     assert client.http_date(header) is None or client.http_date(header).tzinfo is UTC  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("status", [403, 429, 502, 503])
+def test_whatever_is_tried_again_carries_the_wait_that_was_asked_for(connect: Connect, status: int) -> None:
+    with Sink(
+        sinks.raw(b"HTTP/1.1 %d Said\r\nRetry-After: 7\r\nRetry-After: 1.5\r\nContent-Length: 0\r\n\r\n" % status)
+    ) as sink:
+        assert sent(connect(sink.url)).retry_after_seconds == 7.0
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 502])
@@ -356,8 +415,76 @@ def test_a_server_that_takes_no_connection_was_never_sent_to(connect: Connect) -
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".invalid"])
 def test_a_name_that_is_not_known_was_never_sent_to(connect: Connect, host: str) -> None:
-    # No bound on the time: the look-up cannot be interrupted.
-    assert connect(f"http://{host}/").send(PAYLOAD) == Outcome(Result.RETRY, "dns")
+    # A deadline that no honest resolver meets: what it says shall come, not that it took too long.
+    rockerbox = connect(f"http://{host}/", total_deadline_seconds=60.0)
+    assert rockerbox.send(PAYLOAD) == Outcome(Result.RETRY, "dns")
+
+
+class Hanging:
+    """A resolver that answers no question until it is released; then it knows where the sink is."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.released = threading.Event()
+
+    def __call__(self, host: str, port: int, family: int, kind: int) -> list[object]:
+        self.asked += 1
+        self.released.wait()
+        return list(socket.getaddrinfo("127.0.0.1", port, family, kind))
+
+
+def test_a_resolver_that_hangs_keeps_nobody_beyond_the_deadline_and_nothing_was_sent(connect: Connect) -> None:
+    hanging = Hanging()
+    resolver = Resolver(hanging, max_threads=2, stale_seconds=0.0)
+    with Sink() as sink:
+        rockerbox = connect(f"http://rockerbox.invalid:{sink.port}/x", resolver=resolver)
+        with ThreadPoolExecutor(8) as pool:
+            came = [one.result() for one in [pool.submit(rockerbox.send, PAYLOAD) for _ in range(8)]]
+        assert came == [Outcome(Result.RETRY, "dns_timeout")] * 8
+        assert (hanging.asked, resolver.under_way) == (2, 2)
+        assert sink.connections == 0
+        hanging.released.set()
+        wait_until(lambda: resolver.under_way == 0)
+        assert rockerbox.send(PAYLOAD).result is Result.DELIVERED
+
+
+def test_those_who_ask_for_a_name_at_the_same_time_share_one_look_up(connect: Connect) -> None:
+    hanging = Hanging()
+    with Sink() as sink:
+        resolver = Resolver(hanging)
+        rockerbox = connect(f"http://rockerbox.invalid:{sink.port}/x", resolver=resolver, total_deadline_seconds=20.0)
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(rockerbox.send, PAYLOAD) for _ in range(8)]
+            wait_until(lambda: hanging.asked == 1)
+            hanging.released.set()
+            assert {one.result().result for one in asked} == {Result.DELIVERED}
+
+
+_BESIDE_A_SILENT_RESOLVER = """
+import socket, sys
+from adapters.rockerbox.client import Rockerbox
+silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+silent.bind(("127.0.0.1", 53))
+rockerbox = Rockerbox("http://rockerbox.example/", "id", total_deadline_seconds=0.5)
+print([(outcome.result.value, outcome.reason) for outcome in (rockerbox.send(b"{}"), rockerbox.send(b"{}"))])
+print(len(silent.recv(2000)) > 0)
+"""
+
+
+def test_a_real_resolver_that_never_answers_keeps_nobody_beyond_the_deadline(tmp_path: Path) -> None:
+    """In a network and a mount namespace of its own, where the only name server takes every question and says nothing."""
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    (tmp_path / "nsswitch.conf").write_text("hosts: files dns\n")
+    mounts = " && ".join(f"mount --bind {tmp_path}/{name} /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
+    inside = ["unshare", "-rmn", "sh", "-c", f'{mounts} && ip link set lo up && echo ready && exec "$0" -c "$1"']
+    command = [*inside, sys.executable, _BESIDE_A_SILENT_RESOLVER]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("needs unshare (Linux)")
+    if not done.stdout.startswith("ready"):
+        pytest.skip(f"needs namespaces: {done.stderr}")
+    assert done.stdout.splitlines()[1:] == [str([("retry", "dns_timeout")] * 2), "True"], done.stderr
 
 
 def test_a_connection_closed_while_idle_is_opened_anew(connect: Connect) -> None:
@@ -403,7 +530,7 @@ def test_a_connection_that_dies_just_before_its_use_is_sent_or_not_as_the_first_
 
 @pytest.mark.parametrize("error", [BrokenPipeError(errno.EPIPE, ""), ConnectionResetError(errno.ECONNRESET, "")])
 def test_after_a_first_write_that_fails_no_answer_is_looked_for(error: OSError) -> None:
-    flight = deadline.Flight("/", time.monotonic() + 5, 1, 1000)
+    flight = deadline.Flight("/", time.monotonic() + 5, 1, 1000, Resolver())
     raised = deadline._write_failure(flight, error)
     # urllib3 reads on after these two: what it found would answer something else.
     assert raised.errno not in (errno.EPIPE, errno.ECONNRESET)

@@ -1,6 +1,7 @@
-"""Many calls and legs, their callbacks in any order and doubled, the process dying at every commit point, time passing.
+"""Many calls and legs, their callbacks in any order and doubled, the process dying at every commit point, days passing.
 
-Whatever happens: never more than one conversion a call, each told with the same bytes every time, and none missing.
+Whatever happens: never more than one conversion a call, as Rockerbox counts by the day of arrival, each told with the same
+bytes every time, and none missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
+from adapters.ledger.inspect import RETRYABLE
 from adapters.ledger.schema import attempts, calls, conversions, metadata
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
@@ -37,16 +39,29 @@ from adapters.twilio.reading import read, read_request
 from pipeline.call import RawCallback
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from pipeline.ports import LedgerUnavailable
+from pipeline.ports import Attempt, Claimed, LedgerUnavailable
 from pipeline.rules import Rules
-from pipeline.steps import Judge, attempt, decide_batch, fold_batch, review_parked_batch
+from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
 from settings import load
 from tests.support.postgres import PostgresServer
 
-RESULTS = st.sampled_from(["answered", "no_answer", "busy", "released"])
+# What becomes of a request: whether it arrives, and what is heard of it.
+ARRIVES = {"answered": True, "no_answer": True, "gateway": True, "lost": False, "busy": False, "blocked": False}
+HEARD = {
+    "answered": Outcome(Result.DELIVERED, "delivered", 200),
+    "no_answer": Outcome(Result.MAYBE_SENT, "reset"),
+    "lost": Outcome(Result.MAYBE_SENT, "reset"),
+    "gateway": Outcome(Result.MAYBE_SENT, "http_502", 502),
+    "busy": Outcome(Result.RETRY, "http_503", 503),
+    "blocked": Outcome(Result.BLOCKED, "http_403", 403),
+    "refused": Outcome(Result.REFUSED, "http_400", 400),
+}
+RESULTS = st.sampled_from([*HEARD, "released"])
+LEASE_SECONDS, DEADLINE_SECONDS = 60, 15
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # the test is of our steps, not of the disk
 ACCOUNT = "AC00000000000000000000000000000001"
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+EVENING = datetime(2026, 3, 12, 23, 58, tzinfo=UTC)  # soon the day turns
 CALLERS = [f"+1415555010{number}" for number in range(4)]
 KNOWN_AT_FIRST, KNOWN_LATER = CALLERS[:2], CALLERS[2:3]  # the last one stays unknown
 
@@ -64,17 +79,29 @@ class Customer:
 
 
 class Destination:
-    """Rockerbox as its rules say: keeps the first of each order id, and here counts the others."""
+    """Rockerbox as its rules say: of each order id it counts the first of each day, by the time of arrival.
 
-    def __init__(self) -> None:
-        self.received: dict[bytes, int] = {}
+    `result` is what becomes of the next request, `takes_seconds` how long it is on its way.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.received: dict[bytes, set[date]] = {}
+        self.result = "answered"
+        self.takes_seconds = 0
 
     def encode(self, conversion: Conversion) -> bytes:
         return encode(conversion)
 
     def send(self, payload: bytes) -> Outcome:
-        self.received[payload] = self.received.get(payload, 0) + 1
-        return Outcome(Result.DELIVERED, "delivered", 200)
+        if ARRIVES.get(self.result):
+            arrives_at = self._clock() + timedelta(seconds=self.takes_seconds)
+            self.received.setdefault(payload, set()).add(arrives_at.date())
+        return HEARD[self.result]
+
+    def has(self, call_sid: str) -> bool:
+        """What a person sees on Rockerbox's page."""
+        return any(call_sid.encode() in payload for payload in self.received)
 
 
 def callbacks_of(number: int, caller: str, legs: int, status: str) -> list[RawCallback]:
@@ -123,14 +150,15 @@ class Pipeline(RuleBasedStateMachine):
         self.ledger = self._new_ledger()
         self.ledger.merge_customers([Customer(phone) for phone in KNOWN_AT_FIRST])
         self.mapped = set(KNOWN_AT_FIRST)
-        self.destination = Destination()
+        self.destination = Destination(lambda: self.now)
         self.judge = Judge(Rules(), "US", self.destination, read, settle_seconds=20)
-        self.now = NOON
+        self.now = EVENING
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()
         self.expected: dict[str, str] = {}
         self.roots: dict[str, list[str]] = {}
-        self.held: list[Sending] = []
+        self.claimed: list[tuple[Sending, datetime]] = []
+        self.unwritten: list[Attempt] = []
         self.dies: str | None = None
 
     def _make_ledger(self) -> None:
@@ -207,7 +235,7 @@ class Pipeline(RuleBasedStateMachine):
             self.acknowledged |= {raw.dedupe_key for raw in chosen}
             self.unsent = [raw for raw in self.unsent if again or raw not in chosen]
 
-    @rule(seconds=st.sampled_from([1, 5, 21, 61]))
+    @rule(seconds=st.sampled_from([1, 5, 21, 61, 61, 6 * 3600, 24 * 3600 - 90]))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
@@ -232,29 +260,41 @@ class Pipeline(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 5), dies=st.sampled_from([None, "before", "after"]))
     def a_worker_claims(self, limit: int, dies: str | None) -> None:
         self.dies = dies
-        self.held += self._may_die(lambda: self.ledger.claim(self.now, limit, 60, POLICY)) or []
+        claimed = self._may_die(lambda: self.ledger.claim(self.now, limit, LEASE_SECONDS, POLICY)) or Claimed()
+        ends_at = self.now + timedelta(seconds=LEASE_SECONDS)
+        self.claimed += [(sending, ends_at) for sending in claimed.taken]
 
-    @precondition(lambda self: self.held)
-    @rule(
-        data=st.data(),
-        result=RESULTS,
-        dies=st.sampled_from([None, "before", "after"]),
-    )
-    def a_worker_sends(self, data: st.DataObject, result: str, dies: str | None) -> None:
-        """Perhaps long after its lease ended: then another worker has it, and this one's word changes nothing."""
-        sending = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
-        outcome = self._outcome(sending, result)
+    @precondition(lambda self: self.claimed)
+    @rule(data=st.data(), result=RESULTS, takes_seconds=st.integers(0, DEADLINE_SECONDS))
+    def a_worker_sends(self, data: st.DataObject, result: str, takes_seconds: int) -> None:
+        """Any time after the claim, but never so late that its lease could end meanwhile."""
+        sending, ends_at = self.claimed.pop(data.draw(st.integers(0, len(self.claimed) - 1)))
+        if result == "released" or self.now + timedelta(seconds=DEADLINE_SECONDS) > ends_at:
+            released = Outcome(Result.RELEASED, "stopped")
+            self.unwritten.append(attempt(sending, released, self.now, self.now, POLICY))
+            return
+        self.destination.result, self.destination.takes_seconds = result, takes_seconds
+        self.unwritten.append(deliver(sending, self.destination, POLICY, lambda: self.now))
+
+    @precondition(lambda self: self.unwritten)
+    @rule(count=st.integers(1, 3), again=st.booleans(), dies=st.sampled_from([None, "before", "after"]))
+    def results_are_written(self, count: int, again: bool, dies: str | None) -> None:
+        """Perhaps long after the lease ended: then another worker has it, and this one's word changes nothing but by a 2xx.
+
+        A worker that does not know whether its commit came through writes them again.
+        """
+        done, self.unwritten = self.unwritten[:count], self.unwritten[count:]
         self.dies = dies
-        done = attempt(sending, outcome, self.now, self.now, POLICY)
-        self._may_die(lambda: self.ledger.finish([done], self.now))
+        self._may_die(lambda: self.ledger.finish(done, self.now))
+        if again:
+            self.ledger.finish(done, self.now)
 
-    def _outcome(self, sending: Sending, result: str) -> Outcome:
-        if result == "released":
-            return Outcome(Result.RELEASED, "stopped")
-        if result == "busy":
-            return Outcome(Result.RETRY, "http_500", 500)
-        outcome = self.destination.send(sending.payload)
-        return outcome if result == "answered" else Outcome(Result.MAYBE_SENT, "reset")
+    @rule()
+    def a_person_looks_at_what_is_held(self) -> None:
+        """Sends again what has not arrived, and nothing else."""
+        resting = self.ledger.inspection.conversions(RETRYABLE, 1000)
+        missing = [row for row in resting if not self.destination.has(row.call_sid)]
+        self.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in missing], self.now)
 
     @rule(dies=st.sampled_from([None, "before", "after"]))
     def late_leases_are_taken_back(self, dies: str | None) -> None:
@@ -267,6 +307,11 @@ class Pipeline(RuleBasedStateMachine):
             return
         order_ids = [payload.split(b'"order_id":"')[1][:34] for payload in self.destination.received]
         assert len(order_ids) == len(set(order_ids))
+
+    @invariant()
+    def no_call_counts_on_two_days(self) -> None:
+        if hasattr(self, "destination"):
+            assert all(len(days) == 1 for days in self.destination.received.values())
 
     @invariant()
     def what_was_acknowledged_is_kept(self) -> None:
@@ -286,31 +331,39 @@ class Pipeline(RuleBasedStateMachine):
                 rows = connection.execute(select(conversions)).all()
                 parked = connection.execute(select(calls).where(calls.c.state == "parked")).all()
                 tried = connection.execute(select(attempts)).all()
-            assert {row.state for row in rows} <= {"delivered"}
+            assert {row.state for row in rows} <= {
+                "delivered",
+                "ambiguous",
+                "dead",
+            }  # the last two: a person saw it there
             assert {row.call_sid for row in parked} == set(self.expected) - told
             assert {row.call_sid for row in tried} == told
+            self.no_call_counts_on_two_days()
         finally:
             self.ledger.close()
             self.folder.cleanup()
 
     def _calm_down(self) -> None:
+        self.ledger.finish(self.unwritten, self.now)
+        self.destination.result, self.destination.takes_seconds = "answered", 0
         if self.unsent:
             self.ledger.append(self.unsent)
         for _ in range(200):
             self.now += timedelta(seconds=61)
             worked = fold_batch(self.ledger, self.judge, 100) + decide_batch(self.ledger, self.judge, self.now, 100)
             worked += review_parked_batch(self.ledger, self.judge, self.now, 100)
-            worked += self.ledger.expire_leases(self.now, POLICY)
-            for sending in self.ledger.claim(self.now, 50, 60, POLICY):
-                done = attempt(sending, self.destination.send(sending.payload), self.now, self.now, POLICY)
-                worked += self.ledger.finish([done], self.now)
+            worked += len(self.ledger.expire_leases(self.now, POLICY))
+            for sending in self.ledger.claim(self.now, 50, 60, POLICY).taken:
+                done = deliver(sending, self.destination, POLICY, lambda: self.now)
+                worked += len(self.ledger.finish([done], self.now).moved)
+            self.a_person_looks_at_what_is_held()
             states = self.ledger.inspection.conversion_counts()
             if not worked and not states.get("pending") and not states.get("sending"):
                 return
         raise AssertionError("it never came to rest")
 
 
-POLICY = RetryPolicy(max_expired_leases=1000, cap_seconds=60)
+POLICY = RetryPolicy(max_expired_leases=1000, cap_seconds=60, margin_seconds=DEADLINE_SECONDS)
 EXAMPLES = int(os.environ.get("OFFHOOK_STATEFUL_EXAMPLES", "40"))
 
 TestPipelineOnSqlite = pytest.mark.unit(Pipeline.TestCase)

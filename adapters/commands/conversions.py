@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from adapters.commands.context import fail, fail_without_database, offhook
 from adapters.ledger.inspect import RETRYABLE, CallStory
+from adapters.ledger.moves import LATE
 from pipeline.delivery import State
 from pipeline.phone import mask
 from pipeline.ports import LedgerUnavailable
@@ -105,9 +106,13 @@ def _tell_delivery(story: CallStory) -> None:
     click.echo(f"  {told.state} ({told.reason}){due}")
     for row in story.attempts:
         answer = f"  {row.status_code or ''} {row.answer[:200]}".rstrip()
-        click.echo(
-            f"  attempt {row.number}  {_time(row.started_at)}  {row.result} {row.reason} -> {row.next_state}{answer}"
-        )
+        click.echo(f"  attempt {row.number}  {_time(row.started_at)}  {_what_came(row)}{answer}")
+
+
+def _what_came(row: Any) -> str:
+    if row.next_state == LATE:
+        return f"a result came late: {row.result} {row.reason} at {_time(row.finished_at)}"
+    return f"{row.result} {row.reason} -> {row.next_state}"
 
 
 @conversions.command()

@@ -110,7 +110,10 @@ class Inspection:
             return [_story(connection, row) for row in rows.all()]
 
     def retry(self, keys: Sequence[tuple[str, str]], now: datetime) -> int:
-        """Send these again, whatever they rest in but delivered. Returns how many were moved."""
+        """Send these again, whatever they rest in but delivered. Returns how many were moved.
+
+        What came before binds no more: a person has looked, and has said that a copy may go out now, whatever the day.
+        """
         moved = 0
         with self._database.write() as connection:
             for account_sid, call_sid in keys:
@@ -123,7 +126,8 @@ class Inspection:
                         reason="asked_by_a_person",
                         due_at=now,
                         horizon_from=now,
-                        first_attempt_at=now,
+                        first_attempt_at=None,
+                        maybe_sent=0,
                         expired_leases=0,
                     )
                 ).rowcount

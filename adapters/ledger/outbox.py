@@ -1,42 +1,70 @@
 """The outbox: claims with a lease and a fence, results, and the breaker that all workers share.
 
 A claim raises the row's fence; a result is written only where the fence is still the same, so that a worker that was
-presumed dead changes nothing. Where a conversion goes is decided in pipeline/delivery.py alone.
+presumed dead changes nothing, but for a 2xx, which no fence undoes. Where a conversion goes is decided in
+pipeline/delivery.py alone. Each step is one statement for all of its rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, update
 
+from adapters.ledger import moves
 from adapters.ledger.books import upsert
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import attempts as attempts_table
-from adapters.ledger.schema import breakers, conversions
+from adapters.ledger.schema import Moment, breakers, conversions
 from pipeline.call import CallKey
 from pipeline.delivery import (
+    DAY_TURNED,
+    LATE_ANSWER,
+    UNSENT,
+    Blockade,
     Breaker,
     BreakerPolicy,
+    Next,
     Outcome,
     Result,
     RetryPolicy,
     Sending,
     State,
+    Turn,
     after,
+    blockade_after,
     breaker_after,
     breaker_allows,
-    may_resend,
     reopened,
+    resend_since,
+    turn_of,
 )
-from pipeline.ports import Attempt
+from pipeline.ports import Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
 _SENDING = text("state = 'sending'")
-_THIS_ROW = and_(conversions.c.account_sid == bindparam("k_account"), conversions.c.call_sid == bindparam("k_call"))
+_MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class _Health:
+    """What all workers know of the destination."""
+
+    breaker: Breaker
+    blockade: Blockade
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Results as they were written; `fresh` are those attempts that the journal did not know before."""
+
+    moved: Sequence[Attempt]
+    late: Sequence[Attempt]
+    fresh: Sequence[Attempt]
 
 
 class OutboxTable:
@@ -46,196 +74,179 @@ class OutboxTable:
         self._database = database
         self._breaker_policy = breaker_policy
 
-    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Sequence[Sending]:
-        """Lease due conversions. A look without the write lock comes first: most looks find nothing."""
+    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Claimed:
+        """Lease due conversions, hold those whose day has turned. A look without the write lock comes first: most find nothing."""
+        since = resend_since(now, policy) or _FAR
         with self._database.read() as connection:
-            waiting = connection.execute(select(conversions.c.call_sid).where(*_due(now)).limit(1)).first()
-            if waiting is None or breaker_allows(_read_breaker(connection), limit, now, self._breaker_policy) == 0:
-                return []
+            looks = select(exists().where(*_due(now)), exists().where(_overdue(since)))
+            waiting, overdue = connection.execute(looks).one()
+            allowed = waiting and breaker_allows(_read_health(connection).breaker, limit, now, self._breaker_policy)
+        if not allowed and not overdue:
+            return Claimed()
         with self._database.write() as connection:
-            allowed = self._allowed(connection, now, limit)
-            return _claim(connection, now, allowed, lease_seconds, policy) if allowed else []
+            held = _hold(connection, since, now) if overdue else []
+            return Claimed(self._lease(connection, now, limit, lease_seconds) if allowed else [], held)
 
-    def _allowed(self, connection: Connection, now: datetime, limit: int) -> int:
-        """How many the breaker lets out. A probe is one worker's alone: the door closes behind it."""
-        breaker = _read_breaker(connection, lock=True)
-        allowed = breaker_allows(breaker, limit, now, self._breaker_policy)
-        if allowed and breaker.failures >= self._breaker_policy.threshold:
-            _write_breaker(connection, reopened(breaker, now, self._breaker_policy))
-        return allowed
+    def _lease(self, connection: Connection, now: datetime, limit: int, lease_seconds: float) -> list[Sending]:
+        """As many as the breaker lets out. A probe is one worker's alone: the door closes behind it."""
+        health = _read_health(connection, lock=True)
+        allowed = breaker_allows(health.breaker, limit, now, self._breaker_policy)
+        taken = _lease(connection, now, allowed, now + timedelta(seconds=lease_seconds)) if allowed else []
+        if taken and health.breaker.failures >= self._breaker_policy.threshold:
+            opened = reopened(health.breaker, now, self._breaker_policy)
+            _write_health(connection, replace(health, breaker=opened))
+        return taken
 
-    def finish(self, done: Sequence[Attempt], now: datetime) -> int:
-        """Journal attempts and move their conversions, those whose fence still holds. Returns how many moved."""
+    def finish(self, done: Sequence[Attempt], now: datetime) -> Finished:
+        """Journal attempts and move their conversions, those whose fence still holds, and a late 2xx."""
         if not done:
-            return 0
+            return Finished()
         with self._database.write() as connection:
-            moved = sum(_move(connection, attempt) for attempt in done)
-            sent = [attempt for attempt in done if attempt.outcome.result is not Result.RELEASED]
-            if sent:
-                connection.execute(insert(attempts_table), [_attempt_row(attempt) for attempt in sent])
-                self._tell_breaker(connection, [attempt.outcome.result for attempt in sent], now)
-            return moved
+            written = _write(connection, done)
+            turn = self._tell_health(connection, written.fresh, now)
+        return Finished(written.moved, written.late, turn)
 
-    def _tell_breaker(self, connection: Connection, results: list[Result], now: datetime) -> None:
-        breaker = _read_breaker(connection)
-        if breaker_after(breaker, results, now, self._breaker_policy) == breaker:
-            return
-        breaker = _read_breaker(connection, lock=True)
-        _write_breaker(connection, breaker_after(breaker, results, now, self._breaker_policy))
+    def _tell_health(self, connection: Connection, tried: Sequence[Attempt], now: datetime) -> tuple[Turn, str] | None:
+        before = _read_health(connection)
+        if self._health_after(before, tried, now) == before:
+            return None
+        before = _read_health(connection, lock=True)
+        later = self._health_after(before, tried, now)
+        _write_health(connection, later)
+        turn = turn_of(before.blockade, later.blockade, self._breaker_policy)
+        return None if turn is None else (turn, later.blockade.reason or before.blockade.reason or "")
 
-    def expire_leases(self, now: datetime, policy: RetryPolicy) -> int:
-        """Take back conversions whose worker was not heard of in time. Returns how many."""
+    def _health_after(self, health: _Health, tried: Sequence[Attempt], now: datetime) -> _Health:
+        results = [one.outcome.result for one in tried]
+        return _Health(
+            breaker_after(health.breaker, results, now, self._breaker_policy),
+            blockade_after(health.blockade, [(one.outcome, one.started_at) for one in tried], now),
+        )
+
+    def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
+        """Take back conversions whose worker was not heard of in time."""
         late = and_(_SENDING, conversions.c.lease_until < now)
         with self._database.read() as connection:
-            if connection.execute(select(conversions.c.call_sid).where(late).limit(1)).first() is None:
-                return 0
+            if not connection.execute(select(exists().where(late))).scalar_one():
+                return []
         with self._database.write() as connection:
             rows = connection.execute(select(conversions).where(late).with_for_update(skip_locked=True)).all()
-            expired = [_expired(row, now, policy) for row in rows]
-            for attempt in expired:
-                _move(connection, attempt)
-            if expired:
-                connection.execute(insert(attempts_table), [_attempt_row(attempt) for attempt in expired])
-            return len(expired)
+            expired = _unless_arrived(connection, [_expired(row, now, policy) for row in rows])
+            moves.move(connection, expired)
+            moves.journal(connection, expired)
+            return expired
 
 
 def _due(now: datetime) -> tuple[Any, ...]:
     return (_PENDING, conversions.c.due_at <= now)
 
 
-def _claim(
-    connection: Connection, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy
-) -> list[Sending]:
-    statement = select(conversions).where(*_due(now)).order_by(conversions.c.due_at).limit(limit)
-    rows = connection.execute(statement.with_for_update(skip_locked=True)).all()
-    held = [row for row in rows if row.maybe_sent and not may_resend(row.first_attempt_at, now, policy)]
-    taken = [row for row in rows if row not in held]
-    if held:  # the day has turned since: a second copy might count
-        values = {"state": State.AMBIGUOUS.value, "reason": "day_turned", "due_at": None}
-        connection.execute(update(conversions).where(_THIS_ROW).values(values), [_name(row) for row in held])
-    if taken:
-        _lease(connection, taken, now, now + timedelta(seconds=lease_seconds))
-    return [_sending(row, now, claimed=True) for row in taken]
+def _overdue(since: datetime) -> Any:
+    """What may have arrived on another day than the one that began at `since`."""
+    return and_(_MAY_HAVE_ARRIVED, conversions.c.first_attempt_at < since)
 
 
-def _lease(connection: Connection, rows: Sequence[Row[Any]], now: datetime, until: datetime) -> None:
-    statement = update(conversions).where(_THIS_ROW)
-    statement = statement.values(
-        state=State.SENDING.value,
-        lease_until=until,
-        due_at=None,
-        fence=bindparam("next_fence"),
-        attempts=bindparam("next_attempts"),
-        first_attempt_at=bindparam("first"),
-    )
-    connection.execute(
-        statement,
-        [
-            {
-                **_name(row),
-                "next_fence": row.fence + 1,
-                "next_attempts": row.attempts + 1,
-                "first": row.first_attempt_at or now,
-            }
-            for row in rows
-        ],
-    )
+def _lease(connection: Connection, now: datetime, limit: int, until: datetime) -> list[Sending]:
+    due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(conversions.c.due_at)
+    picked = due.limit(limit).with_for_update(skip_locked=True).cte("picked")
+    values = {
+        "state": State.SENDING.value,
+        "lease_until": until,
+        "due_at": None,
+        "fence": conversions.c.fence + 1,
+        "attempts": conversions.c.attempts + 1,
+        "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, literal(now, Moment)),
+    }
+    statement = update(conversions).where(_is(picked)).values(values).returning(conversions)
+    rows = connection.execute(statement).all()
+    return [_sending(row) for row in sorted(rows, key=lambda row: row.horizon_from)]
 
 
-def _name(row: Row[Any]) -> dict[str, str]:
-    return {"k_account": row.account_sid, "k_call": row.call_sid}
+def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attempt]:
+    """What may have arrived on another day is a person's, due or not: a second copy might count."""
+    overdue = select(conversions.c.account_sid, conversions.c.call_sid).where(_overdue(since))
+    picked = overdue.with_for_update(skip_locked=True).cte("picked")
+    values = {"state": State.AMBIGUOUS.value, "reason": DAY_TURNED, "due_at": None}
+    rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(conversions)).all()
+    outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(State.AMBIGUOUS, DAY_TURNED)
+    return [Attempt(_sending(row), outcome, now, now, to) for row in rows]
 
 
-def _sending(row: Row[Any], now: datetime, *, claimed: bool) -> Sending:
+def _is(picked: Any) -> Any:
+    return and_(conversions.c.account_sid == picked.c.account_sid, conversions.c.call_sid == picked.c.call_sid)
+
+
+def _sending(row: Row[Any]) -> Sending:
     return Sending(
         key=CallKey(row.account_sid, row.call_sid),
-        fence=row.fence + claimed,
-        attempts=row.attempts + claimed,
+        fence=row.fence,
+        attempts=row.attempts,
         expired_leases=row.expired_leases,
         created_at=row.horizon_from,
-        first_attempt_at=row.first_attempt_at or now,
+        first_attempt_at=row.first_attempt_at,
         maybe_sent=bool(row.maybe_sent),
         payload=bytes(row.payload),
     )
 
 
 def _expired(row: Row[Any], now: datetime, policy: RetryPolicy) -> Attempt:
-    sending = _sending(row, now, claimed=False)
-    counted = Sending(
-        sending.key,
-        sending.fence,
-        sending.attempts,
-        sending.expired_leases + 1,
-        sending.created_at,
-        sending.first_attempt_at,
-        sending.maybe_sent,
-    )
+    """The attempt of a worker that was not heard of: where its conversion goes, should nobody know better."""
+    counted = replace(_sending(row), expired_leases=row.expired_leases + 1)
     outcome = Outcome(Result.LEASE_EXPIRED, "lease_expired")
     return Attempt(counted, outcome, row.lease_until, now, after(counted, outcome, now, policy))
 
 
-_MOVE = (
-    update(conversions)
-    .where(_THIS_ROW, conversions.c.fence == bindparam("k_fence"), _SENDING)
-    .values(
-        state=bindparam("to_state"),
-        reason=bindparam("to_reason"),
-        due_at=bindparam("to_due_at"),
-        lease_until=None,
-        attempts=bindparam("to_attempts"),
-        expired_leases=bindparam("to_expired_leases"),
-        maybe_sent=bindparam("to_maybe_sent"),
-        first_attempt_at=bindparam("to_first_attempt_at"),
-        delivered_at=bindparam("to_delivered_at"),
-    )
-)
+def _unless_arrived(connection: Connection, done: Collection[Attempt]) -> list[Attempt]:
+    """Where a late 2xx has come of an earlier attempt while this one was under way, the conversion has arrived."""
+    doubtful = {one.sending.key for one in done if one.sending.maybe_sent and one.next.state is not State.DELIVERED}
+    known = moves.arrived(connection, doubtful)
+    to = Next(State.DELIVERED, LATE_ANSWER)
+    return [replace(one, next=to) if one.sending.key in known else one for one in done]
 
 
-def _move(connection: Connection, attempt: Attempt) -> int:
-    sending, result, to = attempt.sending, attempt.outcome.result, attempt.next
-    released = result is Result.RELEASED
-    never_tried = released and sending.attempts == 1
-    moved = connection.execute(
-        _MOVE,
-        {
-            "k_account": sending.key.account_sid,
-            "k_call": sending.key.call_sid,
-            "k_fence": sending.fence,
-            "to_state": to.state.value,
-            "to_reason": to.reason,
-            "to_due_at": to.due_at,
-            "to_attempts": sending.attempts - released,
-            "to_expired_leases": sending.expired_leases,
-            "to_maybe_sent": int(sending.maybe_sent or result in (Result.MAYBE_SENT, Result.LEASE_EXPIRED)),
-            "to_first_attempt_at": None if never_tried else sending.first_attempt_at,
-            "to_delivered_at": attempt.finished_at if to.state is State.DELIVERED else None,
-        },
-    )
-    return moved.rowcount
+def _write(connection: Connection, done: Sequence[Attempt]) -> _Written:
+    wanted = _unless_arrived(connection, done)
+    ours = moves.move(connection, wanted)
+    moved = [one for one in wanted if (one.sending.key, one.sending.fence) in ours]
+    moves.journal(connection, moved)
+    lost = [one for one in wanted if one not in moved and one.outcome.result not in UNSENT]
+    known = moves.journaled(connection, lost)
+    fresh = [one for one in lost if moves.told(one) not in known]
+    settled = _settle_late(connection, fresh)
+    # The commit of an earlier try came through, though nobody learned of it.
+    before = [one for one in lost if known.get(moves.told(one), moves.LATE) != moves.LATE]
+    gone = {one.sending.key for one in (*settled, *before)}
+    late = [one for one in lost if one.sending.key not in gone]
+    sent = [one for one in (*moved, *fresh) if one.outcome.result not in UNSENT]
+    return _Written([*moved, *before, *settled], late, sent)
 
 
-def _attempt_row(attempt: Attempt) -> dict[str, Any]:
-    return {
-        **attempt.sending.key._asdict(),
-        "fence": attempt.sending.fence,
-        "number": attempt.sending.attempts,
-        "started_at": attempt.started_at,
-        "finished_at": attempt.finished_at,
-        "result": attempt.outcome.result.value,
-        "reason": attempt.outcome.reason,
-        "status_code": attempt.outcome.status_code,
-        "answer": attempt.outcome.answer,
-        "next_state": attempt.next.state.value,
-    }
+def _settle_late(connection: Connection, late: Sequence[Attempt]) -> list[Attempt]:
+    """Note results whose fence is lost. Returns those that delivered their conversion all the same."""
+    moves.journal(connection, late, moves.LATE)
+    answered = {one.sending.key: one for one in late if one.outcome.result is Result.DELIVERED}
+    settled = moves.deliver_late(connection, answered.values())
+    to = Next(State.DELIVERED, LATE_ANSWER)
+    return [replace(one, next=to) for key, one in answered.items() if key in settled]
 
 
-def _read_breaker(connection: Connection, *, lock: bool = False) -> Breaker:
+def _read_health(connection: Connection, *, lock: bool = False) -> _Health:
     statement = select(breakers).where(breakers.c.destination == DESTINATION)
     row = connection.execute(statement.with_for_update() if lock else statement).first()
-    return Breaker(row.failures, row.opened, row.open_until) if row else Breaker()
+    if row is None:
+        return _Health(Breaker(), Blockade())
+    return _Health(
+        Breaker(row.failures, row.opened, row.open_until), Blockade(row.blocked_reason, row.blocked_changed_at)
+    )
 
 
-def _write_breaker(connection: Connection, breaker: Breaker) -> None:
-    values = {"failures": breaker.failures, "opened": breaker.opened, "open_until": breaker.open_until}
+def _write_health(connection: Connection, health: _Health) -> None:
+    values = {
+        "failures": health.breaker.failures,
+        "opened": health.breaker.opened,
+        "open_until": health.breaker.open_until,
+        "blocked_reason": health.blockade.reason,
+        "blocked_changed_at": health.blockade.changed_at,
+    }
     statement = upsert(connection)(breakers).values(destination=DESTINATION, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["destination"], set_=values))

@@ -169,6 +169,7 @@ conversions = Table(
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_conversions_due", "due_at", **_where("state = 'pending'")),
     Index("ix_conversions_leases", "lease_until", **_where("state = 'sending'")),
+    Index("ix_conversions_maybe_sent", "first_attempt_at", **_where("state = 'pending' AND maybe_sent = 1")),
     Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
     Index("ix_conversions_created_at", "created_at"),
     Index("ix_conversions_call_sid", "call_sid"),
@@ -200,6 +201,8 @@ breakers = Table(
     Column("failures", Integer, nullable=False),
     Column("opened", Integer, nullable=False),
     Column("open_until", Moment),
+    Column("blocked_reason", Text),
+    Column("blocked_changed_at", Moment),
 )
 
 # The brand's mapping. `phone` is E.164.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -22,6 +23,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from adapters.rockerbox import payload as payloads
 from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
+from adapters.rockerbox.resolver import Resolver
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result
 
@@ -29,37 +31,78 @@ USER_AGENT = "Offhook/0.1.0"
 KEPT_ANSWER_CHARACTERS = 2000
 HEAD_BYTES = 65536
 
-_RETRIED = frozenset({408, 425, 429})
-_SECONDS = re.compile(r"-?\d{1,15}", re.ASCII)
+# Said by a gateway after it forwarded the request, or by none at all: it may have arrived. 52x are Cloudflare's,
+# https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
+MAYBE_SENT_STATUSES = frozenset({408, 502, 504, 520, 524, 527})
+# The payload's fault: no later attempt can be taken.
+_REFUSED = frozenset({400, 409, 410, 413, 414, 415, 422, 431})
+_LATER = frozenset({408, 425, 429})
+# Every 5xx that is known, by https://www.iana.org/assignments/http-status-codes or as Cloudflare's: not taken.
+_NOT_TAKEN = frozenset({*range(500, 509), 510, 511, *range(520, 528), 530})
+_SECONDS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
+_LISTED = re.compile(r"[A-Za-z]+,[^,]*|[^,]+")  # a date has a comma of its own
+_FAR_SECONDS = 1e9  # more than any cap, and small enough to reckon with
 
 _log = logging.getLogger(__name__)
 
 
-def outcome_of(status: int, answer: str = "", retry_after: str | None = None, now: datetime | None = None) -> Outcome:
-    """What an answer means. `retry_after` is the header as it came; `now` (UTC) is only asked for a date in it."""
+def outcome_of(
+    status: int,
+    answer: str = "",
+    retry_after: str | None = None,
+    now: datetime | None = None,
+    maybe_sent: Collection[int] = MAYBE_SENT_STATUSES,
+) -> Outcome:
+    """What an answer means. `retry_after` is the header as it came; `now` (UTC) is only asked for a date in it.
+
+    `maybe_sent` are the statuses that say nothing about whether it arrived.
+    """
     if 200 <= status <= 299:
         return Outcome(Result.DELIVERED, "delivered", status, answer)
+    wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
+    result = _result_of(status, maybe_sent)
+    return Outcome(result, _reason_of(status), status, answer, None if result is Result.REFUSED else wait)
+
+
+def _result_of(status: int, maybe_sent: Collection[int]) -> Result:
+    """Anything but a 2xx.
+
+    A redirect is never followed, for it would carry the customer's data elsewhere: it is the url that is wrong. Of a 4xx
+    that is not known nobody can say that the payload is at fault, and `dead` is for ever: it waits, with an alert. A 5xx
+    that is not known says nothing about whether it arrived.
+    """
+    if status in maybe_sent:
+        return Result.MAYBE_SENT
+    if status in _NOT_TAKEN or status in _LATER:
+        return Result.RETRY
+    if status in _REFUSED:
+        return Result.REFUSED
+    return Result.BLOCKED if 300 <= status <= 499 else Result.MAYBE_SENT
+
+
+def _reason_of(status: int) -> str:
     if 300 <= status <= 399:
-        # Never followed: it would carry the customer's data elsewhere. It heals when the setting is corrected.
-        return Outcome(Result.RETRY, "redirect", status, answer)
-    if 500 <= status <= 599 or status in _RETRIED:
-        wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
-        return Outcome(Result.RETRY, f"http_{status}", status, answer, wait)
-    if 400 <= status <= 499:
-        return Outcome(Result.REFUSED, f"http_{status}", status, answer)
-    return Outcome(Result.MAYBE_SENT, "bad_answer", status, answer)
+        return "redirect"
+    return f"http_{status}" if 400 <= status <= 599 else "bad_answer"
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait, 0 or more; None when there is no header or it cannot be read.
+    """Seconds to wait, 0 or more; None when there is no header or none of it can be read.
 
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after: seconds, or a date.
+    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after: seconds, or a date. What people write besides is read as
+    they mean it: fractions, and lists (a header that came twice), of which the longest wait holds.
     """
-    text = (header or "").strip()
+    parts = [part.strip() for part in _LISTED.findall(header or "")]
+    waits = [wait for part in parts if (wait := _wait(part, now)) is not None]
+    return min(_FAR_SECONDS, max(0.0, *waits)) if waits else None
+
+
+def _wait(text: str, now: datetime) -> float | None:
+    """One wait; negative when the time has gone by."""
     if _SECONDS.fullmatch(text):
-        return max(0.0, float(text))
+        return float(text)
     at = http_date(text)
-    return None if at is None else max(0.0, (at - now).total_seconds())
+    return None if at is None else (at - now).total_seconds()
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -86,9 +129,9 @@ def unanswered(flight: Flight, error: Exception) -> Outcome:
 class Rockerbox:
     """Rockerbox's webhook as a Destination. Use one for all threads; `close` it at the end.
 
-    `connect_timeout_seconds` covers TCP and TLS, `total_deadline_seconds` the whole attempt but the name look-up.
-    `pool_size` is how many threads send at once. `ca_file` (PEM) replaces the usual authorities. Raises ValueError for
-    a url that is not http(s), and for an empty advertiser id.
+    `connect_timeout_seconds` covers TCP and TLS, `total_deadline_seconds` the whole attempt. `pool_size` is how many
+    threads send at once. `ca_file` (PEM) replaces the usual authorities. `maybe_sent_statuses`: see `outcome_of`.
+    `resolver` looks names up. Raises ValueError for a url that is not http(s), and for an empty advertiser id.
     """
 
     def __init__(
@@ -101,6 +144,8 @@ class Rockerbox:
         max_answer_bytes: int = 65536,
         pool_size: int = 32,
         ca_file: str | None = None,
+        maybe_sent_statuses: Collection[int] = MAYBE_SENT_STATUSES,
+        resolver: Resolver | None = None,
     ) -> None:
         self._request = _prepared(url)
         self._target = _target(self._request.path_url, advertiser_id)
@@ -108,6 +153,8 @@ class Rockerbox:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._total_deadline_seconds = total_deadline_seconds
         self._max_answer_bytes = max_answer_bytes
+        self._maybe_sent_statuses = frozenset(maybe_sent_statuses)
+        self._resolver = resolver or Resolver()
         tls = create_urllib3_context()
         tls.load_verify_locations(ca_file or certifi.where())
         self._adapter = BoundedAdapter(pool_size, tls)
@@ -122,13 +169,15 @@ class Rockerbox:
     def send(self, payload: bytes) -> Outcome:
         """One attempt: one POST, at most `total_deadline_seconds` long. Never raises for what the other side does."""
         ends_at = time.monotonic() + self._total_deadline_seconds
-        flight = Flight(self._target, ends_at, self._connect_timeout_seconds, HEAD_BYTES + self._max_answer_bytes)
+        most_bytes = HEAD_BYTES + self._max_answer_bytes
+        flight = Flight(self._target, ends_at, self._connect_timeout_seconds, most_bytes, self._resolver)
         try:
             response = self._adapter.fly(self._carrying(payload), flight)
         except Exception as error:
             return unanswered(flight, error)
         answer = self._presentable(read_body(response, self._max_answer_bytes))
-        outcome = outcome_of(response.status_code, answer, response.headers.get("Retry-After"))
+        retry_after = response.headers.get("Retry-After")
+        outcome = outcome_of(response.status_code, answer, retry_after, maybe_sent=self._maybe_sent_statuses)
         return replace(outcome, answered_at=http_date(response.headers.get("Date")))
 
     def close(self) -> None:

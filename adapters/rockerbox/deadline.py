@@ -1,8 +1,7 @@
 """Connections that know whether anything of a request was written, and that stop at its deadline, whatever comes.
 
 `requests` bounds each read, never the whole: a server that drips would hold it for ever. Here every wait of one request
-(connect, TLS, write, head, body) gets what is left until one deadline. Not bounded: the name look-up, which no thread
-can interrupt; only the resolver's own limits hold there (`timeout` and `attempts` of resolv.conf).
+(name look-up, connect, TLS, write, head, body) gets what is left until one deadline.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import allowed_gai_family
 
+from adapters.rockerbox.resolver import Resolver
+
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from urllib3 import HTTPResponse
@@ -37,14 +38,16 @@ IDLE_SECONDS = 4.0
 class Flight:
     """One request under way. `target` is its path and query on the wire, secret included.
 
-    `ends_at` is on the monotonic clock. `may_read_bytes` bounds head and body together. `written` turns true with the
-    first byte that the system took from us. `trouble` is the first thing that went wrong, in one word.
+    `ends_at` is on the monotonic clock; `connect_seconds` are for TCP and TLS. `may_read_bytes` bounds head and body
+    together. `resolver` looks the name up. `written` turns true with the first byte that the system took from us.
+    `trouble` is the first thing that went wrong, in one word.
     """
 
     target: str
     ends_at: float
     connect_seconds: float
     may_read_bytes: int
+    resolver: Resolver
     written: bool = False
     trouble: str = ""
 
@@ -121,12 +124,8 @@ class BoundedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """A connected socket, its timeout set to what is left for TLS. Tries each address the name has."""
         flight = _current.flight
+        addresses = self._addresses(flight)
         until = time.monotonic() + flight.connect_seconds
-        try:
-            addresses = socket.getaddrinfo(self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError):
-            flight.note("dns")
-            raise
         try:
             return self._dial(addresses, lambda: flight.remaining(until))
         except TimeoutError:
@@ -134,6 +133,17 @@ class BoundedConnection(HTTPConnection):
             raise
         except OSError as error:
             flight.note("connect_refused" if error.errno == errno.ECONNREFUSED else "connect_failed")
+            raise
+
+    def _addresses(self, flight: Flight) -> list[Any]:
+        try:
+            seconds = flight.remaining()
+            return flight.resolver.addresses(self._dns_host, self.port, allowed_gai_family(), seconds)
+        except TimeoutError:
+            flight.note("dns_timeout")
+            raise
+        except (OSError, UnicodeError):
+            flight.note("dns")
             raise
 
     def _dial(self, addresses: list[Any], remaining: Callable[[], float]) -> socket.socket:

@@ -1,0 +1,176 @@
+"""Moves of many conversions in one statement each, the same on SQLite and Postgres: rows travel as one JSON parameter.
+
+A statement a row would be a round trip a row. The text stays the same whatever the number of rows, so that it is planned
+as a look-up of each row by its key, with statistics or without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, TextClause, text
+
+from adapters.ledger.schema import micros
+from pipeline.call import CallKey
+from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
+from pipeline.ports import Attempt
+
+_KEY = {"account_sid": "text", "call_sid": "text"}
+_MOVED = {
+    "state": "text",
+    "reason": "text",
+    "due_at": "bigint",
+    "attempts": "integer",
+    "expired_leases": "integer",
+    "maybe_sent": "smallint",
+    "first_attempt_at": "bigint",
+    "delivered_at": "bigint",
+}
+_TRIED = {
+    "fence": "integer",
+    "number": "integer",
+    "started_at": "bigint",
+    "finished_at": "bigint",
+    "result": "text",
+    "reason": "text",
+    "status_code": "integer",
+    "answer": "text",
+    "next_state": "text",
+}
+_THE_ROW = "conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid"
+LATE = "late"  # stands in an attempt's next_state: its fence was lost
+
+# What tells one attempt from all others: the conversion, the claim, and when it left.
+Told = tuple[str, str, int, int]
+
+
+def move(connection: Connection, moves: Collection[Attempt]) -> set[tuple[CallKey, int]]:
+    """Move those whose fence still holds. Returns them, each with its fence.
+
+    `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
+    lies dead until somebody vacuums.
+    """
+    columns = {**_KEY, "fence": "integer", "from_state": "text", **_MOVED}
+    settings = ", ".join(f"{name} = v.{name}" for name in _MOVED)
+    statement = (
+        f"UPDATE conversions SET {settings}, lease_until = NULL FROM {{rows}} "
+        f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
+        "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
+    )
+    found = _with_rows(connection, statement, columns, map(_moved_row, moves))
+    return {(CallKey(account, call), fence) for account, call, fence in found}
+
+
+def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[CallKey]:
+    """A late 2xx: the conversion has arrived, whatever it rests in. What is being sent is left alone."""
+    statement = (
+        f"UPDATE conversions SET state = '{State.DELIVERED}', reason = '{LATE_ANSWER}', due_at = NULL, "
+        f"delivered_at = v.delivered_at FROM {{rows}} WHERE {_THE_ROW} "
+        "AND conversions.state IN ('pending', 'dead', 'ambiguous', 'quarantined') "
+        "RETURNING conversions.account_sid, conversions.call_sid"
+    )
+    rows = [{**one.sending.key._asdict(), "delivered_at": micros(one.finished_at)} for one in moves]
+    found = _with_rows(connection, statement, {**_KEY, "delivered_at": "bigint"}, rows)
+    return {CallKey(account, call) for account, call in found}
+
+
+def journal(connection: Connection, attempts: Iterable[Attempt], next_state: str | None = None) -> None:
+    """Write attempts down; `next_state` stands for their own where it is given."""
+    rows = [_attempt_row(one, next_state) for one in attempts if one.outcome.result not in UNSENT]
+    columns = {**_KEY, **_TRIED}
+    names = ", ".join(columns)
+    _with_rows(connection, f"INSERT INTO attempts ({names}) SELECT {names} FROM {{rows}}", columns, rows)
+
+
+def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told, str]:
+    """Those that stand in the journal already, and their `next_state` in it."""
+    statement = (
+        "SELECT v.account_sid, v.call_sid, v.fence, v.started_at, attempts.next_state "
+        "FROM {rows} JOIN attempts USING (account_sid, call_sid) "
+        "WHERE attempts.fence = v.fence AND attempts.started_at = v.started_at AND attempts.result = v.result"
+    )
+    columns = {**_KEY, "fence": "integer", "started_at": "bigint", "result": "text"}
+    rows = [{name: _attempt_row(one, None)[name] for name in columns} for one in attempts]
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in _with_rows(connection, statement, columns, rows)}
+
+
+def told(one: Attempt) -> Told:
+    return (*one.sending.key, one.sending.fence, micros(one.started_at))
+
+
+def arrived(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
+    """Those of which the journal knows a 2xx."""
+    statement = (
+        "SELECT DISTINCT v.account_sid, v.call_sid FROM {rows} JOIN attempts USING (account_sid, call_sid) "
+        f"WHERE attempts.result = '{Result.DELIVERED}'"
+    )
+    return {CallKey(*row) for row in _with_rows(connection, statement, _KEY, (key._asdict() for key in keys))}
+
+
+def _with_rows(
+    connection: Connection, statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
+) -> Sequence[Any]:
+    """Run a statement over rows that stand in it as `v`. Returns what it returns; nothing at all for no rows."""
+    every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))  # everybody locks in one order
+    if not every:
+        return []
+    source = _source(connection.dialect.name == "sqlite", tuple(columns.items()))
+    result = connection.execute(_clause(statement, source), {"rows": json.dumps(every)})
+    return result.all() if result.returns_rows else []
+
+
+@cache
+def _clause(statement: str, source: str) -> TextClause:
+    return text(statement.replace("{rows}", source))
+
+
+@cache
+def _source(is_sqlite: bool, columns: tuple[tuple[str, str], ...]) -> str:
+    """The JSON parameter `rows` as a table `v`."""
+    if is_sqlite:
+        read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name, _ in columns)
+        return f"(SELECT {read} FROM json_each(:rows)) AS v"
+    typed = ", ".join(f"{name} {kind}" for name, kind in columns)
+    return f"json_to_recordset(CAST(:rows AS json)) AS v({typed})"
+
+
+def _moved_row(one: Attempt) -> dict[str, Any]:
+    sending, result, to = one.sending, one.outcome.result, one.next
+    maybe_sent = sending.maybe_sent or result in (Result.MAYBE_SENT, Result.LEASE_EXPIRED)
+    return {
+        **sending.key._asdict(),
+        "fence": sending.fence,
+        "from_state": State.SENDING.value,
+        "state": to.state.value,
+        "reason": to.reason,
+        "due_at": _micros(to.due_at),
+        "attempts": sending.attempts - (result in UNSENT),
+        "expired_leases": sending.expired_leases,
+        "maybe_sent": int(maybe_sent),
+        # What was not taken for certain binds the next attempt to no day.
+        "first_attempt_at": micros(sending.first_attempt_at) if maybe_sent else None,
+        "delivered_at": micros(one.finished_at) if to.state is State.DELIVERED else None,
+    }
+
+
+def _attempt_row(one: Attempt, next_state: str | None) -> dict[str, Any]:
+    return {
+        **one.sending.key._asdict(),
+        "fence": one.sending.fence,
+        "number": one.sending.attempts,
+        "started_at": micros(one.started_at),
+        "finished_at": micros(one.finished_at),
+        "result": one.outcome.result.value,
+        "reason": one.outcome.reason,
+        "status_code": one.outcome.status_code,
+        "answer": one.outcome.answer,
+        "next_state": next_state or one.next.state.value,
+    }
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else micros(moment)
