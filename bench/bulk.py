@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from report import say
@@ -20,7 +20,8 @@ _CHUNK = 20_000
 _NUMBERED = ("seq", "id")  # the database numbers these rows
 _NO_CALLS = ("customers", "breakers", "counters", "alembic_version")
 _EPOCH_MICROS = 10**15  # a whole number above it is a time: 2001 or later, in microseconds
-_IN_COPIES = "(n BIGINT, a TEXT, b TEXT, caller TEXT, age BIGINT)"
+_IN_COPIES = "(n BIGINT, a TEXT, b TEXT, caller TEXT, stranger TEXT, age BIGINT)"
+_STRANGERS_FROM, _STRANGERS = 13_012_000_000, 6_000_000  # numbers that are valid, and in no mapping
 DAY = 86400.0
 
 
@@ -110,19 +111,23 @@ def wait_drained(sql: Sql, seconds: float = 120.0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """One call as the service has stored it: its legs' CallSids (two at the most), its caller, and its rows by table."""
+    """One call as the service has stored it: its legs' CallSids (two at the most), its caller, and its rows by table.
+
+    Copies of a stranger's call are of strangers, whom the mapping does not know.
+    """
 
     sids: tuple[str, ...]
     caller: str
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
+    is_strangers: bool = False
 
     def altered(self, table: str, **columns: object) -> Specimen:
         """With other values in one table's columns, those that it has."""
         rows = [{name: columns.get(name, value) for name, value in row.items()} for row in self.rows[table]]
-        return Specimen(self.sids, self.caller, {**self.rows, table: rows})
+        return replace(self, rows={**self.rows, table: rows})
 
     def without(self, table: str) -> Specimen:
-        return Specimen(self.sids, self.caller, {name: rows for name, rows in self.rows.items() if name != table})
+        return replace(self, rows={name: rows for name, rows in self.rows.items() if name != table})
 
 
 def specimen(sql: Sql, sids: Sequence[str], caller: str) -> Specimen:
@@ -139,7 +144,7 @@ def specimen(sql: Sql, sids: Sequence[str], caller: str) -> Specimen:
 class Plan:
     """How many copies, numbered from `first`, and of which age: the oldest `span_seconds` ago, the newest now.
 
-    `seed` makes the CallSids; copy n is of the caller `callers_from` + n % `callers`. `weights` says how many of a hundred
+    `seed` makes the CallSids. Callers are `callers` numbers from `callers_from` on. `weights` says how many of a hundred
     copies are of each specimen.
     """
 
@@ -181,7 +186,8 @@ def _number(sql: Sql, plan: Plan, start: int, end: int) -> None:
         series = "WITH series (n) AS (SELECT generate_series(?::bigint, ?::bigint))"
     sql.rows(
         f"INSERT INTO bench_copies {series} SELECT n, 'CA' || md5('{plan.seed}' || n), 'CA' || md5('{plan.seed}' || n || 'b'), "
-        f"CAST({plan.callers_from} + (n * 7919) % {plan.callers} AS TEXT), CAST(({plan.count} - n) * {step} AS BIGINT) "
+        f"CAST({plan.callers_from} + (n * 7919) % {plan.callers} AS TEXT), "
+        f"CAST({_STRANGERS_FROM} + (n * 7919) % {_STRANGERS} AS TEXT), CAST(({plan.count} - n) * {step} AS BIGINT) "
         "FROM series",
         (start, end - 1),
     )
@@ -224,7 +230,8 @@ def _expression(sql: Sql, one: Specimen, at: int, name: str, value: object, shif
 
 def _exchanged(sql: Sql, one: Specimen, text: str) -> tuple[str, Sequence[object]]:
     """The text with the copy's own CallSids and caller."""
-    known = [*zip(one.sids, ("a", "b"), strict=False), (one.caller, "caller")]
+    caller = "stranger" if one.is_strangers else "caller"
+    known = [*zip(one.sids, ("a", "b"), strict=False), (one.caller, caller)]
     expression, values = "?" if sql.is_sqlite else "?::text", [text]
     for old, new in known:
         if old in text:
@@ -259,10 +266,11 @@ def in_bulk(sql: Sql) -> Iterator[None]:
     settle(sql)
 
 
-def settle(sql: Sql) -> None:
+def settle(sql: Sql, *, statistics: bool = True) -> None:
     """All on the disk and nothing left to tidy up, so that what is measured next does not pay for it."""
     if sql.is_sqlite:
         sql.rows("PRAGMA wal_checkpoint(TRUNCATE)")
         return
-    sql.rows("VACUUM ANALYZE")
+    if statistics:
+        sql.rows("VACUUM ANALYZE")
     sql.rows("CHECKPOINT")

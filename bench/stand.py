@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bulk import Plan, Specimen, Sql, copy, specimen, wait_drained
@@ -18,7 +18,7 @@ from report import Side
 from rig import Journal, Maker, Template, caller_of, flask, percentile, random_sid, sink, web, worker, write_mapping
 
 CONNECTIONS = 32
-NOBODY = "+15550109999"  # a caller whom the mapping does not know
+STRANGER = "+13012009999"  # a caller whom the mapping does not know
 _PENDING = {
     "state": "pending",
     "reason": "new",
@@ -119,7 +119,7 @@ def converted(stood: Stand) -> Specimen:
 
 def parked(stood: Stand) -> Specimen:
     """A completed call of somebody unknown."""
-    return _lived_through(stood, "parked", [Template.load()], caller=NOBODY)
+    return replace(_lived_through(stood, "parked", [Template.load()], caller=STRANGER), is_strangers=True)
 
 
 def skipped(stood: Stand) -> Specimen:
@@ -127,12 +127,17 @@ def skipped(stood: Stand) -> Specimen:
     return _lived_through(stood, "skipped", [Template.load(CallStatus="busy", CallDuration="0")])
 
 
+def unended(stood: Stand) -> Specimen:
+    """A call that rang, and of which nothing more was told."""
+    return _lived_through(stood, "open", [Template.load(CallStatus="ringing")])
+
+
 def with_legs(stood: Stand) -> Specimen:
     """A completed call with a child leg that was told from its start on: five callbacks, delivered."""
     child = [
         _child(status, number) for number, status in enumerate(("initiated", "ringing", "in-progress", "completed"))
     ]
-    return _lived_through(stood, "legs", [*child, Template.load()])
+    return _lived_through(stood, "converted", [*child, Template.load()])
 
 
 def _child(status: str, number: int) -> Template:
@@ -141,9 +146,10 @@ def _child(status: str, number: int) -> Template:
     )
 
 
-def _lived_through(stood: Stand, name: str, callbacks: list[Template], caller: str = caller_of(1)) -> Specimen:
+def _lived_through(stood: Stand, state: str, callbacks: list[Template], caller: str = caller_of(1)) -> Specimen:
     """Stored, folded, decided and, where it is a conversion, delivered. A template with a parent is one of the child leg."""
-    root, child = random_sid(stood.name, name), random_sid(stood.name, name, "child")
+    number = next(stood.numbers)
+    root, child = random_sid(stood.name, "specimen", number), random_sid(stood.name, "child", number)
     told = [
         each.request_of(child, caller, root) if "{parent}" in each.body else each.request_of(root, caller)
         for each in callbacks
@@ -151,17 +157,20 @@ def _lived_through(stood: Stand, name: str, callbacks: list[Template], caller: s
     closed_loop(stood.port, told, 30.0, connections=1)
     with stood.worker():
         if not wait_drained(stood.sql):
-            raise RuntimeError(f"the worker did not get done with one call: {name}; see {stood.place}/worker.log")
-    return specimen(stood.sql, (root, child), caller)
+            raise RuntimeError(f"the worker did not get done with one call that should be {state}")
+    found = specimen(stood.sql, (root, child) if len(callbacks) > 1 else (root,), caller)
+    if (is_state := found.rows["calls"][0]["state"]) != state:
+        raise RuntimeError(f"a call that should be {state} is {is_state}")
+    return found
 
 
 def only_stored(stood: Stand, caller: str = caller_of(1), status: str = "completed") -> Specimen:
-    """A callback that intake has stored and no worker has seen. No worker may run; the callback itself is taken out again."""
+    """A callback that intake has stored and no worker has seen: no worker may run. The callback is taken out again."""
     sid = random_sid(stood.name, caller, status)
     closed_loop(stood.port, [Template.load(CallStatus=status).request_of(sid, caller)], 30.0, connections=1)
     found = specimen(stood.sql, (sid,), caller)
     stood.sql.rows("DELETE FROM callbacks WHERE call_sid = ?", (sid,))
-    return found
+    return replace(found, is_strangers=caller == STRANGER)
 
 
 def pending(delivered: Specimen) -> Specimen:
@@ -173,10 +182,9 @@ def pending(delivered: Specimen) -> Specimen:
 # Work that waits, and how fast it goes
 
 
-def add(stood: Stand, one: Specimen, count: int, seed: str, *, nobody: bool = False) -> None:
-    """Copies of one specimen, of the callers of the mapping or of nobody known."""
-    callers = {"callers_from": 15550100000, "callers": 1} if nobody else {}
-    copy(stood.sql, [one], Plan(f"{stood.name}{seed}", count, **callers))
+def add(stood: Stand, one: Specimen, count: int, seed: str) -> None:
+    """Copies of one specimen, whose CallSids are `bulk.sid(stood.name + seed, number)`."""
+    copy(stood.sql, [one], Plan(f"{stood.name}{seed}", count))
 
 
 @dataclass(frozen=True, slots=True)
