@@ -61,7 +61,7 @@ class Sql:
     def _run(self, statement: str, values: Sequence[object]) -> Any:
         if self.is_sqlite:
             return self._connection.execute(statement, values)
-        return self._connection.execute(statement.replace("?", "%s"), values)
+        return self._connection.execute(statement.replace("%", "%%").replace("?", "%s"), values)
 
     @contextmanager
     def together(self) -> Iterator[None]:
