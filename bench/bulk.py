@@ -260,8 +260,8 @@ def in_bulk(sql: Sql) -> Iterator[None]:
     for name, _ in indexes:
         sql.rows(f"DROP INDEX {name}")
     yield
-    for name, statement in indexes:
-        say(f"  index {name}")
+    say(f"  {len(indexes)} indexes")
+    for _, statement in indexes:
         sql.rows(statement)
     settle(sql)
 
