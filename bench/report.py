@@ -141,7 +141,7 @@ def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 def _cell(value: object) -> str:
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
-    if math.isnan(value):
+    if not math.isfinite(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
@@ -152,12 +152,12 @@ def _plain(value: object) -> object:
 
 
 def _finite(value: object) -> object:
-    """JSON has no NaN."""
+    """JSON has neither NaN nor infinity."""
     if isinstance(value, Mapping):
         return {name: _finite(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def commit(code: Path) -> str:
