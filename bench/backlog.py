@@ -43,7 +43,7 @@ STRANGERS_PER_CONVERSION = 4  # so many more to fold than to send, that the book
 def quiet_intake(stood: Stand, arguments: Namespace) -> Run:
     """With the worker running, and nothing that waits."""
     with stood.worker():
-        wait_drained(stood.sql)
+        stood.warm()
         run = paced(
             stood.port, itertools.islice(stood.requests(), int(arguments.rate * arguments.seconds)), arguments.rate
         )

@@ -113,6 +113,21 @@ def compared(title: str, figures: Mapping[str, Mapping[str, float]]) -> Table:
     return Table(title, header, rows)
 
 
+Pair = tuple[float, float]
+
+
+def paired(title: str, words: tuple[str, str], figures: Mapping[str, Mapping[str, Pair]]) -> Table:
+    """A row for each figure; for each side (the outer name) the two values that `words` name, and the second to the first."""
+    header = [""]
+    rows: list[list[object]] = [[name] for name in next(iter(figures.values()))]
+    for side, known in figures.items():
+        header += [f"{side} {word}".strip() for word in (*words, f"{words[1]} / {words[0]}")]
+        for row in rows:
+            first, second = known[str(row[0])]
+            row += [first, second, ratio(second, first)]
+    return Table(title, header, rows)
+
+
 def ratio(value: float, base: float) -> float:
     return value / base if base else math.nan
 

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bulk import DAY, Plan, add_customers, copy, in_bulk, settle, wait_drained
-from report import Report, Table, asked, median, options, ratio, say, sides
+from report import Report, Table, asked, median, options, paired, say, sides
 from rig import Maker, databases, folder, kinds, random_sid
 from stand import (
     Stand,
@@ -60,6 +60,7 @@ def fill(stood: Stand, calls: int) -> None:
 def measure_intake(stood: Stand, figures: Figures, arguments: Namespace) -> None:
     """At a steady pace, and as much as it takes; the worker folds and delivers meanwhile."""
     with stood.worker():
+        stood.warm()
         count = int(arguments.rate * arguments.seconds)
         steady = paced(stood.port, itertools.islice(stood.requests(), count), arguments.rate)
         wait_drained(stood.sql)
@@ -104,7 +105,7 @@ def measure_deliver(stood: Stand, figures: Figures, arguments: Namespace) -> Non
 
 
 def measure_questions(stood: Stand, figures: Figures, _arguments: Namespace) -> None:
-    """Commands with Python's start and all; the ratio is blunt, the milliseconds are what a person waits."""
+    """The least of five. Commands count with Python's start and all: the ratio is blunt, the difference says more."""
     nobodys = random_sid("nobody's")
     asked_for: dict[str, Callable[[], object]] = {
         "/readyz, ms": lambda: _ready(stood.port),
@@ -114,7 +115,7 @@ def measure_questions(stood: Stand, figures: Figures, _arguments: Namespace) -> 
         "`conversions list`, ms": lambda: stood.flask("conversions", "list"),
     }
     for name, ask in asked_for.items():
-        figures[name].append(median(_took(ask) for _ in range(3)))
+        figures[name].append(min(_took(ask) for _ in range(5)))
 
 
 def _ready(port: int) -> None:
@@ -126,7 +127,7 @@ def _took(ask: Callable[[], object]) -> float:
     try:
         ask()
     except OSError:  # a 503: it did not answer in its own time
-        return math.nan
+        return math.inf
     return (time.perf_counter() - begun) * 1000
 
 
@@ -147,15 +148,11 @@ def play(stands: list[Stand], arguments: Namespace) -> dict[str, dict[str, float
 
 def table(kind: str, arguments: Namespace, figures: dict[str, dict[str, float]]) -> Table:
     """For each version: the empty ledger, the full one, and the ratio of the two."""
-    header, names = [""], list(next(iter(figures.values())))
-    rows: list[list[object]] = [[name] for name in names]
+    pairs = {}
     for side in sides(arguments):
-        word = f"{side.name} " if side.name else ""
-        header += [f"{word}empty", f"{word}full", f"{word}full / empty"]
         empty, full = (figures[f"{side.name or 'code'}_{name}"] for name in ("empty", "full"))
-        for row in rows:
-            row += [empty[str(row[0])], full[str(row[0])], ratio(full[str(row[0])], empty[str(row[0])])]
-    return Table(f"{kind}: an empty ledger beside one with {arguments.calls:,} calls", header, rows)
+        pairs[side.name] = {name: (empty[name], full[name]) for name in empty}
+    return paired(f"{kind}: an empty ledger beside one with {arguments.calls:,} calls", ("empty", "full"), pairs)
 
 
 def measure(kind: str, make: Maker, place: Path, arguments: Namespace) -> Table:

@@ -55,6 +55,11 @@ class Stand:
     def flask(self, *words: str, may_fail: bool = False) -> str:
         return flask(self.env, *words, code=self.side.code, may_fail=may_fail)
 
+    def warm(self) -> None:
+        """Some callbacks all the way, uncounted: the worker has started, connections are open, statements are known."""
+        closed_loop(self.port, itertools.islice(self.requests(), 300), 5.0)
+        wait_drained(self.sql)
+
     @contextmanager
     def worker(self) -> Iterator[int]:
         """`flask worker` in a process of its own; gives its pid."""
