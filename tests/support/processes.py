@@ -185,7 +185,7 @@ class Web(Process):
         """`fd` is a listening socket that stays with whoever opened it; `tree` another copy of the code."""
         self.port = free_port() if fd is None else _port_of(fd)
         command = [sys.executable, "-m", "gunicorn", "-c", str(tree / "gunicorn.conf.py"), "app:app"]
-        env = {**env, "PORT": str(self.port), "PYTHONPATH": str(tree)}
+        env = {**env, "PORT": str(self.port)} | ({} if tree == REPOSITORY else {"PYTHONPATH": str(tree)})
         super().__init__(_activated(command, fd), env, folder, name, () if fd is None else (fd,))
         self.twilio = Twilio(self.port)
 
