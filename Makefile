@@ -53,6 +53,10 @@ soak: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python bench/intake.py
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/backlog.py
+	$(BIN)/python bench/idle.py
+	$(BIN)/python bench/importing.py
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/deliver.py
 	$(BIN)/python bench/customers.py

@@ -1,6 +1,6 @@
 """Offhook: a phone call becomes one Rockerbox conversion. The whole service on this page.
 
-    Twilio ── POST /twilio/status ──> adapters/web.py
+    Twilio ── POST /twilio/status ──> adapters/web/
                                         │  verify and read      adapters/twilio/
                                         v
                                       callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
@@ -46,7 +46,7 @@ from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.rockerbox.resolver import Resolver
 from adapters.twilio import reading, signature
-from adapters.web import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
+from adapters.web.routes import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.ports import Inbox
@@ -105,6 +105,7 @@ def patience(settings: Settings) -> Patience:
         renew_seconds=settings.database_renew_seconds,
         idle_in_transaction_seconds=settings.database_idle_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
+        log_repeat_seconds=settings.log_repeat_seconds,
     )
 
 
@@ -134,6 +135,7 @@ def pace(settings: Settings) -> Pace:
         stop_seconds=settings.stop_seconds,
         not_kept_seconds=settings.books_not_kept_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
+        log_repeat_seconds=settings.log_repeat_seconds,
     )
 
 
@@ -215,6 +217,7 @@ def health(service: Offhook) -> LedgerHealth:
         clock=ledger.clock,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,
+        log_repeat_seconds=known.log_repeat_seconds,
     )
 
 
@@ -222,7 +225,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
     """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     known = service.settings
     gate = Gate(keyring(known), known.max_callback_fields)
-    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds)
+    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds, known.log_repeat_seconds)
     app = create_web(
         inbox or service.ledger, gate, urls_of(known), health(service), limits, clock or service.ledger.clock
     )
@@ -243,6 +246,16 @@ def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) 
     for command in COMMANDS:
         app.cli.add_command(command)
     return app
+
+
+def check_start() -> list[str]:
+    """Warnings of a web process that would start now. Raises SettingsError with all that keeps it from starting."""
+    service = build(load())
+    try:
+        web(service)
+        return service.check_web()
+    finally:
+        service.ledger.close()
 
 
 def main() -> None:

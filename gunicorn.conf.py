@@ -1,9 +1,21 @@
-"""How gunicorn runs the web process. Read by itself from the folder that it starts in."""
+"""How gunicorn runs the web process. Read by itself from the folder that it starts in, and again at each SIGHUP."""
 
 import signal
 import sys
 
+# At SIGHUP the code is read again, too: the master has ours from its start, and each worker has what the master has.
+for _name in [
+    name
+    for name in sys.modules
+    if name.removeprefix("offhook.").split(".")[0] in ("app", "adapters", "pipeline", "settings")
+]:
+    del sys.modules[_name]
+
 from adapters.logs import config as log_config
+from adapters.web.framing import Limits
+from adapters.web.restart import refusal_of, reload_only_what_starts
+from adapters.web.worker import Patience
+from adapters.web.worker import worker_class as whole_requests
 from settings import SettingsError, load
 
 try:
@@ -13,34 +25,48 @@ except SettingsError as error:
     sys.exit(2)
 
 bind = f"0.0.0.0:{_settings.port}"
-worker_class = "gthread"
 workers = _settings.web_concurrency
 threads = _settings.web_threads
+worker_connections = _settings.web_connections
+worker_class = whole_requests(
+    Limits(_settings.max_header_bytes, _settings.max_callback_bytes),
+    Patience(_settings.request_seconds, _settings.notice_seconds),
+)
 
 # Heroku's router keeps idle connections for 90 s and must not be the second to close one; it gives up after 30 s.
 # https://devcenter.heroku.com/articles/http-routing
-keepalive = 95
+keepalive = _settings.keepalive_seconds
 timeout = 30
-graceful_timeout = 8  # SIGTERM: out in 10 s
+graceful_timeout = _settings.web_stop_seconds
+
+limit_request_line = 8190  # the most that gunicorn can
+limit_request_field_size = _settings.max_header_bytes
+# What a proxy says is read by ourselves (TWILIO_TRUSTED_PROXIES). gunicorn believes SCRIPT_NAME, PATH_INFO and the scheme
+# of whoever connects from this machine.
+forwarder_headers = ""
+secure_scheme_headers = {}
 
 control_socket_disable = True
 logconfig_dict = log_config(_settings.log_level)
 
 
-def on_starting(_server):  # type: ignore[no-untyped-def]
+def on_starting(server):  # type: ignore[no-untyped-def]
     """Refuse before the first worker starts, with one message that says what to do."""
-    from app import build, keyring
+    from app import check_start
 
-    service = build(_settings)
     try:
-        keyring(_settings)
-        for warning in service.check_web():
-            _server.log.warning("start_warning", extra={"warning": warning})
+        for warning in check_start():
+            server.log.warning("start_warning", extra={"warning": warning})
     except SettingsError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-    finally:
-        service.ledger.close()
+    reload_only_what_starts(server, lambda: refusal_of(check_start, timeout) or _other_port())
+
+
+def _other_port():  # type: ignore[no-untyped-def]
+    """The socket stays through a reload, and its port with it."""
+    now = load().port
+    return "" if now == _settings.port else f"PORT is {now} now and was {_settings.port}: a new port needs a new start."
 
 
 def post_worker_init(worker):  # type: ignore[no-untyped-def]

@@ -317,8 +317,57 @@ class Settings(BaseSettings):
     port: int = Field(8000, alias="PORT", ge=1, le=65535, description="where the web process listens")
     web_concurrency: int = Field(1, alias="WEB_CONCURRENCY", ge=1, le=64, description="web processes")
     web_threads: int = Field(16, alias="OFFHOOK_WEB_THREADS", ge=1, le=256, description="threads in each web process")
+    web_connections: int = Field(
+        1000,
+        alias="OFFHOOK_WEB_CONNECTIONS",
+        ge=32,
+        le=100_000,
+        description="connections a web process holds; for one more the oldest that has sent no whole request is closed",
+    )
+    request_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_REQUEST_SECONDS",
+        ge=1,
+        le=300,
+        description="a request that has not arrived whole after so long is closed",
+    )
+    max_header_bytes: int = Field(
+        32768,
+        alias="OFFHOOK_MAX_HEADER_BYTES",
+        ge=8192,
+        le=131_072,
+        description="a request's first line and headers together; the first line alone may have 8190",
+    )
+    keepalive_seconds: int = Field(
+        95,
+        alias="OFFHOOK_KEEPALIVE_SECONDS",
+        ge=1,
+        le=3600,
+        description="how long a connection may be idle between two requests (Heroku's router keeps its own for 90)",
+    )
+    web_stop_seconds: int = Field(
+        8,
+        alias="OFFHOOK_WEB_STOP_SECONDS",
+        ge=1,
+        le=300,
+        description="how long a stopping web process waits for the requests that it has begun",
+    )
+    notice_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_NOTICE_SECONDS",
+        gt=0,
+        le=3600,
+        description="a condition that lasts (no thread is free, slow requests are closed) is logged this often, with its count",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
+    )
+    log_repeat_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_LOG_REPEAT_SECONDS",
+        gt=0,
+        le=3600,
+        description="a trouble that goes on (the database is gone) is logged at once, then so often, with a count",
     )
     ready_seconds: float = Field(
         2.5, alias="OFFHOOK_READY_SECONDS", gt=0, le=30, description="how long /readyz waits for the database"
@@ -404,6 +453,8 @@ class Settings(BaseSettings):
     def _together(self) -> Settings:
         if self.lease_seconds < self.deadline_seconds + 1:
             raise ValueError("OFFHOOK_LEASE_SECONDS must be at least a second longer than OFFHOOK_DEADLINE_SECONDS")
+        if self.web_connections <= self.web_threads:
+            raise ValueError("OFFHOOK_WEB_CONNECTIONS must be more than OFFHOOK_WEB_THREADS")
         if bool(self.twilio_api_key) != bool(self.twilio_api_secret.get_secret_value()):
             raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together: set both or none")
         if self.twilio_auth_token.get_secret_value() and not self.twilio_account_sid:

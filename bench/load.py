@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 _OK = b"HTTP/1.1 204"
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -56,7 +57,7 @@ class Connections:
             sent[number] = clock()
             sock.send(next(feed))
         while sent:
-            for number, _ in self._poll.poll(10.0):
+            for number, _ in self._answers():
                 now = self._take(number, sent, run)
                 following = next(feed, None) if now < until else None
                 if following is not None:
@@ -66,26 +67,37 @@ class Connections:
         return run
 
     def paced(self, requests: Iterable[bytes], per_second: float, answered: Callable[[int, float], None]) -> Run:
-        """Requests at a steady pace, whatever the server does; `answered(n, monotonic time)` for each 204."""
+        """Requests at a steady pace, whatever the server does; `answered(n, monotonic time)` for each 204.
+
+        One that had to wait for a free connection counts from when it was due: a server that stands still is not spared.
+        """
         run, free, start = Run(), deque(self._socks), time.monotonic()
         sent: dict[int, float] = {}
         numbers: dict[int, int] = {}
         for count, request in enumerate(requests):
-            at = start + count / per_second
+            at, late = start + count / per_second, False
             while (now := time.monotonic()) < at or not free:
-                for number, _ in self._poll.poll(max(0.0, at - now) if free else 1.0):
+                late = late or (now >= at and not free)
+                for number, _ in self._poll.poll(max(0.0, at - now)) if free else self._answers():
                     self._take(number, sent, run)
                     answered(numbers[number], time.monotonic())
                     free.append(number)
             number = free.popleft()
-            numbers[number], sent[number] = count, time.perf_counter()
+            numbers[number], sent[number] = count, at if late else time.perf_counter()
             self._socks[number].send(request)
         while sent:
-            for number, _ in self._poll.poll(10.0):
+            for number, _ in self._answers():
                 self._take(number, sent, run)
                 answered(numbers[number], time.monotonic())
         run.seconds = time.monotonic() - start
         return run
+
+    def _answers(self) -> list[tuple[int, int]]:
+        """Connections on which an answer has come. Raises when none does: a bench waits for no dead server."""
+        found = self._poll.poll(_LONGEST_WAIT_SECONDS)
+        if not found:
+            raise RuntimeError(f"no answer for {_LONGEST_WAIT_SECONDS} s")
+        return found
 
     def _take(self, number: int, sent: dict[int, float], run: Run) -> float:
         """One answer; a 204 has no body, so its head is all of it. Raises for any other: a bench of refusals says nothing."""

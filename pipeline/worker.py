@@ -20,6 +20,7 @@ from pipeline.bookkeeper import Bookkeeper, BooksPace
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from pipeline.steps import Judge, attempt, deliver
 from pipeline.telling import tell_finished, tell_moved
@@ -49,6 +50,7 @@ class Pace:
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
     clock_tolerance_seconds: float = 5.0
+    log_repeat_seconds: float = EVERY_SECONDS
 
 
 class WatchedLedger(Ledger, Protocol):
@@ -87,11 +89,15 @@ class Worker:
         self._clock = clock
         self._own_clock = own_clock
         self.destination_skew = Skew(pace.clock_tolerance_seconds)
+        self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
+        self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()  # None: there may be something to claim
         self._outstanding = 0
         self._may_claim = True
+        self._newest_first = False
         self._answered: Waiting | None = None
         self._threads: list[threading.Thread] = []
         self._lookout = Lookout(ledger)
@@ -102,6 +108,7 @@ class Worker:
             _books_pace(pace),
             clock,
             decided=self._wake_dispatch,
+            came_to=self._books_came_to,
             is_busy=lambda: self._outstanding > 0,
         )
 
@@ -134,18 +141,31 @@ class Worker:
         while not self._stopping.is_set():
             time.sleep(_STOP_LOOK_SECONDS)
 
+    def _tell_unavailable(self, doing: str, error: LedgerUnavailable) -> None:
+        self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": doing, "error": str(error)})
+
     # The books
 
     def _keep_books(self) -> None:
         try:
             self._ledger.gather_statistics()
         except LedgerUnavailable as error:
-            log.warning("ledger_unavailable", extra={"doing": "statistics", "error": str(error)})
+            self._tell_unavailable("statistics", error)
         self._bookkeeper.run(self._stopping, self._ledger.news)
 
     def keep_books_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
         return self._bookkeeper.keep_once()
+
+    def _books_came_to(self, error: Exception | None) -> None:
+        """What became of a round that the bookkeeper made."""
+        if isinstance(error, LedgerUnavailable):
+            self._tell_unavailable("books", error)
+        elif error is not None:
+            self._books_trouble.tell_error(error)
+        else:
+            self._ledger_trouble.works()
+            self._books_trouble.works()
 
     def _wake_dispatch(self) -> None:
         self._may_claim = True
@@ -163,11 +183,14 @@ class Worker:
                 self._write(unwritten)
                 self._claim()
             except LedgerUnavailable as error:
-                log.warning("ledger_unavailable", extra={"doing": "dispatch", "error": str(error)})
+                self._tell_unavailable("dispatch", error)
                 time.sleep(self._pace.trouble_wait_seconds)
-            except Exception:
-                log.exception("dispatch_failed")
+            except Exception as error:
+                self._dispatch_trouble.tell_error(error)
                 time.sleep(self._pace.trouble_wait_seconds)
+            else:
+                self._ledger_trouble.works()
+                self._dispatch_trouble.works()
         for _ in range(self._pace.threads):
             self._claimed.put(None)
 
@@ -214,7 +237,8 @@ class Worker:
     def _claimed_of(self, now: datetime, free: int) -> int:
         """Claim up to `free`, and hand them to the threads. Returns how many there were."""
         taken_at = time.monotonic()
-        claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy)
+        newest, self._newest_first = self._newest_first, not self._newest_first  # a call of now is not behind a backlog
+        claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy, newest=newest)
         for sending in claimed.taken:
             self._outstanding += 1
             self._claimed.put((sending, taken_at + self._pace.lease_seconds))

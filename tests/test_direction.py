@@ -40,7 +40,7 @@ def test_the_contract_holds(copy: Path) -> None:
     [
         ("pipeline/call.py", "import adapters.web"),
         ("pipeline/steps.py", "import settings"),
-        ("adapters/web.py", "import adapters.twilio.signature"),
+        ("adapters/web/routes.py", "import adapters.twilio.signature"),
         ("adapters/ledger/store.py", "import adapters.rockerbox.client"),
         ("adapters/rockerbox/client.py", "import settings"),
         ("adapters/twilio/reading.py", "import adapters.commands.db"),

@@ -177,7 +177,7 @@ def test_many_writers_of_one_folder_do_not_take_each_other_for_leftovers(tmp_pat
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [(0o644, 0o600), (0o604, 0o600), (0o666, 0o600), (0o600, 0o600), (0o640, 0o640), (0o400, 0o400)],
+    [(0o644, 0o600), (0o604, 0o600), (0o666, 0o600), (0o600, 0o600), (0o640, 0o640), (0o400, 0o400), (0o444, 0o400)],
 )
 def test_others_lose_what_they_could_read_and_a_group_that_was_given_it_does_not(
     before: int, after: int, tmp_path: Path

@@ -61,6 +61,7 @@ LEASE_SECONDS, DEADLINE_SECONDS = 60, 15
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # the test is of our steps, not of the disk
 ACCOUNT = "AC00000000000000000000000000000001"
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+EVENING = datetime(2026, 3, 12, 23, 58, tzinfo=UTC)  # soon the day turns
 CALLERS = [f"+1415555010{number}" for number in range(4)]
 KNOWN_AT_FIRST, KNOWN_LATER = CALLERS[:2], CALLERS[2:3]  # the last one stays unknown
 
@@ -151,7 +152,7 @@ class Pipeline(RuleBasedStateMachine):
         self.mapped = set(KNOWN_AT_FIRST)
         self.destination = Destination(lambda: self.now)
         self.judge = Judge(Rules(), "US", self.destination, read, settle_seconds=20)
-        self.now = NOON
+        self.now = EVENING
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()
         self.expected: dict[str, str] = {}
@@ -234,7 +235,7 @@ class Pipeline(RuleBasedStateMachine):
             self.acknowledged |= {raw.dedupe_key for raw in chosen}
             self.unsent = [raw for raw in self.unsent if again or raw not in chosen]
 
-    @rule(seconds=st.sampled_from([1, 5, 21, 61, 61, 6 * 3600, 12 * 3600 - 30]))
+    @rule(seconds=st.sampled_from([1, 5, 21, 61, 61, 6 * 3600, 24 * 3600 - 90]))
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 

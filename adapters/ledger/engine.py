@@ -19,6 +19,7 @@ from adapters.ledger.refused import LedgerRefused
 from adapters.ledger.watch import Watch, Watchdog
 from adapters.ledger.write_lock import FairLock
 from pipeline.ports import LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS
 
 __all__ = ["Database", "LedgerRefused", "Patience"]
 
@@ -36,6 +37,7 @@ class Patience:
     renew_seconds: float = 300.0
     idle_in_transaction_seconds: float = 15.0
     clock_tolerance_seconds: float = TOLERANCE_SECONDS
+    log_repeat_seconds: float = EVERY_SECONDS
 
 
 class Database:
@@ -54,7 +56,7 @@ class Database:
         self.engine = self._engine(url, pool_size)
         self._url = url
         self._driver = sqlite if self.is_sqlite else postgres
-        self._watchdog = Watchdog(patience.slow_seconds)
+        self._watchdog = Watchdog(patience.slow_seconds, patience.log_repeat_seconds)
         self._lock = FairLock(Path(f"{self._path}.lock")) if self.is_sqlite else None
         _tell_watches(self.engine, self._driver)
 
@@ -257,4 +259,5 @@ def unavailable_when_failing(driver: Any) -> Iterator[None]:
         cause = getattr(error, "orig", None) or error
         reason = str(cause).strip().splitlines()
         word = driver.word_of(cause) or "failing"
-        raise LedgerUnavailable(f"{type(error).__name__}: {reason[0] if reason else ''}", word) from error
+        remedy = "; run `flask db upgrade`" if word == "no_tables" else ""
+        raise LedgerUnavailable(f"{type(error).__name__}: {reason[0] if reason else ''}{remedy}", word) from error

@@ -15,6 +15,7 @@ from adapters.ledger.clock import LedgerClock
 from adapters.ledger.migrate import Tables
 from adapters.ledger.waiting import Backlog
 from pipeline.ports import LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.ledger")
 
@@ -56,12 +57,15 @@ class LedgerHealth:
         clock: LedgerClock,
         answer_seconds: float,
         cache_seconds: float,
+        log_repeat_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._migrations = migrations
         self._clock = clock
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
+        self._trouble = Repeated(log, "not_ready", log_repeat_seconds)
+        self._failed = Repeated(log, "readiness_failed", log_repeat_seconds)
         self._guard = threading.Lock()
         self._looking: Future[tuple[bool, Facts]] | None = None
         self._answer: tuple[bool, Facts] = (False, {})
@@ -91,10 +95,10 @@ class LedgerHealth:
             try:
                 looking.set_result(self._look())
             except LedgerUnavailable as error:
-                log.warning("not_ready", extra={"word": error.word, "error": str(error)})
+                self._trouble.tell(logging.WARNING, kind_of(error), {"word": error.word, "error": str(error)})
                 looking.set_result(_not_ready(error.word))
-            except Exception:
-                log.exception("readiness_failed")
+            except Exception as error:
+                self._failed.tell_error(error)
                 looking.set_result(_not_ready("failing"))
 
         self._looking = looking
@@ -108,6 +112,8 @@ class LedgerHealth:
             return _not_ready("foreign_tables", migrations=tables)
         if not tables.are_usable:
             return _not_ready("no_tables", migrations=tables)
+        self._trouble.works()
+        self._failed.works()
         return True, {
             "status": "ready",
             "database": "writable",

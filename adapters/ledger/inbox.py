@@ -22,6 +22,7 @@ from adapters.ledger.engine import Database
 from adapters.ledger.schema import callbacks, micros
 from pipeline.call import RawCallback
 from pipeline.ports import LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.ledger")
 
@@ -80,12 +81,15 @@ class GroupCommit:
         most_rows: int,
         timeout_seconds: float,
         most_writers: int = 4,
+        log_repeat_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._write = write
         self._turn = turn
         self._most_rows = most_rows
         self._timeout_seconds = timeout_seconds
         self._most_writers = most_writers
+        self._failed = Repeated(log, "store_failed", log_repeat_seconds)
+        self._stuck = Repeated(log, "writer_stuck", log_repeat_seconds)
         self._guard = threading.Lock()
         self._queue: deque[_Waiting] = deque()
         self._writer: _Writer | None = None
@@ -122,7 +126,7 @@ class GroupCommit:
         writer = self._writer
         if writer is None or (self._is_stuck(writer) and self._writers < self._most_writers):
             if writer is not None:
-                log.error("writer_stuck", extra={"writers": self._writers})
+                self._stuck.tell(logging.ERROR, "", {"writers": self._writers})
                 writer.replaced = True
             writer = self._writer = _Writer()
             self._writers += 1
@@ -152,10 +156,12 @@ class GroupCommit:
                     if group:
                         rows = [row for waiting in group for row in waiting.rows]
                         self._write(rows, max(waiting.until for waiting in group))
+                self._failed.works()
+                self._stuck.works()
             except LedgerUnavailable as failure:
                 error = failure
             except Exception as failure:  # a bug must neither leave the others waiting nor end the writing
-                log.exception("store_failed")
+                self._failed.tell_error(failure)
                 error = LedgerUnavailable(f"unexpected {type(failure).__name__}")
             self._settle(writer, group, error)
         with self._guard:
@@ -210,9 +216,22 @@ class GroupCommit:
 class InboxTable:
     """`append` on the callbacks table."""
 
-    def __init__(self, database: Database, *, batch_rows: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        batch_rows: int,
+        timeout_seconds: float,
+        log_repeat_seconds: float = EVERY_SECONDS,
+    ) -> None:
         self._database = database
-        self._commits = GroupCommit(self._insert, database.turn, most_rows=batch_rows, timeout_seconds=timeout_seconds)
+        self._commits = GroupCommit(
+            self._insert,
+            database.turn,
+            most_rows=batch_rows,
+            timeout_seconds=timeout_seconds,
+            log_repeat_seconds=log_repeat_seconds,
+        )
 
     def append(self, raws: Sequence[RawCallback]) -> None:
         """Keep callbacks durably; those already kept stay as they are. Raises LedgerUnavailable."""

@@ -74,7 +74,9 @@ class OutboxTable:
         self._database = database
         self._breaker_policy = breaker_policy
 
-    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Claimed:
+    def claim(
+        self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy, *, newest: bool = False
+    ) -> Claimed:
         """Lease due conversions, hold those whose day has turned. A look without the write lock comes first: most find nothing."""
         since = resend_since(now, policy) or _FAR
         with self._database.read() as connection:
@@ -85,13 +87,16 @@ class OutboxTable:
             return Claimed()
         with self._database.write() as connection:
             held = _hold(connection, since, now) if overdue else []
-            return Claimed(self._lease(connection, now, limit, lease_seconds) if allowed else [], held)
+            return Claimed(self._lease(connection, now, limit, lease_seconds, newest) if allowed else [], held)
 
-    def _lease(self, connection: Connection, now: datetime, limit: int, lease_seconds: float) -> list[Sending]:
+    def _lease(
+        self, connection: Connection, now: datetime, limit: int, lease_seconds: float, newest: bool
+    ) -> list[Sending]:
         """As many as the breaker lets out. A probe is one worker's alone: the door closes behind it."""
         health = _read_health(connection, lock=True)
         allowed = breaker_allows(health.breaker, limit, now, self._breaker_policy)
-        taken = _lease(connection, now, allowed, now + timedelta(seconds=lease_seconds)) if allowed else []
+        until = now + timedelta(seconds=lease_seconds)
+        taken = _lease(connection, now, allowed, until, newest) if allowed else []
         if taken and health.breaker.failures >= self._breaker_policy.threshold:
             opened = reopened(health.breaker, now, self._breaker_policy)
             _write_health(connection, replace(health, breaker=opened))
@@ -146,8 +151,9 @@ def _overdue(since: datetime) -> Any:
     return and_(_MAY_HAVE_ARRIVED, conversions.c.first_attempt_at < since)
 
 
-def _lease(connection: Connection, now: datetime, limit: int, until: datetime) -> list[Sending]:
-    due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(conversions.c.due_at)
+def _lease(connection: Connection, now: datetime, limit: int, until: datetime, newest: bool) -> list[Sending]:
+    order = conversions.c.due_at.desc() if newest else conversions.c.due_at
+    due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(order)
     picked = due.limit(limit).with_for_update(skip_locked=True).cte("picked")
     values = {
         "state": State.SENDING.value,

@@ -39,7 +39,6 @@ _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "c
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 9: "slow", 13: "full"}
 
 _ENDINGS = ("", "-wal", "-shm")
-
 Identity = tuple[tuple[int, int] | None, ...]
 
 
@@ -192,9 +191,7 @@ class _Opener:
             raise missing(self._path)
         where = f"file:{quote(str(self._path.absolute()))}?mode=rw"
         with _alone_in(self._path.absolute().parent, self._seconds):
-            for (
-                ending
-            ) in _ENDINGS:  # an older version, or a backup that was put back, may have left them open to everybody
+            for ending in _ENDINGS:  # a backup that was put back, or an older version, may have left it open to others
                 hide_from_others(Path(f"{self._path}{ending}"))
             self._set_leftovers_aside()
             self._make_writable_again()

@@ -45,7 +45,12 @@ class SqlLedger:
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
-        self._inbox = InboxTable(self.database, batch_rows=batch_rows, timeout_seconds=known.store_seconds)
+        self._inbox = InboxTable(
+            self.database,
+            batch_rows=batch_rows,
+            timeout_seconds=known.store_seconds,
+            log_repeat_seconds=known.log_repeat_seconds,
+        )
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
         self.news = threading.Event()

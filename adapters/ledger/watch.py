@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline.repeated import EVERY_SECONDS, Repeated
+
 log = logging.getLogger("offhook.ledger")
 
 _LOOK_EVERY_SECONDS = 0.25
@@ -28,6 +30,7 @@ class Watch:
     doing: str = ""
     since: float = field(default_factory=time.monotonic)
     was_cut: bool = False
+    was_slow: bool = False
     _said: bool = False
 
     def begins(self, doing: str) -> None:
@@ -39,16 +42,15 @@ class Watch:
     def ends(self) -> None:
         self.doing = ""
 
-    def look(self, now: float, slow_seconds: float) -> None:
+    def look(self, now: float, slow_seconds: float, slow: Repeated, cut: Repeated) -> None:
         """Say once that it is slow; cut it when its time is over."""
-        if self.doing and not self._said and now - self.since >= slow_seconds:
-            self._said = True
-            log.warning(
-                "database_slow", extra={"doing": _shown(self.doing), "seconds_so_far": round(now - self.since, 1)}
-            )
+        doing = _shown(self.doing)
+        if doing and not self._said and now - self.since >= slow_seconds:
+            self._said = self.was_slow = True
+            slow.tell(logging.WARNING, doing, {"doing": doing, "seconds_so_far": round(now - self.since, 1)})
         if self.until is not None and now >= self.until and not self.was_cut and self.cut is not None:
             self.was_cut = True
-            log.error("database_cut_off", extra={"doing": _shown(self.doing), "reason": "no answer within its time"})
+            cut.tell(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
             self.cut()
 
 
@@ -59,8 +61,10 @@ def _shown(statement: str) -> str:
 class Watchdog:
     """A thread that looks at what is under way four times a second, and sleeps while nothing is."""
 
-    def __init__(self, slow_seconds: float) -> None:
+    def __init__(self, slow_seconds: float, log_repeat_seconds: float = EVERY_SECONDS) -> None:
         self._slow_seconds = slow_seconds
+        self._slow = Repeated(log, "database_slow", log_repeat_seconds)
+        self._cut = Repeated(log, "database_cut_off", log_repeat_seconds)
         self._guard = threading.Lock()
         self._watches: set[Watch] = set()
         self._wake = threading.Event()
@@ -85,6 +89,9 @@ class Watchdog:
         finally:
             with self._guard:
                 self._watches.discard(watch)
+            if not (watch.was_slow or watch.was_cut):
+                self._slow.works()
+                self._cut.works()
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:
@@ -105,7 +112,7 @@ class Watchdog:
         with self._guard:
             for watch in self._watches:
                 try:
-                    watch.look(now, self._slow_seconds)
+                    watch.look(now, self._slow_seconds, self._slow, self._cut)
                 except Exception:  # the connection may end in this very moment
                     log.debug("cut_failed", exc_info=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from http.client import HTTPException
 from types import TracebackType
@@ -31,7 +30,6 @@ class Load:
         self.acknowledged: set[Told] = set()
         self.answers: Counter[int] = Counter()
         self.refusals: list[Answer] = []
-        self.slowest_seconds = 0.0
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -66,7 +64,6 @@ class Load:
 
     def _send(self, pairs: Pairs) -> bool:
         """True when it was answered 204."""
-        started = time.monotonic()
         answer: Answer | None
         try:
             answer = self._twilio.send(pairs)
@@ -74,7 +71,6 @@ class Load:
             answer = None
         with self._guard:
             self.answers[answer.status if answer else 0] += 1
-            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
             if answer is not None and answer.status != 204:
                 self.refusals.append(answer)
         return answer is not None and answer.status == 204

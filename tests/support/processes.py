@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -77,8 +77,10 @@ def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.C
 class Process:
     """A command in a process group of its own, its output in a file. Killed at the end of a `with`."""
 
-    def __init__(self, command: list[str], env: Mapping[str, str], folder: Path, name: str) -> None:
-        self._command, self._env, self._folder = command, dict(env), folder
+    def __init__(
+        self, command: list[str], env: Mapping[str, str], folder: Path, name: str, pass_fds: Collection[int] = ()
+    ) -> None:
+        self._command, self._env, self._folder, self._pass_fds = command, dict(env), folder, pass_fds
         self.log_path = folder / f"{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._log_begins = 0
@@ -87,7 +89,13 @@ class Process:
         self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._env, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                env=self._env,
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=tuple(self._pass_fds),
             )
         self._wait_ready()
         return self
@@ -130,6 +138,16 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
 
+    def hang_up(self) -> None:
+        """SIGHUP: gunicorn's word for reading settings and code again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    @property
+    def children(self) -> set[int]:
+        """The processes that it has started and that run."""
+        return {int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()}
+
     def wait(self, timeout_seconds: float) -> int:
         """The exit code. Raises TimeoutExpired."""
         assert self._process is not None
@@ -144,13 +162,31 @@ class Process:
             raise AssertionError(f"it ended before it said {text!r}:\n{self.log[-3000:]}")
 
 
+def _port_of(fd: int) -> int:
+    with socket.socket(fileno=os.dup(fd)) as known:
+        return int(known.getsockname()[1])
+
+
+def _activated(command: list[str], fd: int | None) -> list[str]:
+    """As systemd starts a service that has a socket: https://www.freedesktop.org/software/systemd/man/sd_listen_fds.html"""
+    start = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+    )
+    start += "os.execv(sys.argv[2], sys.argv[2:])"
+    return command if fd is None else [sys.executable, "-c", start, str(fd), *command]
+
+
 class Web(Process):
     """`gunicorn app:app` on a free port, which it keeps when it is started again."""
 
-    def __init__(self, env: Mapping[str, str], folder: Path, name: str = "web") -> None:
-        self.port = free_port()
-        command = [sys.executable, "-m", "gunicorn", "-c", str(REPOSITORY / "gunicorn.conf.py"), "app:app"]
-        super().__init__(command, {**env, "PORT": str(self.port)}, folder, name)
+    def __init__(
+        self, env: Mapping[str, str], folder: Path, name: str = "web", *, tree: Path = REPOSITORY, fd: int | None = None
+    ) -> None:
+        """`fd` is a listening socket that stays with whoever opened it; `tree` another copy of the code."""
+        self.port = free_port() if fd is None else _port_of(fd)
+        command = [sys.executable, "-m", "gunicorn", "-c", str(tree / "gunicorn.conf.py"), "app:app"]
+        env = {**env, "PORT": str(self.port)} | ({} if tree == REPOSITORY else {"PYTHONPATH": str(tree)})
+        super().__init__(_activated(command, fd), env, folder, name, () if fd is None else (fd,))
         self.twilio = Twilio(self.port)
 
     def _wait_ready(self) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -91,6 +92,28 @@ class Twilio:
             return Answer(response.status, told, response.read())
         finally:
             connection.close()
+
+
+class KeptAlive(Twilio):
+    """The same on connections that are kept, one a thread, until an answer says that it is the last."""
+
+    def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
+        connection = getattr(_kept, "connection", None) or http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=20
+        )
+        _kept.connection = None
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        told = {name.lower(): value for name, value in response.getheaders()}
+        answer = Answer(response.status, told, response.read())
+        if told["connection"] == "close":
+            connection.close()
+        else:
+            _kept.connection = connection
+        return answer
+
+
+_kept = threading.local()
 
 
 def status_of(twilio: Twilio, pairs: Pairs) -> int | None:

@@ -68,7 +68,7 @@ def test_with_clocks_an_hour_off_everything_goes_by_the_database_s(offhook: Offh
         assert differs_from_the_database(worker, ahead)
         ready = web.twilio.get("/readyz")
         facts = json.loads(ready.body)
-        assert ready.status == 200 and "clock" in facts["warning"]
+        assert ready.status == 200 and "clock" in facts.get("warning", ""), facts
         assert abs(facts["clock_ahead_of_database_seconds"] - ahead) < 5
         assert differs_from_the_database(web, ahead)
     off = "abs(received_at / 1000000.0 - extract(epoch FROM clock_timestamp())) > 60"

@@ -18,7 +18,6 @@ from tests.support.twilio import CALLER, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
-TWILIO_GIVES_UP_SECONDS = 15.0  # https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides
 only_sqlite = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 only_postgres = pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 
@@ -26,7 +25,7 @@ only_postgres = pytest.mark.parametrize("empty_database_url", ["postgres"], indi
 def assert_refused_in_time(load: Load) -> None:
     assert {answer.status for answer in load.refusals} == {503}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in load.refusals)
-    assert load.slowest_seconds < TWILIO_GIVES_UP_SECONDS
+    assert load.count(0) == 0  # none was left without an answer until Twilio would have given up
 
 
 def wait_until_refused(load: Load) -> None:

@@ -27,6 +27,10 @@ KEEP_BYTES = 64_000_000  # of bodies in memory, however few events that is
 KEEP_HOURS = 31 * 24
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class NotWritten(Exception):
     """The file did not take the event, so it was not kept at all."""
 
@@ -103,8 +107,17 @@ class Journal:
     line of JSON before the answer; it holds the bodies in clear and is made readable for its owner alone.
     """
 
-    def __init__(self, key: DedupeKey, *, keep: int, max_keys: int, persist: Path | None) -> None:
+    def __init__(
+        self,
+        key: DedupeKey,
+        *,
+        keep: int,
+        max_keys: int,
+        persist: Path | None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.key = key
+        self._clock = clock
         self._keep = keep
         self._max_keys = max_keys
         self._changed = threading.Condition()
@@ -136,7 +149,7 @@ class Journal:
         """Judge one POST and keep it. `answered` is the scripted answer, if any. Raises NotWritten when the file fails."""
         reading = read(body) if advertiser else _without_advertiser(read(body))
         with self._changed:
-            now = datetime.now(UTC)
+            now = self._clock()
             moment = now if self.key.day is Day.ARRIVAL else reading.occurred_at or now
             verdict, reasons, mark = self._judge(reading, moment, advertiser)
             told = answered or ("400" if verdict is Verdict.INVALID else "200")

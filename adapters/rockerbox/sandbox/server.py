@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from adapters.rockerbox.sandbox.dedupe import MAX_KEYS, Day, DedupeKey
 from adapters.rockerbox.sandbox.failures import Player, Script
-from adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict
+from adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict, utc_now
 from adapters.rockerbox.sandbox.routes import MAX_BODY_BYTES, Desk, Requests
 
 MAX_CONNECTIONS = 1000  # one thread each; those beyond are closed at once
@@ -34,8 +35,9 @@ class Sandbox:
 
     `dedupe` names the fields of the key, `date` for the day; `cross_day` and `day` as in DedupeKey. `script` and `seed`:
     see failures.py. `keep` bounds the events in memory, `persist` is a file for all of them. `on_event` is called with
-    each event before its answer, one at a time. Port 0 is any free one; an address other than loopback needs
-    `allow_remote`. Raises ValueError (ScriptError, NotLoopback) for wrong arguments, OSError when the port is taken.
+    each event before its answer, one at a time; `clock` (UTC) says when it arrived. Port 0 is any free one; an address
+    other than loopback needs `allow_remote`. Raises ValueError (ScriptError, NotLoopback) for wrong arguments, OSError
+    when the port is taken.
     """
 
     def __init__(
@@ -56,13 +58,14 @@ class Sandbox:
         max_body_bytes: int = MAX_BODY_BYTES,
         hold_seconds: float = HOLD_SECONDS,
         drip_seconds: float = DRIP_SECONDS,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         loopback = is_loopback(host)
         if not loopback and not allow_remote:
             raise NotLoopback(f"{host} can be reached from other machines; say that it may, or use 127.0.0.1")
         key = DedupeKey.parse(",".join(dedupe), cross_day=cross_day, day=day)
         player = Player(Script.parse(script), seed)
-        self._journal = Journal(key, keep=keep, max_keys=max_keys, persist=persist)
+        self._journal = Journal(key, keep=keep, max_keys=max_keys, persist=persist, clock=clock)
         self._desk = Desk(
             self._journal, player, seed, on_event, max_body_bytes, hold_seconds, drip_seconds, local_only=loopback
         )

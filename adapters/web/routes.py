@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from flask import Flask, Request, Response, g, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
+from adapters.web.answers import CAREFUL_HEADERS
+from adapters.web.framing import CALLBACK_PATH, SIGNATURE_HEADER
 from pipeline.call import RawCallback
 from pipeline.phone import mask_numbers_in
 from pipeline.ports import Inbox, LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")
 
@@ -65,6 +68,7 @@ class WebLimits:
 
     max_callback_bytes: int
     retry_after_seconds: int
+    log_repeat_seconds: float = EVERY_SECONDS
 
 
 def utc_now() -> datetime:
@@ -83,31 +87,34 @@ def create_web(
     app = Flask("offhook", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
+    app.after_request(_with_care)
+    app.teardown_request(_forget_request)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected(limits))
+
+    not_stored = Repeated(log, "callback_not_stored", limits.log_repeat_seconds)
 
     def twilio_status() -> Response:
         if request.method == "HEAD":  # Flask adds it to GET by itself
             return _text(405, "use POST or GET")
-        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits)
+        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits, not_stored)
 
-    app.add_url_rule(
-        "/twilio/status", view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False
-    )
+    app.add_url_rule(CALLBACK_PATH, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health), methods=["GET"])
     return app
 
 
-def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits) -> Response:
+def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits, not_stored: Repeated) -> Response:
     admitted = admit(arrived)
     if isinstance(admitted, Refused):
         return _refuse(admitted)
     try:
         inbox.append(admitted)
     except LedgerUnavailable as error:
-        log.error("callback_not_stored", extra={"call_sid": admitted[0].call_sid, "error": str(error)})
+        not_stored.tell(logging.ERROR, kind_of(error), {"call_sid": admitted[0].call_sid, "error": str(error)})
         return _try_later(limits, "the callback could not be stored")
+    not_stored.works()
     log.info("callback_stored", extra={"call_sid": admitted[0].call_sid, "count": len(admitted)})
     return _no_content()
 
@@ -122,9 +129,20 @@ def _arrived(incoming: Request, urls_of: UrlsOf, received_at: datetime) -> Arriv
         urls=urls_of(target, headers, environ.get("wsgi.url_scheme", "http")),
         content_type=headers.get("Content-Type", ""),
         headers=headers,
-        body=incoming.get_data(cache=False),
+        body=_body(incoming) if headers.get(SIGNATURE_HEADER) else b"",
         received_at=received_at,
     )
+
+
+def _body(incoming: Request) -> bytes:
+    """All of it. Raises BadRequest where it breaks off or is framed wrongly, RequestEntityTooLarge over the limit."""
+    try:
+        return incoming.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # each WSGI server has its own
+        log.warning("callback_broken_off", extra={"check": type(error).__name__})
+        raise BadRequest from None
 
 
 def raw_target(environ: Mapping[str, Any]) -> str:
@@ -180,6 +198,16 @@ def _name_request() -> None:
     request_id.set(name)
 
 
+def _forget_request(_error: BaseException | None) -> None:
+    """The thread may next log a request that never gets as far as here."""
+    request_id.set("")
+
+
+def _with_care(response: Response) -> Response:
+    response.headers.update(CAREFUL_HEADERS)
+    return response
+
+
 def _http_error(error: HTTPException) -> Response:
     code = error.code or 400
     if isinstance(error, RequestEntityTooLarge):
@@ -191,9 +219,11 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _unexpected(limits: WebLimits) -> Callable[[Exception], Response]:
-    def answer(_error: Exception) -> Response:
+    failed = Repeated(log, "request_failed", limits.log_repeat_seconds)
+
+    def answer(error: Exception) -> Response:
         """A bug of ours: nothing was stored, so ask for it again."""
-        log.exception("request_failed")
+        failed.tell_error(error)
         return _try_later(limits, "unexpected error")
 
     return answer

@@ -1,0 +1,27 @@
+"""What every answer carries, and the answers that are given before Flask is asked."""
+
+from __future__ import annotations
+
+CAREFUL_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+}
+
+
+def last_answer(status: int) -> bytes:
+    """A whole HTTP answer, after which the connection is closed. It says the status and no word of the request's."""
+    reason = _REASONS[status]
+    headers = "".join(f"{name}: {value}\r\n" for name, value in CAREFUL_HEADERS)
+    text = f"{reason}\n"
+    return (
+        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"{headers}Content-Length: {len(text)}\r\n\r\n{text}"
+    ).encode()

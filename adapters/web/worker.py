@@ -1,0 +1,353 @@
+"""gunicorn's thread worker, but a connection gets a thread only when its whole request is here.
+
+With gunicorn's own sixteen connections that send half a header hold all sixteen threads. Here the bytes are read by the one
+thread that polls, which decides by framing.py what they are; each connection has a deadline, and there is a most of them.
+It stands on private parts of gunicorn (tests/test_web_worker.py names each and fails when one of them changes).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import selectors
+import socket
+import struct
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from gunicorn import http
+from gunicorn.http import errors, wsgi
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from adapters.web.answers import last_answer
+from adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
+from adapters.web.notices import Notices
+
+log = logging.getLogger("offhook.web")
+
+_READ_BYTES = 65536  # in one go
+_ACCEPTS_AT_ONCE = 16  # then the others get their turn
+_SPARE_FILES = 128  # what a process needs besides connections
+_ALWAYS_ANSWERED = b"/healthz"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110, section 10.1.1
+_NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds that a request may take to arrive and a client to read; seconds between two lines on one condition."""
+
+    request_seconds: float
+    notice_seconds: float
+
+
+class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """One client: what has been read of its next request, and until when it may wait."""
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.initialized = True  # its parser is made here, of bytes, and never reads a socket
+        self.buffer = bytearray()
+        self.known = NOTHING
+        self.deadline = 0.0
+        self.line: Line | None = None
+        self.is_last = False
+        self.was_told_to_continue = False
+
+    def take(self, whole: Whole) -> None:
+        """The request is whole: gunicorn's parser gets it and nothing else."""
+        self.parser = http.get_parser(self.cfg, (bytes(self.buffer[: whole.length]),), self.client)
+        del self.buffer[: whole.length]
+        self.is_last = whole.is_last
+        self.known, self.was_told_to_continue = NOTHING, False
+
+    def send_at_once(self, answer: bytes) -> None:
+        """What fits is sent; who does not read gets nothing."""
+        with suppress(OSError):
+            self.sock.send(answer, socket.MSG_DONTWAIT)
+
+
+Line = OrderedDict[Connection, None]
+"""Parked connections, the next deadline first."""
+
+
+class NamelessResponse(wsgi.Response):  # type: ignore[misc]
+    """gunicorn's, without saying that it is gunicorn's."""
+
+    def default_headers(self) -> list[str]:
+        return [line for line in super().default_headers() if not line.startswith("Server:")]
+
+
+class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
+    """Parks connections in three lines: `arriving` (a request is awaited or has begun), `idle` (between two requests) and
+    `leaving` (answered for the last time; what it still sends is thrown away, so that the answer is not lost).
+    """
+
+    limits: Limits
+    patience: Patience
+    worker_connections: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.arriving, self.idle, self.leaving = Line(), Line(), Line()
+        self.busy = 0
+        self.notices = Notices(self.patience.notice_seconds, time.monotonic)
+        self.aside = ThreadPoolExecutor(1, "aside")
+
+    def init_process(self) -> None:
+        wsgi.Response = NamelessResponse
+        self.worker_connections = min(self.worker_connections, _most_files() - _SPARE_FILES)
+        super().init_process()
+
+    # Arriving
+
+    def accept(self, listener: socket.socket) -> None:
+        for _ in range(_ACCEPTS_AT_ONCE):
+            try:
+                sock, client = listener.accept()
+            except OSError as error:
+                if error.errno not in _NO_MORE_FILES:
+                    return  # nobody waits any more, or he has gone
+                self._make_room()
+                return
+            self._welcome(Connection(self.cfg, sock, client, listener.getsockname()))
+            if self.nr_conns >= self.worker_connections and not self._make_room():
+                return
+
+    def _welcome(self, conn: Connection) -> None:
+        self.nr_conns += 1
+        limit = struct.pack("ll", int(self.patience.request_seconds) or 1, 0)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)  # for a client that does not read
+        conn.deadline = time.monotonic() + self.patience.request_seconds
+        self._read(conn)
+
+    def _read_parked(self, conn: Connection) -> None:
+        """Called by the poller: of several sockets that it found together an earlier one may have cost this one its place."""
+        if conn.line is not None:
+            self._read(conn)
+
+    def _read(self, conn: Connection) -> None:
+        """What the socket holds, and what it comes to."""
+        try:
+            data = conn.sock.recv(_READ_BYTES)
+        except BlockingIOError:
+            self._park(conn, self.arriving)
+        except OSError:
+            self._drop(conn)
+        else:
+            if conn.line is self.leaving:
+                self._throw_away(conn, data)
+            elif data:
+                self._received(conn, data)
+            else:
+                self._ended(conn)
+
+    def _received(self, conn: Connection, data: bytes) -> None:
+        if conn.line is self.idle:
+            conn.deadline = time.monotonic() + self.patience.request_seconds
+        conn.buffer += data
+        self._look(conn)
+
+    def _look(self, conn: Connection) -> None:
+        found: Found = look(conn.buffer, conn.known, self.limits)
+        if isinstance(found, Whole):
+            self._hand_over(conn, found)
+        elif isinstance(found, Refused):
+            self._refuse(conn, found)
+        else:
+            self._wait_for_more(conn, found)
+
+    def _wait_for_more(self, conn: Connection, found: Incomplete) -> None:
+        conn.known = found
+        if found.head is not None and found.head.waits_for_100 and not conn.was_told_to_continue:
+            conn.was_told_to_continue = True
+            conn.send_at_once(_CONTINUE)
+        self._park(conn, self.arriving)
+
+    def _ended(self, conn: Connection) -> None:
+        """The client sends no more. What it left unfinished is answered: it may still read."""
+        if conn.buffer:
+            self._refuse(conn, Refused(400, "ended_early"))
+        else:
+            self._drop(conn)
+
+    # A thread for a whole request
+
+    def _hand_over(self, conn: Connection, whole: Whole) -> None:
+        self._unpark(conn)
+        conn.take(whole)
+        is_full = self.busy >= self.cfg.threads
+        if is_full and whole.path == _ALWAYS_ANSWERED:
+            self._submit(self.aside, conn)
+            return
+        if is_full:
+            self.notices.count("no_thread_free")
+        self._submit(self.tpool, conn)
+
+    def _submit(self, pool: ThreadPoolExecutor, conn: Connection) -> None:
+        self.busy += pool is self.tpool
+        future = pool.submit(self.handle, conn)
+        future.add_done_callback(lambda done: self.method_queue.defer(self._finish, pool, conn, done))
+
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """gunicorn's, in a thread. A client that does not read its answer is one that has gone."""
+        req._expected_100_continue = False  # it was told
+        if conn.is_last:
+            req.force_close()
+        try:
+            return bool(super().handle_request(req, conn))
+        except (BlockingIOError, TimeoutError):
+            raise BrokenPipeError(errno.EPIPE, "it does not read") from None
+
+    def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: BaseException) -> None:
+        """Answers for gunicorn, in a thread, with no word of the request's in the answer or in the log."""
+        status = status_of(exc)
+        if status == 500:
+            log.error("request_failed", exc_info=exc)
+        else:
+            log.warning("request_refused", extra={"status": status, "check": type(exc).__name__})
+        with suppress(OSError):
+            client.sendall(last_answer(status))
+
+    def _finish(self, pool: ThreadPoolExecutor, conn: Connection, done: Future[bool]) -> None:
+        """The thread is free again; called by the poller."""
+        self.busy -= pool is self.tpool
+        if done.cancelled() or done.exception() is not None:
+            self._drop(conn)
+            return
+        conn.sock.setblocking(False)
+        if not done.result():
+            self._leave(conn)
+        elif conn.buffer:  # the next request came along with this one
+            conn.deadline = time.monotonic() + self.patience.request_seconds
+            self._look(conn)
+        else:
+            conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+            self._park(conn, self.idle)
+
+    # Leaving
+
+    def _refuse(self, conn: Connection, refused: Refused) -> None:
+        event = "callback_too_large" if refused.status == 413 else "request_refused"
+        log.warning(event, extra={"status": refused.status, "check": refused.check})
+        conn.send_at_once(last_answer(refused.status))
+        self._leave(conn)
+
+    def _leave(self, conn: Connection) -> None:
+        """Say that no more comes, and wait for the other side to close: RFC 9112, section 9.6."""
+        self._unpark(conn)
+        conn.buffer.clear()
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.deadline = time.monotonic() + STOP_KEEPALIVE_LINGER
+        self._park(conn, self.leaving)
+
+    def _throw_away(self, conn: Connection, data: bytes) -> None:
+        if not data:
+            self._drop(conn)
+
+    def _drop(self, conn: Connection) -> None:
+        self._unpark(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def _make_room(self) -> bool:
+        """Close whoever has waited longest, of those that have least to lose; False when all are being answered."""
+        for line in (self.leaving, self.arriving, self.idle):
+            if line:
+                if line is not self.leaving:
+                    self.notices.count("connection_closed_for_a_new_one")
+                self._drop(next(iter(line)))
+                return True
+        return False
+
+    # Lines
+
+    def _park(self, conn: Connection, line: Line) -> None:
+        if conn.line is line:
+            return
+        if conn.line is None:
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._read_parked(conn))
+        else:
+            del conn.line[conn]
+        line[conn] = None
+        conn.line = line
+
+    def _unpark(self, conn: Connection) -> None:
+        if conn.line is not None:
+            del conn.line[conn]
+            conn.line = None
+            self.poller.unregister(conn.sock)
+
+    def murder_pending(self) -> None:
+        """In each turn of gunicorn's loop: the deadlines."""
+        now = time.monotonic()
+        for line in (self.arriving, self.idle, self.leaving):
+            while line and (conn := next(iter(line))).deadline <= now:
+                self._expire(conn)
+        self.notices.tick()
+
+    def _expire(self, conn: Connection) -> None:
+        if conn.line is not self.arriving:
+            self._drop(conn)
+            return
+        self.notices.count("request_not_whole_in_time" if conn.buffer else "connection_without_request")
+        if conn.buffer:
+            conn.send_at_once(last_answer(408))
+        self._drop(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """gunicorn calls it with `force` when it ends."""
+        if not force:
+            return
+        for line in (self.arriving, self.idle, self.leaving):
+            for conn in list(line):
+                self._drop(conn)
+        self.notices.flush()
+        self.aside.shutdown(wait=False)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """gunicorn stops: who has sent nothing may still do so for a moment, as a request may be on its way."""
+        for conn in [conn for conn in self.arriving if not conn.buffer]:
+            self._park(conn, self.idle)
+        for conn in self.idle:
+            conn.deadline = min(conn.deadline, deadline)
+
+
+def worker_class(limits: Limits, patience: Patience) -> type[WholeRequestWorker]:
+    """What gunicorn.conf.py gives as `worker_class`."""
+    return type("WholeRequests", (WholeRequestWorker,), {"limits": limits, "patience": patience})
+
+
+_STATUSES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.InvalidResponseHeader, 500),
+    (errors.InvalidResponseHeaderName, 500),
+    (errors.ConfigurationProblem, 500),
+    (errors.LimitRequestLine, 414),
+    (errors.LimitRequestHeaders, 431),
+    (errors.ExpectationFailed, 417),
+    (errors.UnsupportedTransferCoding, 501),
+    (errors.ParseException, 400),
+    (errors.NoMoreData, 400),
+)
+
+
+def status_of(error: BaseException) -> int:
+    """The answer to a request that gunicorn's parser refused; 500 where the mistake is ours."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def _most_files() -> int:
+    """How many files this process may open, after asking for all that it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(soft, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

@@ -1,0 +1,161 @@
+"""A trouble that goes on is said at once and then with a count; another one is never hidden behind it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.ports import LedgerUnavailable
+from pipeline.repeated import MOST_KINDS, Repeated, kind_of
+
+pytestmark = pytest.mark.unit
+
+EVERY = 10.0
+
+
+class Told(logging.Handler):
+    """What was logged: (event, fields)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record)
+
+
+class Bench:
+    """A Repeated whose time stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.told = Told()
+        log = logging.Logger("of this test alone", logging.DEBUG)
+        log.addHandler(self.told)
+        self.repeated = Repeated(log, "trouble", EVERY, lambda: self.now)
+
+    def tell(self, kind: str) -> int | None:
+        """How many were left out before, as the line that it made says; None when it made none."""
+        before = len(self.told.lines)
+        self.repeated.tell(logging.ERROR, kind, {"kind": kind})
+        made = self.told.lines[before:]
+        assert len(made) <= 1
+        assert all((line.getMessage(), line.kind) == ("trouble", kind) for line in made)  # type: ignore[attr-defined]
+        return getattr(made[0], "left_out", 0) if made else None
+
+    def works(self) -> int | None:
+        """The same of the line that says that it is over."""
+        before = len(self.told.lines)
+        self.repeated.works()
+        made = self.told.lines[before:]
+        assert [line.getMessage() for line in made] in ([], ["trouble_over"])
+        return int(made[0].left_out) if made else None  # type: ignore[attr-defined]
+
+
+STEPS = st.lists(
+    st.sampled_from(["a", "b", "c", "works"]) | st.floats(0.1, 2.5 * EVERY).map(lambda seconds: round(seconds, 1)),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_every_one_is_either_said_or_counted_and_each_kind_at_once(steps: list[str | float]) -> None:
+    bench = Bench()
+    told: Counter[str] = Counter()
+    said_at: dict[str, float] = {}
+    seen_at = 0.0
+    counted = 0
+    for step in [*steps, EVERY, "works"]:
+        if isinstance(step, float):
+            bench.now += step
+        elif step == "works":
+            left_out = bench.works()
+            is_over = bool(said_at) and bench.now - seen_at >= EVERY
+            assert (left_out is not None) == is_over
+            if left_out is not None:
+                counted += left_out
+                said_at.clear()
+        else:
+            told[step] += 1
+            left_out = bench.tell(step)
+            must_be_said = step not in said_at or bench.now - said_at[step] >= EVERY
+            assert (left_out is not None) == must_be_said
+            seen_at = bench.now
+            if left_out is not None:
+                counted += 1 + left_out
+                said_at[step] = bench.now
+    assert counted == told.total()
+    assert bench.works() is None  # once
+
+
+def test_more_kinds_than_can_be_counted_are_each_said() -> None:
+    bench = Bench()
+    kinds = [str(number) for number in range(MOST_KINDS + 20)]
+    assert [bench.tell(kind) for kind in kinds] == [0] * len(kinds)
+    assert [bench.tell(kind) for kind in kinds] == [None] * MOST_KINDS + [0] * 20
+
+
+def test_many_threads_lose_no_count() -> None:
+    bench = Bench()
+    threads = [
+        threading.Thread(target=lambda: [bench.repeated.tell(40, "a", {}) for _ in range(500)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bench.now += EVERY
+    assert len(bench.told.lines) == 1
+    assert bench.works() == 8 * 500 - 1
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+def raised_elsewhere(error: Exception) -> Exception:
+    try:
+        raise error
+    except Exception as caught:
+        return caught
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (
+            raised(LedgerUnavailable("no such table: calls", "no_tables")),
+            LedgerUnavailable("callbacks", "no_tables"),
+            True,
+        ),
+        (LedgerUnavailable("full", "full"), LedgerUnavailable("full", "read_only"), False),
+        (raised(LedgerUnavailable("port 5432 refused")), raised(LedgerUnavailable("port 6543 refused")), True),
+        (raised(LedgerUnavailable("deadlock detected")), raised(LedgerUnavailable("out of memory")), False),
+        (raised(KeyError("CallSid")), raised(ValueError("CallSid")), False),
+        (raised(KeyError("CallSid")), raised_elsewhere(KeyError("CallSid")), False),
+        (raised(KeyError("CallSid")), raised(KeyError("CallSid")), True),
+    ],
+)
+def test_errors_are_of_one_kind_when_they_ask_the_same_of_a_person(
+    one: Exception, other: Exception, same: bool
+) -> None:
+    assert (kind_of(one) == kind_of(other)) is same
+
+
+def test_an_unexpected_error_comes_with_its_traceback_once() -> None:
+    bench = Bench()
+    for _ in range(3):
+        try:
+            {}["gone"]
+        except KeyError as error:
+            bench.repeated.tell_error(error)
+    [line] = bench.told.lines
+    assert line.exc_info and line.exc_info[0] is KeyError

@@ -1,0 +1,69 @@
+"""gunicorn's private parts that adapters/web/worker.py stands on are those that it was written for."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from gunicorn import arbiter, http
+from gunicorn.app import base as application
+from gunicorn.http import errors, message, parser, unreader, wsgi
+from gunicorn.workers import base, gthread
+
+from adapters.web.worker import status_of
+
+pytestmark = pytest.mark.unit
+
+READ_FOR: dict[str, tuple[Callable[..., Any], str]] = {
+    "a worker's fields": (gthread.ThreadWorker.__init__, "5681b8b542ea"),
+    "its loop, which calls murder_pending, murder_keepalived and _cap_keepalive": (
+        gthread.ThreadWorker.run,
+        "f92c7394d857",
+    ),
+    "accepting": (gthread.ThreadWorker.set_accept_enabled, "140150ebfd3c"),
+    "how a thread serves a connection": (gthread.ThreadWorker.handle, "ca85c9be3df7"),
+    "what follows a request": (gthread.ThreadWorker._keepalive_after, "4ebdbbc8bf5a"),
+    "the request itself": (gthread.ThreadWorker.handle_request, "6d0de5b91910"),
+    "a connection": (gthread.TConn.__init__, "c8763d7c6597"),
+    "a connection's parser": (gthread.TConn.init, "5ff3d4ba451c"),
+    "closing": (gthread.TConn.close, "6d1c334ed197"),
+    "waking the loop": (gthread.PollableMethodQueue, "5b4a78bd3cfb"),
+    "answers to errors": (base.Worker.handle_error, "75426448389b"),
+    "the start of a worker": (base.Worker.init_process, "114caccd7a0e"),
+    "a parser of bytes": (http.get_parser, "b7d8dcde91e2"),
+    "a source of bytes": (parser.Parser, "3a9c06e348c7"),
+    "bytes that end": (unreader.IterUnreader, "fa4b976b31bd"),
+    "who answers": (wsgi.create, "2c35d4a2dc62"),
+    "the headers of an answer": (wsgi.Response.default_headers, "cb490cea5d6f"),
+    "closing by the request": (message.Message.force_close, "656092cce3c3"),
+    "what ends a body": (message.Message.set_body_reader, "e3ba33f5ac7c"),
+    "a reload": (arbiter.Arbiter.reload, "fec344d2f774"),
+    "the signal for it": (arbiter.Arbiter.handle_hup, "50de80005cd6"),
+    "the configuration, read again": (application.BaseApplication.reload, "56122fa19129"),
+}
+
+
+def digest(part: Callable[..., Any]) -> str:
+    return hashlib.sha256(inspect.getsource(part).encode()).hexdigest()[:12]
+
+
+@pytest.mark.parametrize("what", READ_FOR)
+def test_gunicorn_is_the_one_that_the_worker_was_written_for(what: str) -> None:
+    part, known = READ_FOR[what]
+    assert digest(part) == known, (
+        f"gunicorn has changed {part.__qualname__} ({what}), on which adapters/web/ stands. Read the new one beside "
+        f"adapters/web/worker.py and restart.py, run tests/system/test_slow_clients.py, test_http_edges.py and "
+        f"test_restarts.py, and then put {digest(part)!r} here."
+    )
+
+
+def test_every_error_of_gunicorns_parser_has_a_status_that_is_the_clients_fault() -> None:
+    ours = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, errors.ConfigurationProblem)
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            status = status_of(kind.__new__(kind))
+            assert (status == 500) == (kind in ours), kind
+    assert status_of(RuntimeError("a bug")) == 500
