@@ -59,8 +59,8 @@ class MappingTable:
         different = [row for row in rows if row.phone in known and _differs(row, known[row.phone])]
         wanted = sorted([*new, *different], key=lambda row: row.phone)
         for first in range(0, len(wanted), self._batch_rows):
-            batch = _insertion(wanted[first : first + self._batch_rows])
             began = time.monotonic()
+            batch = _insertion(wanted[first : first + self._batch_rows])
             with self._database.write() as connection:
                 batch.run(connection)
                 bump(connection, MAPPING_VERSION)
