@@ -101,7 +101,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         wsgi.Response = NamelessResponse
-        self.worker_connections = min(self.worker_connections, _most_files() - _SPARE_FILES)
+        files = _open_files(self.worker_connections + _SPARE_FILES)
+        self.worker_connections = max(self.cfg.threads + 1, files - _SPARE_FILES)
         super().init_process()
 
     # Arriving
@@ -111,10 +112,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             try:
                 sock, client = listener.accept()
             except OSError as error:
-                if error.errno not in _NO_MORE_FILES:
-                    return  # nobody waits any more, or he has gone
-                self._make_room()
-                return
+                if error.errno in _NO_MORE_FILES:
+                    self._hold_fewer()
+                return  # else nobody waits any more, or he has gone
             self._welcome(Connection(self.cfg, sock, client, listener.getsockname()))
             if self.nr_conns >= self.worker_connections and not self._make_room():
                 return
@@ -259,6 +259,12 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
+    def _hold_fewer(self) -> None:
+        """The system gives no more files: the database may need one, too."""
+        self.worker_connections = max(self.cfg.threads + 1, self.nr_conns - _SPARE_FILES)
+        while self.nr_conns >= self.worker_connections and self._make_room():
+            pass
+
     def _make_room(self) -> bool:
         """Close whoever has waited longest, of those that have least to lose; False when all are being answered."""
         for line in (self.leaving, self.arriving, self.idle):
@@ -345,9 +351,11 @@ def status_of(error: BaseException) -> int:
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
-def _most_files() -> int:
-    """How many files this process may open, after asking for all that it can get."""
+def _open_files(wanted: int) -> int:
+    """Let this process open so many files, if it may; how many it can open now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(soft, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted
