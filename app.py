@@ -64,6 +64,7 @@ def build(settings: Settings) -> Offhook:
         settings.database_url,
         pool_size=settings.database_pool_size,
         batch_rows=settings.store_batch_rows,
+        mapping_batch_rows=settings.customers_batch_rows,
         patience=patience(settings),
         breaker_policy=BreakerPolicy(
             settings.breaker_threshold,
@@ -125,12 +126,14 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 def pace(settings: Settings) -> Pace:
     return Pace(
         poll_seconds=settings.poll_seconds,
+        idle_seconds=settings.idle_seconds,
         fold_batch=settings.fold_batch,
         decide_batch=settings.decide_batch,
         threads=settings.delivery_threads,
         lease_seconds=settings.lease_seconds,
         deadline_seconds=settings.deadline_seconds,
         stop_seconds=settings.stop_seconds,
+        not_kept_seconds=settings.books_not_kept_seconds,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         log_repeat_seconds=settings.log_repeat_seconds,
     )

@@ -199,16 +199,41 @@ class Settings(BaseSettings):
     customers_conflict: Literal["last", "first", "none"] = Field(
         "last", alias="OFFHOOK_CUSTOMERS_CONFLICT", description="one phone, two customers in a file: which row gets it"
     )
+    customers_batch_rows: int = Field(
+        500,
+        alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",
+        ge=1,
+        le=100_000,
+        description="customers that an import writes in one transaction; between two of them callbacks have their turn",
+    )
 
     # The worker
     poll_seconds: float = Field(
-        0.2, alias="OFFHOOK_POLL_SECONDS", gt=0, le=60, description="how often an idle worker looks for work"
+        0.2,
+        alias="OFFHOOK_POLL_SECONDS",
+        gt=0,
+        le=60,
+        description="how soon a worker that has just worked looks for more",
+    )
+    idle_seconds: float = Field(
+        0.5,
+        alias="OFFHOOK_IDLE_SECONDS",
+        gt=0,
+        le=60,
+        description="how often an idle worker looks for work (one question; never more often than OFFHOOK_POLL_SECONDS)",
     )
     fold_batch: int = Field(
         200, alias="OFFHOOK_FOLD_BATCH", ge=1, le=10_000, description="callbacks folded in one transaction"
     )
     decide_batch: int = Field(
-        100, alias="OFFHOOK_DECIDE_BATCH", ge=1, le=10_000, description="calls decided in one transaction"
+        200, alias="OFFHOOK_DECIDE_BATCH", ge=1, le=10_000, description="calls decided in one transaction"
+    )
+    books_not_kept_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_BOOKS_NOT_KEPT_SECONDS",
+        gt=0,
+        le=86400,
+        description="callbacks wait and no worker folds any for so long: an error, and again as often",
     )
     delivery_threads: int = Field(32, alias="OFFHOOK_DELIVERY_THREADS", ge=1, le=256, description="deliveries at once")
     lease_seconds: float = Field(

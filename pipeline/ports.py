@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.call import Call, Callback, CallKey, RawCallback
 from pipeline.conversion import Conversion, Customer, Decision
@@ -53,42 +53,127 @@ class Decided:
     from_e164: str | None = None
 
 
+class Stored(NamedTuple):
+    """A callback by the number of its row; numbers grow in about the order of arrival."""
+
+    seq: int
+    raw: RawCallback
+
+
+class Link(NamedTuple):
+    """Where a leg hangs: its parent, if it has one, and the root at the top of its family. Both are CallSids."""
+
+    parent: str | None
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Families:
+    """Calls that some callbacks belong to, as they were read.
+
+    `calls` holds every callback of each, child legs with their root, by the root's key. `seqs` are the callbacks that are
+    taken in with them. `links` are the legs whose link is new; `absorbed` stood as calls of their own and are legs now,
+    and the calls of `told` have such a leg that was converted already.
+    """
+
+    calls: Mapping[CallKey, Sequence[RawCallback]]
+    seqs: Collection[int]
+    links: Mapping[CallKey, Link]
+    absorbed: Collection[CallKey]
+    told: Collection[CallKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a call adds up to, and when it may be decided: None until it is final."""
+
+    call: Call
+    settle_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Every callback of some calls, legs included; `unlinked` wait to be folded and bring further legs to these calls."""
+
+    calls: Mapping[CallKey, Sequence[RawCallback]]
+    unlinked: Sequence[Stored]
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedPage:
+    """Some parked calls whose caller is in the mapping by now; `after` is where the next page begins, None at the end."""
+
+    known: Sequence[CallKey]
+    after: str | None
+
+
 class Books(Protocol):
-    """One transaction of the one worker that keeps the books at a time."""
+    """What the one bookkeeper of the ledger reads and writes. Nobody else changes these rows, but for new callbacks.
 
-    def unfolded(self, limit: int) -> Sequence[RawCallback]:
-        """The oldest callbacks that no call has taken in yet."""
+    Reading takes no lock that intake waits for. `save` and `record` are one short transaction each, or parts of one that
+    ends with the bookkeeper's turn; they raise LedgerUnavailable, and change nothing, when what they rest on was changed.
+    """
 
-    def families(self, fresh: Sequence[RawCallback]) -> Mapping[CallKey, Sequence[RawCallback]]:
-        """Every callback of each call that `fresh` belongs to, child legs with their root, by the root's key."""
+    def unfolded(self, limit: int, *, newest: bool = False) -> Sequence[Stored]:
+        """Callbacks that no call has taken in yet: the oldest, or the newest. In the order of their numbers."""
 
-    def save_call(self, call: Call, settle_at: datetime | None) -> None:
-        """Write what a call adds up to. A call that was decided already keeps its state."""
+    def families(self, fresh: Sequence[Stored]) -> Families:
+        """The calls that `fresh` belong to."""
 
-    def mark_folded(self, fresh: Sequence[RawCallback]) -> None: ...
+    def save(self, families: Families, folded: Sequence[Folded]) -> None:
+        """Write what calls add up to and which callbacks they took in. A call that was decided already keeps its state."""
 
-    def due(self, now: datetime, limit: int) -> Sequence[CallKey]:
-        """Calls that are final and settled and were not decided yet, the longest waiting first."""
+    def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
+        """Calls that are final and settled and were not decided yet: those that wait longest, or shortest."""
 
-    def parked_and_known(self, limit: int) -> Sequence[CallKey]:
-        """Parked calls whose caller is in the mapping by now."""
+    def parked(self, after: str, limit: int) -> ParkedPage:
+        """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
 
-    def callbacks_of(self, keys: Collection[CallKey]) -> Mapping[CallKey, Sequence[RawCallback]]:
-        """Every callback of these calls, legs included."""
+    def settled(self, keys: Collection[CallKey]) -> Settled:
+        """All that is known of these calls."""
 
-    def customers(self, phones: Collection[str]) -> Mapping[str, Customer]:
-        """Those of the E.164 numbers that are in the mapping."""
+    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
+        """Those of the E.164 numbers that are in the mapping, and the mapping's version, which grows with every change."""
 
-    def mapping_version(self) -> int:
-        """Grows with every change of the mapping."""
-
-    def record(self, decided: Iterable[Decided]) -> None:
+    def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""
 
 
 class Bookkeeping(Protocol):
     def books(self) -> AbstractContextManager[Books | None]:
-        """One transaction, committed at the end; None while another worker keeps the books."""
+        """The bookkeeper's turn until the end of the `with`; None while another worker has it. A killed one loses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the ledger, and until when; None where nothing does.
+
+    `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
+    door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
+    waiting conversion that may have arrived.
+    """
+
+    oldest_callback: int | None = None
+    oldest_received_at: datetime | None = None
+    settled_at: datetime | None = None
+    due_at: datetime | None = None
+    door_opens_at: datetime | None = None
+    leased_until: datetime | None = None
+    doubtful_since: datetime | None = None
+    mapping_version: int = 0
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When the first conversion may leave."""
+        if self.due_at is None or self.door_opens_at is None:
+            return self.due_at
+        return max(self.due_at, self.door_opens_at)
+
+    @property
+    def next_moment(self) -> datetime | None:
+        """When something will be due next: a call settled, a conversion sent or its lease over."""
+        moments = (self.settled_at, self.leaves_at, self.leased_until)
+        return min((moment for moment in moments if moment is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

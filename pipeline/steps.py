@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pipeline.call import Call, CallKey, RawCallback, fold
 from pipeline.conversion import Convert, Customer, customer_number, decide
 from pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Outbox, Reader
+from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Folded, Outbox, Reader, Settled, Stored
 from pipeline.rules import Rules
 from pipeline.telling import tell_finished, tell_moved
 
@@ -29,19 +29,20 @@ class Judge:
     settle_seconds: float
 
 
-def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int) -> int:
-    """Take callbacks that no call has taken in yet into their calls. Returns how many callbacks."""
+def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int, *, newest: bool = False) -> int:
+    """Take callbacks that no call has taken in yet into their calls: the oldest, or the newest. Returns how many."""
     with ledger.books() as books:
-        if books is None:
-            return 0
-        fresh = books.unfolded(limit)
-        if not fresh:
-            return 0
-        for key, raws in books.families(fresh).items():
-            call = _folded(key, raws, judge)
-            books.save_call(call, _settle_at(call, judge))
-        books.mark_folded(fresh)
-        return len(fresh)
+        return 0 if books is None else _take_in(books, books.unfolded(limit, newest=newest), judge)
+
+
+def _take_in(books: Books, fresh: Sequence[Stored], judge: Judge) -> int:
+    """With each callback all others of its call that have come are taken in. Returns how many callbacks."""
+    if not fresh:
+        return 0
+    families = books.families(fresh)
+    calls = [_folded(key, raws, judge) for key, raws in families.calls.items()]
+    books.save(families, [Folded(call, _settle_at(call, judge)) for call in calls])
+    return len(families.seqs)
 
 
 def _folded(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> Call:
@@ -55,31 +56,51 @@ def _settle_at(call: Call, judge: Judge) -> datetime | None:
     return call.final_at + timedelta(seconds=judge.settle_seconds)
 
 
-def decide_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
-    """Decide calls that are final and settled. Decision and conversion are one transaction. Returns how many calls."""
+def decide_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, newest: bool = False) -> int:
+    """Decide calls that are final and settled. Decision and conversion are one transaction.
+
+    Returns how many calls; or, where legs of these calls have arrived and wait to be folded, how many callbacks were
+    taken in instead: after a stop thousands may wait, and no call is decided without legs that are here.
+    """
     with ledger.books() as books:
-        return 0 if books is None else _decide(books, books.due(_folded_until(books, now), limit), judge, now)
+        return 0 if books is None else _decide(books, books.due(now, limit, newest=newest), judge, now)
 
 
-def _folded_until(books: Books, now: datetime) -> datetime:
-    """What was settled later than this may have legs among the callbacks that wait: after a stop these may be thousands."""
-    return min([now, *(raw.received_at for raw in books.unfolded(1))])
+@dataclass(slots=True)
+class ParkedReview:
+    """A walk through all parked calls, a page at a time. `after` is where it stands, None when it is over."""
+
+    after: str | None = ""
 
 
-def review_parked_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int) -> int:
-    """Decide parked calls anew whose caller is in the mapping by now. Returns how many calls."""
+def review_parked_batch(
+    ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, review: ParkedReview | None = None
+) -> int:
+    """Decide parked calls anew whose caller is in the mapping by now: those of the next page. Returns how many calls."""
+    walk = review or ParkedReview()
     with ledger.books() as books:
-        return 0 if books is None else _decide(books, books.parked_and_known(limit), judge, now)
+        if books is None or walk.after is None:
+            return 0
+        page = books.parked(walk.after, limit)
+        found = books.settled(page.known)
+        if found.unlinked:
+            return _take_in(books, found.unlinked, judge)
+        walk.after = page.after
+        return _judge(books, found, judge, now)
 
 
 def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
-    if not keys:
+    found = books.settled(keys)
+    return _take_in(books, found.unlinked, judge) if found.unlinked else _judge(books, found, judge, now)
+
+
+def _judge(books: Books, found: Settled, judge: Judge, now: datetime) -> int:
+    if not found.calls:
         return 0
-    calls = [_folded(key, raws, judge) for key, raws in books.callbacks_of(keys).items()]
+    calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.default_region).e164 for call in calls}
-    version = books.mapping_version()
-    customers = books.customers({number for number in numbers.values() if number})
-    books.record(_decided(call, customers.get(numbers[call.key] or ""), judge, now, version) for call in calls)
+    customers, version = books.customers({number for number in numbers.values() if number})
+    books.record([_decided(call, customers.get(numbers[call.key] or ""), judge, now, version) for call in calls])
     return len(calls)
 
 

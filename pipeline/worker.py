@@ -11,15 +11,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from pipeline.bookkeeper import Bookkeeper, BooksPace
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable
+from pipeline.lookout import Lookout, leases_are_over, must_dispatch
+from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
-from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
+from pipeline.steps import Judge, attempt, deliver
 from pipeline.telling import tell_finished, tell_moved
 
 log = logging.getLogger("offhook.worker")
@@ -37,13 +40,15 @@ class Pace:
     """How fast and how much at once. Times are seconds."""
 
     poll_seconds: float = 0.2
+    idle_seconds: float = 0.5
     fold_batch: int = 200
-    decide_batch: int = 100
+    decide_batch: int = 200
     threads: int = 32
     lease_seconds: float = 60.0
     deadline_seconds: float = 15.0
     stop_seconds: float = 20.0
     trouble_wait_seconds: float = 1.0
+    not_kept_seconds: float = 60.0
     clock_tolerance_seconds: float = 5.0
     log_repeat_seconds: float = EVERY_SECONDS
 
@@ -51,9 +56,15 @@ class Pace:
 class WatchedLedger(Ledger, Protocol):
     """A ledger that can be asked, without a lock, whether there is anything to do."""
 
-    def books_are_idle(self, now: datetime) -> bool: ...
+    @property
+    def news(self) -> threading.Event:
+        """Set whenever a callback was stored by this very process."""
 
-    def mapping_version(self) -> int: ...
+    def waiting(self) -> Waiting:
+        """What waits, and until when. Raises LedgerUnavailable."""
+
+    def gather_statistics(self) -> None:
+        """Whatever the database needs to know of its own tables to answer quickly. Raises LedgerUnavailable."""
 
 
 class Worker:
@@ -78,17 +89,26 @@ class Worker:
         self._clock = clock
         self._own_clock = own_clock
         self.destination_skew = Skew(pace.clock_tolerance_seconds)
-        self._ledger_trouble = Repeated(
-            log, "ledger_unavailable", pace.log_repeat_seconds
-        )  # books' and dispatch's alike
-        self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # the books' as well
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()  # None: there may be something to claim
         self._outstanding = 0
-        self._seen_mapping: int | None = None
+        self._may_claim = True
+        self._answered: Waiting | None = None
         self._threads: list[threading.Thread] = []
+        self._lookout = Lookout(ledger)
+        self._bookkeeper = Bookkeeper(
+            ledger,
+            self._lookout,
+            judge,
+            _books_pace(pace),
+            clock,
+            decided=self._wake_dispatch,
+            is_busy=lambda: self._outstanding > 0,
+            ledger_trouble=self._ledger_trouble,
+        )
 
     def start(self) -> None:
         """Start all threads and return."""
@@ -125,39 +145,19 @@ class Worker:
     # The books
 
     def _keep_books(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                worked = self.keep_books_once()
-            except LedgerUnavailable as error:
-                self._tell_unavailable("books", error)
-                self._stopping.wait(self._pace.trouble_wait_seconds)
-            except Exception as error:
-                self._books_trouble.tell_error(error)
-                self._stopping.wait(self._pace.trouble_wait_seconds)
-            else:
-                self._ledger_trouble.works()
-                self._books_trouble.works()
-                if not worked:
-                    self._stopping.wait(self._pace.poll_seconds)
+        try:
+            self._ledger.gather_statistics()
+        except LedgerUnavailable as error:
+            self._tell_unavailable("statistics", error)
+        self._bookkeeper.run(self._stopping, self._ledger.news)
 
     def keep_books_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
-        now = self._clock()
-        worked = 0
-        if not self._ledger.books_are_idle(now):
-            worked += fold_batch(self._ledger, self._judge, self._pace.fold_batch)
-            worked += decide_batch(self._ledger, self._judge, now, self._pace.decide_batch)
-        return worked + self._review_parked(now)
+        return self._bookkeeper.keep_once()
 
-    def _review_parked(self, now: datetime) -> int:
-        """Parked calls are looked at when the mapping has changed since we looked last (and once after a start)."""
-        version = self._ledger.mapping_version()
-        if version == self._seen_mapping:
-            return 0
-        reviewed = review_parked_batch(self._ledger, self._judge, now, self._pace.decide_batch)
-        if reviewed == 0:
-            self._seen_mapping = version
-        return reviewed
+    def _wake_dispatch(self) -> None:
+        self._may_claim = True
+        self._done.put(None)
 
     # Deliveries
 
@@ -184,14 +184,13 @@ class Worker:
 
     def _results(self) -> list[Attempt]:
         """Results that have come; waits a little for the first, and a moment for those that come with it."""
-        found: list[Attempt] = []
-        try:
+        found: list[Attempt | None] = []
+        with suppress(queue.Empty):
             found.append(self._done.get(timeout=self._pace.poll_seconds if self._is_full() else self._idle_wait()))
             time.sleep(_RESULT_WAIT_SECONDS)
             while True:
                 found.append(self._done.get_nowait())
-        except queue.Empty:
-            return found
+        return [one for one in found if one is not None]
 
     def _idle_wait(self) -> float:
         return self._pace.poll_seconds if self._outstanding == 0 else min(0.02, self._pace.poll_seconds)
@@ -211,17 +210,27 @@ class Worker:
         """As many as the threads can take, and as many again: a free thread never waits for a commit."""
         if self._stopping.is_set():
             return
-        now = self._clock()
-        tell_moved(self._ledger.expire_leases(now, self._policy))
+        waiting, now = self._lookout.look(2 * max(self._pace.poll_seconds, self._pace.idle_seconds)), self._clock()
+        is_news = waiting is not self._answered
+        if is_news and leases_are_over(waiting, now):
+            tell_moved(self._ledger.expire_leases(now, self._policy))
+            self._may_claim = True
         free = 2 * self._pace.threads - self._outstanding
-        if free <= 0:
-            return
+        if free > 0 and (self._may_claim or (is_news and must_dispatch(waiting, now, self._policy))):
+            self._answered = waiting
+            self._may_claim = False  # from here on somebody may say that there is more
+            if self._claimed_of(now, free) == free:
+                self._may_claim = True
+
+    def _claimed_of(self, now: datetime, free: int) -> int:
+        """Claim up to `free`, and hand them to the threads. Returns how many there were."""
         taken_at = time.monotonic()
         claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy)
         for sending in claimed.taken:
             self._outstanding += 1
             self._claimed.put((sending, taken_at + self._pace.lease_seconds))
         tell_moved(claimed.held)
+        return len(claimed.taken)
 
     def _give_back(self) -> None:
         """Claimed and not sent: the next worker may have it at once."""
@@ -265,3 +274,15 @@ class Worker:
             return
         observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)
         log_change(log, self.destination_skew.observe(observed), self.destination_skew, "destination")
+
+
+def _books_pace(pace: Pace) -> BooksPace:
+    return BooksPace(
+        fold_batch=pace.fold_batch,
+        decide_batch=pace.decide_batch,
+        poll_seconds=pace.poll_seconds,
+        idle_seconds=pace.idle_seconds,
+        trouble_wait_seconds=pace.trouble_wait_seconds,
+        not_kept_seconds=pace.not_kept_seconds,
+        log_repeat_seconds=pace.log_repeat_seconds,
+    )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, Inspector, create_engine, inspect, types
 
+from adapters.ledger.schema import metadata
 from adapters.ledger.store import SqlLedger
 from pipeline.ports import LedgerUnavailable
 from settings import given
 from tests.support import ledger
+from tests.support.filled import fill
 from tests.support.migrations import upgrade_to
+from tests.support.waiting import wait_until
 
 
 def driver_url(url: str) -> str:
@@ -151,6 +158,62 @@ def test_each_earlier_version_finds_all_that_it_needs_on_the_newest_tables(
             snapshots[revision] = tables(connection)
     broken = {revision: what_breaks(old, snapshots[known[-1]]) for revision, old in snapshots.items()}
     assert broken == {revision: [] for revision in known}
+
+
+# On tables that are large by now, and while callbacks come in
+
+
+def waits(postgres_url: str) -> bool:
+    told = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
+    return bool(ledger.query(postgres_url, told))
+
+
+def test_callbacks_are_stored_while_postgres_builds_an_index(opened: SqlLedger, empty_database_url: str) -> None:
+    """A transaction is open that has stored something: the index waits for it, and nobody waits for the index."""
+    if empty_database_url.startswith("sqlite"):
+        pytest.skip("there is one writer at a time; each index is a turn of its own")
+    upgrade_to(empty_database_url, "0001")
+    store = "INSERT INTO counters (name, value) VALUES ('{}', 1)"
+    touch = "UPDATE callbacks SET folded = 0 WHERE seq = 0"
+    with psycopg.connect(empty_database_url) as storing, ThreadPoolExecutor(1) as upgrading:
+        storing.execute(touch.encode())
+        done = upgrading.submit(opened.migrations.upgrade)
+        wait_until(lambda: waits(empty_database_url), 20)
+        ledger.change(empty_database_url, touch)
+        ledger.change(empty_database_url, store.format("somebody"))
+        assert not done.done()
+        storing.commit()
+        assert done.result(60).tables == "current"
+    assert opened.migrations.state() == "current"
+
+
+def test_an_index_that_a_killed_upgrade_left_half_built_is_built_anew(
+    opened: SqlLedger, empty_database_url: str
+) -> None:
+    if empty_database_url.startswith("sqlite"):
+        pytest.skip("an index of SQLite is there or not")
+    upgrade_to(empty_database_url, "0001")
+    ledger.change(empty_database_url, "CREATE INDEX ix_legs_call_sid ON legs (call_sid)")
+    ledger.change(
+        empty_database_url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_legs_call_sid'::regclass"
+    )
+    opened.migrations.upgrade()
+    assert ledger.query(empty_database_url, "SELECT * FROM pg_index WHERE NOT indisvalid") == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_filled_ledger_gets_the_indexes_that_a_fresh_one_has(
+    engine: Engine, empty_database_url: str, at_once: int
+) -> None:
+    upgrade_to(empty_database_url, "0001")
+    fill(empty_database_url, 500)
+    ledgers = [SqlLedger(driver_url(empty_database_url)) for _ in range(at_once)]
+    with ThreadPoolExecutor(at_once) as pool:
+        assert [one.tables for one in pool.map(lambda one: one.migrations.upgrade(), ledgers)] == ["current"] * at_once
+    with ledgers[0].database.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    for one in ledgers:
+        one.close()
 
 
 # What this version says about tables that it did not make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import click
 from flask import current_app
@@ -88,6 +88,22 @@ def offhook() -> Offhook:
     return cast(Offhook, current_app.extensions["offhook"])
 
 
+class LedgerCommand(click.Command):
+    """A command that ends with one line when the ledger cannot be used, whatever it was doing."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except LedgerUnavailable as error:
+            fail_without_database(error)
+
+
+class LedgerGroup(click.Group):
+    """Its commands are LedgerCommands."""
+
+    command_class = LedgerCommand
+
+
 def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     """End the command because the ledger cannot be used, with what to do about it; `then` is what to do afterwards."""
     try:
@@ -96,6 +112,13 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
         tables_are_usable = True  # that cannot be told, so it is not what is said
     if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
+    if error.word in ("slow", "locked"):
+        seconds = offhook().settings.statement_seconds
+        why = "somebody holds a lock" if error.word == "locked" else "it took longer than it may"
+        fail(
+            f"The database did not answer in time ({why}): ask for less, or give it longer with "
+            f"OFFHOOK_STATEMENT_SECONDS, which is {seconds:g}.{then}"
+        )
     fail(f"The database does not answer: {error}{then}")
 
 

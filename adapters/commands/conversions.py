@@ -9,17 +9,17 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, fail_without_database, offhook
+from adapters.commands.context import LedgerGroup, fail, offhook
 from adapters.ledger.inspect import RETRYABLE, CallStory
 from adapters.ledger.moves import LATE
+from adapters.ledger.waiting import COUNTED_UP_TO
 from pipeline.delivery import State
 from pipeline.phone import mask
-from pipeline.ports import LedgerUnavailable
 
 _STATES = [state.value for state in State]
 
 
-@click.group()
+@click.group(cls=LedgerGroup)
 def conversions() -> None:
     """What was told to Rockerbox, what waits, and what needs a person.
 
@@ -35,16 +35,17 @@ def conversions() -> None:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most rows shown.")
 @with_appcontext
 def list_(states: tuple[str, ...], limit: int) -> None:
-    """List conversions, the newest first, with a count by state."""
+    """List conversions, the newest first, with a count by state (no further than 10000)."""
     inspection = offhook().ledger.inspection
-    try:
-        rows, counts = inspection.conversions(states, limit), inspection.conversion_counts()
-    except LedgerUnavailable as error:
-        fail_without_database(error)
+    rows, counts = inspection.conversions(states, limit), inspection.conversion_counts()
     for row in rows:
         told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
         click.echo(f"{told}  attempts={row.attempts}  {row.reason}")
-    click.echo("  ".join(f"{state}={counts.get(state, 0)}" for state in _STATES))
+    click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in _STATES))
+
+
+def _counted(found: int) -> str:
+    return str(found) if found <= COUNTED_UP_TO else f"{COUNTED_UP_TO}+"
 
 
 @conversions.command()
@@ -53,11 +54,8 @@ def list_(states: tuple[str, ...], limit: int) -> None:
 def show(call_sid: str) -> None:
     """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back."""
     inspection = offhook().ledger.inspection
-    try:
-        stories = inspection.stories(call_sid)
-    except LedgerUnavailable as error:
-        fail_without_database(error)
-    if not stories and inspection.raw_callbacks(call_sid=call_sid, limit=1):
+    stories = inspection.stories(call_sid)
+    if not stories and inspection.has_callbacks(call_sid):
         fail(f"Callbacks of {call_sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
     if not stories:
         fail(
@@ -129,16 +127,13 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)
     service = offhook()
-    try:
-        rows = _chosen(call_sids, every)
-        risky = [row for row in rows if row.maybe_sent]
-        if risky and not yes:
-            fail(
-                f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
-            )
-        moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], datetime.now(UTC))
-    except LedgerUnavailable as error:
-        fail_without_database(error)
+    rows = _chosen(call_sids, every)
+    risky = [row for row in rows if row.maybe_sent]
+    if risky and not yes:
+        fail(
+            f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
+        )
+    moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], datetime.now(UTC))
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids:
         fail(

@@ -11,7 +11,7 @@ from typing import cast
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, fail_without_database, offhook
+from adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
 from adapters.customers.csv_file import Conflict, Counts, CustomerRow, ImportReport, import_csv
 from adapters.customers.lines import ImportRefused
 from adapters.ledger.mapping import MergeCounts
@@ -22,7 +22,7 @@ from pipeline.ports import LedgerUnavailable
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 
 
-@click.group()
+@click.group(cls=LedgerGroup)
 def customers() -> None:
     """Who calls: the mapping from phone numbers to the emails and customer ids that Rockerbox knows.
 
@@ -118,7 +118,7 @@ def import_(
     except ImportRefused as error:
         fail(str(error), 2)
     except LedgerUnavailable as error:
-        fail_without_database(error, "\nImport the same file again when it does; rows that are in stay in.")
+        fail_without_database(error, " Import the same file again then; rows that are in stay in.")
     _tell(report, dry_run)
     if strict and not report.complete:
         raise SystemExit(1)
@@ -198,10 +198,7 @@ def show(phone: str) -> None:
     service = offhook()
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
-    try:
-        found = service.ledger.find_customers([e164]).get(e164)
-    except LedgerUnavailable as error:
-        fail_without_database(error)
+    found = service.ledger.find_customers([e164]).get(e164)
     parked = f"Nobody has {e164}. Calls from it are parked until `flask customers import` brings it."
     customer = found or fail(parked)
     click.echo(

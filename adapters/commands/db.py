@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import LedgerGroup, fail, offhook
 from adapters.ledger.engine import LedgerRefused
 from adapters.ledger.migrate import Tables
 from pipeline.ports import LedgerUnavailable
 
 
-@click.group()
+@click.group(cls=LedgerGroup)
 def db() -> None:
     """The ledger's tables: create them, bring them up to date.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import LedgerGroup, fail, offhook
 from pipeline.rules import RulesError, in_english
 
 
-@click.group()
+@click.group(cls=LedgerGroup)
 def rules() -> None:
     """What shall count as a conversion (offhook.toml). Copy offhook.toml.example to begin."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from adapters.commands.context import fail
+from adapters.commands.context import LedgerCommand, fail
 from adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
 from pipeline.phone import mask
 
@@ -31,7 +31,7 @@ def _dedupe(_context: click.Context, _parameter: click.Parameter, text: str) -> 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
+@click.command(cls=LedgerCommand)
 @click.option("--port", default=8100, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address it listens on.")
 @click.option("--allow-remote", is_flag=True, help="Let other machines in, with a --host that they can reach.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from adapters.commands.context import LedgerCommand
 from settings import table
 
 
-@click.command("settings")
+@click.command("settings", cls=LedgerCommand)
 @click.option("--markdown", is_flag=True, help="As the table that README holds.")
 def settings_command(markdown: bool) -> None:
     """List every setting with its default. Set them in the environment or in a file named .env."""

@@ -22,7 +22,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import LedgerCommand, fail, offhook
 from adapters.commands.sandbox import tell
 from adapters.private_file import PRIVATE_FOLDER, open_to_append
 from adapters.recordings.replay import Replay, Tape, plan, replay, target
@@ -39,7 +39,7 @@ _SCRATCH = Path(".run")
 _LOCK = "lock"
 
 
-@click.command()
+@click.command(cls=LedgerCommand)
 @with_appcontext
 def up() -> None:
     """Run web and worker together, until Ctrl-C.

@@ -8,13 +8,13 @@ import signal
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import LedgerCommand, fail, offhook
 from settings import SettingsError
 
 log = logging.getLogger("offhook.worker")
 
 
-@click.command()
+@click.command(cls=LedgerCommand)
 @with_appcontext
 def worker() -> None:
     """Fold callbacks into calls, decide, and deliver conversions, until stopped.

@@ -1,35 +1,69 @@
-"""The bookkeeper's transaction: callbacks into calls, calls into decisions. One worker at a time holds it.
+"""The books: callbacks into calls, calls into decisions. One worker at a time keeps them, and only it changes these rows.
 
-On SQLite the write lock sees to that, on Postgres an advisory lock that ends with the transaction, so that a killed
-worker never leaves it behind. Folding is a small part of the work, and one at a time needs no thought about races.
+On SQLite a lock file of its own sees to that, so that reading and judging keep nobody from writing; on Postgres an
+advisory lock that ends with the transaction, which a pooler bears and a killed worker never leaves behind. Each write is
+one statement for all of its rows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, insert, or_, select, text, tuple_, update
+from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.ledger.schema import callbacks, calls, conversions, counters, customers, decisions, legs
-from pipeline.call import Call, CallKey, RawCallback, root_of
+from adapters.ledger.rows import KEY, change, for_each, insert, look_up
+from adapters.ledger.schema import callbacks, calls, conversions, counters, customers, decisions, legs, micros
+from adapters.ledger.waiting import MAPPING_VERSION
+from pipeline.call import CallKey, RawCallback, root_of
 from pipeline.conversion import Convert, Customer, Park, Skip
 from pipeline.delivery import State
-from pipeline.ports import Decided
+from pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
 
 _ADVISORY_LOCK = 0x0FF_4001
-MAPPING_VERSION = "mapping_version"
-_UNDECIDED = or_(calls.c.state == "open", calls.c.state == "settling")
 _RESULTS: dict[type[Convert] | type[Park] | type[Skip], str] = {Convert: "converted", Park: "parked", Skip: "skipped"}
+Transaction = Callable[[], AbstractContextManager[Connection]]
+
+BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
+BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
+_BY_PARENT = "t.parent_call_sid = v.call_sid AND t.account_sid = v.account_sid"
+_PHONE = {"phone": "text"}
+_BY_PHONE = "t.phone = v.phone"
+
+_ON_LEG = (
+    "ON CONFLICT (account_sid, call_sid) DO UPDATE SET "
+    "parent_call_sid = excluded.parent_call_sid, root_sid = excluded.root_sid"
+)
+_THE_CALL = "calls.account_sid = v.account_sid AND calls.call_sid = v.call_sid"
+_MERGE = f"UPDATE calls SET state = 'merged', settle_at = NULL FROM {{rows}} WHERE {_THE_CALL}"
+_COUNTED = (
+    "status", "direction", "from_number", "to_number", "duration_seconds", "callbacks", "legs", "first_received_at",
+    "ended_at", "final_at", "settle_at",
+)  # fmt: skip
+# What was decided stays, whatever comes later; a call of which a leg was told is told.
+_STATE = (
+    "CASE WHEN calls.state IN ('open', 'settling') THEN excluded.state "
+    "WHEN calls.state = 'parked' AND excluded.state = 'converted' THEN excluded.state ELSE calls.state END"
+)
+_ON_CALL = (
+    f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET state = {_STATE}, "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _COUNTED)}"
+)
+_MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq AND callbacks.folded = 0"
+_DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
+_DECIDE = (
+    "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
+    f"WHERE {_THE_CALL} AND calls.state IN ('settling', 'parked')"
+)
 
 
 def try_to_keep_books(connection: Connection) -> bool:
-    """True when this transaction may keep the books, until it ends."""
-    if connection.dialect.name == "sqlite":
-        return True
+    """Postgres: true when this transaction may keep the books, until it ends."""
     return bool(
         connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}).scalar_one()
     )
@@ -57,176 +91,220 @@ def to_raw(row: Row[Any]) -> RawCallback:
 
 
 class BooksOnSql:
-    """`Books` of pipeline/ports.py on one open transaction."""
+    """`Books` of pipeline/ports.py. `read` and `write` give a connection in a transaction, the same one or new ones."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._fresh_seqs: list[int] = []
-        self._told: set[CallKey] = set()
-        self._call_rows: list[dict[str, Any]] = []
+    def __init__(self, read: Transaction, write: Transaction) -> None:
+        self._read = read
+        self._write = write
 
-    def unfolded(self, limit: int) -> Sequence[RawCallback]:
-        statement = select(callbacks).where(text("folded = 0")).order_by(callbacks.c.seq).limit(limit)
-        rows = self._connection.execute(statement).all()
-        self._fresh_seqs = [row.seq for row in rows]
-        return [to_raw(row) for row in rows]
+    def unfolded(self, limit: int, *, newest: bool = False) -> Sequence[Stored]:
+        order = callbacks.c.seq.desc() if newest else callbacks.c.seq
+        statement = select(callbacks).where(text("folded = 0")).order_by(order).limit(limit)
+        with self._read() as connection:
+            return sorted(map(_stored, connection.execute(statement)))
 
-    def families(self, fresh: Sequence[RawCallback]) -> Mapping[CallKey, Sequence[RawCallback]]:
-        roots = self._link(fresh)
-        return self.callbacks_of({CallKey(raw.account_sid, roots[raw.key]) for raw in fresh})
-
-    def _link(self, fresh: Sequence[RawCallback]) -> dict[CallKey, str]:
-        """Write down which leg hangs from which; returns the root of each leg that was touched."""
-        known = self._known_legs(fresh)
-        parents = {key: parent for key, (parent, _) in known.items() if parent}
-        parents |= {raw.key: raw.parent_call_sid for raw in fresh if raw.parent_call_sid}
-        every = set(known) | {raw.key for raw in fresh}
-        every |= {CallKey(key.account_sid, parent) for key, parent in parents.items()}
-        roots: dict[CallKey, str] = {}
-        for account in {key.account_sid for key in every}:
-            above = {key.call_sid: parent for key, parent in parents.items() if key.account_sid == account}
-            roots |= {key: root_of(key.call_sid, above) for key in every if key.account_sid == account}
-        changed = {key: root for key, root in roots.items() if known.get(key) != (parents.get(key), root)}
-        self._write_legs(changed, parents)
-        self._merge_absorbed({key: roots[key] for key in changed if key.call_sid != roots[key]})
-        return roots
-
-    def _known_legs(self, fresh: Sequence[RawCallback]) -> dict[CallKey, tuple[str | None, str]]:
-        """All legs of every family that the callbacks touch: (parent, root) by key."""
-        sids = {raw.call_sid for raw in fresh} | {raw.parent_call_sid for raw in fresh if raw.parent_call_sid}
-        touched = select(legs.c.root_sid).where(legs.c.call_sid.in_(sids))
-        rows = self._connection.execute(select(legs).where(legs.c.root_sid.in_(touched))).all()
-        return {CallKey(row.account_sid, row.call_sid): (row.parent_call_sid, row.root_sid) for row in rows}
-
-    def _write_legs(self, changed: Mapping[CallKey, str], parents: Mapping[CallKey, str]) -> None:
-        if not changed:
-            return
-        statement = upsert(self._connection)(legs)
-        statement = statement.on_conflict_do_update(
-            index_elements=["account_sid", "call_sid"],
-            set_={"parent_call_sid": statement.excluded.parent_call_sid, "root_sid": statement.excluded.root_sid},
+    def families(self, fresh: Sequence[Stored]) -> Families:
+        with self._read() as connection:
+            known = _known_legs(connection, fresh)
+            links = _links(known, fresh)
+            touched = {CallKey(one.raw.account_sid, links[one.raw.key].root) for one in fresh}
+            members = {key: link for key, link in links.items() if CallKey(key.account_sid, link.root) in touched}
+            rows = _callbacks_of(connection, members)
+            new = {key: link for key, link in links.items() if known.get(key) != link}
+            absorbed = _absorbed(connection, {key: link for key, link in new.items() if key.call_sid != link.root})
+        taken = [row.seq for row in rows if not row.folded and _is_linked(row, members)]
+        return Families(
+            calls=_by_root(rows, members),
+            seqs={*taken, *(one.seq for one in fresh)},
+            links=new,
+            absorbed=absorbed.keys(),
+            told={CallKey(key.account_sid, links[key].root) for key, state in absorbed.items() if state == "converted"},
         )
-        rows = [
-            {**key._asdict(), "parent_call_sid": parents.get(key), "root_sid": root} for key, root in changed.items()
+
+    def save(self, families: Families, folded: Sequence[Folded]) -> None:
+        new = [
+            {**key._asdict(), "parent_call_sid": link.parent, "root_sid": link.root}
+            for key, link in sorted(families.links.items())
         ]
-        self._connection.execute(statement, rows)
+        linked = insert(legs, new, _ON_LEG)
+        merged = change(_MERGE, KEY, _named(families.absorbed))
+        counted = insert(calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
+        taken = change(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
+        with self._write() as connection:
+            linked.run(connection)
+            merged.run(connection)
+            counted.run(connection)
+            _must_be_all(taken.run(connection), families.seqs)
 
-    def _merge_absorbed(self, absorbed: Mapping[CallKey, str]) -> None:
-        """What stood as a call of its own is a leg now. If it was told already, its new call must not be told again."""
-        if not absorbed:
-            return
-        names = tuple_(calls.c.account_sid, calls.c.call_sid)
-        rows = self._connection.execute(select(calls).where(names.in_(list(absorbed)), calls.c.state != "merged")).all()
-        for row in rows:
-            key = CallKey(row.account_sid, row.call_sid)
-            if row.state == "converted":
-                self._told.add(CallKey(key.account_sid, absorbed[key]))
-        if rows:
-            self._connection.execute(
-                update(calls).where(names.in_(list(absorbed))).values(state="merged", settle_at=None)
-            )
-
-    def save_call(self, call: Call, settle_at: datetime | None) -> None:
-        root = call.root
-        state = "settling" if settle_at else "open"
-        self._call_rows.append(
-            {
-                **call.key._asdict(),
-                "state": "converted" if call.key in self._told else state,
-                "status": root.status.value if root else "unknown",
-                "direction": root.direction.value if root else "unknown",
-                "from_number": root.from_ if root else "",
-                "to_number": root.to if root else "",
-                "duration_seconds": root.duration_seconds if root else None,
-                "callbacks": call.callbacks,
-                "legs": len(call.children) + (1 if root else 0),
-                "first_received_at": call.first_received_at,
-                "ended_at": root.ended_at if root else None,
-                "final_at": call.final_at,
-                "settle_at": settle_at,
-            }
-        )
-
-    def mark_folded(self, fresh: Sequence[RawCallback]) -> None:  # noqa: ARG002 (they are the ones `unfolded` gave)
-        self._write_calls()
-        self._connection.execute(update(callbacks).where(callbacks.c.seq.in_(self._fresh_seqs)).values(folded=1))
-
-    def _write_calls(self) -> None:
-        """All of them at once; a state that was decided stays, whatever comes later."""
-        if not self._call_rows:
-            return
-        statement = upsert(self._connection)(calls)
-        new = statement.excluded
-        settable = {name: new[name] for name in self._call_rows[0] if name not in ("account_sid", "call_sid", "state")}
-        settable["state"] = case((_UNDECIDED, new.state), else_=calls.c.state)
-        statement = statement.on_conflict_do_update(index_elements=["account_sid", "call_sid"], set_=settable)
-        self._connection.execute(statement, self._call_rows)
-        self._call_rows = []
-
-    def due(self, now: datetime, limit: int) -> Sequence[CallKey]:
+    def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
+        order = calls.c.settle_at.desc() if newest else calls.c.settle_at
         statement = (
             select(calls.c.account_sid, calls.c.call_sid)
             .where(text("state = 'settling'"), calls.c.settle_at <= now)
-            .order_by(calls.c.settle_at)
+            .order_by(order)
             .limit(limit)
         )
-        return [CallKey(*row) for row in self._connection.execute(statement)]
+        with self._read() as connection:
+            return [CallKey(*row) for row in connection.execute(statement)]
 
-    def parked_and_known(self, limit: int) -> Sequence[CallKey]:
+    def parked(self, after: str, limit: int) -> ParkedPage:
+        names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
         statement = (
-            select(calls.c.account_sid, calls.c.call_sid)
-            .join(customers, customers.c.phone == calls.c.customer_phone)
-            .where(text("calls.state = 'parked'"))
+            select(*names)
+            .where(text("state = 'parked'"), calls.c.customer_phone > after)
+            .order_by(calls.c.customer_phone)
             .limit(limit)
         )
-        return [CallKey(*row) for row in self._connection.execute(statement)]
+        with self._read() as connection:
+            rows = connection.execute(statement).all()
+            known = find_customers(connection, {row.customer_phone for row in rows})
+        found = [CallKey(row.account_sid, row.call_sid) for row in rows if row.customer_phone in known]
+        if len(rows) < limit:
+            return ParkedPage(found, None)
+        last = rows[-1].customer_phone
+        if last not in known:  # nor are the others from there
+            return ParkedPage(found, last)
+        # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
+        return ParkedPage(found, max((row.customer_phone for row in rows if row.customer_phone != last), default=after))
 
-    def callbacks_of(self, keys: Collection[CallKey]) -> Mapping[CallKey, Sequence[RawCallback]]:
-        of_leg = (legs.c.call_sid == callbacks.c.call_sid) & (legs.c.account_sid == callbacks.c.account_sid)
-        statement = (
-            select(callbacks, legs.c.root_sid)
-            .join(legs, of_leg)
-            .where(legs.c.root_sid.in_({key.call_sid for key in keys}))
-            .order_by(callbacks.c.seq)
-        )
-        found: dict[CallKey, list[RawCallback]] = {}
-        for row in self._connection.execute(statement):
-            key = CallKey(row.account_sid, row.root_sid)
-            if key in keys:
-                found.setdefault(key, []).append(to_raw(row))
-        return found
+    def settled(self, keys: Collection[CallKey]) -> Settled:
+        with self._read() as connection:
+            legs_rows = for_each(connection, _named(keys), KEY, legs, BY_ROOT)
+            members = {
+                CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in legs_rows
+            }
+            rows = _callbacks_of(connection, members)
+            children = for_each(connection, _named(members), KEY, callbacks, f"{_BY_PARENT} AND t.folded = 0")
+        waiting = {row.seq: row for row in (*rows, *children) if not row.folded and not _is_linked(row, members)}
+        return Settled(_by_root(rows, members), sorted(map(_stored, waiting.values())))
 
-    def customers(self, phones: Collection[str]) -> Mapping[str, Customer]:
-        return find_customers(self._connection, phones)
+    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
+        with self._read() as connection:
+            return find_customers_and_version(connection, phones)
 
-    def mapping_version(self) -> int:
-        return read_mapping_version(self._connection)
-
-    def record(self, decided: Iterable[Decided]) -> None:
-        every = list(decided)
-        told = [one for one in every if isinstance(one.decision, Convert)]
-        self._connection.execute(insert(decisions), [_decision_row(one) for one in every])
-        if told:
+    def record(self, decided: Collection[Decided]) -> None:
+        moved = change(_DECIDE, _DECIDED, map(_decided_row, decided))
+        journaled = insert(decisions, list(map(_decision_row, decided)))
+        told = [one for one in decided if isinstance(one.decision, Convert)]
+        leaving = insert(conversions, list(map(_conversion_row, told)))
+        with self._write() as connection:
+            _must_be_all(moved.run(connection), decided)
+            journaled.run(connection)
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
-            self._connection.execute(insert(conversions), [_conversion_row(one) for one in told])
-        for one in every:
-            self._connection.execute(
-                update(calls)
-                .where(calls.c.account_sid == one.call.key.account_sid, calls.c.call_sid == one.call.key.call_sid)
-                .values(state=_RESULTS[type(one.decision)], decided_at=one.decided_at, customer_phone=one.from_e164)
-            )
+            leaving.run(connection)
+
+
+def _stored(row: Row[Any]) -> Stored:
+    return Stored(row.seq, to_raw(row))
+
+
+def _named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
+    return [key._asdict() for key in keys]
+
+
+def _must_be_all(changed: int, wanted: Collection[Any]) -> None:
+    """Rolls the transaction back when a second bookkeeper was at work: a lock file deleted, a version that knows no turn."""
+    if changed != len(wanted):
+        raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+
+
+def _known_legs(connection: Connection, fresh: Sequence[Stored]) -> dict[CallKey, Link]:
+    """All legs of every family that the callbacks touch."""
+    keys = {one.raw.key for one in fresh}
+    keys |= {CallKey(one.raw.account_sid, one.raw.parent_call_sid) for one in fresh if one.raw.parent_call_sid}
+    touched = for_each(connection, _named(keys), KEY, legs, BY_KEY)
+    roots = {CallKey(row.account_sid, row.root_sid) for row in touched}
+    rows = for_each(connection, _named(roots), KEY, legs, BY_ROOT)
+    return {CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in rows}
+
+
+def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallKey, Link]:
+    """Where each leg of the touched families hangs, now that `fresh` have come."""
+    parents = {key: link.parent for key, link in known.items() if link.parent}
+    parents |= {one.raw.key: one.raw.parent_call_sid for one in fresh if one.raw.parent_call_sid}
+    every = {*known, *(one.raw.key for one in fresh)}
+    every |= {CallKey(key.account_sid, parent) for key, parent in parents.items()}
+    above: dict[str, dict[str, str]] = {}
+    for key, parent in parents.items():
+        above.setdefault(key.account_sid, {})[key.call_sid] = parent
+    return {key: Link(parents.get(key), root_of(key.call_sid, above.get(key.account_sid, {}))) for key in every}
+
+
+def _callbacks_of(connection: Connection, members: Iterable[CallKey]) -> list[Row[Any]]:
+    rows = for_each(connection, _named(members), KEY, callbacks, BY_KEY)
+    return sorted(rows, key=lambda row: row.seq)
+
+
+def _absorbed(connection: Connection, below: Mapping[CallKey, Link]) -> dict[CallKey, str]:
+    """Of these legs, those that stood as calls of their own, with the state of each."""
+    rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
+    return {CallKey(row.account_sid, row.call_sid): row.state for row in rows}
+
+
+def _is_linked(row: Row[Any], members: Mapping[CallKey, Link]) -> bool:
+    """True when the callback says nothing new about where its leg hangs."""
+    link = members.get(CallKey(row.account_sid, row.call_sid))
+    return link is not None and row.parent_call_sid in (None, link.parent)
+
+
+def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[CallKey, list[RawCallback]]:
+    found: dict[CallKey, list[RawCallback]] = {}
+    for row in rows:
+        root = members[CallKey(row.account_sid, row.call_sid)].root
+        found.setdefault(CallKey(row.account_sid, root), []).append(to_raw(row))
+    return found
+
+
+def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
+    call, root = folded.call, folded.call.root
+    state = "settling" if folded.settle_at else "open"
+    return {
+        **call.key._asdict(),
+        "state": "converted" if call.key in told else state,
+        "status": root.status.value if root else "unknown",
+        "direction": root.direction.value if root else "unknown",
+        "from_number": root.from_ if root else "",
+        "to_number": root.to if root else "",
+        "duration_seconds": root.duration_seconds if root else None,
+        "callbacks": call.callbacks,
+        "legs": len(call.children) + (1 if root else 0),
+        "first_received_at": call.first_received_at,
+        "ended_at": root.ended_at if root else None,
+        "final_at": call.final_at,
+        "settle_at": folded.settle_at,
+    }
 
 
 def find_customers(connection: Connection, phones: Collection[str]) -> dict[str, Customer]:
-    if not phones:
-        return {}
-    rows = connection.execute(select(customers).where(customers.c.phone.in_(list(phones))))
+    """Those of the E.164 numbers that are in the mapping."""
+    rows = for_each(connection, [{"phone": phone} for phone in phones], _PHONE, customers, _BY_PHONE)
     return {row.phone: Customer(row.phone, row.email, row.customer_id) for row in rows}
 
 
-def read_mapping_version(connection: Connection) -> int:
-    found = connection.execute(select(counters.c.value).where(counters.c.name == MAPPING_VERSION)).scalar_one_or_none()
-    return found or 0
+def find_customers_and_version(connection: Connection, phones: Collection[str]) -> tuple[dict[str, Customer], int]:
+    """The same and the mapping's version, of one moment: in one statement, since on Postgres each has its own."""
+    statement = _customers_and_version(connection.dialect.name == "sqlite")
+    rows = connection.execute(statement, {"rows": json.dumps([{"phone": phone} for phone in phones])}).all()
+    found = {row.phone: Customer(row.phone, row.email, row.customer_id) for row in rows if row.phone is not None}
+    return found, rows[0].version
+
+
+@cache
+def _customers_and_version(is_sqlite: bool) -> Any:
+    found = look_up(is_sqlite, tuple(_PHONE.items()), customers, _BY_PHONE)
+    version = f"SELECT coalesce((SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'), 0) AS version"
+    names = (counters.c.value.label("version"), customers.c.phone, customers.c.email, customers.c.customer_id)
+    told = f"SELECT m.version, f.phone, f.email, f.customer_id FROM ({version}) AS m LEFT JOIN ({found}) AS f ON 1 = 1"
+    return text(told).columns(*names)
+
+
+def _decided_row(one: Decided) -> dict[str, Any]:
+    return {
+        **one.call.key._asdict(),
+        "state": _RESULTS[type(one.decision)],
+        "decided_at": micros(one.decided_at),
+        "customer_phone": one.from_e164,
+    }
 
 
 def _decision_row(one: Decided) -> dict[str, Any]:

@@ -116,6 +116,29 @@ class Database:
                     raise
                 self._execute(statement, values, latest)
 
+    def execute_bare(self, statement: str, seconds: float) -> None:
+        """A statement of Postgres that bears no transaction around it (CREATE INDEX CONCURRENTLY)."""
+        with unavailable_when_failing(self._driver), self._connected(seconds, {"offhook_bare": True}) as connection:
+            connection.exec_driver_sql(statement)
+
+    def ask(self, question: str, *, patient: bool = False) -> tuple[Any, ...]:
+        """The one row that a SELECT gives, in one round trip and without a lock: a transaction of its own."""
+        limit = self._patience.statement_seconds if patient else self._patience.store_seconds
+        options = {"offhook_bare": True, "offhook_one_statement": True}
+        with unavailable_when_failing(self._driver):
+            try:
+                return self._ask(question, limit, options)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                return self._ask(question, limit, options)
+
+    def _ask(self, question: str, seconds: float, options: dict[str, Any]) -> tuple[Any, ...]:
+        with self._connected(seconds, options) as connection:
+            if self.is_sqlite:
+                return tuple(connection.exec_driver_sql(question).one())
+            return postgres.ask(connection, question, self._limits(seconds), self.clock)
+
     def _execute(self, statement: str, values: tuple[Any, ...], until: float) -> None:
         left = max(0.05, until - time.monotonic())
         options = {"offhook_one_statement": True, "offhook_limits": self._limits(left)}

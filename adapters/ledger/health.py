@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from adapters.ledger.clock import LedgerClock
-from adapters.ledger.inspect import Backlog
 from adapters.ledger.migrate import Tables
+from adapters.ledger.waiting import Backlog
 from pipeline.ports import LedgerUnavailable
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 

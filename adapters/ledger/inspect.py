@@ -7,27 +7,20 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, tuple_
 
-from adapters.ledger.books import to_raw
+from adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import attempts, breakers, callbacks, calls, conversions, decisions
+from adapters.ledger.rows import KEY, change, for_each
+from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros
+from adapters.ledger.waiting import bounded_count
 from pipeline.call import RawCallback
 from pipeline.delivery import State
 
 RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits."""
-
-    unfolded_age_seconds: float
-    undecided_age_seconds: float
-    undelivered_age_seconds: float
-    held_for_a_person: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,105 +46,86 @@ class CallStory:
     attempts: Sequence[Row[Any]]
 
 
-def read_backlog(connection: Connection, now: datetime) -> Backlog:
-    received = select(func.min(callbacks.c.received_at)).where(text("folded = 0"))
-    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"), calls.c.settle_at <= now)
-    created = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"), conversions.c.due_at <= now)
-    held = select(func.count()).select_from(conversions).where(conversions.c.state.in_(RETRYABLE))
-
-    def age(statement: Any) -> float:
-        oldest = connection.execute(statement).scalar_one()
-        return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-
-    return Backlog(age(received), age(settled), age(created), connection.execute(held).scalar_one())
-
-
-def read_next_moment(connection: Connection) -> datetime | None:
-    """The earliest time at which a call is settled, a conversion is to be sent, or a lease is over."""
-    settled = select(func.min(calls.c.settle_at)).where(text("state = 'settling'"))
-    due = select(func.min(conversions.c.due_at)).where(text("state = 'pending'"))
-    leased = select(func.min(conversions.c.lease_until)).where(text("state = 'sending'"))
-    settled_at, due_at, leased_until, open_until = (
-        connection.execute(statement).scalar_one()
-        for statement in (settled, due, leased, select(func.max(breakers.c.open_until)))
-    )
-    if due_at is not None and open_until is not None:
-        due_at = max(due_at, open_until)
-    return min((moment for moment in (settled_at, due_at, leased_until) if moment is not None), default=None)
-
-
 class Inspection:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._read = partial(database.read, patient=True)
 
     def conversions(self, states: Collection[str], limit: int) -> Sequence[Row[Any]]:
         """The newest conversions, of these states or of all."""
-        statement = select(conversions).order_by(conversions.c.created_at.desc()).limit(limit)
-        if states:
-            statement = statement.where(conversions.c.state.in_(list(states)))
-        with self._database.read() as connection:
-            return connection.execute(statement).all()
+        newest = select(conversions).order_by(conversions.c.created_at.desc()).limit(limit)
+        wanted = [newest.where(conversions.c.state == state) for state in sorted(set(states))] or [newest]
+        with self._read() as connection:
+            rows = [row for statement in wanted for row in connection.execute(statement)]
+        return sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]
 
     def conversion_counts(self) -> dict[str, int]:
-        statement = select(conversions.c.state, func.count()).group_by(conversions.c.state)
-        with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.execute(statement)}
-
-    def call_counts(self) -> dict[str, int]:
-        statement = select(calls.c.state, func.count()).group_by(calls.c.state)
-        with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.execute(statement)}
+        """How many conversions rest in each state that any rests in, counted up to COUNTED_UP_TO + 1."""
+        question = ", ".join(map(bounded_count, State))
+        found = zip(State, self._database.ask(f"SELECT {question}", patient=True), strict=True)
+        return {state.value: count for state, count in found if count}
 
     def stories(self, call_sid: str) -> list[CallStory]:
         """The call of this CallSid (a child leg's will do), in each account that has one."""
-        with self._database.read() as connection:
-            root_sids = [call_sid, *connection.execute(_ROOTS, {"sid": call_sid}).scalars()]
-            rows = connection.execute(select(calls).where(calls.c.call_sid.in_(root_sids), calls.c.state != "merged"))
-            return [_story(connection, row) for row in rows.all()]
+        with self._read() as connection:
+            roots = {call_sid, *connection.execute(_ROOTS, {"sid": call_sid}).scalars()}
+            keys = [{"call_sid": root} for root in roots]
+            rows = for_each(connection, keys, {"call_sid": "text"}, calls, _IS_A_CALL)
+            return [_story(connection, row) for row in rows]
 
     def retry(self, keys: Sequence[tuple[str, str]], now: datetime) -> int:
         """Send these again, whatever they rest in but delivered. Returns how many were moved.
 
         What came before binds no more: a person has looked, and has said that a copy may go out now, whatever the day.
+        In batches, so that no callback waits for it.
         """
         moved = 0
-        with self._database.write() as connection:
-            for account_sid, call_sid in keys:
-                moved += connection.execute(
-                    update(conversions)
-                    .where(conversions.c.account_sid == account_sid, conversions.c.call_sid == call_sid)
-                    .where(conversions.c.state.in_(RETRYABLE))
-                    .values(
-                        state=State.PENDING.value,
-                        reason="asked_by_a_person",
-                        due_at=now,
-                        horizon_from=now,
-                        first_attempt_at=None,
-                        maybe_sent=0,
-                        expired_leases=0,
-                    )
-                ).rowcount
+        for first in range(0, len(keys), _BATCH_ROWS):
+            batch = [
+                {"account_sid": key[0], "call_sid": key[1], "now": micros(now)} for key in keys[first:][:_BATCH_ROWS]
+            ]
+            retried = change(_RETRY, {**KEY, "now": "bigint"}, batch)
+            with self._database.write() as connection:
+                moved += retried.run(connection)
         return moved
 
-    def raw_callbacks(
-        self, *, since: datetime | None = None, call_sid: str | None = None, after_seq: int = 0, limit: int = 1000
-    ) -> list[tuple[int, RawCallback]]:
-        """A page of callbacks in the order of their arrival, with the sequence number to go on from."""
-        statement = select(callbacks).where(callbacks.c.seq > after_seq).order_by(callbacks.c.seq).limit(limit)
-        if since is not None:
-            statement = statement.where(callbacks.c.received_at >= since)
-        if call_sid is not None:
-            of_leg = or_(callbacks.c.call_sid == call_sid, callbacks.c.parent_call_sid == call_sid)
-            statement = statement.where(of_leg)
-        with self._database.read() as connection:
-            return [(row.seq, to_raw(row)) for row in connection.execute(statement)]
+    def has_callbacks(self, call_sid: str) -> bool:
+        """Whether any callback of this leg, or of a child of it, has arrived."""
+        of_leg = exists().where(callbacks.c.call_sid == call_sid)
+        of_child = exists().where(callbacks.c.parent_call_sid == call_sid)
+        with self._read() as connection:
+            return any(connection.execute(select(of_leg, of_child)).one())
 
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
-        """All of them, a page at a time, so that memory stays small."""
-        after_seq = 0
-        while page := self.raw_callbacks(since=since, call_sid=call_sid, after_seq=after_seq):
-            yield from (raw for _, raw in page)
-            after_seq = page[-1][0]
+        """All callbacks in the order of their arrival, a page at a time, so that memory stays small.
+
+        `since` is the earliest arrival; `call_sid` names a leg, whose children come with it.
+        """
+        if call_sid is not None:
+            yield from self._callbacks_of(call_sid, since)
+            return
+        place: tuple[Any, ...] = (callbacks.c.seq,)
+        after: tuple[Any, ...] = (0,)
+        if since is not None:
+            place, after = (callbacks.c.received_at, callbacks.c.seq), (since, 0)
+        while page := self._page(place, after):
+            yield from map(to_raw, page)
+            after = tuple(getattr(page[-1], column.name) for column in place)
+
+    def _page(self, place: tuple[Any, ...], after: tuple[Any, ...]) -> Sequence[Row[Any]]:
+        """The callbacks that come next after a place in an order that has an index."""
+        bounds = [literal(value, column.type) for column, value in zip(place, after, strict=True)]
+        statement = select(callbacks).where(tuple_(*place) > tuple_(*bounds)).order_by(*place).limit(_PAGE_ROWS)
+        with self._read() as connection:
+            return connection.execute(statement).all()
+
+    def _callbacks_of(self, call_sid: str, since: datetime | None) -> Iterator[RawCallback]:
+        of_leg = select(callbacks).where(callbacks.c.call_sid == call_sid)
+        of_children = select(callbacks).where(callbacks.c.parent_call_sid == call_sid)
+        with self._read() as connection:
+            rows = [row for statement in (of_leg, of_children) for row in connection.execute(statement)]
+        found = {row.seq: row for row in rows if since is None or row.received_at >= since}
+        yield from (to_raw(found[seq]) for seq in sorted(found))
 
     def outcomes(self) -> list[Outcome]:
         """What became of every call, in the order in which they were first heard of."""
@@ -165,7 +139,7 @@ class Inspection:
             .where(calls.c.state != "merged")
             .order_by(calls.c.first_received_at, calls.c.call_sid)
         )
-        with self._database.read() as connection:
+        with self._read() as connection:
             rows = connection.execute(statement).all()
         return [
             Outcome(row[0], row[1], row[2], tuple(word for word, _ in json.loads(row[3] or "[]")), row[4], row[5])
@@ -174,7 +148,7 @@ class Inspection:
 
     def following(self) -> Following:
         """Tells of the callbacks that come in from now on."""
-        with self._database.read() as connection:
+        with self._read() as connection:
             return Following(self._database, connection.execute(select(func.max(callbacks.c.seq))).scalar_one() or 0)
 
 
@@ -198,9 +172,11 @@ class Following:
         """Up to `limit` that were not told yet, in the order of their numbers. Raises LedgerUnavailable."""
         now = time.monotonic()
         self._missing = {seq: until for seq, until in self._missing.items() if until > now}
-        is_fresh = or_(callbacks.c.seq > self._last_seq, callbacks.c.seq.in_(list(self._missing)))
-        with self._database.read() as connection:
-            rows = connection.execute(select(callbacks).where(is_fresh).order_by(callbacks.c.seq).limit(limit)).all()
+        newer = select(callbacks).where(callbacks.c.seq > self._last_seq).order_by(callbacks.c.seq).limit(limit)
+        keys = [{"seq": seq} for seq in self._missing]
+        with self._database.read(patient=True) as connection:
+            late = for_each(connection, keys, {"seq": "bigint"}, callbacks, "t.seq = v.seq")
+            rows = sorted([*late, *connection.execute(newer)], key=lambda row: row.seq)[:limit]
         for row in rows:
             self._took(row.seq, now + _MISSING_SECONDS)
         return [to_raw(row) for row in rows]
@@ -217,7 +193,16 @@ class Following:
 
 _MISSING_SECONDS = 30.0  # longer than a callback may wait to be stored (OFFHOOK_STORE_TIMEOUT_SECONDS, 15 at most)
 _MAX_MISSING = 1000
+_PAGE_ROWS = 1000
+_BATCH_ROWS = 500
 _ROOTS = text("SELECT root_sid FROM legs WHERE call_sid = :sid")
+_IS_A_CALL = "t.call_sid = v.call_sid AND t.state <> 'merged'"
+_RETRY = (
+    "UPDATE conversions SET state = 'pending', reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
+    "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
+    "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
+    f"AND conversions.state IN ({', '.join(repr(state) for state in RETRYABLE)})"
+)
 
 
 def _story(connection: Connection, call: Row[Any]) -> CallStory:
@@ -225,10 +210,10 @@ def _story(connection: Connection, call: Row[Any]) -> CallStory:
         mine = (table.c.account_sid == call.account_sid, table.c.call_sid == call.call_sid)
         return connection.execute(select(table).where(*mine).order_by(*order)).all()
 
-    of_family = text(
-        "(account_sid, call_sid) IN (SELECT account_sid, call_sid FROM legs WHERE account_sid = :a AND root_sid = :r)"
-    ).bindparams(a=call.account_sid, r=call.call_sid)
-    arrived = connection.execute(select(callbacks).where(of_family).order_by(callbacks.c.seq)).all()
+    root = [{"account_sid": call.account_sid, "call_sid": call.call_sid}]
+    family = [row._asdict() for row in for_each(connection, root, KEY, legs, BY_ROOT)]
+    named = [{name: leg[name] for name in KEY} for leg in family]
+    arrived = sorted(for_each(connection, named, KEY, callbacks, BY_KEY), key=lambda row: row.seq)
     told = rows(conversions)
     return CallStory(
         call=call,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
-from adapters.ledger.books import MAPPING_VERSION, find_customers, upsert
+from adapters.ledger.books import find_customers, upsert
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import counters, micros
+from adapters.ledger.rows import Insert, insert
+from adapters.ledger.schema import counters, customers
+from adapters.ledger.waiting import MAPPING_VERSION
 from pipeline.conversion import Customer
+
+_LONGEST_PAUSE_SECONDS = 0.05
 
 
 class CustomerRow(Protocol):
@@ -35,58 +39,56 @@ class MergeCounts(NamedTuple):
 
 
 class MappingTable:
-    def __init__(self, database: Database) -> None:
+    """`batch_rows` is how many rows are written in one transaction."""
+
+    def __init__(self, database: Database, *, batch_rows: int) -> None:
         self._database = database
+        self._batch_rows = batch_rows
 
     def merge_customers(self, rows: Sequence[CustomerRow]) -> MergeCounts:
-        """Add what is new, change what differs, in one transaction. `rows` must have distinct phones."""
+        """Add what is new, change what differs. `rows` must have distinct phones.
+
+        Each batch is a transaction, so that one that is killed leaves whole rows and a mapping version that tells of them,
+        and whoever starts it again finds them unchanged. Between two batches callbacks have their turn.
+        """
         if not rows:
             return MergeCounts(0, 0, 0)
         with self._database.read() as connection:
-            known = _known(connection, [row.phone for row in rows])
+            known = find_customers(connection, [row.phone for row in rows])
         new = [row for row in rows if row.phone not in known]
-        different = [row for row in rows if row.phone in known and known[row.phone] != (row.email, row.customer_id)]
-        if new or different:
+        different = [row for row in rows if row.phone in known and _differs(row, known[row.phone])]
+        wanted = sorted([*new, *different], key=lambda row: row.phone)
+        for first in range(0, len(wanted), self._batch_rows):
+            batch = _insertion(wanted[first : first + self._batch_rows])
+            began = time.monotonic()
             with self._database.write() as connection:
-                _write(connection, [*new, *different])
+                batch.run(connection)
                 bump(connection, MAPPING_VERSION)
+            time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
         return MergeCounts(len(new), len(different), len(rows) - len(new) - len(different))
 
     def find_customers(self, phones: Collection[str]) -> Mapping[str, Customer]:
         """Those of the E.164 numbers that are in the mapping."""
-        with self._database.read() as connection:
+        with self._database.read(patient=True) as connection:
             return find_customers(connection, phones)
 
 
-def _known(connection: Connection, phones: Sequence[str]) -> dict[str, tuple[str | None, str | None]]:
-    """What stands there already. One array on Postgres: thousands of parameters would be parsed anew each time."""
-    told = "SELECT phone, email, customer_id FROM customers WHERE phone"
-    if connection.dialect.name == "sqlite":
-        rows = connection.exec_driver_sql(f"{told} IN (SELECT value FROM json_each(?))", (json.dumps(phones),))
-    else:
-        rows = connection.exec_driver_sql(f"{told} = ANY(%b::text[])", (list(phones),))
-    return {phone: (email, customer_id) for phone, email, customer_id in rows}
+def _differs(row: CustomerRow, known: Customer) -> bool:
+    return (row.email, row.customer_id) != (known.email, known.customer_id)
 
 
-_COLUMNS = "phone, email, customer_id, changed_at"
 _ON_CONFLICT = (
     "ON CONFLICT (phone) DO UPDATE SET "
     "email = excluded.email, customer_id = excluded.customer_id, changed_at = excluded.changed_at"
 )
 
 
-def _write(connection: Connection, rows: Sequence[CustomerRow]) -> None:
-    """Upsert in bulk. On Postgres as four arrays in one statement: a statement a row takes several times as long."""
-    now = micros(datetime.now(UTC))
-    if connection.dialect.name == "sqlite":
-        values = [(row.phone, row.email, row.customer_id, now) for row in rows]
-        connection.exec_driver_sql(f"INSERT INTO customers ({_COLUMNS}) VALUES (?, ?, ?, ?) {_ON_CONFLICT}", values)
-        return
-    arrays = "unnest(%b::text[], %b::text[], %b::text[])"
-    connection.exec_driver_sql(
-        f"INSERT INTO customers ({_COLUMNS}) SELECT p, e, c, %s FROM {arrays} AS rows (p, e, c) {_ON_CONFLICT}",
-        (now, [row.phone for row in rows], [row.email for row in rows], [row.customer_id for row in rows]),
-    )
+def _insertion(rows: Sequence[CustomerRow]) -> Insert:
+    now = datetime.now(UTC)
+    values = [
+        {"phone": row.phone, "email": row.email, "customer_id": row.customer_id, "changed_at": now} for row in rows
+    ]
+    return insert(customers, values, _ON_CONFLICT)
 
 
 def bump(connection: Connection, name: str) -> None:

@@ -1,11 +1,15 @@
 """Alembic's migrations for the ledger, run from code: no alembic.ini to find, no second copy of the database's address.
 
 A version goes on working on tables that a newer one has migrated, so that it can be rolled back to: migrations add
-first and take away two versions later (expand, contract). tests/test_migrations.py holds them to it.
+first and take away two versions later (expand, contract). tests/test_migrations.py holds them to it. Indexes on tables
+that may be large are built before the migration that brings them, while intake goes on.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -15,6 +19,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, false, select, text
 
@@ -25,6 +30,9 @@ from pipeline.ports import LedgerUnavailable
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002
+_TRY_LOCK = text(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})")
+_INVALID = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
+_LOOK_EVERY_SECONDS = 0.2
 _UPGRADE_SECONDS = 3600.0  # a large table takes as long as it takes; what hangs longer than this is stuck
 
 
@@ -76,14 +84,55 @@ class Migrations:
         tables are not ours, and LedgerUnavailable.
         """
         self._database.create()
-        with self._database.write(seconds=_UPGRADE_SECONDS) as connection:
-            if not self._database.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        if self._database.is_sqlite:
+            self._build_indexes(revision)
+        with self._alone() as connection:
             before = _heads(connection)
+            if not self._database.is_sqlite:
+                self._build_indexes(revision)
             if set(before) <= _known():
                 _run(connection, revision)
             after = _heads(connection)
         return Upgraded(_shown(before), _shown(after), self.state())
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A transaction of the only one who upgrades now. On Postgres no statement of it waits for the other one's end:
+        it would have a snapshot, and an index that the other one builds concurrently would wait for that.
+        """
+        until = time.monotonic() + _UPGRADE_SECONDS
+        while time.monotonic() < until:
+            with self._database.write(seconds=_UPGRADE_SECONDS) as connection:
+                if self._database.is_sqlite or connection.execute(_TRY_LOCK).scalar_one():
+                    if not self._database.is_sqlite:
+                        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                    yield connection
+                    return
+            time.sleep(_LOOK_EVERY_SECONDS)
+        raise LedgerUnavailable("another upgrade is under way, and does not end", "locked")
+
+    def _build_indexes(self, revision: str) -> None:
+        """Those that the migrations up to `revision` bring, on tables that are there. Intake does not wait for them:
+        on Postgres they are built concurrently, on SQLite each in a transaction of its own.
+        """
+        with self._database.read() as connection:
+            found = _heads(connection)
+        if not found or not set(found) <= _known():
+            return
+        for name, (table, columns, condition) in _online_indexes(found[0], revision).items():
+            where = f" WHERE {condition}" if condition else ""
+            self._build(name, f"ON {table} ({', '.join(columns)}){where}")
+
+    def _build(self, name: str, on: str) -> None:
+        if self._database.is_sqlite:
+            with self._database.write(seconds=_UPGRADE_SECONDS) as connection:
+                connection.execute(text(f"CREATE INDEX IF NOT EXISTS {name} {on}"))
+            return
+        with self._database.read() as connection:
+            is_broken = connection.execute(_INVALID, {"name": name}).first() is not None
+        if is_broken:  # an upgrade was killed while it built it
+            self._database.execute_bare(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", _UPGRADE_SECONDS)
+        self._database.execute_bare(f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} {on}", _UPGRADE_SECONDS)
 
     def current(self) -> str | None:
         """The revision that the database is at; None when it is empty or not there."""
@@ -132,6 +181,17 @@ def _run(connection: Connection, revision: str) -> None:
         command.upgrade(config, revision)
     except CommandError as error:
         raise LedgerRefused(f"{error}. `flask db history` lists the revisions that this version knows.") from None
+
+
+def _online_indexes(lower: str, upper: str) -> dict[str, tuple[str, list[str], str]]:
+    """name -> (table, columns, condition) of what the migrations after `lower` build ahead of time."""
+    found: dict[str, tuple[str, list[str], str]] = {}
+    try:
+        for script in _scripts().iterate_revisions(upper, lower):
+            found |= getattr(script.module, "ONLINE_INDEXES", {})
+    except (CommandError, RevisionError):  # it is told when the migration is tried
+        return {}
+    return found
 
 
 def _heads(connection: Connection) -> tuple[str, ...]:

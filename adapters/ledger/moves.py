@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause, text
 
+from adapters.ledger.rows import KEY, source
 from adapters.ledger.schema import micros
 from pipeline.call import CallKey
 from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
 from pipeline.ports import Attempt
 
-_KEY = {"account_sid": "text", "call_sid": "text"}
 _MOVED = {
     "state": "text",
     "reason": "text",
@@ -54,7 +54,7 @@ def move(connection: Connection, moves: Collection[Attempt]) -> set[tuple[CallKe
     `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
     lies dead until somebody vacuums.
     """
-    columns = {**_KEY, "fence": "integer", "from_state": "text", **_MOVED}
+    columns = {**KEY, "fence": "integer", "from_state": "text", **_MOVED}
     settings = ", ".join(f"{name} = v.{name}" for name in _MOVED)
     statement = (
         f"UPDATE conversions SET {settings}, lease_until = NULL FROM {{rows}} "
@@ -74,14 +74,14 @@ def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[Call
         "RETURNING conversions.account_sid, conversions.call_sid"
     )
     rows = [{**one.sending.key._asdict(), "delivered_at": micros(one.finished_at)} for one in moves]
-    found = _with_rows(connection, statement, {**_KEY, "delivered_at": "bigint"}, rows)
+    found = _with_rows(connection, statement, {**KEY, "delivered_at": "bigint"}, rows)
     return {CallKey(account, call) for account, call in found}
 
 
 def journal(connection: Connection, attempts: Iterable[Attempt], next_state: str | None = None) -> None:
     """Write attempts down; `next_state` stands for their own where it is given."""
     rows = [_attempt_row(one, next_state) for one in attempts if one.outcome.result not in UNSENT]
-    columns = {**_KEY, **_TRIED}
+    columns = {**KEY, **_TRIED}
     names = ", ".join(columns)
     _with_rows(connection, f"INSERT INTO attempts ({names}) SELECT {names} FROM {{rows}}", columns, rows)
 
@@ -93,7 +93,7 @@ def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told,
         "FROM {rows} JOIN attempts USING (account_sid, call_sid) "
         "WHERE attempts.fence = v.fence AND attempts.started_at = v.started_at AND attempts.result = v.result"
     )
-    columns = {**_KEY, "fence": "integer", "started_at": "bigint", "result": "text"}
+    columns = {**KEY, "fence": "integer", "started_at": "bigint", "result": "text"}
     rows = [{name: _attempt_row(one, None)[name] for name in columns} for one in attempts]
     return {(row[0], row[1], row[2], row[3]): row[4] for row in _with_rows(connection, statement, columns, rows)}
 
@@ -108,7 +108,7 @@ def arrived(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
         "SELECT DISTINCT v.account_sid, v.call_sid FROM {rows} JOIN attempts USING (account_sid, call_sid) "
         f"WHERE attempts.result = '{Result.DELIVERED}'"
     )
-    return {CallKey(*row) for row in _with_rows(connection, statement, _KEY, (key._asdict() for key in keys))}
+    return {CallKey(*row) for row in _with_rows(connection, statement, KEY, (key._asdict() for key in keys))}
 
 
 def _with_rows(
@@ -118,24 +118,14 @@ def _with_rows(
     every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))  # everybody locks in one order
     if not every:
         return []
-    source = _source(connection.dialect.name == "sqlite", tuple(columns.items()))
-    result = connection.execute(_clause(statement, source), {"rows": json.dumps(every)})
+    table = source(connection.dialect.name == "sqlite", tuple(columns.items()))
+    result = connection.execute(_clause(statement, table), {"rows": json.dumps(every)})
     return result.all() if result.returns_rows else []
 
 
 @cache
-def _clause(statement: str, source: str) -> TextClause:
-    return text(statement.replace("{rows}", source))
-
-
-@cache
-def _source(is_sqlite: bool, columns: tuple[tuple[str, str], ...]) -> str:
-    """The JSON parameter `rows` as a table `v`."""
-    if is_sqlite:
-        read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name, _ in columns)
-        return f"(SELECT {read} FROM json_each(:rows)) AS v"
-    typed = ", ".join(f"{name} {kind}" for name, kind in columns)
-    return f"json_to_recordset(CAST(:rows AS json)) AS v({typed})"
+def _clause(statement: str, table: str) -> TextClause:
+    return text(statement.replace("{rows}", table))
 
 
 def _moved_row(one: Attempt) -> dict[str, Any]:

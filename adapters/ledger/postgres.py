@@ -54,7 +54,7 @@ class Limits:
             "idle_in_transaction_session_timeout": self.idle_seconds,
         }
         limits = [f"SET LOCAL {name} = {_milliseconds(value)}" for name, value in values.items()]
-        return "; ".join([*limits, *_SERVER_KEEPALIVES])
+        return "; ".join([*limits, *_SERVER_KEEPALIVES, *_PLANS])
 
 
 def _milliseconds(seconds: float | None) -> int:
@@ -68,6 +68,10 @@ _SERVER_KEEPALIVES = (
     f"SET LOCAL tcp_keepalives_count = {_COUNT}",
     f"SET LOCAL tcp_user_timeout = {_UNACKNOWLEDGED_MILLISECONDS}",
 )
+# Every statement looks rows up by a key that has its index. A planner without statistics (after a restore, an upgrade,
+# with autovacuum off) does not know that, and would rather read the whole table. Without a scan to fall back on it has
+# nothing to guess; `jit` would compile for what such a plan seems to cost.
+_PLANS = tuple(f"SET LOCAL {name} = off" for name in ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"))
 _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -89,13 +93,31 @@ def engine_for(
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        limits: Limits = connection.get_execution_options()["offhook_limits"]
+        options = connection.get_execution_options()
+        if options.get("offhook_bare"):
+            return
+        limits: Limits = options["offhook_limits"]
         asked_at = steady_seconds()
         # One message, one round trip. What comes before BEGIN is part of the transaction all the same.
         found = connection.exec_driver_sql(f"{_TIME}; BEGIN; {limits.sql()}").scalar_one()
         clock.anchor(_EPOCH + timedelta(microseconds=found), asked_at, steady_seconds())
 
     return engine
+
+
+def ask(connection: Connection, question: str, limits: Limits, clock: LedgerClock) -> tuple[Any, ...]:
+    """The only row of a SELECT, on a connection without a transaction: begun, limited, asked and over in one message."""
+    asked_at = steady_seconds()
+    result = connection.exec_driver_sql(f"{_TIME}; BEGIN; {limits.sql()}; {question}; COMMIT")
+    cursor: Any = result.cursor
+    told = cursor.fetchone()[0]
+    row: tuple[Any, ...] = ()
+    while cursor.nextset():
+        if cursor.description is not None:
+            row = cursor.fetchone()
+    result.close()
+    clock.anchor(_EPOCH + timedelta(microseconds=told), asked_at, steady_seconds())
+    return tuple(row)
 
 
 def _options(conninfo: str, connect_seconds: float) -> dict[str, Any]:

@@ -33,6 +33,11 @@ def micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def moment(value: int | None) -> datetime | None:
+    """The aware time of whole microseconds since the epoch."""
+    return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware UTC datetime, kept as whole microseconds."""
 
@@ -43,7 +48,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else micros(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        return moment(value)
 
 
 class PhoneText(TypeDecorator[str]):
@@ -88,6 +93,8 @@ callbacks = Table(
     Index("uq_callbacks_dedupe_key", "dedupe_key", unique=True),
     Index("ix_callbacks_call", "call_sid", "account_sid"),
     Index("ix_callbacks_unfolded", "seq", **_where("folded = 0")),
+    Index("ix_callbacks_parent", "parent_call_sid", "account_sid", **_where("parent_call_sid IS NOT NULL")),
+    Index("ix_callbacks_received_at", "received_at", "seq"),
 )
 
 # Which leg hangs from which, and the root at the top: the family of a call.
@@ -100,6 +107,7 @@ legs = Table(
     Column("root_sid", Text, nullable=False),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_legs_root", "root_sid", "account_sid"),
+    Index("ix_legs_call_sid", "call_sid"),
 )
 
 # One row a call to the customer. state: open -> settling -> converted | skipped | parked (-> converted | skipped);
@@ -173,6 +181,7 @@ conversions = Table(
     Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
     Index("ix_conversions_created_at", "created_at"),
     Index("ix_conversions_call_sid", "call_sid"),
+    Index("ix_conversions_state", "state", "created_at"),
 )
 
 # The journal of attempts: append only.

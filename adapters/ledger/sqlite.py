@@ -36,7 +36,7 @@ _LOOK_EVERY_SECONDS = 0.01
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
 _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "corrupt"}
-_WORDS = {**_USELESS, 5: "locked", 6: "locked", 13: "full"}
+_WORDS = {**_USELESS, 5: "locked", 6: "locked", 9: "slow", 13: "full"}
 
 _ENDINGS = ("", "-wal", "-shm")
 Identity = tuple[tuple[int, int] | None, ...]

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 
-from sqlalchemy import select, text
+from sqlalchemy import Connection
 
-from adapters.ledger.books import BooksOnSql, read_mapping_version, try_to_keep_books
+from adapters.ledger import sqlite
+from adapters.ledger.books import BooksOnSql, try_to_keep_books
 from adapters.ledger.engine import Database, Patience
 from adapters.ledger.inbox import InboxTable
-from adapters.ledger.inspect import Backlog, Inspection, read_backlog, read_next_moment
+from adapters.ledger.inspect import Inspection
 from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
-from adapters.ledger.schema import calls
+from adapters.ledger.statistics import analyze_unknown
+from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
+from adapters.ledger.write_lock import FairLock
+from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy
-from pipeline.ports import Books, LedgerUnavailable
+from pipeline.ports import Books, LedgerUnavailable, Waiting
 
 
 class SqlLedger:
@@ -29,6 +35,7 @@ class SqlLedger:
         *,
         pool_size: int = 5,
         batch_rows: int = 64,
+        mapping_batch_rows: int = 500,
         patience: Patience | None = None,
         breaker_policy: BreakerPolicy | None = None,
     ) -> None:
@@ -37,6 +44,7 @@ class SqlLedger:
         self.clock = self.database.clock
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
+        self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
             batch_rows=batch_rows,
@@ -44,8 +52,8 @@ class SqlLedger:
             log_repeat_seconds=known.log_repeat_seconds,
         )
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
-        self._mapping = MappingTable(self.database)
-        self.append = self._inbox.append
+        self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
+        self.news = threading.Event()
         self.prove_writable = self._inbox.prove_writable
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -53,31 +61,45 @@ class SqlLedger:
         self.merge_customers = self._mapping.merge_customers
         self.find_customers = self._mapping.find_customers
 
+    def append(self, raws: Sequence[RawCallback]) -> None:
+        """Keep callbacks durably; those already kept stay as they are. Raises LedgerUnavailable."""
+        self._inbox.append(raws)
+        self.news.set()
+
     @contextmanager
     def books(self) -> Iterator[Books | None]:
-        """One transaction of the one worker that keeps the books; None while another does."""
+        """The bookkeeper's turn; None while another worker has it."""
+        if self._books_turn is not None:
+            with self._books_turn.tried() as is_ours:
+                yield BooksOnSql(self.database.read, self.database.write) if is_ours else None
+            return
         with self.database.write() as connection:
-            yield BooksOnSql(connection) if try_to_keep_books(connection) else None
+
+            @contextmanager
+            def ours() -> Iterator[Connection]:
+                yield connection
+
+            yield BooksOnSql(ours, ours) if try_to_keep_books(connection) else None
+
+    def waiting(self) -> Waiting:
+        """What waits, and until when: one question, without a lock."""
+        return read_waiting(self.database)
 
     def mapping_version(self) -> int:
-        with self.database.read() as connection:
-            return read_mapping_version(connection)
-
-    def books_are_idle(self, now: datetime) -> bool:
-        """True when there is nothing to fold or to decide. Takes no lock."""
-        unfolded = text("SELECT 1 FROM callbacks WHERE folded = 0 LIMIT 1")
-        due = select(calls.c.call_sid).where(text("state = 'settling'"), calls.c.settle_at <= now).limit(1)
-        with self.database.read() as connection:
-            return connection.execute(unfolded).first() is None and connection.execute(due).first() is None
+        """Grows with every change of the mapping."""
+        return self.waiting().mapping_version
 
     def next_moment(self) -> datetime | None:
         """When something will be due next: a call settled, a conversion sent or its lease over. None when nothing will."""
-        with self.database.read() as connection:
-            return read_next_moment(connection)
+        return self.waiting().next_moment
 
     def backlog(self, now: datetime) -> Backlog:
-        with self.database.read() as connection:
-            return read_backlog(connection, now)
+        return read_backlog(self.database, now)
+
+    def gather_statistics(self) -> None:
+        """Where Postgres knows nothing of its tables (after a restore, an upgrade), let it look. Raises LedgerUnavailable."""
+        if not self.database.is_sqlite:
+            analyze_unknown(self.database)
 
     def check(self, *, allow_old_sqlite: bool) -> Sequence[str]:
         """Warnings about durability; raises LedgerRefused when it may not be used as it is."""
@@ -90,4 +112,6 @@ class SqlLedger:
 
     def close(self) -> None:
         self._inbox.close()
+        if self._books_turn is not None:
+            self._books_turn.close()
         self.database.close()

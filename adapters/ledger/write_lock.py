@@ -49,6 +49,35 @@ class FairLock:
         finally:
             self._threads.release()
 
+    @contextmanager
+    def tried(self) -> Iterator[bool]:
+        """True when it is ours until the end of the `with`; False, without waiting, while somebody else has it."""
+        if not self._threads.acquire(blocking=False):
+            yield False
+            return
+        try:
+            file = self._lock_now()
+            try:
+                yield file is not None
+            finally:
+                if file is not None:
+                    fcntl.flock(file, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+    def _lock_now(self) -> int | None:
+        while True:
+            file = self._open()
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if _is_at(file, self._path):
+                    return None
+            else:
+                if _is_at(file, self._path):
+                    return file
+            self._forget()
+
     def _lock(self) -> int:
         """The lock file, ours now. One that was deleted or replaced meanwhile excludes nobody, so it is opened anew."""
         while True:

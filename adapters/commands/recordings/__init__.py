@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from adapters.commands.context import LedgerGroup
 from adapters.commands.recordings.replaying import replay_command
 from adapters.commands.recordings.taking import export, import_, tap
 
 
-@click.group()
+@click.group(cls=LedgerGroup)
 def recordings() -> None:
     """Recorded callbacks: into a file, with pseudonyms instead of persons, and sent again, signed anew.
 

@@ -11,7 +11,7 @@ from secrets import token_bytes
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import LedgerCommand, fail, offhook
 from adapters.recordings.format import RecordingError
 from adapters.recordings.replay import Replay, Sign, Tape, plan, replay, target
 from adapters.twilio.signature import by_auth_token, by_shared_key
@@ -29,7 +29,7 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
         raise click.BadParameter(f"write a number such as 20, or {_AS_FAST_AS_IT_CAN}") from None
 
 
-@click.command("replay")
+@click.command("replay", cls=LedgerCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", "url", required=True, help="Where: http://127.0.0.1:8000 or with a path of its own.")
 @click.option("--signed-for", default="", help="The receiver's PUBLIC_URL, when it is not the address above.")

@@ -15,7 +15,7 @@ from typing import IO
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import Offhook, fail, fail_without_database, offhook
+from adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from adapters.commands.recordings.cover import Cover, cover_options
 from adapters.customers.spreadsheet import write_rows
 from adapters.ledger.inspect import Following
@@ -57,7 +57,7 @@ def _opened(output: Path) -> Iterator[IO[str]]:
         yield file
 
 
-@click.command()
+@click.command(cls=LedgerCommand)
 @click.option("--since", callback=_ago, help="Only what came in this time: 90m, 1h, 2d.")
 @click.option("--call", "call_sid", help="Only this CallSid and its child legs.")
 @click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
@@ -103,8 +103,6 @@ def export(
             rows = _write_customers(service, cover, customers, phones) if customers else None
             if rules:
                 write_whole(rules, cover.rules(_rules_text(service)))
-    except LedgerUnavailable as error:
-        fail_without_database(error)
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
     told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
@@ -150,7 +148,7 @@ def _customers(service: Offhook, phones: list[str]) -> Iterator[Customer]:
         yield from service.ledger.find_customers(phones[first : first + _LOOK_UP_ROWS]).values()
 
 
-@click.command()
+@click.command(cls=LedgerCommand)
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--call", "call_sid", help="Only this CallSid and its child legs.")
 @click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
@@ -183,8 +181,6 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
             click.echo(f"Each callback goes to {file} from now on. Ctrl-C ends it.", err=True)
             wanted = (raw for raw in _arriving(service, following, stop) if _is_wanted(service, raw, call_sid, status))
             count, is_full = _write_all(wanted, tapped, cover)
-    except LedgerUnavailable as error:
-        fail_without_database(error)
     except RecordingError as error:
         fail(str(error), 2)
     click.echo(f"{count} callbacks written.{f' {file} is full.' if is_full else ''}", err=True)
@@ -227,7 +223,7 @@ def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) ->
     return count, False
 
 
-@click.command("import")
+@click.command("import", cls=LedgerCommand)
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--from",

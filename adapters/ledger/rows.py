@@ -1,0 +1,143 @@
+"""Many rows in one statement, the same on SQLite and Postgres, each found by its key whatever the statistics say.
+
+A statement a row would be a round trip a row, and a list of values is planned as a scan by a database that has no
+statistics. So keys travel as one JSON parameter, whose text stays the same whatever their number, and what is inserted as
+one array a column (Postgres), or row by row without a round trip (SQLite).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, text
+
+from adapters.ledger.schema import Moment, micros
+
+KEY = {"account_sid": "text", "call_sid": "text"}
+
+
+@cache
+def source(is_sqlite: bool, columns: tuple[tuple[str, str], ...]) -> str:
+    """The JSON parameter `rows` as a table `v` with these columns (name, type of Postgres)."""
+    if is_sqlite:
+        read = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name, _ in columns)
+        return f"(SELECT {read} FROM json_each(:rows)) AS v"
+    typed = ", ".join(f"{name} {kind}" for name, kind in columns)
+    return f"json_to_recordset(CAST(:rows AS json)) AS v({typed})"
+
+
+def for_each(
+    connection: Connection, keys: Iterable[Mapping[str, Any]], columns: Mapping[str, str], table: Table, condition: str
+) -> Sequence[Row[Any]]:
+    """The rows of `table` (as `t`) that the condition gives for each of the keys (as `v`)."""
+    every = list(keys)
+    if not every:
+        return []
+    statement = _look_up(connection.dialect.name == "sqlite", tuple(columns.items()), table, condition)
+    return connection.execute(statement, {"rows": json.dumps(every)}).all()
+
+
+@cache
+def _look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table, condition: str) -> Any:
+    return text(look_up(is_sqlite, columns, table, condition)).columns(*table.columns)
+
+
+def look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table, condition: str) -> str:
+    """The statement of `for_each`.
+
+    The keys come first in either database: SQLite keeps the order of a CROSS JOIN, Postgres that of LATERAL.
+    """
+    names = ", ".join(f"t.{column.name}" for column in table.columns)
+    keys = source(is_sqlite, columns)
+    if is_sqlite:
+        return f"SELECT {names} FROM {keys} CROSS JOIN {table.name} AS t WHERE {condition}"
+    inner = f"SELECT * FROM {table.name} AS t WHERE {condition} OFFSET 0"  # OFFSET 0 keeps it a look-up of its own
+    return f"SELECT {names} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An UPDATE of many rows, made ready before anybody's turn to write. `{rows}` in `statement` stands for the table `v`."""
+
+    statement: str
+    columns: tuple[tuple[str, str], ...]
+    rows: str
+    count: int
+
+    def run(self, connection: Connection) -> int:
+        """How many rows it changed."""
+        if not self.count:
+            return 0
+        found = _change(connection.dialect.name == "sqlite", self.statement, self.columns)
+        return connection.execute(found, {"rows": self.rows}).rowcount
+
+
+def change(statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Change:
+    """`columns` are those of `v` with Postgres's types; the rows have the same keys."""
+    every = sorted(rows, key=lambda row: tuple(map(str, row.values())))  # everybody locks in one order
+    return Change(statement, tuple(columns.items()), json.dumps(every), len(every))
+
+
+@cache
+def _change(is_sqlite: bool, statement: str, columns: tuple[tuple[str, str], ...]) -> Any:
+    return text(statement.replace("{rows}", source(is_sqlite, columns)))
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """An INSERT of many rows, made ready before anybody's turn to write."""
+
+    table: Table
+    names: tuple[str, ...]
+    values: Sequence[tuple[Any, ...]]
+    on_conflict: str
+
+    def run(self, connection: Connection) -> None:
+        """One statement for all rows."""
+        if not self.values:
+            return
+        head = f"INSERT INTO {self.table.name} ({', '.join(self.names)})"
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(self.names))
+            connection.exec_driver_sql(f"{head} VALUES ({marks}) {self.on_conflict}", list(self.values))
+        else:
+            arrays = ", ".join(f"%s::{_kind(self.table.c[name])}[]" for name in self.names)
+            columns = tuple(map(list, zip(*self.values, strict=True)))
+            connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
+
+
+def insert(table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "") -> Insert:
+    """The rows have the same columns. Times are aware datetimes."""
+    names = tuple(rows[0]) if rows else ()
+    plain = [_plain(table.c[name]) for name in names]
+    values = [tuple([of(row[name]) for of, name in zip(plain, names, strict=True)]) for row in rows]
+    return Insert(table, names, values, on_conflict)
+
+
+def _plain(column: Column[Any]) -> Callable[[Any], Any]:
+    """From what we hold to what the database holds."""
+    return _micros if isinstance(column.type, Moment) else _as_it_is
+
+
+def _micros(value: datetime | None) -> int | None:
+    return None if value is None else micros(value)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _kind(column: Column[Any]) -> str:
+    kind = column.type
+    if isinstance(kind, (Moment, BigInteger)):
+        return "bigint"
+    if isinstance(kind, SmallInteger):
+        return "smallint"
+    if isinstance(kind, Integer):
+        return "integer"
+    return "bytea" if isinstance(kind, LargeBinary) else "text"

@@ -1,0 +1,169 @@
+"""The thread that keeps the books: folds, decides, reviews what is parked, and sleeps while there is nothing to do.
+
+While much waits, the newest and the oldest take turns, so that a call that comes in now is not behind all the others and
+none waits for ever. What it computes is computed in the same interpreter as the deliveries, so while some are under way
+it rests as long as it worked.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.lookout import Lookout, Unkept, must_decide, must_fold
+from pipeline.ports import Bookkeeping, LedgerUnavailable
+from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
+
+log = logging.getLogger("offhook.worker")
+
+_SLICE_SECONDS = 0.2  # how late a stop may be noticed
+_SLOWER = 1.5  # each idle look comes so much later than the one before, up to the longest pause
+
+
+@dataclass(frozen=True, slots=True)
+class BooksPace:
+    """How much at once, how often it looks. Times are seconds."""
+
+    fold_batch: int = 200
+    decide_batch: int = 200
+    poll_seconds: float = 0.2
+    idle_seconds: float = 0.5
+    trouble_wait_seconds: float = 1.0
+    not_kept_seconds: float = 60.0
+    log_repeat_seconds: float = EVERY_SECONDS
+
+
+class News(Protocol):
+    """Ends a sleep early: `threading.Event`, set when a callback was stored by this very process."""
+
+    def wait(self, timeout: float, /) -> bool: ...
+    def clear(self) -> None: ...
+
+
+class Bookkeeper:
+    """Keeps the books in rounds. `decided` is called after a round that decided something, `is_busy` says whether
+    deliveries are under way, `clock` is the ledger's time and `steady` counts seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Bookkeeping,
+        lookout: Lookout,
+        judge: Judge,
+        pace: BooksPace,
+        clock: Callable[[], datetime],
+        *,
+        decided: Callable[[], None] = lambda: None,
+        is_busy: Callable[[], bool] = lambda: False,
+        steady: Callable[[], float] = time.monotonic,
+        ledger_trouble: Repeated | None = None,
+    ) -> None:
+        self._ledger_trouble = ledger_trouble or Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)
+        self._trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        self._ledger = ledger
+        self._lookout = lookout
+        self._judge = judge
+        self._pace = pace
+        self._clock = clock
+        self._decided = decided
+        self._is_busy = is_busy
+        self._steady = steady
+        self._unkept = Unkept(pace.not_kept_seconds)
+        self._newest_first = False
+        self._review: ParkedReview | None = None
+        self._review_version = -1
+        self._seen_mapping: int | None = None
+        self._pause = pace.poll_seconds
+
+    def run(self, stopping: threading.Event, news: News) -> None:
+        """Until `stopping`."""
+        while not stopping.is_set():
+            news.clear()
+            began = time.thread_time()
+            worked = self._tried(stopping)
+            if worked:
+                self._pause = self._pace.poll_seconds
+                if self._is_busy():
+                    stopping.wait(time.thread_time() - began)
+            else:
+                self._sleep(stopping, news)
+
+    def _tried(self, stopping: threading.Event) -> int:
+        """A round, whatever comes of it."""
+        try:
+            worked = self.keep_once()
+        except LedgerUnavailable as error:
+            self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": "books", "error": str(error)})
+        except Exception as error:
+            self._trouble.tell_error(error)
+        else:
+            self._ledger_trouble.works()
+            self._trouble.works()
+            return worked
+        stopping.wait(self._pace.trouble_wait_seconds)
+        return 0
+
+    def _sleep(self, stopping: threading.Event, news: News) -> None:
+        """Longer each time that there is nothing to do, until there is news or something is due."""
+        longest = max(self._pace.poll_seconds, self._pace.idle_seconds)
+        until = self._steady() + self._pause
+        self._pause = min(longest, self._pause * _SLOWER)
+        while not stopping.is_set() and (left := until - self._steady()) > 0:
+            if news.wait(min(left, _SLICE_SECONDS)):
+                return
+
+    def keep_once(self) -> int:
+        """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
+        waiting = self._lookout.look()
+        self._tell_when_unkept(waiting.oldest_callback)
+        now, newest = self._clock(), self._newest_first
+        self._newest_first = not newest
+        folded = self._fold(newest) if must_fold(waiting) else 0
+        decided = self._decide(now, newest, folded) if folded or must_decide(waiting, now) else 0
+        decided += self._review_parked(waiting.mapping_version, now)
+        if decided:
+            self._decided()
+        return folded + decided
+
+    def _tell_when_unkept(self, oldest: int | None) -> None:
+        seconds = self._unkept.observe(oldest, self._steady())
+        if seconds is not None:
+            log.error(
+                "books_not_kept",
+                extra={
+                    "seconds": round(seconds),
+                    "what": "callbacks wait and no worker folds them: one holds the turn and does nothing, or fails",
+                },
+            )
+
+    def _fold(self, newest: bool) -> int:
+        return fold_batch(self._ledger, self._judge, self._pace.fold_batch, newest=newest)
+
+    def _decide(self, now: datetime, newest: bool, folded: int) -> int:
+        """As many as may have been folded, so that what is settled never piles up."""
+        decided = 0
+        for _ in range(1 + folded // self._pace.decide_batch):
+            batch = decide_batch(self._ledger, self._judge, now, self._pace.decide_batch, newest=newest)
+            decided += batch
+            if batch == 0:
+                break
+        return decided
+
+    def _review_parked(self, version: int, now: datetime) -> int:
+        """Parked calls are looked at when the mapping has changed since we looked last (and once after a start)."""
+        if self._review is None:
+            if version == self._seen_mapping:
+                return 0
+            self._review, self._review_version = ParkedReview(), version
+        before, walk = self._review.after, self._review
+        reviewed = review_parked_batch(self._ledger, self._judge, now, self._pace.decide_batch, walk)
+        if walk.after is None and reviewed == 0:
+            self._seen_mapping, self._review = self._review_version, None
+            return 0
+        return max(reviewed, int(walk.after != before))

@@ -1,0 +1,54 @@
+"""A command that the database refuses or keeps waiting ends with one line that says what to do, whatever it was doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+
+from adapters.commands.context import LedgerCommand
+from app import COMMANDS
+from tests.support.processes import environment, flask
+
+
+def leaves(command: click.Command) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from leaves(inner)
+    else:
+        yield command
+
+
+@pytest.mark.unit
+def test_every_command_answers_for_the_database() -> None:
+    found = [leaf for command in COMMANDS for leaf in leaves(command)]
+    assert len(found) > 15
+    assert [leaf.name for leaf in found if not isinstance(leaf, LedgerCommand)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "locked"),
+    [
+        (["conversions", "list"], "conversions"),
+        (["conversions", "show", "CA1"], "callbacks"),
+        (["conversions", "retry", "--all", "dead"], "conversions"),
+        (["customers", "show", "+14155550100"], "customers"),
+        (["recordings", "export", "--since", "1h"], "callbacks"),
+    ],
+)
+def test_a_time_limit_ends_a_command_with_one_line(
+    database_url: str, tmp_path: Path, words: list[str], locked: str
+) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("nobody can lock a reader out of a WAL database")
+    env = environment(database_url, OFFHOOK_STATEMENT_SECONDS="0.3")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE".encode())
+        done = flask(*words, env=env, folder=tmp_path)
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if not line.startswith("{")]  # without the log
+    assert len(told) == 1, done.stderr
+    assert "OFFHOOK_STATEMENT_SECONDS" in told[0]

@@ -1,0 +1,127 @@
+"""Nothing gets slower with age: on a filled ledger no statement of web, worker or command reads a growing table through.
+
+Without statistics, which a restore, an upgrade or a Postgres without autovacuum does not have. Nothing here measures time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import pytest
+
+from adapters.ledger.store import SqlLedger
+from adapters.twilio.reading import read_request
+from app import build
+from pipeline.call import RawCallback
+from pipeline.conversion import Customer
+from pipeline.delivery import Outcome, Result
+from pipeline.steps import attempt, deliver_batch
+from settings import given
+from tests import sinks
+from tests.support.filled import GROWING, ROWS, fill
+from tests.support.ledger import count
+from tests.support.plans import Plans, watched
+from tests.support.twilio import ACCOUNT_SID
+
+NOW = datetime.now(UTC)
+_LEAF = f"CA{7:032x}"
+
+
+def callback(sid: str, caller: str, status: str = "completed", parent: str | None = None) -> RawCallback:
+    params = {"CallSid": sid, "AccountSid": ACCOUNT_SID, "From": caller, "To": "+14155550199", "CallStatus": status}
+    params |= {"Direction": "outbound-dial", "ParentCallSid": parent} if parent else {"Direction": "inbound"}
+    body = urlencode(params | {"CallDuration": "10"}).encode()
+    found = read_request("POST", "/twilio/status", "application/x-www-form-urlencoded", {}, body, NOW, ACCOUNT_SID)
+    assert isinstance(found, tuple)
+    return found[0]
+
+
+def calls(name: str, how_many: int, caller: str) -> Iterator[RawCallback]:
+    """Calls with two callbacks and a child leg each."""
+    for number in range(how_many):
+        sid = f"CA{name}{number:030x}"
+        yield callback(sid, caller, "ringing")
+        yield callback(sid, caller)
+        yield callback(f"CA{name}{number + 1000:030x}", caller, parent=sid)
+
+
+KNOWN, UNKNOWN = "+14155550100", "+14155550101"
+
+
+def everything(url: str, sink: sinks.Sink) -> Plans:
+    """All that web, worker and commands do, once; every statement of it looked at."""
+    settings = {
+        "DATABASE_URL": url,
+        "ROCKERBOX_URL": sink.url,
+        "ROCKERBOX_ADVERTISER_ID": "a",
+        "OFFHOOK_SETTLE_SECONDS": "0",
+    }
+    service = build(given(settings))
+    with watched(service.ledger.database.engine) as plans:
+        works(service.ledger, service)
+        is_looked_at(service.ledger)
+    service.ledger.close()
+    return plans
+
+
+def works(ledger: SqlLedger, service) -> None:
+    worker = service.worker()
+    ledger.merge_customers([Customer(KNOWN, "a@example.test", None)])
+    ledger.append([*calls("1a", 20, KNOWN), *calls("1b", 5, UNKNOWN)])
+    ledger.append([callback(_LEAF, KNOWN)])
+    while worker.keep_books_once():
+        pass
+    ledger.append([callback(_LEAF, KNOWN, "ringing", parent=f"CA1b{0:030x}")])  # what stood alone hangs from another
+    ledger.append([*calls("1c", 1, KNOWN)][-1:])  # a child whose parent was not heard of
+    while worker.keep_books_once():
+        pass
+    assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20
+    ledger.merge_customers([Customer(UNKNOWN, "b@example.test", None)])
+    while worker.keep_books_once():
+        pass
+    taken = ledger.claim(ledger.clock(), 3, 60, service.policy).taken
+    refused = [attempt(one, Outcome(Result.REFUSED, "http_400", 400), NOW, NOW, service.policy) for one in taken[:1]]
+    ledger.finish(refused, ledger.clock())
+    ledger.expire_leases(ledger.clock() + timedelta(seconds=61), service.policy)
+
+
+def is_looked_at(ledger: SqlLedger) -> None:
+    ledger.prove_writable(5)
+    ledger.backlog(ledger.clock())
+    seen = ledger.inspection
+    assert len(seen.conversions((), 50)) == 50
+    assert seen.conversions(("dead", "sending"), 50)
+    assert seen.conversion_counts()["delivered"] > 10_000
+    assert seen.stories(f"CA1a{0:030x}")[0].conversion is not None
+    assert not seen.stories("CA" + "f" * 32)
+    assert not seen.has_callbacks("CA" + "f" * 32)
+    assert len(list(seen.every_callback(since=NOW - timedelta(seconds=60)))) > 70
+    assert len(list(seen.every_callback(call_sid=f"CA1a{0:030x}"))) == 3
+    following = seen.following()
+    ledger.append([callback("CA" + "e" * 32, KNOWN)])
+    assert len(following.fresh()) == 1
+    following.fresh()
+    assert seen.retry([(row.account_sid, row.call_sid) for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
+    assert ledger.find_customers([KNOWN])
+
+
+@pytest.fixture
+def filled_url(database_url: str) -> str:
+    fill(database_url)
+    return database_url
+
+
+def test_no_statement_reads_a_growing_table_through(filled_url: str) -> None:
+    with sinks.Sink() as sink:
+        plans = everything(filled_url, sink)
+    assert plans.scans == []
+    done = " ".join(plans.seen)
+    for table in GROWING:
+        assert f"INSERT INTO {table}" in done, table
+        assert count(filled_url, table) > ROWS, table
+    for table in ("callbacks", "calls", "conversions"):
+        assert f"UPDATE {table}" in done, table
+    # The heaviest marks some 75 callbacks in each of their indexes. A look-up of 75 calls by their account alone: 14,000.
+    assert plans.blocks < 2000, f"{plans.blocks} blocks: {plans.heaviest}"
