@@ -16,8 +16,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
-from pipeline.ports import Bookkeeping, LedgerUnavailable
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from pipeline.ports import Bookkeeping
 from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
 
 log = logging.getLogger("offhook.worker")
@@ -36,7 +35,6 @@ class BooksPace:
     idle_seconds: float = 0.5
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
-    log_repeat_seconds: float = EVERY_SECONDS
 
 
 class News(Protocol):
@@ -47,8 +45,9 @@ class News(Protocol):
 
 
 class Bookkeeper:
-    """Keeps the books in rounds. `decided` is called after a round that decided something, `is_busy` says whether
-    deliveries are under way, `clock` is the ledger's time and `steady` counts seconds.
+    """Keeps the books in rounds. `decided` is called after a round that decided something, `came_to` after each
+    with its error or None, `is_busy` says whether deliveries are under way, `clock` is the ledger's time and `steady`
+    counts seconds.
     """
 
     def __init__(
@@ -60,18 +59,17 @@ class Bookkeeper:
         clock: Callable[[], datetime],
         *,
         decided: Callable[[], None] = lambda: None,
+        came_to: Callable[[Exception | None], None] = lambda _: None,
         is_busy: Callable[[], bool] = lambda: False,
         steady: Callable[[], float] = time.monotonic,
-        ledger_trouble: Repeated | None = None,
     ) -> None:
-        self._ledger_trouble = ledger_trouble or Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)
-        self._trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._ledger = ledger
         self._lookout = lookout
         self._judge = judge
         self._pace = pace
         self._clock = clock
         self._decided = decided
+        self._came_to = came_to
         self._is_busy = is_busy
         self._steady = steady
         self._unkept = Unkept(pace.not_kept_seconds)
@@ -98,16 +96,12 @@ class Bookkeeper:
         """A round, whatever comes of it."""
         try:
             worked = self.keep_once()
-        except LedgerUnavailable as error:
-            self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": "books", "error": str(error)})
         except Exception as error:
-            self._trouble.tell_error(error)
-        else:
-            self._ledger_trouble.works()
-            self._trouble.works()
-            return worked
-        stopping.wait(self._pace.trouble_wait_seconds)
-        return 0
+            self._came_to(error)
+            stopping.wait(self._pace.trouble_wait_seconds)
+            return 0
+        self._came_to(None)
+        return worked
 
     def _sleep(self, stopping: threading.Event, news: News) -> None:
         """Longer each time that there is nothing to do, until there is news or something is due."""

@@ -211,8 +211,11 @@ class Finished:
 class Outbox(Protocol):
     """Where conversions wait for their way out. Every move is in what these return, so that it can be told."""
 
-    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Claimed:
-        """Lease up to `limit` due conversions, as many as the breaker allows; ours until the lease ends.
+    def claim(
+        self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy, *, newest: bool = False
+    ) -> Claimed:
+        """Lease up to `limit` due conversions, as many as the breaker allows; ours until the lease ends. Those that have
+        been due for longest, or shortest.
 
         What may have arrived and may not leave again on this day is held for a person, due or not.
         """

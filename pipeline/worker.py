@@ -90,13 +90,15 @@ class Worker:
         self._clock = clock
         self._own_clock = own_clock
         self._destination_skew = destination_skew or Skew(pace.clock_tolerance_seconds)
-        self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # the books' as well
+        self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
+        self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()  # None: there may be something to claim
         self._outstanding = 0
         self._may_claim = True
+        self._newest_first = False
         self._answered: Waiting | None = None
         self._threads: list[threading.Thread] = []
         self._lookout = Lookout(ledger)
@@ -107,8 +109,8 @@ class Worker:
             _books_pace(pace),
             clock,
             decided=self._wake_dispatch,
+            came_to=self._books_came_to,
             is_busy=lambda: self._outstanding > 0,
-            ledger_trouble=self._ledger_trouble,
         )
 
     def start(self) -> None:
@@ -155,6 +157,16 @@ class Worker:
     def keep_books_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
         return self._bookkeeper.keep_once()
+
+    def _books_came_to(self, error: Exception | None) -> None:
+        """What became of a round that the bookkeeper made."""
+        if isinstance(error, LedgerUnavailable):
+            self._tell_unavailable("books", error)
+        elif error is not None:
+            self._books_trouble.tell_error(error)
+        else:
+            self._ledger_trouble.works()
+            self._books_trouble.works()
 
     def _wake_dispatch(self) -> None:
         self._may_claim = True
@@ -226,7 +238,8 @@ class Worker:
     def _claimed_of(self, now: datetime, free: int) -> int:
         """Claim up to `free`, and hand them to the threads. Returns how many there were."""
         taken_at = time.monotonic()
-        claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy)
+        newest, self._newest_first = self._newest_first, not self._newest_first  # a call of now is not behind a backlog
+        claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy, newest=newest)
         for sending in claimed.taken:
             self._outstanding += 1
             self._claimed.put((sending, taken_at + self._pace.lease_seconds))
@@ -285,5 +298,4 @@ def _books_pace(pace: Pace) -> BooksPace:
         idle_seconds=pace.idle_seconds,
         trouble_wait_seconds=pace.trouble_wait_seconds,
         not_kept_seconds=pace.not_kept_seconds,
-        log_repeat_seconds=pace.log_repeat_seconds,
     )

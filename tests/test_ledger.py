@@ -18,7 +18,7 @@ from adapters.ledger.schema import metadata
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
-from pipeline.call import CallKey, RawCallback
+from pipeline.call import RawCallback
 from pipeline.conversion import Conversion, Customer
 from pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
 from pipeline.ports import LedgerUnavailable
@@ -107,17 +107,6 @@ def test_two_workers_never_claim_the_same_conversion(ledger: SqlLedger) -> None:
     taken = [sending.key for claim in claims for sending in claim.taken]
     assert len(taken) == len(set(taken))
     assert len(taken) == 60
-
-
-def test_a_claim_takes_some_of_the_newest_where_many_wait(ledger: SqlLedger) -> None:
-    fill(ledger, 60)
-    newest = CallKey(ACCOUNT, final(60).call_sid)
-    ledger.append([final(60)])
-    fold_batch(ledger, JUDGE, 10)
-    assert decide_batch(ledger, JUDGE, NOON + timedelta(seconds=1), 10) == 1
-    taken = ledger.claim(NOON + timedelta(seconds=1), 20, 60, POLICY).taken
-    assert len(taken) == 20
-    assert newest in {sending.key for sending in taken}
 
 
 def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: SqlLedger) -> None:

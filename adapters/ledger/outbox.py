@@ -47,7 +47,6 @@ DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
 _SENDING = text("state = 'sending'")
 _MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
-_SHARE_OF_NEWEST = 4  # of what is claimed at once, one in so many
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -75,7 +74,9 @@ class OutboxTable:
         self._database = database
         self._breaker_policy = breaker_policy
 
-    def claim(self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy) -> Claimed:
+    def claim(
+        self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy, *, newest: bool = False
+    ) -> Claimed:
         """Lease due conversions, hold those whose day has turned. A look without the write lock comes first: most find nothing."""
         since = resend_since(now, policy) or _FAR
         with self._database.read() as connection:
@@ -86,13 +87,16 @@ class OutboxTable:
             return Claimed()
         with self._database.write() as connection:
             held = _hold(connection, since, now) if overdue else []
-            return Claimed(self._lease(connection, now, limit, lease_seconds) if allowed else [], held)
+            return Claimed(self._lease(connection, now, limit, lease_seconds, newest) if allowed else [], held)
 
-    def _lease(self, connection: Connection, now: datetime, limit: int, lease_seconds: float) -> list[Sending]:
+    def _lease(
+        self, connection: Connection, now: datetime, limit: int, lease_seconds: float, newest: bool
+    ) -> list[Sending]:
         """As many as the breaker lets out. A probe is one worker's alone: the door closes behind it."""
         health = _read_health(connection, lock=True)
         allowed = breaker_allows(health.breaker, limit, now, self._breaker_policy)
-        taken = _lease_both_ends(connection, now, allowed, now + timedelta(seconds=lease_seconds)) if allowed else []
+        until = now + timedelta(seconds=lease_seconds)
+        taken = _lease(connection, now, allowed, until, newest) if allowed else []
         if taken and health.breaker.failures >= self._breaker_policy.threshold:
             opened = reopened(health.breaker, now, self._breaker_policy)
             _write_health(connection, replace(health, breaker=opened))
@@ -147,18 +151,7 @@ def _overdue(since: datetime) -> Any:
     return and_(_MAY_HAVE_ARRIVED, conversions.c.first_attempt_at < since)
 
 
-def _lease_both_ends(connection: Connection, now: datetime, limit: int, until: datetime) -> list[Sending]:
-    """Those that wait longest, and where more wait, some of the newest: a call of now does not wait behind a whole backlog."""
-    oldest = _lease(connection, now, limit - limit // _SHARE_OF_NEWEST, until)
-    left = limit - len(oldest)
-    if left > limit // _SHARE_OF_NEWEST or left == 0:
-        return oldest
-    return oldest + _lease(connection, now, left, until, newest=True)
-
-
-def _lease(
-    connection: Connection, now: datetime, limit: int, until: datetime, *, newest: bool = False
-) -> list[Sending]:
+def _lease(connection: Connection, now: datetime, limit: int, until: datetime, newest: bool) -> list[Sending]:
     order = conversions.c.due_at.desc() if newest else conversions.c.due_at
     due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(order)
     picked = due.limit(limit).with_for_update(skip_locked=True).cte("picked")
