@@ -42,11 +42,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision with everything that explains it. `payload` is what will be sent, only for a Convert."""
+    """A decision with everything that explains it. `payload` is what will be sent, only for a Convert, and `due_at` its
+    place in the outbox: since when it might have left.
+    """
 
     call: Call
     decision: Decision
     decided_at: datetime
+    due_at: datetime
     rules_version: str
     mapping_version: int
     payload: bytes | None = None

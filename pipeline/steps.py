@@ -86,30 +86,37 @@ def review_parked_batch(
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
-        return _judge(books, found, judge, now)
+        return _judge(books, found, judge, now, lambda _: now)
 
 
 def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
     found = books.settled(keys)
-    return _take_in(books, found.unlinked, judge) if found.unlinked else _judge(books, found, judge, now)
+    if found.unlinked:
+        return _take_in(books, found.unlinked, judge)
+    # A call of now stands before those that wait from before a stop, however late each is decided.
+    return _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
 
 
-def _judge(books: Books, found: Settled, judge: Judge, now: datetime) -> int:
+def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]) -> int:
     if not found.calls:
         return 0
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.default_region).e164 for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
-    books.record([_decided(call, customers.get(numbers[call.key] or ""), judge, now, version) for call in calls])
+    known = {call.key: customers.get(numbers[call.key] or "") for call in calls}
+    books.record([_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls])
     return len(calls)
 
 
-def _decided(call: Call, customer: Customer | None, judge: Judge, now: datetime, version: int) -> Decided:
+def _decided(
+    call: Call, customer: Customer | None, judge: Judge, now: datetime, due_at: datetime, version: int
+) -> Decided:
     decision = decide(call, customer, judge.rules, judge.default_region)
     return Decided(
         call=call,
         decision=decision,
         decided_at=now,
+        due_at=due_at,
         rules_version=judge.rules.version,
         mapping_version=version,
         payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,

@@ -198,17 +198,18 @@ def test_a_call_that_comes_in_now_is_not_behind_the_backlog_and_the_oldest_are_n
     assert len(converted(ledger)) >= 1000
 
 
-def test_what_became_due_now_is_claimed_before_a_full_outbox_is_empty(ledger: SqlLedger) -> None:
+def test_a_call_of_now_is_claimed_before_a_full_outbox_is_empty(ledger: SqlLedger) -> None:
+    """However late those that waited are decided: their place is that of their end."""
+    now = NOON + timedelta(hours=1)
     ledger.append([final(number) for number in range(20)])
-    assert fold_batch(ledger, JUDGE, 20) == 20
-    assert decide_batch(ledger, JUDGE, NOON, 20) == 20
-    ledger.append([final(5000)])
-    assert fold_batch(ledger, JUDGE, 20) == 1
-    later = NOON + timedelta(seconds=1)
-    assert decide_batch(ledger, JUDGE, later, 20) == 1
-    [newest] = ledger.claim(later, 1, 60, RetryPolicy(), newest=True).taken
-    [oldest] = ledger.claim(later, 1, 60, RetryPolicy()).taken
-    assert newest.key.call_sid == sid(5000) != oldest.key.call_sid
+    ledger.append([replace(final(5000), received_at=now)])
+    for newest in (True, False):
+        while fold_batch(ledger, JUDGE, 5, newest=newest):
+            now += timedelta(seconds=1)
+            assert decide_batch(ledger, JUDGE, now, 20, newest=newest)
+    [newest_claimed] = ledger.claim(now, 1, 60, RetryPolicy(), newest=True).taken
+    [oldest_claimed] = ledger.claim(now, 1, 60, RetryPolicy()).taken
+    assert newest_claimed.key.call_sid == sid(5000) != oldest_claimed.key.call_sid
 
 
 def test_a_call_of_now_waits_for_its_own_legs_and_not_for_those_of_others(ledger: SqlLedger) -> None:

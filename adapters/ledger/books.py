@@ -329,7 +329,7 @@ def _conversion_row(one: Decided) -> dict[str, Any]:
         "reason": "new",
         "created_at": one.decided_at,
         "horizon_from": one.decided_at,
-        "due_at": one.decided_at,
+        "due_at": one.due_at,
         "fence": 0,
         "attempts": 0,
         "expired_leases": 0,
