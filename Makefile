@@ -62,6 +62,7 @@ bench: .venv/dev
 	$(BIN)/python bench/customers.py
 	$(BIN)/python bench/footprint.py
 	$(BIN)/python bench/replay.py
+	$(BIN)/python bench/slow_clients.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

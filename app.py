@@ -51,6 +51,7 @@ from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.ports import Inbox
 from pipeline.rules import Problem, Rules, RulesError, parse
+from pipeline.skew import Skew
 from pipeline.steps import Judge
 from pipeline.worker import Pace, Worker
 from settings import Settings, SettingsError, load
@@ -83,6 +84,7 @@ def build(settings: Settings) -> Offhook:
         resolver=Resolver(max_threads=settings.dns_threads),
     )
     policy = retry_policy(settings)
+    destination_skew = Skew(settings.clock_tolerance_seconds)
 
     def rules() -> Rules:
         return read_rules(settings)
@@ -91,9 +93,11 @@ def build(settings: Settings) -> Offhook:
         return Judge(rules(), settings.default_country, destination, reading.read, settings.settle_seconds)
 
     def worker() -> Worker:
-        return Worker(ledger, destination, judge(), policy, pace(settings), ledger.clock)
+        return Worker(
+            ledger, destination, judge(), policy, pace(settings), ledger.clock, destination_skew=destination_skew
+        )
 
-    return Offhook(settings, ledger, destination, reading.read, policy, rules, judge, worker)
+    return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, rules, judge, worker)
 
 
 def patience(settings: Settings) -> Patience:
@@ -217,6 +221,8 @@ def health(service: Offhook) -> LedgerHealth:
         clock=ledger.clock,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,
+        destination=service.destination_skew,
+        not_kept_seconds=known.books_not_kept_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from pipeline.lookout import Lookout, Unkept, must_decide, must_fold
+from pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
 from pipeline.ports import Bookkeeping
 from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
 
@@ -126,15 +126,7 @@ class Bookkeeper:
         return folded + decided
 
     def _tell_when_unkept(self, oldest: int | None) -> None:
-        seconds = self._unkept.observe(oldest, self._steady())
-        if seconds is not None:
-            log.error(
-                "books_not_kept",
-                extra={
-                    "seconds": round(seconds),
-                    "what": "callbacks wait and no worker folds them: one holds the turn and does nothing, or fails",
-                },
-            )
+        tell_unkept(log, self._unkept.observe(oldest, self._steady()))
 
     def _fold(self, newest: bool) -> int:
         return fold_batch(self._ledger, self._judge, self._pace.fold_batch, newest=newest)

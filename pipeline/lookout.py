@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -77,3 +78,12 @@ class Unkept:
             return None
         self._told_at = now_seconds
         return now_seconds - self._since
+
+
+def tell_unkept(log: logging.Logger, seconds: float | None) -> None:
+    """The error for what `Unkept` observed; none for None."""
+    if seconds is not None:
+        what = (
+            "callbacks wait and no worker folds them: none is running, or one holds the turn and does nothing, or fails"
+        )
+        log.error("books_not_kept", extra={"seconds": round(seconds), "what": what})

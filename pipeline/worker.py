@@ -79,6 +79,7 @@ class Worker:
         pace: Pace,
         clock: Callable[[], datetime] = utc_now,
         own_clock: Callable[[], datetime] = utc_now,
+        destination_skew: Skew | None = None,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared."""
         self._ledger = ledger
@@ -88,7 +89,7 @@ class Worker:
         self._pace = pace
         self._clock = clock
         self._own_clock = own_clock
-        self.destination_skew = Skew(pace.clock_tolerance_seconds)
+        self._destination_skew = destination_skew or Skew(pace.clock_tolerance_seconds)
         self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
@@ -286,7 +287,7 @@ class Worker:
         if theirs is None:
             return
         observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)
-        log_change(log, self.destination_skew.observe(observed), self.destination_skew, "destination")
+        log_change(log, self._destination_skew.observe(observed), self._destination_skew, "destination")
 
 
 def _books_pace(pace: Pace) -> BooksPace:

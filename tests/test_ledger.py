@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 
 from adapters.ledger.schema import metadata
 from adapters.ledger.store import SqlLedger
@@ -18,16 +20,18 @@ from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.call import RawCallback
 from pipeline.conversion import Conversion, Customer
-from pipeline.delivery import BreakerPolicy, Outcome, Result, RetryPolicy
+from pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
 from pipeline.ports import LedgerUnavailable
 from pipeline.rules import Rules
-from pipeline.steps import Judge, attempt, decide_batch, fold_batch
+from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from settings import load
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 POLICY = RetryPolicy(base_seconds=0.001)
+DELIVERED = Outcome(Result.DELIVERED, "delivered", 200)
+BUSY = Outcome(Result.RETRY, "http_503", 503)
 
 
 class Destination:
@@ -36,6 +40,17 @@ class Destination:
 
     def send(self, payload: bytes) -> Outcome:
         raise AssertionError("nothing is sent here")
+
+
+class Answering(Destination):
+    """Gives one answer, and counts how often it was asked."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome, self.asked = outcome, 0
+
+    def send(self, payload: bytes) -> Outcome:
+        self.asked += 1
+        return self.outcome
 
 
 JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
@@ -108,6 +123,159 @@ def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: Sql
     delivered = Outcome(Result.DELIVERED, "delivered", 200)
     assert len(ledger.finish([attempt(new, delivered, later, later, POLICY)], later).moved) == 1
     assert ledger.inspection.conversion_counts() == {"delivered": 1}
+
+
+@pytest.mark.parametrize("rests", ["pending", "ambiguous", "quarantined", "dead"])
+def test_a_late_2xx_delivers_what_nobody_is_sending(ledger: SqlLedger, rests: str) -> None:
+    fill(ledger, 1)
+    [old] = ledger.claim(NOON, 1, 60, POLICY).taken
+    later = NOON + timedelta(seconds=61)
+    resting = {
+        "pending": POLICY,
+        "ambiguous": replace(POLICY, resend=Resend.NEVER),
+        "quarantined": replace(POLICY, max_expired_leases=1),
+        "dead": replace(POLICY, horizon_seconds=1),
+    }
+    [expired] = ledger.expire_leases(later, resting[rests])
+    assert expired.next.state == rests
+    assert ledger.inspection.conversion_counts() == {rests: 1}
+    told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
+    assert [(one.next.state, one.next.reason) for one in told.moved] == [("delivered", "late_answer")]
+    assert ledger.inspection.conversion_counts() == {"delivered": 1}
+    assert not ledger.claim(later + timedelta(days=1), 1, 60, POLICY).taken
+    [story] = ledger.inspection.stories(old.key.call_sid)
+    assert [(row.result, row.next_state) for row in story.attempts] == [("lease_expired", rests), ("delivered", "late")]
+
+
+@pytest.mark.parametrize("second", ["busy", "expired", "released"])
+def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_that(
+    ledger: SqlLedger, second: str
+) -> None:
+    fill(ledger, 1)
+    [old] = ledger.claim(NOON, 1, 60, POLICY).taken
+    later = NOON + timedelta(seconds=61)
+    ledger.expire_leases(later, POLICY)
+    later += timedelta(seconds=1)
+    [new] = ledger.claim(later, 1, 60, POLICY).taken
+    told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
+    assert (told.moved, len(told.late)) == ([], 1)
+    assert ledger.inspection.conversion_counts() == {"sending": 1}
+    later += timedelta(seconds=61)
+    if second == "expired":
+        moved = ledger.expire_leases(later, POLICY)
+    else:
+        outcome = BUSY if second == "busy" else Outcome(Result.RELEASED, "stopped")
+        moved = ledger.finish([attempt(new, outcome, later, later, POLICY)], later).moved
+    assert [one.next.state for one in moved] == ["delivered"]
+    assert ledger.inspection.conversion_counts() == {"delivered": 1}
+
+
+def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_same(ledger: SqlLedger) -> None:
+    """As after a commit of which nobody knows whether it came through."""
+    fill(ledger, 3)
+    outcomes = (DELIVERED, BUSY, Outcome(Result.REFUSED, "http_400", 400))
+    claims = ledger.claim(NOON, 3, 60, POLICY).taken
+    done = [attempt(one, outcome, NOON, NOON, POLICY) for one, outcome in zip(claims, outcomes, strict=True)]
+    first, second = ledger.finish(done, NOON), ledger.finish(done, NOON)
+    assert sorted(one.next.state for one in second.moved) == ["dead", "delivered", "pending"]
+    assert (len(first.moved), second.late) == (3, [])
+    assert ledger.inspection.conversion_counts() == {"delivered": 1, "pending": 1, "dead": 1}
+    assert [len(ledger.inspection.stories(one.key.call_sid)[0].attempts) for one in claims] == [1, 1, 1]
+
+
+def test_what_may_have_arrived_on_another_day_is_held_and_told_once_due_or_not(ledger: SqlLedger) -> None:
+    fill(ledger, 3)
+    claims = ledger.claim(NOON, 2, 60, POLICY).taken
+    unsure = Outcome(Result.MAYBE_SENT, "http_502", 502, retry_after_seconds=30 * 3600)
+    patient = replace(POLICY, retry_after_cap_seconds=48 * 3600)
+    ledger.finish([attempt(one, unsure, NOON, NOON, patient) for one in claims], NOON)
+    evening = NOON + timedelta(hours=12) - timedelta(seconds=POLICY.margin_seconds)
+    before = ledger.claim(evening - timedelta(seconds=1), 1, 60, POLICY)
+    assert (len(before.taken), len(before.held)) == (1, 0)
+    held = ledger.claim(evening, 10, 60, POLICY)
+    assert {(one.sending.key, one.next.state, one.next.reason) for one in held.held} == {
+        (one.key, "ambiguous", "day_turned") for one in claims
+    }
+    assert not held.taken
+    assert not ledger.claim(evening, 10, 60, POLICY).held
+
+
+def test_what_is_held_uses_up_no_probe_of_the_breaker(ledger: SqlLedger) -> None:
+    fill(ledger, 4)
+    claims = ledger.claim(NOON, 3, 60, POLICY).taken
+    unsure = Outcome(Result.MAYBE_SENT, "deadline")
+    ledger.finish([attempt(one, unsure, NOON, NOON, POLICY) for one in claims], NOON)
+    morning = NOON + timedelta(days=1)
+    claimed = ledger.claim(morning, 10, 60, POLICY)
+    assert (len(claimed.held), len(claimed.taken)) == (3, 1)
+
+
+@pytest.mark.parametrize("resend", list(Resend))
+def test_what_a_person_sends_again_goes_out_whatever_the_day(ledger: SqlLedger, resend: Resend) -> None:
+    policy = replace(POLICY, resend=resend)
+    fill(ledger, 1)
+    [claimed] = ledger.claim(NOON, 1, 60, policy).taken
+    unsure = Outcome(Result.MAYBE_SENT, "deadline")
+    ledger.finish([attempt(claimed, unsure, NOON, NOON, policy)], NOON)
+    last_moment = NOON + timedelta(hours=36) - timedelta(seconds=1)
+    ledger.claim(last_moment, 0, 60, policy)
+    ledger.inspection.retry([tuple(claimed.key)], last_moment)
+    [again] = ledger.claim(last_moment, 1, 60, policy).taken
+    destination = Answering(DELIVERED)
+    ledger.finish([deliver(again, destination, policy, lambda: last_moment + timedelta(seconds=2))], last_moment)
+    assert (destination.asked, ledger.inspection.conversion_counts()) == (1, {"delivered": 1})
+
+
+def test_what_was_not_taken_for_certain_binds_the_next_attempt_to_no_day(ledger: SqlLedger) -> None:
+    fill(ledger, 1)
+    [claimed] = ledger.claim(NOON, 1, 60, POLICY).taken
+    ledger.finish([attempt(claimed, BUSY, NOON, NOON, POLICY)], NOON)
+    morning = NOON + timedelta(days=1)
+    [again] = ledger.claim(morning, 1, 60, POLICY).taken
+    unsure = Answering(Outcome(Result.MAYBE_SENT, "deadline"))
+    [moved] = ledger.finish([deliver(again, unsure, POLICY, lambda: morning)], morning).moved
+    assert moved.next.state == "pending"
+
+
+def test_a_destination_that_refuses_everything_is_told_once_though_many_workers_meet_it(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    fill(ledger, 6)
+    refused = Outcome(Result.BLOCKED, "http_403", 403)
+    another = SqlLedger(load(_env_file=None, DATABASE_URL=database_url).database_url)
+    claims = ledger.claim(NOON, 6, 60, POLICY).taken
+    told = [
+        each.finish([attempt(one, refused, NOON, NOON, POLICY)], NOON).turn
+        for each, one in zip((ledger, another) * 2, claims[:4], strict=True)
+    ]
+    another.close()
+    assert told == [(Turn.BEGAN, "http_403"), None, None, None]
+    assert ledger.inspection.conversion_counts() == {"pending": 4, "sending": 2}
+    assert not ledger.claim(NOON + timedelta(seconds=9), 10, 60, POLICY).taken, "the breaker is open"
+    later = NOON + timedelta(seconds=20)
+    told = [ledger.finish([attempt(one, DELIVERED, later, later, POLICY)], later).turn for one in claims[4:]]
+    assert told == [(Turn.OVER, "http_403"), None]
+
+
+def test_a_batch_of_results_is_as_many_statements_as_a_single_one(ledger: SqlLedger) -> None:
+    fill(ledger, 41)
+    statements: list[str] = []
+
+    @event.listens_for(ledger.database.engine, "before_cursor_execute")
+    def _seen(
+        _connection: object, _cursor: object, statement: str, _parameters: object, _context: object, many: bool
+    ) -> None:
+        assert not many, statement
+        statements.append(statement)
+
+    counts = []
+    for size in (1, 40):
+        claims = ledger.claim(NOON, size, 60, POLICY).taken
+        assert len(claims) == size
+        statements.clear()
+        ledger.finish([attempt(one, DELIVERED, NOON, NOON, POLICY) for one in claims], NOON)
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
 
 
 def test_what_is_given_back_unsent_counts_as_never_tried(ledger: SqlLedger) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,8 @@ from gunicorn.app import base as application
 from gunicorn.http import errors, message, parser, unreader, wsgi
 from gunicorn.workers import base, gthread
 
+from adapters.logs import MaskingJsonFormatter
+from adapters.web.notices import Notices
 from adapters.web.worker import status_of
 
 pytestmark = pytest.mark.unit
@@ -58,6 +62,52 @@ def test_gunicorn_is_the_one_that_the_worker_was_written_for(what: str) -> None:
         f"adapters/web/worker.py and restart.py, run tests/system/test_slow_clients.py, test_http_edges.py and "
         f"test_restarts.py, and then put {digest(part)!r} here."
     )
+
+
+def test_a_condition_that_lasts_is_logged_at_once_and_then_once_a_minute_with_its_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    notices = Notices(60.0, lambda: now)
+
+    def lines() -> list[tuple[str, int]]:
+        found = [(record.getMessage(), record.__dict__["count"]) for record in caplog.records]
+        caplog.clear()
+        return found
+
+    for _ in range(3):
+        notices.count("slow")
+    notices.tick()
+    assert lines() == [("slow", 1)]
+    now = 60.0
+    notices.tick()
+    assert lines() == [("slow", 2)]
+    now = 120.0
+    notices.tick()
+    notices.count("slow")
+    assert lines() == [("slow", 1)], "it was over, and begins anew"
+    notices.count("slow")
+    notices.flush()
+    assert lines() == [("slow", 1)]
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "shown"),
+    [
+        (
+            "gunicorn.error",
+            "Invalid HTTP request line: 'GET /?a=15550100300 x'",
+            "Invalid HTTP request line: 'GET /?a=*** x'",
+        ),
+        ("gunicorn.error", "Booting worker with pid: 1234567", "Booting worker with pid: 1234567"),
+        ("offhook.web", "CA00000000000000000000000000000001", "CA00000000000000000000000000000001"),
+        ("offhook.web", "From +15550100300", "From +1555***0300"),
+    ],
+)
+def test_lines_of_others_hold_no_number_at_all_and_ours_no_phone_number(logger: str, message: str, shown: str) -> None:
+    formatter = MaskingJsonFormatter(["name", "message"], rename_fields={"name": "logger", "message": "event"})
+    record = logging.LogRecord(logger, logging.WARNING, "", 0, message, (), None)
+    assert json.loads(formatter.format(record))["event"] == shown
 
 
 def test_every_error_of_gunicorns_parser_has_a_status_that_is_the_clients_fault() -> None:

@@ -15,6 +15,7 @@ from adapters.rockerbox.client import Rockerbox
 from pipeline.delivery import RetryPolicy
 from pipeline.ports import LedgerUnavailable, Reader
 from pipeline.rules import Rules, RulesError
+from pipeline.skew import Skew
 from pipeline.steps import Judge
 from pipeline.worker import Worker
 from settings import Settings, SettingsError
@@ -29,6 +30,7 @@ class Offhook:
     settings: Settings
     ledger: SqlLedger
     destination: Rockerbox
+    destination_skew: Skew
     read: Reader
     policy: RetryPolicy
     rules: Callable[[], Rules]

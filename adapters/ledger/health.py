@@ -14,8 +14,10 @@ from typing import Any, Protocol
 from adapters.ledger.clock import LedgerClock
 from adapters.ledger.migrate import Tables
 from adapters.ledger.waiting import Backlog
+from pipeline.lookout import Unkept, tell_unkept
 from pipeline.ports import LedgerUnavailable
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from pipeline.skew import Skew
 
 log = logging.getLogger("offhook.ledger")
 
@@ -46,7 +48,8 @@ class _Ledger(Protocol):
 class LedgerHealth:
     """`ready()` for /readyz. `migrations` says where the tables stand; those that are ahead are as good as current ones.
 
-    `clock` knows how far this machine's is ahead of the database's.
+    `clock` knows how far this machine's is ahead of the database's, `destination` how far it is ahead of the destination's
+    where this process delivers. When callbacks have waited for `not_kept_seconds` and none was folded, that is an error.
     """
 
     def __init__(
@@ -57,11 +60,15 @@ class LedgerHealth:
         clock: LedgerClock,
         answer_seconds: float,
         cache_seconds: float,
+        destination: Skew | None = None,
+        not_kept_seconds: float = 60.0,
         log_repeat_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._ledger = ledger
         self._migrations = migrations
         self._clock = clock
+        self._destination = destination
+        self._unkept = Unkept(not_kept_seconds)
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
         self._trouble = Repeated(log, "not_ready", log_repeat_seconds)
@@ -112,23 +119,30 @@ class LedgerHealth:
             return _not_ready("foreign_tables", migrations=tables)
         if not tables.are_usable:
             return _not_ready("no_tables", migrations=tables)
+        backlog = self._ledger.backlog(self._clock())
+        tell_unkept(log, self._unkept.observe(backlog.oldest_callback, time.monotonic()))
         self._trouble.works()
         self._failed.works()
         return True, {
             "status": "ready",
             "database": "writable",
             "migrations": tables,
-            **_ages(self._ledger.backlog(self._clock())),
+            **_ages(backlog),
             **self._clocks(),
         }
 
     def _clocks(self) -> Facts:
-        ahead = self._clock.ahead_seconds
-        if ahead is None:
-            return {}
-        facts: dict[str, Any] = {"clock_ahead_of_database_seconds": round(ahead, 3)}
-        if self._clock.differs:
-            facts["warning"] = "this machine's clock differs from the database's: correct it (NTP)"
+        """This machine's clock beside those that it meets."""
+        ahead = {"database": (self._clock.ahead_seconds, self._clock.differs)}
+        if self._destination is not None:
+            ahead["destination"] = (self._destination.seconds, self._destination.exceeded)
+        known = {name: (seconds, differs) for name, (seconds, differs) in ahead.items() if seconds is not None}
+        facts: dict[str, Any] = {f"clock_ahead_of_{name}_seconds": round(found[0], 3) for name, found in known.items()}
+        differing = [name for name, (_, differs) in known.items() if differs]
+        if differing:
+            facts["warning"] = (
+                f"this machine's clock differs from that of the {' and the '.join(differing)}: correct it (NTP)"
+            )
         return facts
 
 

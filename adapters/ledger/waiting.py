@@ -38,9 +38,10 @@ _HELD = " + ".join(bounded_count(state) for state in ("dead", "ambiguous", "quar
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits. Of each state that needs a person at
-    most COUNTED_UP_TO + 1 are counted.
+    most COUNTED_UP_TO + 1 are counted. `oldest_callback` is the number of the one that waits longest to be folded.
     """
 
+    oldest_callback: int | None
     unfolded_age_seconds: float
     undecided_age_seconds: float
     undelivered_age_seconds: float
@@ -74,4 +75,4 @@ def read_backlog(database: Database, now: datetime) -> Backlog:
     def age(oldest: datetime | None) -> float:
         return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
-    return Backlog(age(found.oldest_received_at), age(found.settled_at), age(found.due_at), held)
+    return Backlog(found.oldest_callback, age(found.oldest_received_at), age(found.settled_at), age(found.due_at), held)

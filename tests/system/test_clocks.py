@@ -120,3 +120,13 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
         send(6)
         assert [line["level"] for line in lines("clock_agrees_again")] == ["INFO"]
         assert len(lines("clock_differs")) == 1
+
+
+def test_a_web_process_that_delivers_says_in_readyz_that_rockerbox_has_another_time(offhook: Offhook) -> None:
+    offhook.sink.behave(dated(65))
+    with offhook.web(OFFHOOK_WORKER="inline") as web:
+        assert web.twilio.send(callback(new_sid())).status == 204
+        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: web.log[-2000:])
+        wait_until(lambda: b"destination" in web.twilio.get("/readyz").body)
+        facts = json.loads(web.twilio.get("/readyz").body)
+        assert "destination" in facts["warning"] and abs(facts["clock_ahead_of_destination_seconds"] + 65) < 5

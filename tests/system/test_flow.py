@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 
 from tests import sinks
 from tests.support import ledger
-from tests.support.processes import Web, flask
+from tests.support.processes import Process, Web, flask
 from tests.support.twilio import CALLER, OURS, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
@@ -27,6 +31,12 @@ action = "tv_call"
 revenue = 27.5
 extra = {{ label = "{{label}}" }}
 """
+
+
+def lines_of(process: Process, event: str = "") -> list[dict[str, Any]]:
+    """The lines of its log, or those of one event."""
+    lines = [json.loads(line) for line in process.log.splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == event or not event]
 
 
 def send(web: Web, *callbacks: list[tuple[str, str]]) -> None:
@@ -138,15 +148,18 @@ def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) 
     offhook.sink.behave(sinks.reset())
     with offhook.web() as web, offhook.worker(OFFHOOK_RETRY_BASE_SECONDS="600", OFFHOOK_RETRY_CAP_SECONDS="600"):
         send(web, callback(sid))
-        wait_until(lambda: ledger.count(offhook.database_url, "attempts") >= 1, 20, lambda: "no attempts")
+        wait_until(lambda: ledger.count(offhook.database_url, "attempts") == 1, 20, lambda: "no attempts")
     day = 86_400 * 1_000_000
     now = int(datetime.now(UTC).timestamp() * 1_000_000)
     ledger.change(
         offhook.database_url,
         f"UPDATE conversions SET state = 'pending', lease_until = NULL, due_at = {now}, first_attempt_at = {now - day}",
     )
-    with offhook.worker():
+    with offhook.worker() as worker:
         wait_until(lambda: offhook.states() == {"ambiguous": 1}, 10, lambda: str(offhook.states()))
+        worker.wait_for_log("conversion_ambiguous")
+    [told] = lines_of(worker, "conversion_ambiguous")
+    assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "day_turned", sid)
     refused = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
@@ -164,5 +177,54 @@ def test_a_row_whose_worker_vanished_three_times_is_quarantined(offhook: Offhook
                 partial(ledger.count, offhook.database_url, "conversions", claimed), 20, lambda: str(offhook.states())
             )
         ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
-    with offhook.worker():
+    with offhook.worker() as worker:
         wait_until(lambda: offhook.states() == {"quarantined": 1}, 20, lambda: str(offhook.states()))
+        worker.wait_for_log("conversion_quarantined")
+    [told] = lines_of(worker, "conversion_quarantined")
+    assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "leases_expired", sid)
+
+
+def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_second_time(offhook: Offhook) -> None:
+    """A worker that is stopped for a while, as a machine that is moved: another one takes its lease."""
+    sid = new_sid()
+    offhook.sink.behave(sinks.after(0.5, sinks.answer()))
+    patient = {"OFFHOOK_RETRY_BASE_SECONDS": "3600", "OFFHOOK_RETRY_CAP_SECONDS": "3600"}
+    slow = {"OFFHOOK_DEADLINE_SECONDS": "60", "OFFHOOK_LEASE_SECONDS": "100"}
+    with offhook.web() as web, offhook.worker(**patient, **slow) as stalled:
+        send(web, callback(sid))
+        offhook.sink.wait_for(1)
+        os.kill(stalled.pid, signal.SIGSTOP)
+        ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
+        with offhook.worker(**patient):
+            wait_until(lambda: offhook.states() == {"pending": 1}, 20, lambda: str(offhook.states()))
+            os.kill(stalled.pid, signal.SIGCONT)
+            wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: str(offhook.states()))
+    assert len(offhook.sink.requests) == 1
+    story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
+    assert "delivered (late_answer)" in story
+    assert "a result came late: delivered" in story
+
+
+def test_six_seconds_of_403_kill_nothing_and_are_one_error(offhook: Offhook) -> None:
+    """A firewall or a CDN in front of Rockerbox that has taken a dislike to us for a while."""
+    offhook.sink.behave(sinks.answer(403, b"<html>Forbidden</html>"))
+    quick = {
+        "OFFHOOK_BLOCKED_BASE_SECONDS": "0.5",
+        "OFFHOOK_BREAKER_BASE_SECONDS": "0.2",
+        "OFFHOOK_BREAKER_CAP_SECONDS": "0.5",
+    }
+    with offhook.web() as web, offhook.worker(**quick) as worker, offhook.worker(**quick):
+        until = time.monotonic() + 6
+        sids = {new_sid() for _ in range(40)}
+        for sid in sids:
+            send(web, callback(sid))
+        wait_until(lambda: time.monotonic() > until)
+        assert set(offhook.states()) <= {"pending", "sending"}
+        offhook.sink.behave(sinks.answer())
+        wait_until(lambda: offhook.states() == {"delivered": 40}, 30, lambda: str(offhook.states()))
+        wait_until(lambda: "destination_accepts_again" in worker.log)
+    told = [line for line in lines_of(worker) if line["level"] not in ("INFO", "WARNING")]
+    assert [(line["event"], line["reason"]) for line in told] == [("destination_refuses", "http_403")]
+    assert [line["level"] for line in lines_of(worker, "destination_accepts_again")] == ["INFO"]
+    accepted = [seen for seen in offhook.sink.requests if json.loads(seen.body)["order_id"] in sids]
+    assert len({seen.body for seen in accepted}) == 40

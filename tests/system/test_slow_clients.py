@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -92,6 +93,18 @@ def test_over_the_most_connections_the_oldest_unfinished_one_makes_room(offhook:
         assert served.send(HEALTHZ).answer().status == 200, "who has been served goes last"
         wait_until(lambda: "connection_closed_for_a_new_one" in web.log)
     assert ledger.count(offhook.database_url, "callbacks") == 50
+
+
+def test_where_the_system_gives_no_more_files_fewer_connections_are_held(offhook: Offhook, held: ExitStack) -> None:
+    with offhook.web(OFFHOOK_REQUEST_SECONDS="300") as web:
+        assert web.twilio.send(callback(new_sid())).status == 204
+        for pid in web.children:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (200, 200))
+        slow = [held.enter_context(raw) for raw in many(web.port, 300, [HALF_A_BODY])]
+        for _ in range(20):
+            assert web.twilio.send(callback(new_sid())).status == 204
+        assert slow[0].is_closed()
+        assert "Traceback" not in web.log
 
 
 def test_a_client_that_reads_no_answers_is_cut_and_gives_its_thread_back(offhook: Offhook, held: ExitStack) -> None:
