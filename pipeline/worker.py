@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from pipeline.bookkeeper import Bookkeeper, BooksPace
@@ -94,7 +94,7 @@ class Worker:
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
-        self._claimed: queue.SimpleQueue[tuple[Sending, float] | None] = queue.SimpleQueue()
+        self._claimed: queue.SimpleQueue[tuple[Sending, datetime] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()  # None: there may be something to claim
         self._outstanding = 0
         self._may_claim = True
@@ -150,8 +150,8 @@ class Worker:
     def _keep_books(self) -> None:
         try:
             self._ledger.gather_statistics()
-        except LedgerUnavailable as error:
-            self._tell_unavailable("statistics", error)
+        except Exception as error:  # it only makes the database quicker
+            self._books_came_to(error)
         self._bookkeeper.run(self._stopping, self._ledger.news)
 
     def keep_books_once(self) -> int:
@@ -237,12 +237,11 @@ class Worker:
 
     def _claimed_of(self, now: datetime, free: int) -> int:
         """Claim up to `free`, and hand them to the threads. Returns how many there were."""
-        taken_at = time.monotonic()
         newest, self._newest_first = self._newest_first, not self._newest_first  # a call of now is not behind a backlog
         claimed = self._ledger.claim(now, free, self._pace.lease_seconds, self._policy, newest=newest)
         for sending in claimed.taken:
             self._outstanding += 1
-            self._claimed.put((sending, taken_at + self._pace.lease_seconds))
+            self._claimed.put((sending, now + timedelta(seconds=self._pace.lease_seconds)))
         tell_moved(claimed.held)
         return len(claimed.taken)
 
@@ -265,7 +264,7 @@ class Worker:
             sending, lease_ends = item
             if self._stopping.is_set():
                 self._release(sending, "stopped")
-            elif time.monotonic() + self._pace.deadline_seconds > lease_ends:
+            elif self._clock() + timedelta(seconds=self._pace.deadline_seconds) > lease_ends:
                 self._release(sending, "lease_too_short")
             else:
                 self._done.put(self._deliver(sending))

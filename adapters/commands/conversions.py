@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -133,7 +133,8 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
         fail(
             f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
         )
-    moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], datetime.now(UTC))
+    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
+    moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], now)
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids:
         fail(

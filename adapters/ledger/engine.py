@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -53,6 +54,7 @@ class Database:
         self.clock = LedgerClock(patience.clock_tolerance_seconds)
         self._patience = patience
         self._path = sqlite.file_of(url) if self.is_sqlite else Path()
+        self._opening = threading.local()
         self.engine = self._engine(url, pool_size)
         self._url = url
         self._driver = sqlite if self.is_sqlite else postgres
@@ -65,7 +67,8 @@ class Database:
         pool = {"pool_size": pool_size, "pool_seconds": known.connect_seconds, "renew_seconds": known.renew_seconds}
         if self.is_sqlite:
             return sqlite.engine_for(url, **pool)  # type: ignore[arg-type]
-        return postgres.engine_for(url, connect_seconds=known.connect_seconds, clock=self.clock, **pool)  # type: ignore[arg-type]
+        ours = {"connect_seconds": known.connect_seconds, "clock": self.clock, "opened": self._opened}
+        return postgres.engine_for(url, **ours, **pool)  # type: ignore[arg-type]
 
     @contextmanager
     def turn(self, until: float | None = None) -> Iterator[None]:
@@ -83,9 +86,12 @@ class Database:
             yield
 
     @contextmanager
-    def write(self, *, seconds: float | None = None) -> Iterator[Connection]:
-        """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback."""
-        limit = self._patience.store_seconds if seconds is None else seconds
+    def write(self, *, patient: bool = False, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback.
+        `patient`: one that nobody waits for.
+        """
+        usual = self._patience.statement_seconds if patient else self._patience.store_seconds
+        limit = usual if seconds is None else seconds
         options = {"offhook_writes": True, "offhook_limits": self._limits(limit)}
         with unavailable_when_failing(self._driver), self.turn():
             with self._transaction(limit, options) as connection:
@@ -173,13 +179,31 @@ class Database:
     @contextmanager
     def _connected(self, seconds: float, options: dict[str, Any]) -> Iterator[Connection]:
         """A connection that is cut when it is not given back in time."""
-        with self.engine.connect() as connection:
+        ours: list[Any] = []
+        self._opening.connections = ours
+
+        def cut() -> bool:
+            for raw in ours:
+                self._driver.cut(raw)
+            return bool(ours)
+
+        with (
+            self._watchdog.watching("connecting", seconds=seconds + _GRACE_SECONDS, cut=cut) as watch,
+            self.engine.connect() as connection,
+        ):
+            watch.ends()
             connection.execution_options(**options)
-            raw = connection.connection.driver_connection
-            cut = self._driver.cut
-            with self._watchdog.watching(seconds=seconds + _GRACE_SECONDS, cut=lambda: cut(raw)) as watch:
-                connection.info[_WATCH] = watch
+            ours[:] = [connection.connection.driver_connection]
+            connection.info[_WATCH] = watch
+            try:
                 yield connection
+            finally:
+                ours.clear()  # from here on it may be another thread's
+
+    def _opened(self, raw: Any) -> Any:
+        """A new connection, before SQLAlchemy asks its first questions on it: these have an end, too."""
+        getattr(self._opening, "connections", []).append(raw)
+        return raw
 
     def _must_be_in_place(self, opened: sqlite.Identity | None) -> None:
         """After a commit: raises LedgerUnavailable when it went into a file that is no longer the one at its path."""

@@ -85,32 +85,35 @@ class LedgerHealth:
                 return self._answer
             looking = self._looking or self._begin()
         try:
-            answer = looking.result(self._answer_seconds)
+            return looking.result(self._answer_seconds)
         except NotInTime:
             return _not_ready("slow")
-        with self._guard:
-            if self._looking is looking:
-                self._looking = None
-                self._answer, self._until = answer, time.monotonic() + self._cache_seconds
-        return answer
 
     def _begin(self) -> Future[tuple[bool, Facts]]:
         """One look at a time, in a thread of its own: who asks can go when it takes too long. Needs the guard."""
         looking: Future[tuple[bool, Facts]] = Future()
 
         def look() -> None:
-            try:
-                looking.set_result(self._look())
-            except LedgerUnavailable as error:
-                self._trouble.tell(logging.WARNING, kind_of(error), {"word": error.word, "error": str(error)})
-                looking.set_result(_not_ready(error.word))
-            except Exception as error:
-                self._failed.tell_error(error)
-                looking.set_result(_not_ready("failing"))
+            answer = self._looked()
+            with self._guard:  # an answer that comes late is as old as its end, whoever waits for it
+                self._looking = None
+                self._answer, self._until = answer, time.monotonic() + self._cache_seconds
+            looking.set_result(answer)
 
-        self._looking = looking
         threading.Thread(target=look, name="readiness", daemon=True).start()
+        self._looking = looking
         return looking
+
+    def _looked(self) -> tuple[bool, Facts]:
+        """A look, whatever comes of it."""
+        try:
+            return self._look()
+        except LedgerUnavailable as error:
+            self._trouble.tell(logging.WARNING, kind_of(error), {"word": error.word, "error": str(error)})
+            return _not_ready(error.word)
+        except Exception as error:
+            self._failed.tell_error(error)
+            return _not_ready("failing")
 
     def _look(self) -> tuple[bool, Facts]:
         self._ledger.prove_writable(0.8 * self._answer_seconds)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -33,7 +36,7 @@ _ONCE = "ON CONFLICT (dedupe_key) DO NOTHING"
 _POSTGRES_TYPES = {"received_at": "bigint", "body": "bytea"}
 _ARRAYS = ", ".join(f"%b::{_POSTGRES_TYPES.get(name, 'text')}[]" for name in _COLUMNS)
 _ARRAYS_STATEMENT = f"{_INSERT} SELECT * FROM unnest({_ARRAYS}) {_ONCE}"
-_MARK = "INSERT INTO counters (name, value) VALUES ('ready_mark', 1) ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
+_MARKS = 64
 Row = tuple[Any, ...]
 
 
@@ -128,9 +131,10 @@ class GroupCommit:
             if writer is not None:
                 self._stuck.tell(logging.ERROR, "", {"writers": self._writers})
                 writer.replaced = True
-            writer = self._writer = _Writer()
-            self._writers += 1
+            writer = _Writer()
             threading.Thread(target=self._run, args=(writer,), name="ledger-writer", daemon=True).start()
+            self._writer = writer  # not before it runs: where there can be no thread now, the next request tries again
+            self._writers += 1
         return writer
 
     def _is_stuck(self, writer: _Writer) -> bool:
@@ -249,11 +253,18 @@ class InboxTable:
         """One statement is one transaction; in a fixed order of keys, so that two groups cannot deadlock on Postgres."""
         rows.sort(key=itemgetter(0))
         if not rows:
-            self._database.execute_alone(_MARK, (), until)
+            self._database.execute_alone(_mark(), (), until)
         elif self._database.is_sqlite:
             self._database.execute_alone(_rows_statement(len(rows)), tuple(chain.from_iterable(rows)), until)
         else:
             self._database.execute_alone(_ARRAYS_STATEMENT, tuple(map(list, zip(*rows, strict=True))), until)
+
+
+def _mark() -> str:
+    """A row of each process's own, of a few: one that vanished while it wrote its mark must not make others wait for it."""
+    number = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode()) % _MARKS
+    insert = f"INSERT INTO counters (name, value) VALUES ('ready_mark_{number}', 1)"
+    return f"{insert} ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
 
 
 @lru_cache(maxsize=1024)

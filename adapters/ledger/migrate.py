@@ -33,6 +33,7 @@ _ADVISORY_LOCK = 0x0FF_4002
 _TRY_LOCK = text(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})")
 _INVALID = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
 _LOOK_EVERY_SECONDS = 0.2
+_LOCK_MILLISECONDS = 2000
 _UPGRADE_SECONDS = 3600.0  # a large table takes as long as it takes; what hangs longer than this is stuck
 
 
@@ -84,6 +85,16 @@ class Migrations:
         tables are not ours, and LedgerUnavailable.
         """
         self._database.create()
+        until = time.monotonic() + _UPGRADE_SECONDS
+        while True:
+            try:
+                return self._upgrade(revision)
+            except LedgerUnavailable as error:  # somebody reads a table that is to be changed, e.g. a backup
+                if error.word != "locked" or time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def _upgrade(self, revision: str) -> Upgraded:
         if self._database.is_sqlite:
             self._build_indexes(revision)
         with self._alone() as connection:
@@ -106,6 +117,8 @@ class Migrations:
                 if self._database.is_sqlite or connection.execute(_TRY_LOCK).scalar_one():
                     if not self._database.is_sqlite:
                         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                        # Whoever waits for a table makes all others wait behind it; so briefly, and again.
+                        connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}"))
                     yield connection
                     return
             time.sleep(_LOOK_EVERY_SECONDS)

@@ -47,6 +47,7 @@ DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
 _SENDING = text("state = 'sending'")
 _MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
+_MOST_AT_ONCE = 500  # held or taken back in one transaction; the next look finds the others
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -135,7 +136,8 @@ class OutboxTable:
             if not connection.execute(select(exists().where(late))).scalar_one():
                 return []
         with self._database.write() as connection:
-            rows = connection.execute(select(conversions).where(late).with_for_update(skip_locked=True)).all()
+            some = select(conversions).where(late).order_by(conversions.c.lease_until).limit(_MOST_AT_ONCE)
+            rows = connection.execute(some.with_for_update(skip_locked=True)).all()
             expired = _unless_arrived(connection, [_expired(row, now, policy) for row in rows])
             moves.move(connection, expired)
             moves.journal(connection, expired)
@@ -171,7 +173,8 @@ def _lease(connection: Connection, now: datetime, limit: int, until: datetime, n
 def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attempt]:
     """What may have arrived on another day is a person's, due or not: a second copy might count."""
     overdue = select(conversions.c.account_sid, conversions.c.call_sid).where(_overdue(since))
-    picked = overdue.with_for_update(skip_locked=True).cte("picked")
+    some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
+    picked = some.with_for_update(skip_locked=True).cte("picked")
     values = {"state": State.AMBIGUOUS.value, "reason": DAY_TURNED, "due_at": None}
     rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(conversions)).all()
     outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(State.AMBIGUOUS, DAY_TURNED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -76,14 +77,24 @@ _TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
 def engine_for(
-    url: str, *, pool_size: int, pool_seconds: float, renew_seconds: float, connect_seconds: float, clock: LedgerClock
+    url: str,
+    *,
+    pool_size: int,
+    pool_seconds: float,
+    renew_seconds: float,
+    connect_seconds: float,
+    clock: LedgerClock,
+    opened: Callable[[Any], Any],
 ) -> Engine:
-    """Connections to any of the hosts that `url` names; libpq reads it, so `target_session_attrs` and all else count."""
+    """Connections to any of the hosts that `url` names; libpq reads it, so `target_session_attrs` and all else count.
+
+    `opened` is handed each new connection, and gives it back.
+    """
     conninfo = url.replace("postgresql+psycopg://", "postgresql://", 1)
     options = _options(conninfo, connect_seconds)
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(conninfo, **options),
+        creator=lambda: opened(psycopg.connect(conninfo, **options)),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=pool_seconds,

@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -143,10 +143,6 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
     def _remember(connection: Any, record: Any) -> None:
         record.info["identity"] = connection.identity
 
-    @event.listens_for(engine, "close")
-    def _forget(connection: Any, _record: Any) -> None:
-        opener.closed(connection)
-
     @event.listens_for(engine, "checkout")
     def _still_there(connection: Any, _record: Any, _proxy: Any) -> None:
         if not opener.is_in_place(connection):
@@ -164,10 +160,16 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
 
 @lru_cache(maxsize=1)
 def _connection_class() -> Any:
-    """A connection that knows which files it has."""
+    """A connection that knows which files it has, and says when it is closed."""
 
     class Opened(module().Connection):  # type: ignore[misc]
         identity: Identity = ()
+        when_closed: Callable[[Any], None] | None = None
+
+        def close(self) -> None:
+            super().close()
+            if self.when_closed is not None:
+                self.when_closed(self)
 
     return Opened
 
@@ -215,6 +217,7 @@ class _Opener:
         try:
             _prepare(connection)
             connection.identity = identity(self._path)
+            connection.when_closed = self.closed
             if not connection.identity or connection.identity[0] != before[0]:
                 raise replaced(self._path)
         except BaseException:

@@ -25,6 +25,8 @@ from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy
 from pipeline.ports import Books, LedgerUnavailable, Waiting
 
+_CLOCK_SECONDS = 1.0  # then the process starts without
+
 
 class SqlLedger:
     """`Ledger` of pipeline/ports.py on SQLite or Postgres. Connects at first use."""
@@ -73,7 +75,7 @@ class SqlLedger:
             with self._books_turn.tried() as is_ours:
                 yield BooksOnSql(self.database.read, self.database.write) if is_ours else None
             return
-        with self.database.write() as connection:
+        with self.database.write(patient=True) as connection:
 
             @contextmanager
             def ours() -> Iterator[Connection]:
@@ -107,8 +109,14 @@ class SqlLedger:
 
     def look_at_clock(self) -> None:
         """From now on `clock` goes by the database's. Where it does not answer yet, the first transaction does it."""
-        with suppress(LedgerUnavailable), self.database.read():
-            pass
+
+        def look() -> None:
+            with suppress(LedgerUnavailable), self.database.read():
+                pass
+
+        looking = threading.Thread(target=look, name="clock", daemon=True)
+        looking.start()
+        looking.join(_CLOCK_SECONDS)
 
     def close(self) -> None:
         self._inbox.close()

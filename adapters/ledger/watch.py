@@ -26,7 +26,7 @@ class Watch:
     """One transaction, or one wait. `until` and `since` are monotonic; `doing` is "" between two statements."""
 
     until: float | None
-    cut: Callable[[], None] | None
+    cut: Callable[[], bool] | None
     doing: str = ""
     since: float = field(default_factory=time.monotonic)
     was_cut: bool = False
@@ -49,9 +49,9 @@ class Watch:
             self._said = self.was_slow = True
             slow.tell(logging.WARNING, doing, {"doing": doing, "seconds_so_far": round(now - self.since, 1)})
         if self.until is not None and now >= self.until and not self.was_cut and self.cut is not None:
-            self.was_cut = True
-            cut.tell(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
-            self.cut()
+            self.was_cut = self.cut()
+            if self.was_cut:
+                cut.tell(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
 
 
 def _shown(statement: str) -> str:
@@ -73,9 +73,10 @@ class Watchdog:
 
     @contextmanager
     def watching(
-        self, doing: str = "", *, seconds: float | None = None, cut: Callable[[], None] | None = None
+        self, doing: str = "", *, seconds: float | None = None, cut: Callable[[], bool] | None = None
     ) -> Iterator[Watch]:
-        """Watch what the `with` block does. After `seconds`, `cut` is called once, from the watching thread.
+        """Watch what the `with` block does. After `seconds`, `cut` is called from the watching thread until it says that there
+        was something to cut.
 
         `cut` is never called after the block has ended: what it would close may be somebody else's by then.
         """
@@ -95,8 +96,9 @@ class Watchdog:
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._run, name="ledger-watch", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="ledger-watch", daemon=True)
+            thread.start()  # first: where there can be no thread now, the next one tries again
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._closed:
