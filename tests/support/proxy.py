@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 _PIECE = 65536
+_READY = b"Z\x00\x00\x00\x05I"  # ReadyForQuery: https://www.postgresql.org/docs/current/protocol-message-formats.html
 
 
 class _Pair:
@@ -32,7 +33,8 @@ class Proxy:
     """Listens on a port of this machine and passes everything on to what `connect` connects to.
 
     `fall_silent()`: what is connected now stays open, and nothing is passed on any more, not even that one side ended.
-    `swallow()`: the same for connections that come from now on. `pass_on()`: new connections are served as at first; those
+    `swallow()`: the same for connections that come from now on. `only_log_in()`: these fall silent once they are logged in, as
+    behind a pooler whose database is gone. `pass_on()`: new connections are served as at first; those
     that fell silent never come back.
     """
 
@@ -42,7 +44,7 @@ class Proxy:
         self.port = int(self._listener.getsockname()[1])
         self._pairs: list[_Pair] = []
         self._held: list[socket.socket] = []
-        self._swallows = False
+        self._swallows = self._only_log_in = False
         self._guard = threading.Lock()
         self.accepted = 0
 
@@ -72,9 +74,13 @@ class Proxy:
             self._swallows = True
         self.fall_silent()
 
+    def only_log_in(self) -> None:
+        with self._guard:
+            self._only_log_in = True
+
     def pass_on(self) -> None:
         with self._guard:
-            self._swallows = False
+            self._swallows = self._only_log_in = False
 
     def _accept(self) -> None:
         while True:
@@ -110,6 +116,8 @@ class Proxy:
                 if not piece:
                     break
                 target.sendall(piece)
+                if self._only_log_in and _READY in piece:
+                    pair.flows.clear()
             except OSError:
                 break
         pair.close()

@@ -85,6 +85,20 @@ def test_a_network_that_swallows_everything_is_503_everywhere_and_heals(
     assert_kept(load, offhook.database_url)
 
 
+@only_postgres
+def test_behind_a_pooler_whose_database_is_gone_web_starts_and_answers_503_until_it_is_back(
+    through: Offhook, proxy: Proxy
+) -> None:
+    proxy.only_log_in()
+    with through.web(**QUICK) as web, through.worker(**QUICK) as worker:
+        assert web.twilio.send(callback(new_sid())).status == 503
+        assert web.twilio.get("/readyz").status == 503
+        worker.wait_for_log("database_cut_off")
+        proxy.pass_on()
+        wait_until(lambda: web.twilio.send(callback(new_sid())).status == 204, 20, lambda: web.log[-2000:])
+        wait_until(lambda: through.states().get("delivered", 0) >= 1, 20, lambda: worker.log[-2000:])
+
+
 @contextmanager
 def table_locked(url: str) -> Iterator[None]:
     with psycopg.connect(url) as shell:
