@@ -21,6 +21,7 @@ from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review
 
 log = logging.getLogger("offhook.worker")
 
+_GATHER_SECONDS = 0.1
 _SLICE_SECONDS = 0.2  # how late a stop may be noticed
 _SLOWER = 1.5  # each idle look comes so much later than the one before, up to the longest pause
 
@@ -87,10 +88,16 @@ class Bookkeeper:
             worked = self._tried(stopping)
             if worked:
                 self._pause = self._pace.poll_seconds
-                if self._is_busy():
-                    stopping.wait(time.thread_time() - began)
+                stopping.wait(self._rest(worked, time.thread_time() - began))
             else:
                 self._sleep(stopping, news)
+
+    def _rest(self, worked: int, took_seconds: float) -> float:
+        """After a round that did something. A small one is followed by another only when more may have gathered: each has
+        its price, however little it does, and intake pays for it.
+        """
+        gather = min(_GATHER_SECONDS, self._pace.poll_seconds) if worked < self._pace.fold_batch else 0.0
+        return max(gather, took_seconds if self._is_busy() else 0.0)
 
     def _tried(self, stopping: threading.Event) -> int:
         """A round, whatever comes of it."""

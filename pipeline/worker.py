@@ -27,7 +27,7 @@ from pipeline.telling import tell_finished, tell_moved
 
 log = logging.getLogger("offhook.worker")
 
-_RESULT_WAIT_SECONDS = 0.002  # lets a few more results come, so that they share a commit
+_RESULT_WAIT_SECONDS = 0.01  # lets more results come, so that they share a commit
 _STOP_LOOK_SECONDS = 0.2
 
 

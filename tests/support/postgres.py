@@ -73,7 +73,9 @@ class PostgresServer:
             try:
                 self._server.ensure_postgres_running()
                 return
-            except subprocess.TimeoutExpired:  # its recovery goes on: on a busy machine the wheel's 10 seconds are not enough
+            except (
+                subprocess.TimeoutExpired
+            ):  # its recovery goes on: on a busy machine the wheel's 10 seconds are not enough
                 continue
         self._server.ensure_postgres_running()
 
