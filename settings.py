@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_WEB_CONNECTIONS",
         ge=32,
         le=100_000,
-        description="connections a web process holds; for one more the oldest that has sent no whole request is closed",
+        description="connections a web process holds; for one more the oldest unfinished or idle one is closed",
     )
     request_seconds: float = Field(
         10.0,

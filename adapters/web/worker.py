@@ -34,6 +34,7 @@ log = logging.getLogger("offhook.web")
 _READ_BYTES = 65536  # in one go
 _ACCEPTS_AT_ONCE = 16  # then the others get their turn
 _SPARE_FILES = 128  # what a process needs besides connections
+_GRACE_SECONDS = 1.0  # in which the first bytes of whoever has just connected are on their way
 _ALWAYS_ANSWERED = b"/healthz"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110, section 10.1.1
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -274,6 +275,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         else:
             conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
             self._park(conn, self.idle)
+            if len(self.idle) > self.worker_connections - self.cfg.threads:
+                self.notices.count("connection_closed_for_a_new_one")
+                self._drop(next(iter(self.idle)))
 
     # Leaving
 
@@ -312,13 +316,23 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _make_room(self) -> bool:
         """Close whoever has waited longest, of those that have least to lose; False when all are being answered."""
-        for line in (self.leaving, self.arriving, self.idle):
-            if line:
-                if line is not self.leaving:
-                    self.notices.count("connection_closed_for_a_new_one")
-                self._drop(next(iter(line)))
-                return True
-        return False
+        line = self._least_to_lose()
+        if line and line is not self.leaving:
+            self.notices.count("connection_closed_for_a_new_one")
+        if line:
+            self._drop(next(iter(line)))
+        return bool(line)
+
+    def _least_to_lose(self) -> Line:
+        """Those that get no further; else the longer line, so that neither many idle nor many new ones shut the others out."""
+        if self.leaving:
+            return self.leaving
+        if self.arriving and self._is_late(next(iter(self.arriving))):
+            return self.arriving
+        return self.idle if len(self.idle) >= len(self.arriving) else self.arriving
+
+    def _is_late(self, conn: Connection) -> bool:
+        return time.monotonic() >= conn.deadline - self.patience.request_seconds + _GRACE_SECONDS
 
     # Lines
 

@@ -95,6 +95,20 @@ def test_over_the_most_connections_the_oldest_unfinished_one_makes_room(offhook:
     assert ledger.count(offhook.database_url, "callbacks") == 50
 
 
+@pytest.mark.parametrize("threads", ["1", "16"])
+def test_idle_connections_in_all_places_shut_nobody_out(offhook: Offhook, held: ExitStack, threads: str) -> None:
+    with offhook.web(OFFHOOK_WEB_CONNECTIONS="40", OFFHOOK_WEB_THREADS=threads) as web:
+        idle = [held.enter_context(raw) for raw in many(web.port, 60, [HEALTHZ])]
+        assert idle[-1].answer().status == 200
+        for _ in range(4):  # of their places, too, the late ones take some
+            late = [held.enter_context(raw) for raw in many(web.port, 10)]
+            assert ask(web.port, HEALTHZ).status == 200, "and so the others, who came before, have been let in"
+            assert [raw.send(signed_request(callback(new_sid()))).answer().status for raw in late] == [204] * 10
+        assert idle[0].answer().status == 200
+        assert idle[0].is_closed()
+    assert ledger.count(offhook.database_url, "callbacks") == 40
+
+
 def test_where_the_system_gives_no_more_files_fewer_connections_are_held(offhook: Offhook, held: ExitStack) -> None:
     with offhook.web(OFFHOOK_REQUEST_SECONDS="300") as web:
         assert web.twilio.send(callback(new_sid())).status == 204
