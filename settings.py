@@ -357,7 +357,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_NOTICE_SECONDS",
         gt=0,
         le=3600,
-        description="a condition that lasts (no thread is free, slow requests are closed) is logged this often, with its count",
+        description="a condition that lasts (no thread is free, no file) is logged this often, with its count; then more connections are tried again",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"

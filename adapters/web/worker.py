@@ -42,7 +42,10 @@ _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds that a request may take to arrive and a client to read; seconds between two lines on one condition."""
+    """Seconds that a request may take to arrive and a client to read.
+
+    `notice_seconds` lie between two lines on one condition, and between two tries to hold more connections again.
+    """
 
     request_seconds: float
     notice_seconds: float
@@ -106,13 +109,15 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.arriving, self.idle, self.leaving = Line(), Line(), Line()
         self.busy = 0
+        self.most_connections = self.worker_connections
+        self.more_at = 0.0  # when to try whether more connections can be held again
         self.notices = Notices(self.patience.notice_seconds, time.monotonic)
         self.aside = ThreadPoolExecutor(1, "aside")
 
     def init_process(self) -> None:
         wsgi.Response = NamelessResponse
         files = _open_files(self.worker_connections + _SPARE_FILES)
-        self.worker_connections = max(self.cfg.threads + 1, files - _SPARE_FILES)
+        self.worker_connections = self.most_connections = max(self.cfg.threads + 1, files - _SPARE_FILES)
         super().init_process()
 
     # Arriving
@@ -311,6 +316,18 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _hold_fewer(self) -> None:
         """The system gives no more files: the database may need one, too."""
         self.worker_connections = max(self.cfg.threads + 1, self.nr_conns - _SPARE_FILES)
+        self.more_at = time.monotonic() + self.patience.notice_seconds
+        self.notices.count("no_more_files")
+        self._keep_a_place_free()
+
+    def _hold_more(self, now: float) -> None:
+        """Step by step what was given up when the system gave no files: that may have been a moment."""
+        if self.worker_connections < self.most_connections and now >= self.more_at:
+            self.worker_connections = min(self.most_connections, 2 * self.worker_connections)
+            self.more_at = now + self.patience.notice_seconds
+
+    def _keep_a_place_free(self) -> None:
+        """gunicorn accepts nobody while there is none, and so nobody would make room."""
         while self.nr_conns >= self.worker_connections and self._make_room():
             pass
 
@@ -324,12 +341,17 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         return bool(line)
 
     def _least_to_lose(self) -> Line:
-        """Those that get no further; else the longer line, so that neither many idle nor many new ones shut the others out."""
+        """Those that get no further; else the longer line, so that neither many idle nor many new ones shut the others out.
+
+        Few new ones beside many that are being answered have their second: those will be idle by then.
+        """
         if self.leaving:
             return self.leaving
         if self.arriving and self._is_late(next(iter(self.arriving))):
             return self.arriving
-        return self.idle if len(self.idle) >= len(self.arriving) else self.arriving
+        if len(self.idle) >= len(self.arriving):
+            return self.idle
+        return self.arriving if len(self.arriving) >= self.busy else Line()
 
     def _is_late(self, conn: Connection) -> bool:
         return time.monotonic() >= conn.deadline - self.patience.request_seconds + _GRACE_SECONDS
@@ -353,11 +375,13 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(conn.sock)
 
     def murder_pending(self) -> None:
-        """In each turn of gunicorn's loop: the deadlines."""
+        """In each turn of gunicorn's loop: the deadlines, and a place for whoever comes next."""
         now = time.monotonic()
         for line in (self.arriving, self.idle, self.leaving):
             while line and (conn := next(iter(line))).deadline <= now:
                 self._expire(conn)
+        self._hold_more(now)
+        self._keep_a_place_free()
         self.notices.tick()
 
     def _expire(self, conn: Connection) -> None:

@@ -121,6 +121,26 @@ def test_where_the_system_gives_no_more_files_fewer_connections_are_held(offhook
         assert "Traceback" not in web.log
 
 
+def test_when_there_are_files_again_as_many_connections_are_held_as_before(offhook: Offhook) -> None:
+    def all_are_held() -> bool:
+        with ExitStack() as stack:
+            slow = [stack.enter_context(raw) for raw in many(web.port, 150, [HALF_A_BODY])]
+            assert ask(web.port, HEALTHZ).status == 200
+            try:
+                return slow[0].send(b"x" * (60_000 - len(b"half"))).answer().status == 403
+            except (ConnectionError, EOFError):
+                return False
+
+    with offhook.web(OFFHOOK_REQUEST_SECONDS="300", OFFHOOK_NOTICE_SECONDS="0.5") as web:
+        (pid,) = web.children
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (100, hard))
+        assert not all_are_held()
+        wait_until(lambda: "no_more_files" in web.log)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        wait_until(all_are_held)
+
+
 def test_a_client_that_reads_no_answers_is_cut_and_gives_its_thread_back(offhook: Offhook, held: ExitStack) -> None:
     with offhook.web(OFFHOOK_WEB_THREADS="1", OFFHOOK_REQUEST_SECONDS="1") as web:
         deaf = held.enter_context(Raw(web.port, receive_bytes=2048))
