@@ -135,9 +135,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
                 return
 
     def _welcome(self, conn: Connection) -> None:
+        """Whoever has gone by now is dropped: an exception in the poller would end the process."""
         self.nr_conns += 1
         limit = struct.pack("ll", int(self.patience.request_seconds) or 1, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)  # for a client that does not read
+        try:
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)  # for a client that does not read
+        except OSError:
+            self._drop(conn)
+            return
         conn.deadline = time.monotonic() + self.patience.request_seconds
         self._read(conn)
 
@@ -261,8 +266,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         if done.cancelled() or done.exception() is not None:
             self._drop(conn)
             return
-        conn.sock.setblocking(False)
-        served = done.result()
+        try:
+            conn.sock.setblocking(False)
+        except OSError:  # gunicorn closes the socket where an answer broke off
+            self._drop(conn)
+            return
+        self._served(conn, done.result())
+
+    def _served(self, conn: Connection, served: _Served) -> None:
         if isinstance(served, bool):
             self._answered(conn, served)
         elif isinstance(served, _Ended):
@@ -361,12 +372,21 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _park(self, conn: Connection, line: Line) -> None:
         if conn.line is line:
             return
-        if conn.line is None:
-            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._read_parked(conn))
-        else:
+        if conn.line is not None:
             del conn.line[conn]
+        elif not self._watch(conn):
+            self._drop(conn)
+            return
         line[conn] = None
         conn.line = line
+
+    def _watch(self, conn: Connection) -> bool:
+        """False when the system does not: ENOMEM, or ENOSPC beyond /proc/sys/fs/epoll/max_user_watches."""
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._read_parked(conn))
+        except OSError:
+            return False
+        return True
 
     def _unpark(self, conn: Connection) -> None:
         if conn.line is not None:
