@@ -1,5 +1,6 @@
 """How gunicorn runs the web process. Read by itself from the folder that it starts in, and again at each SIGHUP."""
 
+import math
 import signal
 import sys
 
@@ -37,7 +38,12 @@ worker_class = whole_requests(
 # https://devcenter.heroku.com/articles/http-routing
 keepalive = _settings.keepalive_seconds
 timeout = 30
+# So long after SIGTERM the master kills. Inline the conversions that are being sent have OFFHOOK_STOP_SECONDS (25 at most), which
+# begin at SIGTERM, too; with two for the rest that is within the 30 s after which Heroku kills.
+# https://devcenter.heroku.com/articles/dynos#shutdown
 graceful_timeout = _settings.web_stop_seconds
+if _settings.worker == "inline":
+    graceful_timeout = max(graceful_timeout, math.ceil(_settings.stop_seconds) + 2)
 
 limit_request_line = 8190  # the most that gunicorn can
 limit_request_field_size = _settings.max_header_bytes
@@ -73,6 +79,7 @@ def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Callbacks are received by the database's clock. OFFHOOK_WORKER=inline: this process folds, decides and delivers as well."""
     service = worker.wsgi.extensions["offhook"]
     service.ledger.look_at_clock()
+    worker.cfg.set("graceful_timeout", _settings.web_stop_seconds)  # in this process: requests get no longer than that
     if _settings.worker == "inline":
         running = service.worker()
         running.start()

@@ -322,7 +322,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_WEB_CONNECTIONS",
         ge=32,
         le=100_000,
-        description="connections a web process holds; for one more the oldest that has sent no whole request is closed",
+        description="connections a web process holds; for one more the oldest unfinished or idle one is closed",
     )
     request_seconds: float = Field(
         10.0,
@@ -357,7 +357,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_NOTICE_SECONDS",
         gt=0,
         le=3600,
-        description="a condition that lasts (no thread is free, slow requests are closed) is logged this often, with its count",
+        description="a condition that lasts (no thread is free, no file) is logged this often, with its count; then more connections are tried again",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"

@@ -94,6 +94,7 @@ class Worker:
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
+        self._stop_asked: float | None = None  # monotonic
         self._claimed: queue.SimpleQueue[tuple[Sending, datetime] | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()  # None: there may be something to claim
         self._outstanding = 0
@@ -126,13 +127,15 @@ class Worker:
         self._threads.append(thread)
 
     def request_stop(self) -> None:
-        """Claim no more; safe to call from a signal handler."""
+        """Claim no more; safe to call from a signal handler. `stop_seconds` begin with the first call."""
+        if self._stop_asked is None:
+            self._stop_asked = time.monotonic()
         self._stopping.set()
 
     def stop(self) -> bool:
         """Stop, wait for what is being sent, give back the rest. True when nothing was left under way."""
         self.request_stop()
-        until = time.monotonic() + self._pace.stop_seconds
+        until = (self._stop_asked or 0.0) + self._pace.stop_seconds
         for thread in self._threads[:2]:
             thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads[:2])

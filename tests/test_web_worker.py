@@ -6,18 +6,26 @@ import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Callable
+import os
+import selectors
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gunicorn import arbiter, http
 from gunicorn.app import base as application
+from gunicorn.config import Config
 from gunicorn.http import errors, message, parser, unreader, wsgi
 from gunicorn.workers import base, gthread
 
 from adapters.logs import MaskingJsonFormatter
+from adapters.web.framing import Limits
 from adapters.web.notices import Notices
-from adapters.web.worker import status_of
+from adapters.web.worker import Connection, Patience, WholeRequestWorker, status_of, worker_class
 
 pytestmark = pytest.mark.unit
 
@@ -62,6 +70,54 @@ def test_gunicorn_is_the_one_that_the_worker_was_written_for(what: str) -> None:
         f"adapters/web/worker.py and restart.py, run tests/system/test_slow_clients.py, test_http_edges.py and "
         f"test_restarts.py, and then put {digest(part)!r} here."
     )
+
+
+@pytest.fixture
+def worker() -> Iterator[WholeRequestWorker]:
+    """One that has not been started; no thread and no loop runs."""
+    kind = worker_class(Limits(32768, 65536), Patience(10.0, 60.0))
+    made = kind(1, os.getppid(), [], None, 30, Config(), logging.getLogger("gunicorn.error"))
+    with closing(selectors.DefaultSelector()) as made.poller:
+        yield made
+    made.tmp.close()
+
+
+@pytest.fixture
+def gone(worker: WholeRequestWorker) -> Iterator[Connection]:
+    """A connection whose socket the system knows no more."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        conn = Connection(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        ours.close()
+        yield conn
+
+
+def test_a_connection_that_is_gone_when_it_is_welcomed_is_dropped(worker: WholeRequestWorker, gone: Connection) -> None:
+    worker._welcome(gone)
+    assert worker.nr_conns == 0
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_connection_whose_answer_broke_off_is_dropped(
+    worker: WholeRequestWorker, gone: Connection, is_kept: bool
+) -> None:
+    worker.nr_conns = worker.busy = 1
+    with ThreadPoolExecutor(1) as worker.tpool:
+        done = worker.tpool.submit(lambda: is_kept)
+        wait([done])
+        worker._finish(worker.tpool, gone, done)
+    assert (worker.nr_conns, worker.busy, len(worker.idle), len(worker.leaving)) == (0, 0, 0, 0)
+
+
+def test_a_connection_that_the_system_does_not_watch_is_dropped(worker: WholeRequestWorker, tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file:  # epoll takes no files: the refusal is a real one, EPERM
+        stays_open, other = socket.socketpair()
+        with stays_open, other:
+            conn = Connection(worker.cfg, stays_open, ("127.0.0.1", 1), ("127.0.0.1", 2))
+            os.dup2(file.fileno(), stays_open.fileno())
+            worker.nr_conns = 1
+            worker._park(conn, worker.arriving)
+    assert (worker.nr_conns, len(worker.arriving)) == (0, 0)
 
 
 def test_a_condition_that_lasts_is_logged_at_once_and_then_once_a_minute_with_its_count(

@@ -34,6 +34,7 @@ log = logging.getLogger("offhook.web")
 _READ_BYTES = 65536  # in one go
 _ACCEPTS_AT_ONCE = 16  # then the others get their turn
 _SPARE_FILES = 128  # what a process needs besides connections
+_GRACE_SECONDS = 1.0  # in which the first bytes of whoever has just connected are on their way
 _ALWAYS_ANSWERED = b"/healthz"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110, section 10.1.1
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -41,7 +42,10 @@ _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds that a request may take to arrive and a client to read; seconds between two lines on one condition."""
+    """Seconds that a request may take to arrive and a client to read.
+
+    `notice_seconds` lie between two lines on one condition, and between two tries to hold more connections again.
+    """
 
     request_seconds: float
     notice_seconds: float
@@ -105,13 +109,15 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.arriving, self.idle, self.leaving = Line(), Line(), Line()
         self.busy = 0
+        self.most_connections = self.worker_connections
+        self.more_at = 0.0  # when to try whether more connections can be held again
         self.notices = Notices(self.patience.notice_seconds, time.monotonic)
         self.aside = ThreadPoolExecutor(1, "aside")
 
     def init_process(self) -> None:
         wsgi.Response = NamelessResponse
         files = _open_files(self.worker_connections + _SPARE_FILES)
-        self.worker_connections = max(self.cfg.threads + 1, files - _SPARE_FILES)
+        self.worker_connections = self.most_connections = max(self.cfg.threads + 1, files - _SPARE_FILES)
         super().init_process()
 
     # Arriving
@@ -129,9 +135,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
                 return
 
     def _welcome(self, conn: Connection) -> None:
+        """Whoever has gone by now is dropped: an exception in the poller would end the process."""
         self.nr_conns += 1
         limit = struct.pack("ll", int(self.patience.request_seconds) or 1, 0)
-        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)  # for a client that does not read
+        try:
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)  # for a client that does not read
+        except OSError:
+            self._drop(conn)
+            return
         conn.deadline = time.monotonic() + self.patience.request_seconds
         self._read(conn)
 
@@ -255,8 +266,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         if done.cancelled() or done.exception() is not None:
             self._drop(conn)
             return
-        conn.sock.setblocking(False)
-        served = done.result()
+        try:
+            conn.sock.setblocking(False)
+        except OSError:  # gunicorn closes the socket where an answer broke off
+            self._drop(conn)
+            return
+        self._served(conn, done.result())
+
+    def _served(self, conn: Connection, served: _Served) -> None:
         if isinstance(served, bool):
             self._answered(conn, served)
         elif isinstance(served, _Ended):
@@ -274,6 +291,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         else:
             conn.deadline = time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
             self._park(conn, self.idle)
+            if len(self.idle) > self.worker_connections - self.cfg.threads:
+                self.notices.count("connection_closed_for_a_new_one")
+                self._drop(next(iter(self.idle)))
 
     # Leaving
 
@@ -307,30 +327,66 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _hold_fewer(self) -> None:
         """The system gives no more files: the database may need one, too."""
         self.worker_connections = max(self.cfg.threads + 1, self.nr_conns - _SPARE_FILES)
+        self.more_at = time.monotonic() + self.patience.notice_seconds
+        self.notices.count("no_more_files")
+        self._keep_a_place_free()
+
+    def _hold_more(self, now: float) -> None:
+        """Step by step what was given up when the system gave no files: that may have been a moment."""
+        if self.worker_connections < self.most_connections and now >= self.more_at:
+            self.worker_connections = min(self.most_connections, 2 * self.worker_connections)
+            self.more_at = now + self.patience.notice_seconds
+
+    def _keep_a_place_free(self) -> None:
+        """gunicorn accepts nobody while there is none, and so nobody would make room."""
         while self.nr_conns >= self.worker_connections and self._make_room():
             pass
 
     def _make_room(self) -> bool:
         """Close whoever has waited longest, of those that have least to lose; False when all are being answered."""
-        for line in (self.leaving, self.arriving, self.idle):
-            if line:
-                if line is not self.leaving:
-                    self.notices.count("connection_closed_for_a_new_one")
-                self._drop(next(iter(line)))
-                return True
-        return False
+        line = self._least_to_lose()
+        if line and line is not self.leaving:
+            self.notices.count("connection_closed_for_a_new_one")
+        if line:
+            self._drop(next(iter(line)))
+        return bool(line)
+
+    def _least_to_lose(self) -> Line:
+        """Those that get no further; else the longer line, so that neither many idle nor many new ones shut the others out.
+
+        Few new ones beside many that are being answered have their second: those will be idle by then.
+        """
+        if self.leaving:
+            return self.leaving
+        if self.arriving and self._is_late(next(iter(self.arriving))):
+            return self.arriving
+        if len(self.idle) >= len(self.arriving):
+            return self.idle
+        return self.arriving if len(self.arriving) >= self.busy else Line()
+
+    def _is_late(self, conn: Connection) -> bool:
+        return time.monotonic() >= conn.deadline - self.patience.request_seconds + _GRACE_SECONDS
 
     # Lines
 
     def _park(self, conn: Connection, line: Line) -> None:
         if conn.line is line:
             return
-        if conn.line is None:
-            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._read_parked(conn))
-        else:
+        if conn.line is not None:
             del conn.line[conn]
+        elif not self._watch(conn):
+            self._drop(conn)
+            return
         line[conn] = None
         conn.line = line
+
+    def _watch(self, conn: Connection) -> bool:
+        """False when the system does not: ENOMEM, or ENOSPC beyond /proc/sys/fs/epoll/max_user_watches."""
+        try:
+            self.poller.register(conn.sock, selectors.EVENT_READ, lambda _sock: self._read_parked(conn))
+        except OSError:
+            return False
+        return True
 
     def _unpark(self, conn: Connection) -> None:
         if conn.line is not None:
@@ -339,11 +395,13 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self.poller.unregister(conn.sock)
 
     def murder_pending(self) -> None:
-        """In each turn of gunicorn's loop: the deadlines."""
+        """In each turn of gunicorn's loop: the deadlines, and a place for whoever comes next."""
         now = time.monotonic()
         for line in (self.arriving, self.idle, self.leaving):
             while line and (conn := next(iter(line))).deadline <= now:
                 self._expire(conn)
+        self._hold_more(now)
+        self._keep_a_place_free()
         self.notices.tick()
 
     def _expire(self, conn: Connection) -> None:

@@ -95,6 +95,20 @@ def test_over_the_most_connections_the_oldest_unfinished_one_makes_room(offhook:
     assert ledger.count(offhook.database_url, "callbacks") == 50
 
 
+@pytest.mark.parametrize("threads", ["1", "16"])
+def test_idle_connections_in_all_places_shut_nobody_out(offhook: Offhook, held: ExitStack, threads: str) -> None:
+    with offhook.web(OFFHOOK_WEB_CONNECTIONS="40", OFFHOOK_WEB_THREADS=threads) as web:
+        idle = [held.enter_context(raw) for raw in many(web.port, 60, [HEALTHZ])]
+        assert idle[-1].answer().status == 200
+        for _ in range(4):  # of their places, too, the late ones take some
+            late = [held.enter_context(raw) for raw in many(web.port, 10)]
+            assert ask(web.port, HEALTHZ).status == 200, "and so the others, who came before, have been let in"
+            assert [raw.send(signed_request(callback(new_sid()))).answer().status for raw in late] == [204] * 10
+        assert idle[0].answer().status == 200
+        assert idle[0].is_closed()
+    assert ledger.count(offhook.database_url, "callbacks") == 40
+
+
 def test_where_the_system_gives_no_more_files_fewer_connections_are_held(offhook: Offhook, held: ExitStack) -> None:
     with offhook.web(OFFHOOK_REQUEST_SECONDS="300") as web:
         assert web.twilio.send(callback(new_sid())).status == 204
@@ -105,6 +119,26 @@ def test_where_the_system_gives_no_more_files_fewer_connections_are_held(offhook
             assert web.twilio.send(callback(new_sid())).status == 204
         assert slow[0].is_closed()
         assert "Traceback" not in web.log
+
+
+def test_when_there_are_files_again_as_many_connections_are_held_as_before(offhook: Offhook) -> None:
+    def all_are_held() -> bool:
+        with ExitStack() as stack:
+            slow = [stack.enter_context(raw) for raw in many(web.port, 150, [HALF_A_BODY])]
+            assert ask(web.port, HEALTHZ).status == 200
+            try:
+                return slow[0].send(b"x" * (60_000 - len(b"half"))).answer().status == 403
+            except (ConnectionError, EOFError):
+                return False
+
+    with offhook.web(OFFHOOK_REQUEST_SECONDS="300", OFFHOOK_NOTICE_SECONDS="0.5") as web:
+        (pid,) = web.children
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (100, hard))
+        assert not all_are_held()
+        wait_until(lambda: "no_more_files" in web.log)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        wait_until(all_are_held)
 
 
 def test_a_client_that_reads_no_answers_is_cut_and_gives_its_thread_back(offhook: Offhook, held: ExitStack) -> None:

@@ -95,8 +95,20 @@ def test_an_inline_worker_delivers_and_stops_with_its_web_process(offhook: Offho
     assert sorted(arrived) == sorted(told)
 
 
+def test_an_inline_worker_finishes_what_it_sends_though_that_takes_longer_than_requests_may(offhook: Offhook) -> None:
+    offhook.sink.behave(sinks.after(5.0, sinks.answer()))
+    patient = {"OFFHOOK_DEADLINE_SECONDS": "9", "OFFHOOK_LEASE_SECONDS": "30", "OFFHOOK_WEB_STOP_SECONDS": "1"}
+    with offhook.web(OFFHOOK_WORKER="inline", **patient) as web:
+        send_calls(web.twilio, 1)
+        offhook.sink.wait_for(1)
+        web.terminate()
+        assert web.wait(WORKER_STOPS_IN_SECONDS) == 0
+    assert offhook.states() == {"delivered": 1}, web.log[-3000:]
+
+
 def test_an_inline_worker_gives_back_at_once_though_web_and_sink_both_hang(offhook: Offhook) -> None:
     hanging = {"OFFHOOK_DEADLINE_SECONDS": "15", "OFFHOOK_LEASE_SECONDS": "60", "OFFHOOK_DELIVERY_THREADS": "2"}
+    hanging["OFFHOOK_STOP_SECONDS"] = "6"
     offhook.sink.behave(sinks.black_hole())
     with (
         offhook.web(OFFHOOK_WORKER="inline", **hanging) as web,
