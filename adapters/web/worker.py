@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import resource
+import select
 import selectors
 import socket
 import struct
@@ -241,8 +242,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         future.add_done_callback(lambda done: self.method_queue.defer(self._finish, pool, conn, done))
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
-        """gunicorn's, in a thread. A client that does not read its answer is one that has gone."""
+        """gunicorn's, in a thread. A client that does not read its answers is one that has gone.
+
+        Ours are small: where there is room at all they fit, and no thread waits for whoever reads a little now and then.
+        (SO_SNDTIMEO bounds one `send` of an answer that should not fit, not all of it.)
+        """
         req._expected_100_continue = False  # it was told
+        if not _has_room(conn.sock):
+            raise BrokenPipeError(errno.EPIPE, "it has not read its answers")
         if conn.is_last:
             req.force_close()
         try:
@@ -452,6 +459,13 @@ _STATUSES: tuple[tuple[type[Exception], int], ...] = (
 def status_of(error: BaseException) -> int:
     """The answer to a request that gunicorn's parser refused; 500 where the mistake is ours."""
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def _has_room(sock: socket.socket) -> bool:
+    """The system says so only while a good part of the socket's send buffer is free (Linux: a third; BSD: 2 KB)."""
+    writable = select.poll()
+    writable.register(sock, select.POLLOUT)
+    return bool(writable.poll(0))
 
 
 def _open_files(wanted: int) -> int:

@@ -142,7 +142,7 @@ def test_when_there_are_files_again_as_many_connections_are_held_as_before(offho
 
 
 def test_a_client_that_reads_no_answers_is_cut_and_gives_its_thread_back(offhook: Offhook, held: ExitStack) -> None:
-    with offhook.web(OFFHOOK_WEB_THREADS="1", OFFHOOK_REQUEST_SECONDS="1") as web:
+    with offhook.web(OFFHOOK_WEB_THREADS="1", OFFHOOK_REQUEST_SECONDS="300") as web:
         deaf = held.enter_context(Raw(web.port, receive_bytes=2048))
         deaf.send_until_it_is_cut(HEALTHZ * 100)
         assert web.twilio.send(callback(new_sid())).status == 204
