@@ -173,10 +173,10 @@ class Pipeline(RuleBasedStateMachine):
     def _url(self) -> str:
         return f"sqlite:///{self.folder.name}/ledger.db"
 
-    def _dying_write(self, write: Callable[[], Any]) -> Callable[[], Any]:
+    def _dying_write(self, write: Callable[..., Any]) -> Callable[..., Any]:
         @contextmanager
-        def dying() -> Iterator[Any]:
-            with write() as connection:
+        def dying(**limits: Any) -> Iterator[Any]:
+            with write(**limits) as connection:
                 yield connection
                 self._die("before")
             self._die("after")

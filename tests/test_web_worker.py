@@ -101,12 +101,12 @@ def test_a_connection_that_is_gone_when_it_is_welcomed_is_dropped(worker: WholeR
 def test_a_connection_whose_answer_broke_off_is_dropped(
     worker: WholeRequestWorker, gone: Connection, is_kept: bool
 ) -> None:
-    worker.nr_conns = worker.busy = 1
+    worker.nr_conns = 1
     with ThreadPoolExecutor(1) as worker.tpool:
         done = worker.tpool.submit(lambda: is_kept)
         wait([done])
-        worker._finish(worker.tpool, gone, done)
-    assert (worker.nr_conns, worker.busy, len(worker.idle), len(worker.leaving)) == (0, 0, 0, 0)
+        worker._finish(gone, done)
+    assert (worker.nr_conns, len(worker.idle), len(worker.leaving)) == (0, 0, 0)
 
 
 def test_a_connection_that_the_system_does_not_watch_is_dropped(worker: WholeRequestWorker, tmp_path: Path) -> None:

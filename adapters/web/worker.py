@@ -14,6 +14,7 @@ import select
 import selectors
 import socket
 import struct
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -109,7 +110,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.arriving, self.idle, self.leaving = Line(), Line(), Line()
-        self.busy = 0
+        self.busy = 0  # threads of the pool, and what waits for one
+        self._counting = threading.Lock()
         self.most_connections = self.worker_connections
         self.more_at = 0.0  # when to try whether more connections can be held again
         self.notices = Notices(self.patience.notice_seconds, time.monotonic)
@@ -237,9 +239,19 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         self._submit(self.tpool, conn, self.handle)
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, serve: Callable[[Connection], _Served]) -> None:
-        self.busy += pool is self.tpool
+        self._count(pool, 1)
         future = pool.submit(serve, conn)
-        future.add_done_callback(lambda done: self.method_queue.defer(self._finish, pool, conn, done))
+        future.add_done_callback(lambda done: self._is_free(pool, conn, done))
+
+    def _is_free(self, pool: ThreadPoolExecutor, conn: Connection, done: Future[_Served]) -> None:
+        """Called by the thread itself: it is free before the poller comes to hear of it."""
+        self._count(pool, -1)
+        self.method_queue.defer(self._finish, conn, done)
+
+    def _count(self, pool: ThreadPoolExecutor, change: int) -> None:
+        if pool is self.tpool:
+            with self._counting:
+                self.busy += change
 
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """gunicorn's, in a thread. A client that does not read its answers is one that has gone.
@@ -267,9 +279,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         with suppress(OSError):
             client.sendall(last_answer(status))
 
-    def _finish(self, pool: ThreadPoolExecutor, conn: Connection, done: Future[_Served]) -> None:
-        """The thread is free again; called by the poller."""
-        self.busy -= pool is self.tpool
+    def _finish(self, conn: Connection, done: Future[_Served]) -> None:
+        """What becomes of the connection; called by the poller."""
         if done.cancelled() or done.exception() is not None:
             self._drop(conn)
             return

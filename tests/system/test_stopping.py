@@ -49,9 +49,9 @@ def test_a_worker_stops_at_a_black_hole_and_gives_back_what_it_did_not_send(offh
         sids = send_calls(web.twilio, 12)
         offhook.sink.wait_for(2)
         # four are claimed: two are being sent, two wait for a thread
-        wait_until(lambda: offhook.states().get("sending") == 4, 10, lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 8}, 10, lambda: str(offhook.states()))
         worker.terminate()
-        wait_until(lambda: offhook.states() == {"sending": 2, "pending": 10}, 3)
+        wait_until(lambda: offhook.states() == {"sending": 2, "pending": 10}, 3, lambda: str(offhook.states()))
         assert worker.is_running, "it was to give back before it knows what becomes of the two"
         stop(worker, WORKER_STOPS_IN_SECONDS)
     tried = {json.loads(seen.body)["order_id"] for seen in offhook.sink.requests}
