@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +25,7 @@ from pipeline.repeated import EVERY_SECONDS
 
 __all__ = ["Database", "LedgerRefused", "Patience"]
 
+T = TypeVar("T")
 _GRACE_SECONDS = 0.5  # the server's own limit shall come first: its reason is the better one
 
 
@@ -90,8 +92,7 @@ class Database:
         """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback.
         `patient`: one that nobody waits for.
         """
-        usual = self._patience.statement_seconds if patient else self._patience.store_seconds
-        limit = usual if seconds is None else seconds
+        limit = self._usual(patient) if seconds is None else seconds
         options = {"offhook_writes": True, "offhook_limits": self._limits(limit)}
         with unavailable_when_failing(self._driver), self.turn():
             with self._transaction(limit, options) as connection:
@@ -102,8 +103,7 @@ class Database:
     @contextmanager
     def read(self, *, patient: bool = False, seconds: float | None = None) -> Iterator[Connection]:
         """A transaction that changes nothing. `patient`: for a person, who may wait longer than a callback."""
-        usual = self._patience.statement_seconds if patient else self._patience.store_seconds
-        limit = usual if seconds is None else seconds
+        limit = self._usual(patient) if seconds is None else seconds
         options = {"offhook_limits": self._limits(limit)}
         with unavailable_when_failing(self._driver), self._transaction(limit, options) as connection:
             yield connection
@@ -115,12 +115,7 @@ class Database:
         """
         latest = time.monotonic() + self._patience.store_seconds if until is None else until
         with unavailable_when_failing(self._driver):
-            try:
-                self._execute(statement, values, latest)
-            except DBAPIError as error:
-                if not _worth_another(error, latest):
-                    raise
-                self._execute(statement, values, latest)
+            _once_more(lambda: self._execute(statement, values, latest), latest)
 
     def execute_bare(self, statement: str, seconds: float) -> None:
         """A statement of Postgres that bears no transaction around it (CREATE INDEX CONCURRENTLY)."""
@@ -129,15 +124,10 @@ class Database:
 
     def ask(self, question: str, *, patient: bool = False) -> tuple[Any, ...]:
         """The one row that a SELECT gives, in one round trip and without a lock: a transaction of its own."""
-        limit = self._patience.statement_seconds if patient else self._patience.store_seconds
+        limit = self._usual(patient)
         options = {"offhook_bare": True, "offhook_one_statement": True}
         with unavailable_when_failing(self._driver):
-            try:
-                return self._ask(question, limit, options)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                return self._ask(question, limit, options)
+            return _once_more(lambda: self._ask(question, limit, options), math.inf)
 
     def _ask(self, question: str, seconds: float, options: dict[str, Any]) -> tuple[Any, ...]:
         with self._connected(seconds, options) as connection:
@@ -153,6 +143,9 @@ class Database:
                 connection.exec_driver_sql(statement, values)
             self._must_be_in_place(connection.info.get("identity"))
 
+    def _usual(self, patient: bool) -> float:
+        return self._patience.statement_seconds if patient else self._patience.store_seconds
+
     def _limits(self, seconds: float) -> postgres.Limits:
         return postgres.Limits(seconds, seconds, self._patience.idle_in_transaction_seconds)
 
@@ -161,13 +154,7 @@ class Database:
         """Begun, once more on a new connection where the first one turns out to be useless; committed at the end."""
         latest = time.monotonic() + seconds
         with ExitStack() as stack:
-            try:
-                connection = self._begun(stack, seconds, options)
-            except DBAPIError as error:
-                if not _worth_another(error, latest):
-                    raise
-                connection = self._begun(stack, seconds, options)
-            yield connection
+            yield _once_more(lambda: self._begun(stack, seconds, options), latest)
 
     def _begun(self, stack: ExitStack, seconds: float, options: dict[str, Any]) -> Connection:
         with ExitStack() as opening:
@@ -239,9 +226,14 @@ class Database:
 _WATCH = "offhook_watch"
 
 
-def _worth_another(error: DBAPIError, until: float) -> bool:
-    """True when the connection was at fault, and there is time for a new one."""
-    return bool(error.connection_invalidated) and time.monotonic() < until
+def _once_more(step: Callable[[], T], until: float) -> T:
+    """A step, and once more where its connection was at fault and there is time (monotonic) for a new one."""
+    try:
+        return step()
+    except DBAPIError as error:
+        if not error.connection_invalidated or time.monotonic() >= until:
+            raise
+    return step()
 
 
 def _watch_of(connection: Connection) -> Watch:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection
 
-from adapters.ledger.rows import KEY, source
+from adapters.ledger.rows import KEY, over_rows
 from adapters.ledger.schema import micros
 from pipeline.call import CallKey
 from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
@@ -118,14 +117,9 @@ def _with_rows(
     every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))  # everybody locks in one order
     if not every:
         return []
-    table = source(connection.dialect.name == "sqlite", tuple(columns.items()))
-    result = connection.execute(_clause(statement, table), {"rows": json.dumps(every)})
+    found = over_rows(connection.dialect.name == "sqlite", statement, tuple(columns.items()))
+    result = connection.execute(found, {"rows": json.dumps(every)})
     return result.all() if result.returns_rows else []
-
-
-@cache
-def _clause(statement: str, table: str) -> TextClause:
-    return text(statement.replace("{rows}", table))
 
 
 def _moved_row(one: Attempt) -> dict[str, Any]:

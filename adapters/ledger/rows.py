@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, text
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, TextClause, text
 
 from adapters.ledger.schema import Moment, micros
 
@@ -73,7 +73,7 @@ class Change:
         """How many rows it changed."""
         if not self.count:
             return 0
-        found = _change(connection.dialect.name == "sqlite", self.statement, self.columns)
+        found = over_rows(connection.dialect.name == "sqlite", self.statement, self.columns)
         return connection.execute(found, {"rows": self.rows}).rowcount
 
 
@@ -84,7 +84,8 @@ def change(statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[st
 
 
 @cache
-def _change(is_sqlite: bool, statement: str, columns: tuple[tuple[str, str], ...]) -> Any:
+def over_rows(is_sqlite: bool, statement: str, columns: tuple[tuple[str, str], ...]) -> TextClause:
+    """A statement with the table `v` of the parameter `rows` at `{rows}`."""
     return text(statement.replace("{rows}", source(is_sqlite, columns)))
 
 
