@@ -109,7 +109,7 @@ class Database:
             yield connection
 
     def execute_alone(self, statement: str, values: tuple[Any, ...], until: float | None = None) -> None:
-        """One statement that is a transaction of its own, in our `turn`, over before `until` (monotonic).
+        """One INSERT that is a transaction of its own, in our `turn`, over before `until` (monotonic).
 
         It must be safe to run twice: where the connection turns out to be useless, it is sent again on a new one.
         """
@@ -137,7 +137,7 @@ class Database:
 
     def _execute(self, statement: str, values: tuple[Any, ...], until: float) -> None:
         left = max(0.05, until - time.monotonic())
-        options = {"offhook_one_statement": True, "offhook_limits": self._limits(left)}
+        options = {"offhook_one_statement": True, "offhook_limits": self._limits(left, looks_up=False)}
         with self._connected(left, options) as connection:
             with connection.begin():
                 connection.exec_driver_sql(statement, values)
@@ -146,8 +146,8 @@ class Database:
     def _usual(self, patient: bool) -> float:
         return self._patience.statement_seconds if patient else self._patience.store_seconds
 
-    def _limits(self, seconds: float) -> postgres.Limits:
-        return postgres.Limits(seconds, seconds, self._patience.idle_in_transaction_seconds)
+    def _limits(self, seconds: float, *, looks_up: bool = True) -> postgres.Limits:
+        return postgres.Limits(seconds, seconds, self._patience.idle_in_transaction_seconds, looks_up)
 
     @contextmanager
     def _transaction(self, seconds: float, options: dict[str, Any]) -> Iterator[Connection]:

@@ -41,11 +41,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one transaction, in seconds; None is no limit."""
+    """Of one transaction, in seconds; None is no limit. `looks_up` is False where nothing is read that could be scanned."""
 
     statement_seconds: float | None
     lock_seconds: float | None
     idle_seconds: float | None
+    looks_up: bool = True
 
     def sql(self) -> str:
         """The statements that set them until the transaction ends."""
@@ -55,7 +56,7 @@ class Limits:
             "idle_in_transaction_session_timeout": self.idle_seconds,
         }
         limits = [f"SET LOCAL {name} = {_milliseconds(value)}" for name, value in values.items()]
-        return "; ".join([*limits, *_SERVER_KEEPALIVES, *_PLANS])
+        return "; ".join([*limits, *_SERVER_KEEPALIVES, *(_PLANS if self.looks_up else ())])
 
 
 def _milliseconds(seconds: float | None) -> int:
