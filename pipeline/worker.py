@@ -27,7 +27,9 @@ from pipeline.telling import tell_finished, tell_moved
 
 log = logging.getLogger("offhook.worker")
 
-_RESULT_WAIT_SECONDS = 0.01  # lets more results come, so that they share a commit
+_RESULT_WAIT_SECONDS = 0.01  # lets more results come, so that they share a commit,
+_BUSY_RESULT_WAIT_SECONDS = 0.02  # and more of them while every thread has work: intake waits for each of our commits
+_CLAIMED_FOR_A_THREAD = 2  # one on its way and one to come: a free thread never waits for a commit
 _STOP_LOOK_SECONDS = 0.2
 
 
@@ -203,7 +205,7 @@ class Worker:
         found: list[Attempt | None] = []
         with suppress(queue.Empty):
             found.append(self._done.get(timeout=self._pace.poll_seconds if self._is_full() else self._idle_wait()))
-            time.sleep(_RESULT_WAIT_SECONDS)
+            time.sleep(self._result_wait())
             while True:
                 found.append(self._done.get_nowait())
         return [one for one in found if one is not None]
@@ -211,8 +213,14 @@ class Worker:
     def _idle_wait(self) -> float:
         return self._pace.poll_seconds if self._outstanding == 0 else min(0.02, self._pace.poll_seconds)
 
+    def _result_wait(self) -> float:
+        return _BUSY_RESULT_WAIT_SECONDS if self._outstanding > self._pace.threads else _RESULT_WAIT_SECONDS
+
     def _is_full(self) -> bool:
-        return self._outstanding >= 2 * self._pace.threads
+        return self._outstanding >= self._most_claimed()
+
+    def _most_claimed(self) -> int:
+        return _CLAIMED_FOR_A_THREAD * self._pace.threads
 
     def _write(self, unwritten: list[Attempt]) -> None:
         if not unwritten:
@@ -223,7 +231,7 @@ class Worker:
         tell_finished(finished)
 
     def _claim(self) -> None:
-        """As many as the threads can take, and as many again: a free thread never waits for a commit."""
+        """As many as the threads can take, and what they take next."""
         if self._stopping.is_set():
             return
         waiting, now = self._lookout.look(2 * max(self._pace.poll_seconds, self._pace.idle_seconds)), self._clock()
@@ -231,7 +239,7 @@ class Worker:
         if is_news and leases_are_over(waiting, now):
             tell_moved(self._ledger.expire_leases(now, self._policy))
             self._may_claim = True
-        free = 2 * self._pace.threads - self._outstanding
+        free = self._most_claimed() - self._outstanding
         if free > 0 and (self._may_claim or (is_news and must_dispatch(waiting, now, self._policy))):
             self._answered = waiting
             self._may_claim = False  # from here on somebody may say that there is more

@@ -16,12 +16,12 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
 from adapters.ledger.engine import Database
+from adapters.ledger.rows import values_of
 from adapters.ledger.schema import callbacks, micros
 from pipeline.call import RawCallback
 from pipeline.ports import LedgerUnavailable
@@ -255,7 +255,8 @@ class InboxTable:
         if not rows:
             self._database.execute_alone(_mark(), (), until)
         elif self._database.is_sqlite:
-            self._database.execute_alone(_rows_statement(len(rows)), tuple(chain.from_iterable(rows)), until)
+            statement = f"{_INSERT} {values_of(len(_COLUMNS), len(rows))} {_ONCE}"
+            self._database.execute_alone(statement, tuple(chain.from_iterable(rows)), until)
         else:
             self._database.execute_alone(_ARRAYS_STATEMENT, tuple(map(list, zip(*rows, strict=True))), until)
 
@@ -265,12 +266,6 @@ def _mark() -> str:
     number = zlib.crc32(f"{socket.gethostname()} {os.getpid()}".encode()) % _MARKS
     insert = f"INSERT INTO counters (name, value) VALUES ('ready_mark_{number}', 1)"
     return f"{insert} ON CONFLICT (name) DO UPDATE SET value = counters.value + 1"
-
-
-@lru_cache(maxsize=1024)
-def _rows_statement(rows: int) -> str:
-    one = f"({', '.join('?' * len(_COLUMNS))})"
-    return f"{_INSERT} VALUES {', '.join([one] * rows)} {_ONCE}"
 
 
 def _row(raw: RawCallback) -> Row:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +48,22 @@ LATE = "late"  # stands in an attempt's next_state: its fence was lost
 Told = tuple[str, str, int, int]
 
 
-def move(connection: Connection, moves: Collection[Attempt]) -> set[tuple[CallKey, int]]:
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Attempts and the JSON of their rows, made before anybody's turn to write."""
+
+    attempts: Sequence[Attempt]
+    moves: str
+    lines: str
+
+
+def ready(attempts: Sequence[Attempt]) -> Ready:
+    """To be moved and journaled."""
+    left = [one for one in attempts if one.outcome.result not in UNSENT]
+    return Ready(attempts, _json(map(_moved_row, attempts)), _json(_attempt_row(one, None) for one in left))
+
+
+def move(connection: Connection, moves: Ready) -> set[tuple[CallKey, int]]:
     """Move those whose fence still holds. Returns them, each with its fence.
 
     `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
@@ -60,7 +76,7 @@ def move(connection: Connection, moves: Collection[Attempt]) -> set[tuple[CallKe
         f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
         "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
     )
-    found = _with_rows(connection, statement, columns, map(_moved_row, moves))
+    found = _with_json(connection, statement, columns, moves.moves)
     return {(CallKey(account, call), fence) for account, call, fence in found}
 
 
@@ -77,12 +93,20 @@ def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[Call
     return {CallKey(account, call) for account, call in found}
 
 
-def journal(connection: Connection, attempts: Iterable[Attempt], next_state: str | None = None) -> None:
-    """Write attempts down; `next_state` stands for their own where it is given."""
-    rows = [_attempt_row(one, next_state) for one in attempts if one.outcome.result not in UNSENT]
+def journal(connection: Connection, attempts: Ready) -> None:
+    """Write attempts down, those that left."""
+    _write_down(connection, attempts.lines)
+
+
+def journal_late(connection: Connection, attempts: Iterable[Attempt]) -> None:
+    """Write attempts down whose fence was lost."""
+    _write_down(connection, _json(_attempt_row(one, LATE) for one in attempts))
+
+
+def _write_down(connection: Connection, lines: str) -> None:
     columns = {**KEY, **_TRIED}
     names = ", ".join(columns)
-    _with_rows(connection, f"INSERT INTO attempts ({names}) SELECT {names} FROM {{rows}}", columns, rows)
+    _with_json(connection, f"INSERT INTO attempts ({names}) SELECT {names} FROM {{rows}}", columns, lines)
 
 
 def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told, str]:
@@ -110,15 +134,24 @@ def arrived(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
     return {CallKey(*row) for row in _with_rows(connection, statement, KEY, (key._asdict() for key in keys))}
 
 
+def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as a parameter, in the one order in which everybody locks; "" for none."""
+    every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))
+    return json.dumps(every) if every else ""
+
+
 def _with_rows(
     connection: Connection, statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
 ) -> Sequence[Any]:
+    return _with_json(connection, statement, columns, _json(rows))
+
+
+def _with_json(connection: Connection, statement: str, columns: Mapping[str, str], rows: str) -> Sequence[Any]:
     """Run a statement over rows that stand in it as `v`. Returns what it returns; nothing at all for no rows."""
-    every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))  # everybody locks in one order
-    if not every:
+    if not rows:
         return []
     found = over_rows(connection.dialect.name == "sqlite", statement, tuple(columns.items()))
-    result = connection.execute(found, {"rows": json.dumps(every)})
+    result = connection.execute(found, {"rows": rows})
     return result.all() if result.returns_rows else []
 
 

@@ -7,12 +7,12 @@ pipeline/delivery.py alone. Each step is one statement for all of its rows.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, update
+from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, select, text, update
 
 from adapters.ledger import moves
 from adapters.ledger.books import upsert
@@ -47,6 +47,13 @@ DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
 _SENDING = text("state = 'sending'")
 _MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
+_SENT = [
+    conversions.c[name]
+    for name in (
+        "account_sid", "call_sid", "fence", "attempts", "expired_leases", "horizon_from", "first_attempt_at",
+        "maybe_sent", "payload",
+    )
+]  # fmt: skip
 _MOST_AT_ONCE = 500  # held or taken back in one transaction; the next look finds the others
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -88,16 +95,18 @@ class OutboxTable:
             return Claimed()
         with self._database.write() as connection:
             held = _hold(connection, since, now) if overdue else []
-            return Claimed(self._lease(connection, now, limit, lease_seconds, newest) if allowed else [], held)
+            taken = self._lease(connection, now, limit, lease_seconds, newest) if allowed else []
+        return Claimed(sorted(map(_sending, taken), key=lambda one: one.created_at), held)
 
     def _lease(
         self, connection: Connection, now: datetime, limit: int, lease_seconds: float, newest: bool
-    ) -> list[Sending]:
+    ) -> Sequence[Row[Any]]:
         """As many as the breaker lets out. A probe is one worker's alone: the door closes behind it."""
         health = _read_health(connection, lock=True)
         allowed = breaker_allows(health.breaker, limit, now, self._breaker_policy)
         until = now + timedelta(seconds=lease_seconds)
-        taken = _lease(connection, now, allowed, until, newest) if allowed else []
+        wanted = {"now": now, "until": until, "limit": allowed}
+        taken = connection.execute(_LEASE_NEWEST if newest else _LEASE_OLDEST, wanted).all() if allowed else []
         if taken and health.breaker.failures >= self._breaker_policy.threshold:
             opened = reopened(health.breaker, now, self._breaker_policy)
             _write_health(connection, replace(health, breaker=opened))
@@ -107,8 +116,9 @@ class OutboxTable:
         """Journal attempts and move their conversions, those whose fence still holds, and a late 2xx."""
         if not done:
             return Finished()
+        ready = moves.ready(done)
         with self._database.write() as connection:
-            written = _write(connection, done)
+            written = _write(connection, ready)
             turn = self._tell_health(connection, written.fresh, now)
         return Finished(written.moved, written.late, turn)
 
@@ -138,13 +148,13 @@ class OutboxTable:
         with self._database.write() as connection:
             some = select(conversions).where(late).order_by(conversions.c.lease_until).limit(_MOST_AT_ONCE)
             rows = connection.execute(some.with_for_update(skip_locked=True)).all()
-            expired = _unless_arrived(connection, [_expired(row, now, policy) for row in rows])
+            expired = _unless_arrived(connection, moves.ready([_expired(row, now, policy) for row in rows]))
             moves.move(connection, expired)
             moves.journal(connection, expired)
-            return expired
+            return expired.attempts
 
 
-def _due(now: datetime) -> tuple[Any, ...]:
+def _due(now: Any) -> tuple[Any, ...]:
     return (_PENDING, conversions.c.due_at <= now)
 
 
@@ -153,21 +163,27 @@ def _overdue(since: datetime) -> Any:
     return and_(_MAY_HAVE_ARRIVED, conversions.c.first_attempt_at < since)
 
 
-def _lease(connection: Connection, now: datetime, limit: int, until: datetime, newest: bool) -> list[Sending]:
-    order = conversions.c.due_at.desc() if newest else conversions.c.due_at
+def _is(picked: Any) -> Any:
+    return and_(conversions.c.account_sid == picked.c.account_sid, conversions.c.call_sid == picked.c.call_sid)
+
+
+def _leasing(order: Any) -> Any:
+    """The statement that leases what is due, made once: to put it together costs as much as to run it."""
+    now, until = bindparam("now", type_=Moment), bindparam("until", type_=Moment)
     due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(order)
-    picked = due.limit(limit).with_for_update(skip_locked=True).cte("picked")
+    picked = due.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True).cte("picked")
     values = {
         "state": State.SENDING.value,
         "lease_until": until,
         "due_at": None,
         "fence": conversions.c.fence + 1,
         "attempts": conversions.c.attempts + 1,
-        "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, literal(now, Moment)),
+        "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, now),
     }
-    statement = update(conversions).where(_is(picked)).values(values).returning(conversions)
-    rows = connection.execute(statement).all()
-    return [_sending(row) for row in sorted(rows, key=lambda row: row.horizon_from)]
+    return update(conversions).where(_is(picked)).values(values).returning(*_SENT)
+
+
+_LEASE_OLDEST, _LEASE_NEWEST = _leasing(conversions.c.due_at), _leasing(conversions.c.due_at.desc())
 
 
 def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attempt]:
@@ -176,13 +192,9 @@ def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attemp
     some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
     picked = some.with_for_update(skip_locked=True).cte("picked")
     values = {"state": State.AMBIGUOUS.value, "reason": DAY_TURNED, "due_at": None}
-    rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(conversions)).all()
+    rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_SENT)).all()
     outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(State.AMBIGUOUS, DAY_TURNED)
     return [Attempt(_sending(row), outcome, now, now, to) for row in rows]
-
-
-def _is(picked: Any) -> Any:
-    return and_(conversions.c.account_sid == picked.c.account_sid, conversions.c.call_sid == picked.c.call_sid)
 
 
 def _sending(row: Row[Any]) -> Sending:
@@ -205,20 +217,32 @@ def _expired(row: Row[Any], now: datetime, policy: RetryPolicy) -> Attempt:
     return Attempt(counted, outcome, row.lease_until, now, after(counted, outcome, now, policy))
 
 
-def _unless_arrived(connection: Connection, done: Collection[Attempt]) -> list[Attempt]:
+def _unless_arrived(connection: Connection, done: moves.Ready) -> moves.Ready:
     """Where a late 2xx has come of an earlier attempt while this one was under way, the conversion has arrived."""
-    doubtful = {one.sending.key for one in done if one.sending.maybe_sent and one.next.state is not State.DELIVERED}
+    doubtful = {
+        one.sending.key for one in done.attempts if one.sending.maybe_sent and one.next.state is not State.DELIVERED
+    }
     known = moves.arrived(connection, doubtful)
+    if not known:
+        return done
     to = Next(State.DELIVERED, LATE_ANSWER)
-    return [replace(one, next=to) if one.sending.key in known else one for one in done]
+    return moves.ready([replace(one, next=to) if one.sending.key in known else one for one in done.attempts])
 
 
-def _write(connection: Connection, done: Sequence[Attempt]) -> _Written:
+def _write(connection: Connection, done: moves.Ready) -> _Written:
     wanted = _unless_arrived(connection, done)
     ours = moves.move(connection, wanted)
-    moved = [one for one in wanted if (one.sending.key, one.sending.fence) in ours]
-    moves.journal(connection, moved)
-    lost = [one for one in wanted if one not in moved and one.outcome.result not in UNSENT]
+    moved = [one for one in wanted.attempts if (one.sending.key, one.sending.fence) in ours]
+    if len(moved) == len(wanted.attempts):
+        moves.journal(connection, wanted)
+        return _Written(moved, [], _left(moved))
+    moves.journal(connection, moves.ready(moved))
+    return _with_late(connection, moved, [one for one in wanted.attempts if one not in moved])
+
+
+def _with_late(connection: Connection, moved: Sequence[Attempt], unmoved: Sequence[Attempt]) -> _Written:
+    """What those come to whose fence did not hold any more."""
+    lost = _left(unmoved)
     known = moves.journaled(connection, lost)
     fresh = [one for one in lost if moves.told(one) not in known]
     settled = _settle_late(connection, fresh)
@@ -226,13 +250,17 @@ def _write(connection: Connection, done: Sequence[Attempt]) -> _Written:
     before = [one for one in lost if known.get(moves.told(one), moves.LATE) != moves.LATE]
     gone = {one.sending.key for one in (*settled, *before)}
     late = [one for one in lost if one.sending.key not in gone]
-    sent = [one for one in (*moved, *fresh) if one.outcome.result not in UNSENT]
-    return _Written([*moved, *before, *settled], late, sent)
+    return _Written([*moved, *before, *settled], late, _left([*moved, *fresh]))
+
+
+def _left(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those whose request left."""
+    return [one for one in attempts if one.outcome.result not in UNSENT]
 
 
 def _settle_late(connection: Connection, late: Sequence[Attempt]) -> list[Attempt]:
     """Note results whose fence is lost. Returns those that delivered their conversion all the same."""
-    moves.journal(connection, late, moves.LATE)
+    moves.journal_late(connection, late)
     answered = {one.sending.key: one for one in late if one.outcome.result is Result.DELIVERED}
     settled = moves.deliver_late(connection, answered.values())
     to = Next(State.DELIVERED, LATE_ANSWER)

@@ -2,7 +2,7 @@
 
 A statement a row would be a round trip a row, and a list of values is planned as a scan by a database that has no
 statistics. So keys travel as one JSON parameter, whose text stays the same whatever their number, and what is inserted as
-one array a column (Postgres), or row by row without a round trip (SQLite).
+one array a column (Postgres) or as one list of values (SQLite).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, TextClause, text
@@ -19,6 +20,9 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row
 from adapters.ledger.schema import Moment, micros
 
 KEY = {"account_sid": "text", "call_sid": "text"}
+_MOST_VALUES = (
+    30_000  # of one statement; SQLite's limit is 32,766: https://www.sqlite.org/limits.html#max_variable_number
+)
 
 
 @cache
@@ -99,17 +103,29 @@ class Insert:
     on_conflict: str
 
     def run(self, connection: Connection) -> None:
-        """One statement for all rows."""
+        """One statement for all rows (on SQLite for as many as it takes: whoever runs a statement a row gives the
+        interpreter's lock away at each, holding the write lock).
+        """
         if not self.values:
             return
         head = f"INSERT INTO {self.table.name} ({', '.join(self.names)})"
         if connection.dialect.name == "sqlite":
-            marks = ", ".join("?" * len(self.names))
-            connection.exec_driver_sql(f"{head} VALUES ({marks}) {self.on_conflict}", list(self.values))
+            most = _MOST_VALUES // len(self.names)
+            for begin in range(0, len(self.values), most):
+                some = self.values[begin : begin + most]
+                marks = values_of(len(self.names), len(some))
+                connection.exec_driver_sql(f"{head} {marks} {self.on_conflict}", tuple(chain.from_iterable(some)))
         else:
             arrays = ", ".join(f"%s::{_kind(self.table.c[name])}[]" for name in self.names)
             columns = tuple(map(list, zip(*self.values, strict=True)))
             connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
+
+
+@lru_cache(maxsize=1024)
+def values_of(columns: int, rows: int) -> str:
+    """VALUES with a mark for each value."""
+    one = f"({', '.join('?' * columns)})"
+    return f"VALUES {', '.join([one] * rows)}"
 
 
 def insert(table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "") -> Insert:
