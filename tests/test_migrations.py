@@ -193,9 +193,9 @@ def test_an_index_that_a_killed_upgrade_left_half_built_is_built_anew(
     if empty_database_url.startswith("sqlite"):
         pytest.skip("an index of SQLite is there or not")
     upgrade_to(empty_database_url, "0001")
-    ledger.change(empty_database_url, "CREATE INDEX ix_legs_call_sid ON legs (call_sid)")
+    ledger.change(empty_database_url, "CREATE INDEX ix_conversions_state ON conversions (state, created_at)")
     ledger.change(
-        empty_database_url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_legs_call_sid'::regclass"
+        empty_database_url, "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_conversions_state'::regclass"
     )
     opened.migrations.upgrade()
     assert ledger.query(empty_database_url, "SELECT * FROM pg_index WHERE NOT indisvalid") == []

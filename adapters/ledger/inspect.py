@@ -68,9 +68,10 @@ class Inspection:
     def stories(self, call_sid: str) -> list[CallStory]:
         """The call of this CallSid (a child leg's will do), in each account that has one."""
         with self._read() as connection:
-            roots = {call_sid, *connection.execute(_ROOTS, {"sid": call_sid}).scalars()}
-            keys = [{"call_sid": root} for root in roots]
-            rows = for_each(connection, keys, {"call_sid": "text"}, calls, _IS_A_CALL)
+            named = [{"account_sid": account, "call_sid": call_sid} for account in _accounts_of(connection, call_sid)]
+            linked = for_each(connection, named, KEY, legs, BY_KEY)
+            roots = [{"account_sid": row.account_sid, "call_sid": row.root_sid} for row in linked]
+            rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
             return [_story(connection, row) for row in rows]
 
     def retry(self, keys: Sequence[tuple[str, str]], now: datetime) -> int:
@@ -195,14 +196,22 @@ _MISSING_SECONDS = 30.0  # longer than a callback may wait to be stored (OFFHOOK
 _MAX_MISSING = 1000
 _PAGE_ROWS = 1000
 _BATCH_ROWS = 500
-_ROOTS = text("SELECT root_sid FROM legs WHERE call_sid = :sid")
-_IS_A_CALL = "t.call_sid = v.call_sid AND t.state <> 'merged'"
+# Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
+_ACCOUNTS = text(
+    "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
+    "SELECT account_sid FROM callbacks WHERE parent_call_sid = :sid ORDER BY account_sid"
+)
 _RETRY = (
     "UPDATE conversions SET state = 'pending', reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
     "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
     "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
     f"AND conversions.state IN ({', '.join(repr(state) for state in RETRYABLE)})"
 )
+
+
+def _accounts_of(connection: Connection, call_sid: str) -> Sequence[str]:
+    """The accounts that have told of this leg, or of a child of it."""
+    return connection.execute(_ACCOUNTS, {"sid": call_sid}).scalars().all()
 
 
 def _story(connection: Connection, call: Row[Any]) -> CallStory:

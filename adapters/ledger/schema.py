@@ -107,7 +107,6 @@ legs = Table(
     Column("root_sid", Text, nullable=False),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_legs_root", "root_sid", "account_sid"),
-    Index("ix_legs_call_sid", "call_sid"),
 )
 
 # One row a call to the customer. state: open -> settling -> converted | skipped | parked (-> converted | skipped);
@@ -135,7 +134,6 @@ calls = Table(
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
     Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
     Index("ix_calls_first_received_at", "first_received_at"),
-    Index("ix_calls_call_sid", "call_sid"),
 )
 
 # The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence].
@@ -180,7 +178,6 @@ conversions = Table(
     Index("ix_conversions_maybe_sent", "first_attempt_at", **_where("state = 'pending' AND maybe_sent = 1")),
     Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
     Index("ix_conversions_created_at", "created_at"),
-    Index("ix_conversions_call_sid", "call_sid"),
     Index("ix_conversions_state", "state", "created_at"),
 )
 

@@ -15,7 +15,6 @@ ONLINE_INDEXES = {
     "ix_callbacks_parent": ("callbacks", ["parent_call_sid", "account_sid"], "parent_call_sid IS NOT NULL"),
     "ix_callbacks_received_at": ("callbacks", ["received_at", "seq"], ""),
     "ix_conversions_state": ("conversions", ["state", "created_at"], ""),
-    "ix_legs_call_sid": ("legs", ["call_sid"], ""),
 }
 
 
