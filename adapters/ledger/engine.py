@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ __all__ = ["Database", "LedgerRefused", "Patience"]
 
 T = TypeVar("T")
 _GRACE_SECONDS = 0.5  # the server's own limit shall come first: its reason is the better one
+_COPY_WAL_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Database:
         self.clock = LedgerClock(patience.clock_tolerance_seconds)
         self._patience = patience
         self._path = sqlite.file_of(url) if self.is_sqlite else Path()
+        self._copy_wal_at = 0.0  # monotonic
         self._opening = threading.local()
         self.engine = self._engine(url, pool_size)
         self._url = url
@@ -99,6 +101,7 @@ class Database:
                 opened = connection.info.get("identity")
                 yield connection
             self._must_be_in_place(opened)
+        self._copy_wal_back()
 
     @contextmanager
     def read(self, *, patient: bool = False, seconds: float | None = None) -> Iterator[Connection]:
@@ -196,6 +199,18 @@ class Database:
         """After a commit: raises LedgerUnavailable when it went into a file that is no longer the one at its path."""
         if self.is_sqlite and opened != sqlite.identity(self._path):
             raise sqlite.replaced(self._path)
+
+    def _copy_wal_back(self) -> None:
+        """SQLite: after our turn, so that nobody waits for it. Where only intake writes, SQLite does it by itself in the end."""
+        if not self.is_sqlite or time.monotonic() < self._copy_wal_at:
+            return
+        self._copy_wal_at = time.monotonic() + _COPY_WAL_EVERY_SECONDS
+        with (
+            suppress(LedgerUnavailable),  # what is committed is safe in the WAL
+            unavailable_when_failing(self._driver),
+            self._connected(self._patience.store_seconds, {"offhook_one_statement": True}) as connection,
+        ):
+            sqlite.copy_wal_back(connection)
 
     @property
     def is_there(self) -> bool:

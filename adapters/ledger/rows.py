@@ -20,9 +20,8 @@ from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row
 from adapters.ledger.schema import Moment, micros
 
 KEY = {"account_sid": "text", "call_sid": "text"}
-_MOST_VALUES = (
-    30_000  # of one statement; SQLite's limit is 32,766: https://www.sqlite.org/limits.html#max_variable_number
-)
+# Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number
+_ROWS_AT_ONCE = 100
 
 
 @cache
@@ -103,16 +102,15 @@ class Insert:
     on_conflict: str
 
     def run(self, connection: Connection) -> None:
-        """One statement for all rows (on SQLite for as many as it takes: whoever runs a statement a row gives the
-        interpreter's lock away at each, holding the write lock).
+        """One statement for all rows; on SQLite one for each hundred. (Whoever runs a statement a row gives the
+        interpreter's lock away at each, and holds the write lock meanwhile.)
         """
         if not self.values:
             return
         head = f"INSERT INTO {self.table.name} ({', '.join(self.names)})"
         if connection.dialect.name == "sqlite":
-            most = _MOST_VALUES // len(self.names)
-            for begin in range(0, len(self.values), most):
-                some = self.values[begin : begin + most]
+            for begin in range(0, len(self.values), _ROWS_AT_ONCE):
+                some = self.values[begin : begin + _ROWS_AT_ONCE]
                 marks = values_of(len(self.names), len(some))
                 connection.exec_driver_sql(f"{head} {marks} {self.on_conflict}", tuple(chain.from_iterable(some)))
         else:

@@ -32,10 +32,11 @@ SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sql
 # For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
 BUSY_MILLISECONDS = 2000
 _LOOK_EVERY_SECONDS = 0.01
-# CallSids are random, so on a full ledger each call touches pages of its own. Of a connection that remembers 2 MiB (SQLite's
-# default) they are read again and again; a WAL that goes back every 4 MiB is copied page by page with a sync each time.
+# CallSids are random, so on a full ledger each call touches pages of its own. By a connection that remembers 2 MiB (SQLite's
+# default) they are read again and again.
 _CACHE_KIBIBYTES = 16 * 1024
-_CHECKPOINT_PAGES = 4000  # 16 MiB
+# When a commit itself copies the WAL back (16 MiB), with the others waiting: most of it has been copied before.
+_CHECKPOINT_PAGES = 4000
 
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
@@ -303,6 +304,11 @@ def _prepare(connection: Any) -> None:
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if mode != "wal":
         raise LedgerUnavailable(f"this file system gives SQLite journal_mode={mode}; wal is needed", "unsafe")
+
+
+def copy_wal_back(connection: Connection) -> None:
+    """What the WAL holds goes into the database as far as no reader needs it: https://www.sqlite.org/wal.html#ckpt."""
+    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
 def check(engine: Engine, url: str, *, allow_old: bool) -> list[str]:
