@@ -38,19 +38,13 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast and how much at once. Times are seconds."""
+class Pace(BooksPace):
+    """The same for all threads of a worker."""
 
-    poll_seconds: float = 0.2
-    idle_seconds: float = 0.5
-    fold_batch: int = 200
-    decide_batch: int = 200
     threads: int = 32
     lease_seconds: float = 60.0
     deadline_seconds: float = 15.0
     stop_seconds: float = 20.0
-    trouble_wait_seconds: float = 1.0
-    not_kept_seconds: float = 60.0
     clock_tolerance_seconds: float = 5.0
     log_repeat_seconds: float = EVERY_SECONDS
 
@@ -109,7 +103,7 @@ class Worker:
             ledger,
             self._lookout,
             judge,
-            _books_pace(pace),
+            pace,
             clock,
             decided=self._wake_dispatch,
             came_to=self._books_came_to,
@@ -298,14 +292,3 @@ class Worker:
             return
         observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)
         log_change(log, self._destination_skew.observe(observed), self._destination_skew, "destination")
-
-
-def _books_pace(pace: Pace) -> BooksPace:
-    return BooksPace(
-        fold_batch=pace.fold_batch,
-        decide_batch=pace.decide_batch,
-        poll_seconds=pace.poll_seconds,
-        idle_seconds=pace.idle_seconds,
-        trouble_wait_seconds=pace.trouble_wait_seconds,
-        not_kept_seconds=pace.not_kept_seconds,
-    )

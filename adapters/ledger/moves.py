@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from adapters.ledger.rows import KEY, over_rows
-from adapters.ledger.schema import micros
+from adapters.ledger.schema import micros, micros_or_none
 from pipeline.call import CallKey
 from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
 from pipeline.ports import Attempt
@@ -164,7 +163,7 @@ def _moved_row(one: Attempt) -> dict[str, Any]:
         "from_state": State.SENDING.value,
         "state": to.state.value,
         "reason": to.reason,
-        "due_at": _micros(to.due_at),
+        "due_at": micros_or_none(to.due_at),
         "attempts": sending.attempts - (result in UNSENT),
         "expired_leases": sending.expired_leases,
         "maybe_sent": int(maybe_sent),
@@ -187,7 +186,3 @@ def _attempt_row(one: Attempt, next_state: str | None) -> dict[str, Any]:
         "answer": one.outcome.answer,
         "next_state": next_state or one.next.state.value,
     }
-
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else micros(moment)

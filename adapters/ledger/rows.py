@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, TextClause, text
 
-from adapters.ledger.schema import Moment, micros
+from adapters.ledger.schema import Moment, micros_or_none
 
 KEY = {"account_sid": "text", "call_sid": "text"}
 # Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number
@@ -136,11 +135,7 @@ def insert(table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "
 
 def _plain(column: Column[Any]) -> Callable[[Any], Any]:
     """From what we hold to what the database holds."""
-    return _micros if isinstance(column.type, Moment) else _as_it_is
-
-
-def _micros(value: datetime | None) -> int | None:
-    return None if value is None else micros(value)
+    return micros_or_none if isinstance(column.type, Moment) else _as_it_is
 
 
 def _as_it_is(value: Any) -> Any:

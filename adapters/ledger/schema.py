@@ -33,6 +33,10 @@ def micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def micros_or_none(moment: datetime | None) -> int | None:
+    return None if moment is None else micros(moment)
+
+
 def moment(value: int | None) -> datetime | None:
     """The aware time of whole microseconds since the epoch."""
     return None if value is None else _EPOCH + timedelta(microseconds=value)
@@ -45,7 +49,7 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
-        return None if value is None else micros(value)
+        return micros_or_none(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return moment(value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 
 from tests import sinks
 from tests.support import ledger
@@ -20,10 +19,8 @@ _SLOW_SINK = {"OFFHOOK_DEADLINE_SECONDS": "4", "OFFHOOK_LEASE_SECONDS": "30", "O
 
 
 def stop(process: Process, within_seconds: float) -> None:
-    started = time.monotonic()
     process.terminate()
     assert process.wait(within_seconds) == 0, process.log[-3000:]
-    assert time.monotonic() - started < within_seconds
     assert "Traceback" not in process.log, process.log[-3000:]
 
 
@@ -118,10 +115,8 @@ def test_an_inline_worker_gives_back_at_once_though_web_and_sink_both_hang(offho
         send_calls(web.twilio, 6)
         wait_until(lambda: offhook.states() == {"sending": 4, "pending": 2}, 10, lambda: str(offhook.states()))
         offhook.sink.wait_for(2)
-        started = time.monotonic()
         web.terminate()
         web.wait(WEB_STOPS_IN_SECONDS)
-        assert time.monotonic() - started < WEB_STOPS_IN_SECONDS
     sent = {json.loads(seen.body)["order_id"] for seen in offhook.sink.requests}
     rows = ledger.query(offhook.database_url, "SELECT call_sid, state FROM conversions")
     assert {row["call_sid"] for row in rows if row["state"] == "sending"} <= sent
