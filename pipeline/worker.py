@@ -39,7 +39,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Pace(BooksPace):
-    """The same for all threads of a worker."""
+    """How fast and how much at once, for all threads of a worker. Times are seconds."""
 
     threads: int = 32
     lease_seconds: float = 60.0

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.ledger.rows import KEY, change, for_each, insert, look_up
+from adapters.ledger.rows import KEY, for_each, insert, look_up, with_rows
 from adapters.ledger.schema import callbacks, calls, conversions, counters, customers, decisions, legs, micros
 from adapters.ledger.waiting import MAPPING_VERSION
 from pipeline.call import CallKey, RawCallback, root_of
@@ -127,9 +127,9 @@ class BooksOnSql:
             for key, link in sorted(families.links.items())
         ]
         linked = insert(legs, new, _ON_LEG)
-        merged = change(_MERGE, KEY, _named(families.absorbed))
+        merged = with_rows(_MERGE, KEY, _named(families.absorbed))
         counted = insert(calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
-        taken = change(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
+        taken = with_rows(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
             linked.run(connection)
             merged.run(connection)
@@ -183,7 +183,7 @@ class BooksOnSql:
             return find_customers_and_version(connection, phones)
 
     def record(self, decided: Collection[Decided]) -> None:
-        moved = change(_DECIDE, _DECIDED, map(_decided_row, decided))
+        moved = with_rows(_DECIDE, _DECIDED, map(_decided_row, decided))
         journaled = insert(decisions, list(map(_decision_row, decided)))
         told = [one for one in decided if isinstance(one.decision, Convert)]
         leaving = insert(conversions, list(map(_conversion_row, told)))

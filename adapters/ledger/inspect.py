@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, literal, select, tex
 
 from adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from adapters.ledger.engine import Database
-from adapters.ledger.rows import KEY, change, for_each
+from adapters.ledger.rows import KEY, for_each, with_rows
 from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros
 from adapters.ledger.waiting import bounded_count
 from pipeline.call import RawCallback
@@ -85,7 +85,7 @@ class Inspection:
             batch = [
                 {"account_sid": key[0], "call_sid": key[1], "now": micros(now)} for key in keys[first:][:_BATCH_ROWS]
             ]
-            retried = change(_RETRY, {**KEY, "now": "bigint"}, batch)
+            retried = with_rows(_RETRY, {**KEY, "now": "bigint"}, batch)
             with self._database.write() as connection:
                 moved += retried.run(connection)
         return moved

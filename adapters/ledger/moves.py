@@ -6,14 +6,13 @@ as a look-up of each row by its key, with statistics or without.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from adapters.ledger.rows import KEY, over_rows
+from adapters.ledger.rows import KEY, WithRows, with_rows
 from adapters.ledger.schema import micros, micros_or_none
 from pipeline.call import CallKey
 from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
@@ -40,7 +39,17 @@ _TRIED = {
     "answer": "text",
     "next_state": "text",
 }
+_MOVES = {**KEY, "fence": "integer", "from_state": "text", **_MOVED}
+_LINE = {**KEY, **_TRIED}
 _THE_ROW = "conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid"
+# `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
+# lies dead until somebody vacuums.
+_MOVE = (
+    f"UPDATE conversions SET {', '.join(f'{name} = v.{name}' for name in _MOVED)}, lease_until = NULL FROM {{rows}} "
+    f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
+    "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
+)
+_JOURNAL = f"INSERT INTO attempts ({', '.join(_LINE)}) SELECT {', '.join(_LINE)} FROM {{rows}}"
 LATE = "late"  # stands in an attempt's next_state: its fence was lost
 
 # What tells one attempt from all others: the conversion, the claim, and when it left.
@@ -49,33 +58,26 @@ Told = tuple[str, str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Attempts and the JSON of their rows, made before anybody's turn to write."""
+    """Attempts, their moves and their lines in the journal, made ready before anybody's turn to write."""
 
     attempts: Sequence[Attempt]
-    moves: str
-    lines: str
+    moves: WithRows
+    lines: WithRows
 
 
 def ready(attempts: Sequence[Attempt]) -> Ready:
-    """To be moved and journaled."""
-    left = [one for one in attempts if one.outcome.result not in UNSENT]
-    return Ready(attempts, _json(map(_moved_row, attempts)), _json(_attempt_row(one, None) for one in left))
+    """To be moved and, those that left, journaled."""
+    return Ready(attempts, with_rows(_MOVE, _MOVES, map(_moved_row, attempts)), _lines(left(attempts), None))
 
 
-def move(connection: Connection, moves: Ready) -> set[tuple[CallKey, int]]:
-    """Move those whose fence still holds. Returns them, each with its fence.
+def left(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Those whose request left."""
+    return [one for one in attempts if one.outcome.result not in UNSENT]
 
-    `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
-    lies dead until somebody vacuums.
-    """
-    columns = {**KEY, "fence": "integer", "from_state": "text", **_MOVED}
-    settings = ", ".join(f"{name} = v.{name}" for name in _MOVED)
-    statement = (
-        f"UPDATE conversions SET {settings}, lease_until = NULL FROM {{rows}} "
-        f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
-        "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
-    )
-    found = _with_json(connection, statement, columns, moves.moves)
+
+def move(connection: Connection, attempts: Ready) -> set[tuple[CallKey, int]]:
+    """Move those whose fence still holds. Returns them, each with its fence."""
+    found = attempts.moves.returned(connection)
     return {(CallKey(account, call), fence) for account, call, fence in found}
 
 
@@ -88,24 +90,22 @@ def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[Call
         "RETURNING conversions.account_sid, conversions.call_sid"
     )
     rows = [{**one.sending.key._asdict(), "delivered_at": micros(one.finished_at)} for one in moves]
-    found = _with_rows(connection, statement, {**KEY, "delivered_at": "bigint"}, rows)
+    found = with_rows(statement, {**KEY, "delivered_at": "bigint"}, rows).returned(connection)
     return {CallKey(account, call) for account, call in found}
 
 
 def journal(connection: Connection, attempts: Ready) -> None:
     """Write attempts down, those that left."""
-    _write_down(connection, attempts.lines)
+    attempts.lines.run(connection)
 
 
 def journal_late(connection: Connection, attempts: Iterable[Attempt]) -> None:
     """Write attempts down whose fence was lost."""
-    _write_down(connection, _json(_attempt_row(one, LATE) for one in attempts))
+    _lines(attempts, LATE).run(connection)
 
 
-def _write_down(connection: Connection, lines: str) -> None:
-    columns = {**KEY, **_TRIED}
-    names = ", ".join(columns)
-    _with_json(connection, f"INSERT INTO attempts ({names}) SELECT {names} FROM {{rows}}", columns, lines)
+def _lines(attempts: Iterable[Attempt], next_state: str | None) -> WithRows:
+    return with_rows(_JOURNAL, _LINE, [_attempt_row(one, next_state) for one in attempts])
 
 
 def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told, str]:
@@ -117,7 +117,9 @@ def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told,
     )
     columns = {**KEY, "fence": "integer", "started_at": "bigint", "result": "text"}
     rows = [{name: _attempt_row(one, None)[name] for name in columns} for one in attempts]
-    return {(row[0], row[1], row[2], row[3]): row[4] for row in _with_rows(connection, statement, columns, rows)}
+    return {
+        (row[0], row[1], row[2], row[3]): row[4] for row in with_rows(statement, columns, rows).returned(connection)
+    }
 
 
 def told(one: Attempt) -> Told:
@@ -130,28 +132,7 @@ def arrived(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
         "SELECT DISTINCT v.account_sid, v.call_sid FROM {rows} JOIN attempts USING (account_sid, call_sid) "
         f"WHERE attempts.result = '{Result.DELIVERED}'"
     )
-    return {CallKey(*row) for row in _with_rows(connection, statement, KEY, (key._asdict() for key in keys))}
-
-
-def _json(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Rows as a parameter, in the one order in which everybody locks; "" for none."""
-    every = sorted(rows, key=lambda row: (row["account_sid"], row["call_sid"]))
-    return json.dumps(every) if every else ""
-
-
-def _with_rows(
-    connection: Connection, statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]
-) -> Sequence[Any]:
-    return _with_json(connection, statement, columns, _json(rows))
-
-
-def _with_json(connection: Connection, statement: str, columns: Mapping[str, str], rows: str) -> Sequence[Any]:
-    """Run a statement over rows that stand in it as `v`. Returns what it returns; nothing at all for no rows."""
-    if not rows:
-        return []
-    found = over_rows(connection.dialect.name == "sqlite", statement, tuple(columns.items()))
-    result = connection.execute(found, {"rows": rows})
-    return result.all() if result.returns_rows else []
+    return {CallKey(*row) for row in with_rows(statement, KEY, (key._asdict() for key in keys)).returned(connection)}
 
 
 def _moved_row(one: Attempt) -> dict[str, Any]:

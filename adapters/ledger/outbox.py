@@ -22,7 +22,6 @@ from pipeline.call import CallKey
 from pipeline.delivery import (
     DAY_TURNED,
     LATE_ANSWER,
-    UNSENT,
     Blockade,
     Breaker,
     BreakerPolicy,
@@ -47,7 +46,7 @@ DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
 _SENDING = text("state = 'sending'")
 _MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
-_SENT = [
+_OF_A_SENDING = [
     conversions.c[name]
     for name in (
         "account_sid", "call_sid", "fence", "attempts", "expired_leases", "horizon_from", "first_attempt_at",
@@ -180,7 +179,7 @@ def _leasing(order: Any) -> Any:
         "attempts": conversions.c.attempts + 1,
         "first_attempt_at": func.coalesce(conversions.c.first_attempt_at, now),
     }
-    return update(conversions).where(_is(picked)).values(values).returning(*_SENT)
+    return update(conversions).where(_is(picked)).values(values).returning(*_OF_A_SENDING)
 
 
 _LEASE_OLDEST, _LEASE_NEWEST = _leasing(conversions.c.due_at), _leasing(conversions.c.due_at.desc())
@@ -192,7 +191,7 @@ def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attemp
     some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
     picked = some.with_for_update(skip_locked=True).cte("picked")
     values = {"state": State.AMBIGUOUS.value, "reason": DAY_TURNED, "due_at": None}
-    rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_SENT)).all()
+    rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_OF_A_SENDING)).all()
     outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(State.AMBIGUOUS, DAY_TURNED)
     return [Attempt(_sending(row), outcome, now, now, to) for row in rows]
 
@@ -232,17 +231,18 @@ def _unless_arrived(connection: Connection, done: moves.Ready) -> moves.Ready:
 def _write(connection: Connection, done: moves.Ready) -> _Written:
     wanted = _unless_arrived(connection, done)
     ours = moves.move(connection, wanted)
-    moved = [one for one in wanted.attempts if (one.sending.key, one.sending.fence) in ours]
-    if len(moved) == len(wanted.attempts):
+    if len(ours) == len(wanted.attempts):
         moves.journal(connection, wanted)
-        return _Written(moved, [], _left(moved))
+        return _Written(wanted.attempts, [], moves.left(wanted.attempts))
+    moved = [one for one in wanted.attempts if (one.sending.key, one.sending.fence) in ours]
+    unmoved = [one for one in wanted.attempts if (one.sending.key, one.sending.fence) not in ours]
     moves.journal(connection, moves.ready(moved))
-    return _with_late(connection, moved, [one for one in wanted.attempts if one not in moved])
+    return _with_late(connection, moved, unmoved)
 
 
 def _with_late(connection: Connection, moved: Sequence[Attempt], unmoved: Sequence[Attempt]) -> _Written:
     """What those come to whose fence did not hold any more."""
-    lost = _left(unmoved)
+    lost = moves.left(unmoved)
     known = moves.journaled(connection, lost)
     fresh = [one for one in lost if moves.told(one) not in known]
     settled = _settle_late(connection, fresh)
@@ -250,12 +250,7 @@ def _with_late(connection: Connection, moved: Sequence[Attempt], unmoved: Sequen
     before = [one for one in lost if known.get(moves.told(one), moves.LATE) != moves.LATE]
     gone = {one.sending.key for one in (*settled, *before)}
     late = [one for one in lost if one.sending.key not in gone]
-    return _Written([*moved, *before, *settled], late, _left([*moved, *fresh]))
-
-
-def _left(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Those whose request left."""
-    return [one for one in attempts if one.outcome.result not in UNSENT]
+    return _Written([*moved, *before, *settled], late, moves.left([*moved, *fresh]))
 
 
 def _settle_late(connection: Connection, late: Sequence[Attempt]) -> list[Attempt]:

@@ -14,7 +14,19 @@ from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, Row, SmallInteger, Table, TextClause, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    CursorResult,
+    Integer,
+    LargeBinary,
+    Row,
+    SmallInteger,
+    Table,
+    TextClause,
+    text,
+)
 
 from adapters.ledger.schema import Moment, micros_or_none
 
@@ -63,8 +75,8 @@ def look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table,
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """An UPDATE of many rows, made ready before anybody's turn to write. `{rows}` in `statement` stands for the table `v`."""
+class WithRows:
+    """A statement over many rows, made ready before anybody's turn to write. `{rows}` in it stands for the table `v`."""
 
     statement: str
     columns: tuple[tuple[str, str], ...]
@@ -73,16 +85,21 @@ class Change:
 
     def run(self, connection: Connection) -> int:
         """How many rows it changed."""
-        if not self.count:
-            return 0
+        return self._executed(connection).rowcount if self.count else 0
+
+    def returned(self, connection: Connection) -> Sequence[Any]:
+        """The rows that it gives: of a SELECT, or of RETURNING."""
+        return self._executed(connection).all() if self.count else []
+
+    def _executed(self, connection: Connection) -> CursorResult[Any]:
         found = over_rows(connection.dialect.name == "sqlite", self.statement, self.columns)
-        return connection.execute(found, {"rows": self.rows}).rowcount
+        return connection.execute(found, {"rows": self.rows})
 
 
-def change(statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> Change:
-    """`columns` are those of `v` with Postgres's types; the rows have the same keys."""
+def with_rows(statement: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> WithRows:
+    """`columns` are those of `v` with Postgres's types; the rows have the same keys, and what is locked comes first."""
     every = sorted(rows, key=lambda row: tuple(map(str, row.values())))  # everybody locks in one order
-    return Change(statement, tuple(columns.items()), json.dumps(every), len(every))
+    return WithRows(statement, tuple(columns.items()), json.dumps(every), len(every))
 
 
 @cache

@@ -98,7 +98,7 @@ def test_a_full_disk_is_told_and_heals(disk: Disk, tmp_path: Path, sink: sinks.S
             wait_until_accepted(load)
             disk.fill(web.pid)
             wait_until_refused(load)
-            # Until the WAL begins anew at its start, a small row may still find room in it.
+            # What /readyz writes is smaller than a callback: for a while it may find room where callbacks do not.
             wait_until(lambda: web.twilio.get("/readyz").status == 503, 30)
             disk.free(web.pid)
             wait_until_accepted(load)
