@@ -6,7 +6,7 @@ as a look-up of each row by its key, with statistics or without.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,14 +60,15 @@ Told = tuple[str, str, int, int]
 class Ready:
     """Attempts, their moves and their lines in the journal, made ready before anybody's turn to write."""
 
-    attempts: Sequence[Attempt]
+    attempts: tuple[Attempt, ...]
     moves: WithRows
     lines: WithRows
 
 
-def ready(attempts: Sequence[Attempt]) -> Ready:
-    """To be moved and, those that left, journaled."""
-    return Ready(attempts, with_rows(_MOVE, _MOVES, map(_moved_row, attempts)), _lines(left(attempts), None))
+def ready(attempts: Iterable[Attempt]) -> Ready:
+    """To be moved and, those that left, journaled. What the caller does with its own list afterwards changes nothing."""
+    every = tuple(attempts)
+    return Ready(every, with_rows(_MOVE, _MOVES, map(_moved_row, every)), _lines(left(every), None))
 
 
 def left(attempts: Iterable[Attempt]) -> list[Attempt]:
