@@ -183,6 +183,14 @@ def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_
     assert [len(ledger.inspection.stories(one.key.call_sid)[0].attempts) for one in claims] == [1, 1, 1]
 
 
+def test_what_finish_tells_stays_though_its_caller_empties_the_list(ledger: SqlLedger) -> None:
+    fill(ledger, 1)
+    done = [attempt(one, DELIVERED, NOON, NOON, POLICY) for one in ledger.claim(NOON, 1, 60, POLICY).taken]
+    told = ledger.finish(done, NOON)
+    done.clear()
+    assert len(told.moved) == 1
+
+
 def test_what_may_have_arrived_on_another_day_is_held_and_told_once_due_or_not(ledger: SqlLedger) -> None:
     fill(ledger, 3)
     claims = ledger.claim(NOON, 2, 60, POLICY).taken

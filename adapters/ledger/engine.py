@@ -90,11 +90,9 @@ class Database:
             yield
 
     @contextmanager
-    def write(self, *, patient: bool = False, seconds: float | None = None) -> Iterator[Connection]:
-        """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback.
-        `patient`: one that nobody waits for.
-        """
-        limit = self._usual(patient) if seconds is None else seconds
+    def write(self, *, seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction that is committed at the end. `seconds` bounds it; the default is that of storing a callback."""
+        limit = self._patience.store_seconds if seconds is None else seconds
         options = {"offhook_writes": True, "offhook_limits": self._limits(limit)}
         with unavailable_when_failing(self._driver), self.turn():
             with self._transaction(limit, options) as connection:

@@ -75,7 +75,7 @@ class SqlLedger:
             with self._books_turn.tried() as is_ours:
                 yield BooksOnSql(self.database.read, self.database.write) if is_ours else None
             return
-        with self.database.write(patient=True) as connection:
+        with self.database.write() as connection:
 
             @contextmanager
             def ours() -> Iterator[Connection]:
