@@ -331,6 +331,13 @@ class Settings(BaseSettings):
         le=300,
         description="a request that has not arrived whole after so long is closed",
     )
+    first_bytes_seconds: float = Field(
+        1.0,
+        alias="OFFHOOK_FIRST_BYTES_SECONDS",
+        gt=0,
+        le=300,
+        description="where no place is left, who has connected and sent nothing for longer is the first to be closed",
+    )
     max_header_bytes: int = Field(
         32768,
         alias="OFFHOOK_MAX_HEADER_BYTES",

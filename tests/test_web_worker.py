@@ -75,7 +75,7 @@ def test_gunicorn_is_the_one_that_the_worker_was_written_for(what: str) -> None:
 @pytest.fixture
 def worker() -> Iterator[WholeRequestWorker]:
     """One that has not been started; no thread and no loop runs."""
-    kind = worker_class(Limits(32768, 65536), Patience(10.0, 60.0))
+    kind = worker_class(Limits(32768, 65536), Patience(10.0, 1.0, 60.0))
     made = kind(1, os.getppid(), [], None, 30, Config(), logging.getLogger("gunicorn.error"))
     with closing(selectors.DefaultSelector()) as made.poller:
         yield made

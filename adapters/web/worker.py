@@ -36,7 +36,6 @@ log = logging.getLogger("offhook.web")
 _READ_BYTES = 65536  # in one go
 _ACCEPTS_AT_ONCE = 16  # then the others get their turn
 _SPARE_FILES = 128  # what a process needs besides connections
-_GRACE_SECONDS = 1.0  # in which the first bytes of whoever has just connected are on their way
 _ALWAYS_ANSWERED = b"/healthz"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # RFC 9110, section 10.1.1
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -46,10 +45,12 @@ _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Patience:
     """Seconds that a request may take to arrive and a client to read.
 
-    `notice_seconds` lie between two lines on one condition, and between two tries to hold more connections again.
+    In `first_bytes_seconds` the first bytes of whoever has just connected are on their way. `notice_seconds` lie between two
+    lines on one condition, and between two tries to hold more connections again.
     """
 
     request_seconds: float
+    first_bytes_seconds: float
     notice_seconds: float
 
 
@@ -372,7 +373,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _least_to_lose(self) -> Line:
         """Those that get no further; else the longer line, so that neither many idle nor many new ones shut the others out.
 
-        Few new ones beside many that are being answered have their second: those will be idle by then.
+        Few new ones beside many that are being answered have their `first_bytes_seconds`: those will be idle by then.
         """
         if self.leaving:
             return self.leaving
@@ -383,7 +384,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         return self.arriving if len(self.arriving) >= self.busy else Line()
 
     def _is_late(self, conn: Connection) -> bool:
-        return time.monotonic() >= conn.deadline - self.patience.request_seconds + _GRACE_SECONDS
+        return time.monotonic() >= conn.deadline - self.patience.request_seconds + self.patience.first_bytes_seconds
 
     # Lines
 

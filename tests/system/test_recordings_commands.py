@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Process, bare_environment, flask
-from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, Pairs, callback, new_sid, status_of
+from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, callback, new_sid, status_of
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
@@ -312,25 +313,23 @@ def test_a_wrong_key_is_told_with_its_remedy_and_not_shown(tmp_path: Path) -> No
 def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_sent(
     ending: signal.Signals, tmp_path: Path
 ) -> None:
-    """To a port where nobody listens, so that it is over at once: the second callback is an hour after the first."""
-    times = ("2026-03-12T15:00:00Z", "2026-03-12T15:59:00Z")
-    pairs: Pairs = callback(new_sid())
+    """Two callbacks come together, the third an hour later. Who sees the second has answered the first."""
+    times = ("2026-03-12T15:00:00Z", "2026-03-12T15:00:00Z", "2026-03-12T15:59:00Z")
     recorded = [
-        {"version": 1, "received_at": at, "method": "POST", "path_and_query": "/", "form": pairs} for at in times
+        {"version": 1, "received_at": at, "method": "POST", "path_and_query": "/", "form": callback(new_sid())}
+        for at in times
     ]
     (tmp_path / "hour.jsonl").write_text("".join(json.dumps(line) + "\n" for line in recorded))
-    where = ("hour.jsonl", "--to", "http://127.0.0.1:9", "--auth-token", "x")
-    quick = flask("recordings", "replay", *where, "--speed", "59000", env=bare_environment(), folder=tmp_path)
-    assert (quick.returncode, "2 without an answer" in quick.stdout) == (1, True)
-    slow = Process(
-        [sys.executable, "-m", "flask", "recordings", "replay", *where, "--speed", "10"],
-        bare_environment(),
-        tmp_path,
-        "slow",
-    )
-    with slow:
-        slow.wait_for_log("0:05:54")
-        os.kill(slow.pid, ending)
-        assert slow.wait(10) == 130
-        assert "1 sent in" in slow.log
-        assert "then interrupted" in slow.log
+    replay = ("recordings", "replay", "hour.jsonl", "--auth-token", "x", "--concurrency", "1")
+    quick = ("--to", "http://127.0.0.1:9", "--speed", "59000")  # nobody listens there
+    done = flask(*replay, *quick, env=bare_environment(), folder=tmp_path)
+    assert (done.returncode, "3 without an answer" in done.stdout) == (1, True)
+    with sinks.Sink(sinks.answer(204, b"")) as sink:
+        slow = [sys.executable, "-m", "flask", *replay, "--to", sink.url, "--speed", "10"]
+        with Process(slow, bare_environment(), tmp_path, "slow") as replaying:
+            replaying.wait_for_log("0:05:54")
+            sink.wait_for(2)
+            os.kill(replaying.pid, ending)
+            assert replaying.wait(10) == 130
+            assert re.search("[12] sent in", replaying.log)
+            assert "then interrupted" in replaying.log

@@ -97,7 +97,8 @@ def test_over_the_most_connections_the_oldest_unfinished_one_makes_room(offhook:
 
 @pytest.mark.parametrize("threads", ["1", "16"])
 def test_idle_connections_in_all_places_shut_nobody_out(offhook: Offhook, held: ExitStack, threads: str) -> None:
-    with offhook.web(OFFHOOK_WEB_CONNECTIONS="40", OFFHOOK_WEB_THREADS=threads) as web:
+    places = {"OFFHOOK_WEB_CONNECTIONS": "40", "OFFHOOK_WEB_THREADS": threads, "OFFHOOK_FIRST_BYTES_SECONDS": "300"}
+    with offhook.web(**places) as web:
         idle = [held.enter_context(raw) for raw in many(web.port, 60, [HEALTHZ])]
         assert idle[-1].answer().status == 200
         for _ in range(4):  # of their places, too, the late ones take some

@@ -92,11 +92,16 @@ def replay_command(
         signing = _signing(auth_token, shared_key)
     except (RecordingError, ValueError) as error:
         fail(str(error), 2)
-    for number in (signal.SIGTERM, signal.SIGINT):  # both end it with a summary, in the background of a shell, too
-        signal.signal(number, signal.default_int_handler)
-    _tell_how_long(tape, speed)
-    with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
-        summary = replay(plan(tape, options), to, signing, concurrency=concurrency, on_answer=lambda _: bar.update(1))
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):  # both end it with a summary, in the background of a shell, too
+            signal.signal(number, signal.default_int_handler)
+        _tell_how_long(tape, speed)
+        with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
+            summary = replay(
+                plan(tape, options), to, signing, concurrency=concurrency, on_answer=lambda _: bar.update(1)
+            )
+    except KeyboardInterrupt:  # `replay` itself ends with its summary
+        fail("Interrupted before anything was sent.", 130)
     click.echo(str(summary))
     raise SystemExit(summary.exit_code)
 
