@@ -45,7 +45,7 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 	else echo "npm is not here: Twilio's package for Node.js will not be asked about our signatures."; fi
 
 test: check $(NPM)
-	$(BIN)/python -m pytest -m "not soak" -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile
 
 soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
