@@ -72,6 +72,7 @@ def _names_nobody(address: str) -> bool:
 _NANP = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])  # +1: the USA, Canada, the Caribbean
 _NANP_NATIONAL = re.compile(r"(?:\+?1)?([2-9][0-9]{9})")
 _NANP_INTERNATIONAL = re.compile(r"\+1[0-9]{10}")
+_FLOAT = re.compile(r"\.0\W*$")  # as a spreadsheet writes a number; behind it may be what nobody sees
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _SEPARATORS = {ord(char): None for char in " ().\u00a0" + _DASHES}
 # Marks that a copied number carries along and nobody sees, and spaces that phonenumbers does not know
@@ -85,6 +86,8 @@ def to_e164(text: str, region: str) -> str | None:
     Numbers of the right length pass even where no such number is assigned, since test numbers are of that kind.
     `region` is the country of numbers written without one; those with a country code need none.
     """
+    if _FLOAT.search(text):  # its dot separates nothing
+        return _to_e164_by_library(text, region)
     stripped = text.translate(_SEPARATORS)
     if _NANP_INTERNATIONAL.fullmatch(stripped) or _is_plain_e164(stripped):
         return stripped

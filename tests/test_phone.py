@@ -6,7 +6,7 @@ import string
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, to_e164
@@ -96,6 +96,7 @@ nanp_spellings = st.builds(
 ten_digits = st.from_regex(r"\A(\+?1[ .-]?)?\(?[0-9]{3}\)?[ .\-\u00a0\u2013]?[0-9]{3}[ .\-]?[0-9]{4} ?\Z")
 
 
+@example(text="415555010.0", region="US")
 @given(text=nanp_spellings | ten_digits, region=st.sampled_from([*NANP_REGIONS, "GB", "DE", "", "XX"]))
 def test_the_fast_way_says_what_the_slow_way_says(text: str, region: str) -> None:
     assert to_e164(text, region) == _to_e164_by_library(text, region)
