@@ -206,6 +206,13 @@ class Settings(BaseSettings):
         le=100_000,
         description="customers that an import writes in one transaction; between two of them callbacks have their turn",
     )
+    customers_nice: int = Field(
+        10,
+        alias="OFFHOOK_CUSTOMERS_NICE",
+        ge=0,
+        le=19,
+        description="how far an import stands back from other processes where the machine is busy (nice)",
+    )
 
     # The worker
     poll_seconds: float = Field(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import psutil
 import psycopg
 import pytest
 
 from adapters.commands.context import LedgerCommand
 from app import COMMANDS
 from tests.support.processes import environment, flask
+from tests.support.waiting import wait_until
 
 
 def leaves(command: click.Command) -> Iterator[click.Command]:
@@ -52,3 +56,12 @@ def test_a_time_limit_ends_a_command_with_one_line(
     told = [line for line in done.stderr.splitlines() if not line.startswith("{")]  # without the log
     assert len(told) == 1, done.stderr
     assert "OFFHOOK_STATEMENT_SECONDS" in told[0]
+
+
+def test_an_import_lets_other_processes_go_first(database_url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flask", "customers", "import", "-"]
+    env = environment(database_url, OFFHOOK_CUSTOMERS_NICE="7")
+    with subprocess.Popen(command, env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as importing:
+        wait_until(lambda: psutil.Process(importing.pid).nice() == psutil.Process().nice() + 7, 30)
+        told, _ = importing.communicate(b"phone,email\n+14155550101,ann@example.com\n")
+    assert (importing.returncode, b"1  added" in told) == (0, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,6 +104,7 @@ def import_(
     """
     service = offhook()
     settings = service.settings
+    os.nice(settings.customers_nice)  # callbacks come first
     try:
         with _progress(file) as progress:
             report = import_csv(
