@@ -274,6 +274,23 @@ def test_an_idle_worker_asks_one_question_for_all_of_its_threads(ledger: SqlLedg
     assert given({}).idle_seconds >= 0.5
 
 
+def test_what_one_thread_has_asked_just_now_another_does_not_ask_again() -> None:
+    now = [0.0]
+    asked: list[float] = []
+
+    class Ledger:
+        def waiting(self) -> Waiting:
+            asked.append(now[0])
+            return Waiting()
+
+    lookout = Lookout(Ledger(), steady=lambda: now[0])
+    lookout.look()
+    for now[0] in (0.1, 0.5, 0.6, 0.9):
+        lookout.look(at_most_old_seconds=0.5)
+    lookout.look()
+    assert asked == [0.0, 0.6, 0.9]
+
+
 def _all_alike(statements: list[str]) -> bool:
     """Nothing but the question, again and again."""
     asked = [one for one in statements if "mapping_version" in one]
