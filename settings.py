@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     allow_old_sqlite: bool = Field(
         False,
         alias="OFFHOOK_ALLOW_OLD_SQLITE",
-        description="start although SQLite is older than 3.51.3 (WAL-reset corruption bug)",
+        description="no warning that SQLite is older than 3.51.3 (its WAL-reset bug, which Offhook's own lock keeps out)",
     )
 
     # Twilio
