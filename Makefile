@@ -17,10 +17,9 @@ help:
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/run: .venv/made requirements.txt requirements-sqlite.txt
+.venv/run: .venv/made requirements.txt
 	@echo "Setting up .venv (once) ..."
 	@$(PIP) -r requirements.txt
-	@$(PIP) -r requirements-sqlite.txt 2>/dev/null || $(BIN)/python -c 'import sqlite3; print("No ready-made pysqlite3 for this machine: Offhook runs on the SQLite of Python itself,", sqlite3.sqlite_version + ".")'
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt

@@ -29,7 +29,7 @@ from pipeline.ports import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
 
-_ANOTHER = "run `pip install -r requirements-sqlite.txt`, take a Python with a newer SQLite"
+_ANOTHER = "take a Python that brings a newer one (python.org's installers and uv's do)"
 # What our statements need: RETURNING, https://www.sqlite.org/releaselog/3_35_0.html
 NEEDED = (3, 35, 0)
 # 3.7.0 to 3.51.2 can corrupt a WAL database, two patched series apart: a checkpoint that begins while another connection
