@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from adapters.ledger.address import libpq_address
 from pipeline.phone import is_region
 
 
@@ -417,21 +418,20 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
-        """Heroku says postgres://, SQLAlchemy wants the driver's name."""
-        scheme, separator, rest = url.partition("://")
-        drivers = {
-            "postgres": "postgresql+psycopg",
-            "postgresql": "postgresql+psycopg",
-            "postgresql+psycopg": "postgresql+psycopg",
-            "sqlite": "sqlite",
-        }
-        if not separator or scheme not in drivers:
+        """Heroku says postgres://, others name a driver of theirs; SQLAlchemy wants the name of ours."""
+        scheme, separator, rest = url.strip().partition("://")
+        kind = scheme.removeprefix("jdbc:").partition("+")[0]
+        if not separator or kind not in ("postgres", "postgresql", "sqlite"):
             raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
-        if scheme == "sqlite" and rest.lstrip("/") in ("", ":memory:"):
+        if kind != "sqlite":
+            return f"postgresql+psycopg://{libpq_address(rest)}"
+        if rest.lstrip("/") in ("", ":memory:"):
             raise ValueError(
                 "names a SQLite database in memory, where nothing lasts; name a file: sqlite:///offhook.db"
             )
-        return f"{drivers[scheme]}://{rest}"
+        if not rest.startswith("/"):
+            raise ValueError("must have three slashes, sqlite:///offhook.db, or four: sqlite:////srv/offhook.db")
+        return f"sqlite://{rest}"
 
     @field_validator("default_country")
     @classmethod
