@@ -230,6 +230,14 @@ class Database:
         ):
             sqlite.copy_wal_back(connection)
 
+    def copy_into(self, file: Path, seconds: float) -> None:
+        """SQLite: all of it, as it is now, into another file. Raises LedgerUnavailable, or sqlite.CopyFailed."""
+        with (
+            unavailable_when_failing(self._driver),
+            self._connected(seconds, {"offhook_one_statement": True}) as connection,
+        ):
+            sqlite.copy_into(connection.connection.driver_connection, file)
+
     @property
     def is_there(self) -> bool:
         """False for a SQLite file that was not made yet."""

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,12 @@ _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "c
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 9: "slow", 13: "full"}
 
 _ENDINGS = ("", "-wal", "-shm")
+
+
+class CopyFailed(Exception):
+    """A copy of the database was not made, or is not sound."""
+
+
 Identity = tuple[tuple[int, int] | None, ...]
 Turn = Callable[[], AbstractContextManager[None]]
 
@@ -336,6 +342,24 @@ def _prepare(connection: Any) -> None:
 def copy_wal_back(connection: Connection) -> None:
     """What the WAL holds goes into the database as far as no reader needs it: https://www.sqlite.org/wal.html#ckpt."""
     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
+
+
+def copy_into(connection: Any, file: Path) -> None:
+    """The whole database as it is now, as one file without a WAL, looked through. Raises CopyFailed.
+
+    In one step: that holds a snapshot, and neither keeps writers from writing nor begins again when they do.
+    https://www.sqlite.org/backup.html
+    """
+    try:
+        with closing(module().connect(str(file), isolation_level=None)) as copy:
+            copy.execute("PRAGMA locking_mode=EXCLUSIVE")  # no index in shared memory, for a file of ours alone
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+            found = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
+    except module().Error as error:
+        raise CopyFailed(str(error)) from error
+    if found != ["ok"]:
+        raise CopyFailed(f"SQLite's integrity_check says of the copy: {'; '.join(found)}")
 
 
 def doubts(version: tuple[int, ...], *, allow_old: bool) -> Iterator[str]:
