@@ -144,7 +144,12 @@ def pace(settings: Settings) -> Pace:
 
 
 def read_rules(settings: Settings) -> Rules:
-    """The rules of OFFHOOK_CONFIG; the defaults where there is no such file. Raises RulesError with lines and remedies."""
+    """The rules of OFFHOOK_RULES, else of OFFHOOK_CONFIG; the defaults where there is no such file.
+
+    Raises RulesError with lines and remedies.
+    """
+    if settings.rules_text.strip():
+        return parse(settings.rules_text, region=settings.default_country, file_name="OFFHOOK_RULES")
     path = settings.config
     try:
         text = path.read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from adapters.ledger.address import libpq_address
 from pipeline.phone import is_region
 
 
@@ -94,12 +95,14 @@ class Settings(BaseSettings):
     allow_old_sqlite: bool = Field(
         False,
         alias="OFFHOOK_ALLOW_OLD_SQLITE",
-        description="start although SQLite is older than 3.51.3 (WAL-reset corruption bug)",
+        description="no warning that SQLite is older than 3.51.3 (its WAL-reset bug, which Offhook's own lock keeps out)",
     )
 
     # Twilio
     public_urls: Words = Field(
-        (), alias="PUBLIC_URL", description="the address Twilio was given, up to the path; comma-separated when several"
+        (),
+        alias="PUBLIC_URL",
+        description="the address Twilio was given, up to the path; comma-separated when several (unset: what Heroku, Render, Railway or Fly say)",
     )
     twilio_account_sid: str = Field("", alias="TWILIO_ACCOUNT_SID", description="the account, when there is one")
     twilio_auth_token: SecretStr = Field(
@@ -177,7 +180,10 @@ class Settings(BaseSettings):
     )
 
     # The way of a call
-    config: Path = Field(Path("offhook.toml"), alias="OFFHOOK_CONFIG", description="the rules")
+    config: Path = Field(Path("offhook.toml"), alias="OFFHOOK_CONFIG", description="the file of the rules")
+    rules_text: str = Field(
+        "", alias="OFFHOOK_RULES", description="the rules themselves, as text; they win over the file of OFFHOOK_CONFIG"
+    )
     worker: Literal["separate", "inline"] = Field(
         "separate", alias="OFFHOOK_WORKER", description="`inline` runs the worker in the web process"
     )
@@ -424,21 +430,20 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
-        """Heroku says postgres://, SQLAlchemy wants the driver's name."""
-        scheme, separator, rest = url.partition("://")
-        drivers = {
-            "postgres": "postgresql+psycopg",
-            "postgresql": "postgresql+psycopg",
-            "postgresql+psycopg": "postgresql+psycopg",
-            "sqlite": "sqlite",
-        }
-        if not separator or scheme not in drivers:
+        """Heroku says postgres://, others name a driver of theirs; SQLAlchemy wants the name of ours."""
+        scheme, separator, rest = url.strip().partition("://")
+        kind = scheme.removeprefix("jdbc:").partition("+")[0]
+        if not separator or kind not in ("postgres", "postgresql", "sqlite"):
             raise ValueError("must begin with sqlite:///, postgres:// or postgresql://")
-        if scheme == "sqlite" and rest.lstrip("/") in ("", ":memory:"):
+        if kind != "sqlite":
+            return f"postgresql+psycopg://{libpq_address(rest)}"
+        if rest.lstrip("/") in ("", ":memory:"):
             raise ValueError(
                 "names a SQLite database in memory, where nothing lasts; name a file: sqlite:///offhook.db"
             )
-        return f"{drivers[scheme]}://{rest}"
+        if not rest.startswith("/"):
+            raise ValueError("must have three slashes, sqlite:///offhook.db, or four: sqlite:////srv/offhook.db")
+        return f"sqlite://{rest}"
 
     @field_validator("default_country")
     @classmethod
@@ -509,6 +514,13 @@ class Settings(BaseSettings):
             return []
         return ["Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."]
 
+    @property
+    def rules_set_aside(self) -> str:
+        """What to say where there are rules in OFFHOOK_RULES and in a file; "" where one alone has them."""
+        if not self.rules_text.strip() or not self.config.exists():
+            return ""
+        return f"OFFHOOK_RULES holds the rules; the file {self.config} is set aside, take one of the two away"
+
     def ephemeral_disk(self) -> bool:
         """True on platforms whose disk is wiped at each restart (Heroku sets DYNO)."""
         return self.is_sqlite and bool(os.environ.get("DYNO"))
@@ -517,9 +529,32 @@ class Settings(BaseSettings):
 def load(**overrides: Any) -> Settings:
     """The settings of this process. Raises SettingsError with every mistake in one text."""
     try:
-        return Settings(**overrides)
+        found = Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    said = platform_url(os.environ)
+    return found if found.public_urls or said is None else found.model_copy(update={"public_urls": (said[1],)})
+
+
+# Where a platform says under which name the world reaches the service:
+# https://devcenter.heroku.com/articles/dyno-metadata, https://render.com/docs/environment-variables,
+# https://docs.railway.com/reference/variables, https://fly.io/docs/machines/runtime-environment/
+_PLATFORMS = {
+    "HEROKU_APP_DEFAULT_DOMAIN_NAME": "https://{}",
+    "RENDER_EXTERNAL_URL": "{}",
+    "RAILWAY_PUBLIC_DOMAIN": "https://{}",
+    "FLY_APP_NAME": "https://{}.fly.dev",
+}
+_PUBLIC = re.compile(r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def platform_url(environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """(variable, address) of the platform that this process runs on; None where none says, or says nothing usable."""
+    for name, form in _PLATFORMS.items():
+        url = form.format(environment.get(name, "").strip().rstrip("/"))
+        if _PUBLIC.fullmatch(url) and environment.get(name, "").strip():
+            return name, url
+    return None
 
 
 class _Given(Settings):

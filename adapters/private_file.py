@@ -44,6 +44,43 @@ def written_whole(path: Path) -> Iterator[IO[str]]:
     _sync(path.parent)
 
 
+@contextmanager
+def placed_whole(path: Path, *, replace: bool) -> Iterator[Path]:
+    """The path of an empty file beside `path`, for somebody else to fill, that takes its place when the block ends well.
+
+    What is at `path` is replaced only where `replace` says so. Raises OSError, FileExistsError among them.
+    """
+    if _is_written_through(path):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(path))
+    if path.exists() and not replace:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    _remove_leftovers(path.parent)
+    descriptor, beside = _begun(path.parent)
+    try:
+        yield beside
+        os.fsync(descriptor)
+        if replace:
+            beside.replace(path)
+        else:
+            _name_first(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+        os.close(descriptor)
+    _sync(path.parent)
+
+
+def _name_first(beside: Path, path: Path) -> None:
+    """Give what stands beside the name, unless somebody was quicker. Raises OSError."""
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links (FAT)
+        if path.exists():
+            raise
+        beside.rename(path)
+
+
 def write_whole(path: Path, text: str) -> None:
     """`text` as the content of `path`; see `written_whole`. Raises OSError."""
     with written_whole(path) as file:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
+from adapters.ledger import sqlite
+from adapters.ledger.refused import LedgerRefused
 from adapters.ledger.store import SqlLedger
+from pipeline.conversion import Customer
 from pipeline.ports import LedgerUnavailable
 from tests.support.ledger import count
-from tests.test_ledger import final
+from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, attempt, decide_batch, final, fold_batch
 
 _NOBODY = 65534
+_BEGINS_TO_WRITE = re.compile(
+    r"INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|BEGIN IMMEDIATE|WITH\b.*(INSERT|UPDATE|DELETE)", re.S
+)
 
 
 @contextmanager
@@ -52,3 +62,100 @@ def test_a_file_that_was_read_only_for_a_moment_takes_writes_again() -> None:
         opened.append([final(2)])
         opened.close()
         assert count(f"sqlite:///{file}", "callbacks") == 2
+
+
+class Witness:
+    """Looks at each statement of a ledger: one that writes, or copies the WAL back, must find the write lock taken."""
+
+    def __init__(self, ledger: SqlLedger, file: Path) -> None:
+        self.writes = self.commits = self.copies = 0
+        self.without_lock: list[str] = []
+        self._lock = Path(f"{file}.lock")
+        event.listen(ledger.database.engine, "connect", lambda raw, _record: raw.set_trace_callback(self._of(raw)))
+
+    def _of(self, raw: Any) -> Callable[[str], None]:
+        writing = False
+
+        def traced(statement: str) -> None:
+            nonlocal writing
+            ends = statement in ("COMMIT", "ROLLBACK")
+            begins = _BEGINS_TO_WRITE.match(statement) is not None
+            copies = "wal_checkpoint" in statement
+            self.writes += begins
+            self.copies += copies
+            self.commits += ends and writing
+            if (begins or copies or (ends and writing)) and not self._is_taken():
+                self.without_lock.append(statement)
+            writing = not ends and (writing or (begins and raw.in_transaction) or statement == "BEGIN IMMEDIATE")
+
+        return traced
+
+    def _is_taken(self) -> bool:
+        file = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(file)
+        return False
+
+
+def test_every_write_has_the_write_lock_and_where_sqlite_has_the_reset_bug_all_that_copies_the_wal_back(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "offhook.db"
+    ledger = SqlLedger(f"sqlite:///{file}")
+    seen = Witness(ledger, file)
+    ledger.migrations.upgrade()
+    ledger.merge_customers([Customer(CALLER, "a@example.test", None)])
+    ledger.append([final(number) for number in range(20)])
+    ledger.prove_writable(5)
+    fold_batch(ledger, JUDGE, 20)
+    assert decide_batch(ledger, JUDGE, NOON, 20) == 20
+    taken = ledger.claim(NOON, 10, 60, POLICY).taken
+    ledger.finish([attempt(one, DELIVERED, NOON, NOON, POLICY) for one in taken], NOON)
+    assert len(taken) == 10
+    ledger.close()
+    assert seen.writes > 20 and seen.commits >= 6
+    allowed = {"PRAGMA wal_checkpoint(PASSIVE)"} if not sqlite.has_reset_bug() else set()
+    assert set(seen.without_lock) <= allowed
+    assert seen.copies == 0 or not sqlite.has_reset_bug()
+
+
+@pytest.mark.parametrize(
+    ("version", "has_it"),
+    [
+        ((3, 35, 0), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 9), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 4), False),
+    ],
+)
+def test_which_sqlite_has_the_reset_bug(version: tuple[int, ...], has_it: bool) -> None:
+    assert sqlite.has_reset_bug(version) is has_it
+
+
+def test_a_sqlite_that_cannot_run_our_statements_is_refused_with_what_to_do() -> None:
+    with pytest.raises(
+        LedgerRefused, match=r"3\.26\.0 is too old, 3\.35\.0 is needed.*Python that brings a newer one.*Postgres"
+    ):
+        list(sqlite.doubts((3, 26, 0), allow_old=True))
+
+
+def test_what_only_a_deleted_wal_held_is_saved_within_the_write_lock(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.db"
+    ledger = SqlLedger(f"sqlite:///{file}")
+    seen = Witness(ledger, file)
+    ledger.migrations.upgrade()
+    ledger.append([final(1)])
+    seen.copies, seen.without_lock = 0, []
+    Path(f"{file}-wal").unlink()
+    assert [raw.call_sid for raw in ledger.inspection.every_callback()] == [final(1).call_sid]
+    assert (seen.copies, seen.without_lock) == (1, [])
+    ledger.close()

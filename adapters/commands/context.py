@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
@@ -18,7 +19,7 @@ from pipeline.rules import Rules, RulesError
 from pipeline.skew import Skew
 from pipeline.steps import Judge
 from pipeline.worker import Worker
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, platform_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Offhook:
                 "PUBLIC_URL is not set: the Host header of each request is believed, so a callback signed for another "
                 "host of yours could be replayed here. Set it to the address that Twilio was given."
             )
+        said = platform_url(os.environ)
+        if said is not None and self.settings.public_urls == (said[1],):
+            warnings.append(
+                f"callbacks must be signed for {said[1]}, the address that {said[0]} says; set PUBLIC_URL if Twilio has another"
+            )
         return warnings
 
     def _wrong_rules(self) -> list[str]:
@@ -64,7 +70,7 @@ class Offhook:
     def _refuse_or_warn(self, problems: list[str]) -> list[str]:
         if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
             problems = [*problems, _EPHEMERAL]
-        warnings: list[str] = []
+        warnings = list(filter(None, [self.settings.rules_set_aside]))
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
             warnings += filter(None, [self.ledger.migrations.state().warning])

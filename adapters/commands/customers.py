@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast
 
 import click
@@ -70,7 +72,9 @@ def _country(_context: click.Context, _option: click.Parameter, value: str | Non
     help="The file gives one phone to two customers: which row is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
 )
 @click.option(
-    "--rejects", type=click.Path(path_type=Path), help="Where rows go that were not used.  [default: FILE.rejected.csv]"
+    "--rejects",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Where rows go that were not used, `-` for standard error.  [default: FILE.rejected.csv]",
 )
 @click.option("--encoding", help="What the file is written in, e.g. cp1252.  [default: UTF-8, or UTF-16 where marked]")
 @click.option("--dry-run", is_flag=True, help="Read, check and compare; change nothing but the rejects file.")
@@ -101,19 +105,20 @@ def import_(
     flask customers import customers.csv
     flask customers import crm.csv.gz --columns "Mobile,E-mail,Contact ID" --country GB
     flask customers import customers.csv --dry-run
+    heroku run --no-tty "flask customers import - --rejects -" < customers.csv
     """
     service = offhook()
     settings = service.settings
     os.nice(settings.customers_nice)  # callbacks come first
     try:
-        with _progress(file) as progress:
+        with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
             report = import_csv(
                 file,
                 DryRun(service.ledger) if dry_run else service.ledger,
                 columns=columns or cast(tuple[str, str, str], settings.customers_columns),
                 region=country or settings.default_country,
                 conflict=conflict or settings.customers_conflict,
-                rejects_path=rejects,
+                rejects_path=rejects_path,
                 encoding=encoding,
                 progress=progress,
             )
@@ -121,6 +126,8 @@ def import_(
         fail(str(error), 2)
     except LedgerUnavailable as error:
         fail_without_database(error, " Import the same file again then; rows that are in stay in.")
+    if rejects_path != rejects and report.rejects_path is not None:
+        report = replace(report, rejects_path=Path("the lines above"))
     _tell(report, dry_run)
     if strict and not report.complete:
         raise SystemExit(1)
@@ -137,6 +144,22 @@ class DryRun:
         found = [(row, known[row.phone]) for row in rows if row.phone in known]
         same = sum((was.email, was.customer_id) == (row.email, row.customer_id) for row, was in found)
         return MergeCounts(len(rows) - len(found), len(found) - same, same)
+
+
+@contextmanager
+def _rejects_of(file: str, wished: Path | None) -> Iterator[Path | None]:
+    """Where an import may write its rejected rows. What goes to standard error is first kept whole, where nobody else reads.
+
+    A one-off dyno's disk is gone with it, so that from there the rows of standard input come back by standard error.
+    """
+    if str(wished) != "-" and not (wished is None and file == "-" and os.environ.get("DYNO")):
+        yield wished
+        return
+    with TemporaryDirectory(prefix="offhook-") as folder:
+        kept = Path(folder) / "rejected.csv"
+        yield kept
+        if kept.exists():
+            sys.stderr.write(kept.read_text(encoding="utf-8"))
 
 
 @contextmanager

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerGroup, fail, offhook
+from adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from adapters.ledger.engine import LedgerRefused
 from adapters.ledger.migrate import Tables
+from pipeline.delivery import resend_since
 from pipeline.ports import LedgerUnavailable
+from pipeline.rules import RulesError
+from pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
+
+_BATCH = 200
 
 
 @click.group(cls=LedgerGroup)
 def db() -> None:
-    """The ledger's tables: create them, bring them up to date.
+    """The ledger: create its tables, bring them up to date, back it up.
 
     Run `flask db upgrade` before the first start and after each update of Offhook. The Procfile's release phase does.
     """
@@ -77,3 +84,85 @@ def history() -> None:
     """List the migrations, oldest first."""
     for revision, told in offhook().ledger.migrations.history():
         click.echo(f"{revision}  {told}")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace FILE when it is there.")
+@with_appcontext
+def backup(file: Path, overwrite: bool) -> None:
+    """Write the whole SQLite ledger into FILE, while Offhook runs.
+
+    A plain copy of offhook.db lacks what stands in its WAL, often everything. FILE is of one moment, checked, whole or
+    not there at all, and only its owner may read it. docs/operating.md has how to put it back, and Postgres.
+    """
+    service = offhook()
+    if not service.settings.is_sqlite:
+        fail(_PG_DUMP, 2)
+    where = Path(service.settings.database_url.removeprefix("sqlite:///")).absolute()
+    if str(file.absolute()).removeprefix(str(where)) in _OF_A_LEDGER or (file.exists() and _same(file, where)):
+        fail(f"{file} is the ledger itself, or belongs to it: name another file.", 2)
+    try:
+        size = service.ledger.backups.write(file, replace=overwrite)
+    except LedgerRefused as error:
+        fail(str(error))
+    click.echo(f"{file}: the whole ledger as it was just now, {size / 1_000_000:,.1f} MB, checked.")
+
+
+_OF_A_LEDGER = ("", "-wal", "-shm", "-journal", ".lock", ".books")
+_PG_DUMP = (
+    "This ledger is Postgres, which has its own way to be backed up while it runs:\n"
+    '  pg_dump --format=custom --no-owner --file=offhook.dump "$DATABASE_URL"\n'
+    "docs/operating.md has how to put it back."
+)
+
+
+def _same(file: Path, ledger: Path) -> bool:
+    return ledger.exists() and file.samefile(ledger)
+
+
+@db.command()
+@with_appcontext
+def restored() -> None:
+    """Say that the ledger was put back from a backup. Run it before the worker starts; twice does no harm.
+
+    What was not delivered when the backup was made may have been since. The ledger does not know, and a second copy
+    could count. So all of that becomes what may have arrived: today's is sent again, which Rockerbox ignores within one
+    day, and older ones are held for a person (OFFHOOK_RESEND_AMBIGUOUS).
+    """
+    service = offhook()
+    _must_be_alone(service)
+    try:
+        _finish_books(service)
+    except RulesError as error:
+        fail(str(error))
+    since = resend_since(service.ledger.clock(), service.policy)
+    found = service.ledger.backups.doubt(since)
+    click.echo(f"{found.waiting} conversions wait, and may have been sent since the backup was made:")
+    click.echo(f"  {found.waiting - found.held} are sent again by the worker: a second copy of that day does not count")
+    click.echo(
+        f"  {found.held} will be held (ambiguous): look at Rockerbox's Webhooks page, then `flask conversions retry`"
+    )
+    if found.parked:
+        click.echo(
+            f"{found.parked} calls are parked. If their callers came into the mapping after the backup was made, they may "
+            "have been sent: import that mapping now, and run this again, before the worker starts."
+        )
+
+
+def _must_be_alone(service: Offhook) -> None:
+    with service.ledger.books() as books:
+        if books is None:
+            fail("A worker is at work. Stop it first, then run this, then start it.")
+
+
+def _finish_books(service: Offhook) -> None:
+    """Decide what can be decided now, so that what comes of it is doubted with the others."""
+    ledger, judge, review = service.ledger, service.judge(), ParkedReview()
+    while fold_batch(ledger, judge, _BATCH):
+        pass
+    ledger.backups.settle_now(ledger.clock())
+    while decide_batch(ledger, judge, ledger.clock(), _BATCH):
+        pass
+    while review.after is not None:
+        review_parked_batch(ledger, judge, ledger.clock(), _BATCH, review)

@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerGroup, fail, offhook
 from pipeline.rules import RulesError, in_english
+from settings import Settings
 
 
 @click.group(cls=LedgerGroup)
@@ -23,6 +24,15 @@ def check() -> None:
         found = service.rules()
     except RulesError as error:
         fail(str(error))
-    where = service.settings.config
-    click.echo(f"{where}: " if where.exists() else f"There is no {where}; these are the defaults. ", nl=False)
+    settings = service.settings
+    if settings.rules_set_aside:
+        click.echo(f"{settings.rules_set_aside}.", err=True)
+    click.echo(_where(settings), nl=False)
     click.echo(f"version {found.version}\n{in_english(found)}")
+
+
+def _where(settings: Settings) -> str:
+    if settings.rules_text.strip():
+        return "OFFHOOK_RULES: "
+    where = settings.config
+    return f"{where}: " if where.exists() else f"There is no {where}; these are the defaults. "

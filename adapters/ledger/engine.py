@@ -57,8 +57,10 @@ class Database:
         self.clock = LedgerClock(patience.clock_tolerance_seconds)
         self._patience = patience
         self._path = sqlite.file_of(url) if self.is_sqlite else Path()
+        self._copies_wal_back = self.is_sqlite and not sqlite.has_reset_bug()
         self._copy_wal_at = 0.0  # monotonic
         self._opening = threading.local()
+        self._mine = threading.local()
         self.engine = self._engine(url, pool_size)
         self._url = url
         self._driver = sqlite if self.is_sqlite else postgres
@@ -70,7 +72,7 @@ class Database:
         known = self._patience
         pool = {"pool_size": pool_size, "pool_seconds": known.connect_seconds, "renew_seconds": known.renew_seconds}
         if self.is_sqlite:
-            return sqlite.engine_for(url, **pool)  # type: ignore[arg-type]
+            return sqlite.engine_for(url, turn=self._turn_at_once, **pool)  # type: ignore[arg-type]
         ours = {"connect_seconds": known.connect_seconds, "clock": self.clock, "opened": self._opened}
         return postgres.engine_for(url, **ours, **pool)  # type: ignore[arg-type]
 
@@ -87,6 +89,21 @@ class Database:
             self._lock.held(latest),
         ):
             waiting.ends()
+            self._mine.turn = True
+            try:
+                yield
+            finally:
+                self._mine.turn = False
+
+    @contextmanager
+    def _turn_at_once(self) -> Iterator[None]:
+        """The turn that this thread has, or one that is free now. Raises LedgerUnavailable."""
+        if self._lock is None or getattr(self._mine, "turn", False):
+            yield
+            return
+        with self._lock.tried() as is_ours:
+            if not is_ours:
+                raise LedgerUnavailable("somebody else has the turn to write", "locked")
             yield
 
     @contextmanager
@@ -199,8 +216,11 @@ class Database:
             raise sqlite.replaced(self._path)
 
     def _copy_wal_back(self) -> None:
-        """SQLite: after our turn, so that nobody waits for it. Where only intake writes, SQLite does it by itself in the end."""
-        if not self.is_sqlite or time.monotonic() < self._copy_wal_at:
+        """SQLite: after our turn, so that nobody waits for it. Where only intake writes, SQLite does it by itself in the end.
+
+        A SQLite in which copying back and a commit must not meet does it by itself always: in a commit, within our turn.
+        """
+        if not self._copies_wal_back or time.monotonic() < self._copy_wal_at:
             return
         self._copy_wal_at = time.monotonic() + _COPY_WAL_EVERY_SECONDS
         with (
@@ -209,6 +229,14 @@ class Database:
             self._connected(self._patience.store_seconds, {"offhook_one_statement": True}) as connection,
         ):
             sqlite.copy_wal_back(connection)
+
+    def copy_into(self, file: Path, seconds: float) -> None:
+        """SQLite: all of it, as it is now, into another file. Raises LedgerUnavailable, or sqlite.CopyFailed."""
+        with (
+            unavailable_when_failing(self._driver),
+            self._connected(seconds, {"offhook_one_statement": True}) as connection,
+        ):
+            sqlite.copy_into(connection.connection.driver_connection, file)
 
     @property
     def is_there(self) -> bool:

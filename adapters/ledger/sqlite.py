@@ -12,8 +12,9 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,13 @@ from pipeline.ports import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
 
-SAFE = (3, 51, 3)  # 3.7.0 to 3.51.2 can corrupt a WAL database: https://www.sqlite.org/wal.html#walresetbug
+_ANOTHER = "take a Python that brings a newer one (python.org's installers and uv's do)"
+# What our statements need: RETURNING, https://www.sqlite.org/releaselog/3_35_0.html
+NEEDED = (3, 35, 0)
+# 3.7.0 to 3.51.2 can corrupt a WAL database, two patched series apart: a checkpoint that begins while another connection
+# commits may take the WAL for copied back when it is not. https://www.sqlite.org/wal.html#walresetbug
+_RESET_BUG_UNTIL = (3, 51, 3)
+_PATCHED = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
 # For locks of others than us: the sqlite3 shell, a backup. We wait holding our own lock, so those behind us wait as well.
 BUSY_MILLISECONDS = 2000
 _LOOK_EVERY_SECONDS = 0.01
@@ -37,6 +44,8 @@ _LOOK_EVERY_SECONDS = 0.01
 _CACHE_KIBIBYTES = 16 * 1024
 # When a commit itself copies the WAL back (16 MiB), with the others waiting: most of it has been copied before.
 _CHECKPOINT_PAGES = 4000
+# The same where a commit is the only one that may copy it back: SQLite's own default, for the others wait each time.
+_CHECKPOINT_PAGES_OF_COMMITS = 1000
 
 # https://www.sqlite.org/rescode.html: (primary result code) -> our word. A connection that met one of the first five
 # stays as it is for ever: a file that was read-only for a moment remains read-only for whoever opened it then.
@@ -44,16 +53,36 @@ _USELESS = {8: "read_only", 10: "io_error", 11: "corrupt", 14: "missing", 26: "c
 _WORDS = {**_USELESS, 5: "locked", 6: "locked", 9: "slow", 13: "full"}
 
 _ENDINGS = ("", "-wal", "-shm")
+
+
+class CopyFailed(Exception):
+    """A copy of the database was not made, or is not sound."""
+
+
 Identity = tuple[tuple[int, int] | None, ...]
+Turn = Callable[[], AbstractContextManager[None]]
 
 
+@cache
 def module() -> Any:
-    """The `pysqlite3` wheel brings a fixed SQLite; Python's own is what is left where there is no wheel."""
-    try:
-        import pysqlite3.dbapi2 as found
-    except ImportError:
-        import sqlite3 as found
-    return found
+    """The newer one of Python's own SQLite and what the `pysqlite3` package brings. Raises LedgerRefused without any."""
+    found = []
+    for name in ("pysqlite3.dbapi2", "sqlite3"):
+        with suppress(ImportError):  # no wheel for this machine; or a Python that was built without SQLite
+            found.append(import_module(name))
+    if not found:
+        raise LedgerRefused(f"this Python was built without SQLite: {_ANOTHER}, or use Postgres.")
+    return max(found, key=lambda one: tuple(one.sqlite_version_info))
+
+
+def has_reset_bug(version: tuple[int, ...] | None = None) -> bool:
+    """True for a SQLite that can corrupt a WAL database while one connection copies the WAL back and another commits.
+
+    Where it is so, nothing here copies it back but a commit, which has the write lock as each commit has, and the
+    closing of the last connection, which SQLite lets nobody else be beside. So the two never meet.
+    """
+    found = tuple(module().sqlite_version_info if version is None else version)
+    return found < _PATCHED.get(found[:2], _RESET_BUG_UNTIL)
 
 
 def file_of(url: str) -> Path:
@@ -130,9 +159,12 @@ def cut(connection: Any) -> None:
     connection.interrupt()
 
 
-def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: float) -> Engine:
-    """Connections to the file, each checked against the path whenever it is taken from the pool."""
-    opener = _Opener(file_of(url), pool_seconds)
+def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: float, turn: Turn) -> Engine:
+    """Connections to the file, each checked against the path whenever it is taken from the pool.
+
+    `turn` is the turn to write of the thread that asks: the one that it has, else one that is free soon.
+    """
+    opener = _Opener(file_of(url), pool_seconds, turn)
     engine = create_engine(
         "sqlite://",
         module=module(),
@@ -163,7 +195,7 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
     return engine
 
 
-@lru_cache(maxsize=1)
+@cache
 def _connection_class() -> Any:
     """A connection that knows which files it has, and says when it is closed."""
 
@@ -186,9 +218,10 @@ class _Opener:
     pages into the new database: https://www.sqlite.org/howtocorrupt.html, 1.4.
     """
 
-    def __init__(self, path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, seconds: float, turn: Turn) -> None:
         self._path = path
         self._seconds = seconds
+        self._turn = turn
         self._opened_last: Identity = ()
         self._open: dict[int, Identity] = {}
 
@@ -238,7 +271,7 @@ class _Opener:
         """False when its files are no longer those at the path. What only its WAL held is saved where that can be done."""
         if connection.identity == identity(self._path):
             return True
-        with suppress(Exception), _alone_in(self._path.absolute().parent, self._seconds):
+        with suppress(Exception), self._turn(), _alone_in(self._path.absolute().parent, self._seconds):
             database, wal, _ = _files(self._path)
             if database == connection.identity[0] and wal is None:  # deleted, but we have it open still
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -297,7 +330,7 @@ def _prepare(connection: Any) -> None:
         "temp_store": "MEMORY",
         "busy_timeout": BUSY_MILLISECONDS,
         "cache_size": -_CACHE_KIBIBYTES,
-        "wal_autocheckpoint": _CHECKPOINT_PAGES,
+        "wal_autocheckpoint": _CHECKPOINT_PAGES_OF_COMMITS if has_reset_bug() else _CHECKPOINT_PAGES,
     }
     for name, value in pragmas.items():
         connection.execute(f"PRAGMA {name}={value}")
@@ -311,15 +344,40 @@ def copy_wal_back(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").close()
 
 
+def copy_into(connection: Any, file: Path) -> None:
+    """The whole database as it is now, as one file without a WAL, looked through. Raises CopyFailed.
+
+    In one step: that holds a snapshot, and neither keeps writers from writing nor begins again when they do.
+    https://www.sqlite.org/backup.html
+    """
+    try:
+        with closing(module().connect(str(file), isolation_level=None)) as copy:
+            copy.execute("PRAGMA locking_mode=EXCLUSIVE")  # no index in shared memory, for a file of ours alone
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+            found = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
+    except module().Error as error:
+        raise CopyFailed(str(error)) from error
+    if found != ["ok"]:
+        raise CopyFailed(f"SQLite's integrity_check says of the copy: {'; '.join(found)}")
+
+
+def doubts(version: tuple[int, ...], *, allow_old: bool) -> Iterator[str]:
+    """Warnings about SQLite itself. Raises LedgerRefused where it cannot run our statements."""
+    told = f"SQLite {'.'.join(map(str, version))}"
+    if version < NEEDED:
+        needed = ".".join(map(str, NEEDED))
+        raise LedgerRefused(f"{told} is too old, {needed} is needed: {_ANOTHER}, or use Postgres.")
+    if has_reset_bug(version) and not allow_old:
+        yield (
+            f"{told} can corrupt a database when two programs write to it. Offhook's own lock keeps that out; let no other "
+            f"program write to the file, or {_ANOTHER}. OFFHOOK_ALLOW_OLD_SQLITE=1 takes this line away"
+        )
+
+
 def check(engine: Engine, url: str, *, allow_old: bool) -> list[str]:
     """Read back what durability rests on. Returns warnings; raises LedgerRefused."""
-    warnings = []
-    version = tuple(module().sqlite_version_info)
-    if version < SAFE:
-        told = f"SQLite {'.'.join(map(str, version))} can corrupt a WAL database; install the pysqlite3 wheel (pip install pysqlite3)"
-        if not allow_old:
-            raise LedgerRefused(f"{told}, or use Postgres, or set OFFHOOK_ALLOW_OLD_SQLITE=1 at your own risk.")
-        warnings.append(told)
+    warnings = list(doubts(tuple(module().sqlite_version_info), allow_old=allow_old))
     path = file_of(url)
     if not path.exists():
         warnings.append(f"there is no {path} yet; run `flask db upgrade`: until then callbacks are answered 503")

@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from adapters.ledger import sqlite
+from adapters.ledger.backup import Backups
 from adapters.ledger.books import BooksOnSql, try_to_keep_books
 from adapters.ledger.engine import Database, Patience
 from adapters.ledger.inbox import InboxTable
@@ -46,6 +47,7 @@ class SqlLedger:
         self.clock = self.database.clock
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
+        self.backups = Backups(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

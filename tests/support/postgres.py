@@ -61,6 +61,11 @@ class PostgresServer:
         return str(conninfo_to_dict(self.url("postgres"))["host"])
 
     @property
+    def programs(self) -> str:
+        """The folder of psql, pg_dump and all others."""
+        return str(self._server.bin_path)
+
+    @property
     def system_user(self) -> str | None:
         """Whom the server runs as; None when that is who runs the tests."""
         found: str | None = self._server.system_user

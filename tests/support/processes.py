@@ -68,6 +68,11 @@ def wrong_clock(ahead_seconds: int) -> dict[str, str]:
     return {"PYTHONPATH": f"{folder}:{REPOSITORY}", "CLOCK_AHEAD_SECONDS": str(ahead_seconds)}
 
 
+def standard_sqlite() -> dict[str, str]:
+    """Of a process on a machine where pysqlite3 has no wheel: Python's own SQLite is all there is."""
+    return {"PYTHONPATH": f"{Path(__file__).parent / 'standard_sqlite'}:{REPOSITORY}"}
+
+
 def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """`flask ARGUMENTS`, to its end."""
     command = [sys.executable, "-m", "flask", *arguments]

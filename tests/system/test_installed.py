@@ -118,7 +118,7 @@ def test_what_is_asked_of_pip_is_what_is_deployed() -> None:
     """Each direct dependency of pyproject.toml is pinned in requirements.txt, and the other way round."""
     asked = re.search(r"^dependencies = \[(.*?)^\]", (REPOSITORY / "pyproject.toml").read_text(), re.S | re.M)
     assert asked
-    names = set(re.findall(r'"([A-Za-z0-9-]+)', asked[1]))
+    names = set(re.findall(r"^ +[\"']+([A-Za-z0-9-]+)", asked[1], re.M))
     direct = (REPOSITORY / "requirements.txt").read_text().split("\n\n")[0]
     pinned = {re.split(r"[=\[]", line)[0] for line in direct.splitlines() if line and not line.startswith("#")}
     assert names == pinned

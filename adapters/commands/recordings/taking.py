@@ -119,6 +119,8 @@ def _must_be_new(*paths: Path | None) -> None:
 def _rules_text(service: Offhook) -> str:
     """The rules as they are written; empty where the defaults hold. Raises RulesError when they are wrong."""
     service.rules()
+    if service.settings.rules_text.strip():
+        return service.settings.rules_text
     path = service.settings.config
     return path.read_text(encoding="utf-8") if path.exists() else ""
 

@@ -1,0 +1,116 @@
+"""No machine needs a compiler: every package that requirements.txt pins has a wheel for each platform and Python that we name.
+
+Asks the package index that pip is set up with once, for the names of all wheels, and fetches none. Which of them a machine
+would take is asked of `packaging`, as pip itself does. In CI alone, unless OFFHOOK_TEST_WHEELS is set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+
+from tests.support.processes import REPOSITORY
+
+FILE = REPOSITORY / "requirements.txt"
+PYTHONS = [(3, 11), (3, 12), (3, 13), (3, 14)]
+Pin = tuple[str, str]  # name and version
+Wheels = dict[Pin, set[Tag]]  # what the wheels of each are for
+
+
+def linux(machine: str, *tags: str) -> list[str]:
+    return [f"{tag}_{machine}" for tag in tags]
+
+
+# glibc 2.28 is that of Debian 10 and RHEL 8; musl 1.2 of Alpine 3.13; macOS 12 of 2021.
+_GLIBC = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", "manylinux2014")
+_MUSL = ("musllinux_1_2", "musllinux_1_1")
+PLATFORMS = {
+    "manylinux x86_64": linux("x86_64", *_GLIBC),
+    "manylinux aarch64": linux("aarch64", *_GLIBC),
+    "musllinux x86_64": linux("x86_64", *_MUSL),
+    "musllinux aarch64": linux("aarch64", *_MUSL),
+    "macosx x86_64": list(mac_platforms((12, 0), "x86_64")),
+    "macosx arm64": list(mac_platforms((12, 0), "arm64")),
+}
+
+
+def pinned(platform: str) -> list[Pin]:
+    """What requirements.txt pins for a machine of this kind."""
+    system, machine = platform.split()
+    known = {"sys_platform": "darwin" if system == "macosx" else "linux", "platform_machine": machine}
+    lines = [line for line in FILE.read_text().splitlines() if line and not line.startswith("#")]
+    wanted = [each for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate(known)]
+    return [(canonicalize_name(each.name), str(each.specifier).removeprefix("==")) for each in wanted]
+
+
+def wheels_named(text: str) -> Wheels:
+    """All wheels whose names stand in what pip says."""
+    found: Wheels = {}
+    for name in set(re.findall(r"[\w.+]+-[\w.+!]+(?:-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl", text)):
+        try:
+            project, version, _, tags = parse_wheel_filename(name)
+        except InvalidWheelFilename:
+            continue
+        found.setdefault((project, str(version)), set()).update(tags)
+    return found
+
+
+def without_wheel(wanted: list[Pin], known: Wheels, python: tuple[int, int], platforms: list[str]) -> set[str]:
+    """Those that a machine of this kind would have to build."""
+    takes = {
+        *cpython_tags(python, platforms=platforms),
+        *compatible_tags(python, f"cp{python[0]}{python[1]}", platforms),
+    }
+    return {name for name, version in wanted if not known.get((name, version), set()) & takes}
+
+
+def ask_index(folder: Path) -> Wheels:
+    """The wheels of all that the file pins for any machine, of every version. Skips where the index does not answer."""
+    if os.environ.get("CI") != "true" and not os.environ.get("OFFHOOK_TEST_WHEELS"):
+        pytest.skip("asks the package index: in CI, or with OFFHOOK_TEST_WHEELS=1")
+    file = folder / "requirements.txt"
+    file.write_text("\n".join(sorted({name for platform in PLATFORMS for name, _ in pinned(platform)})))
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "-vvv"]
+    command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "10", "--only-binary=:all:"]
+    try:
+        done = subprocess.run([*command, "-r", str(file)], capture_output=True, text=True, timeout=100)
+    except subprocess.TimeoutExpired:
+        pytest.skip("the package index does not answer")
+    known = wheels_named(done.stdout + done.stderr)
+    return known or pytest.skip(f"the package index cannot be reached: {done.stderr[-300:]}")
+
+
+def test_every_package_has_a_wheel_for_every_platform_and_python(tmp_path: Path) -> None:
+    known = ask_index(tmp_path)
+    assert all(len(pinned(platform)) > 30 for platform in PLATFORMS)
+    absent = {
+        f"{platform}, Python {python[0]}.{python[1]}": found
+        for platform, tags in PLATFORMS.items()
+        for python in PYTHONS
+        if (found := without_wheel(pinned(platform), known, python, tags))
+    }
+    assert absent == {}
+
+
+def test_only_machines_for_which_pysqlite3_has_a_wheel_are_asked_to_have_it() -> None:
+    asked = {platform for platform in PLATFORMS if "pysqlite3" in dict(pinned(platform))}
+    assert asked == {"manylinux x86_64", "musllinux x86_64", "macosx arm64"}
+
+
+def test_a_wheel_counts_for_the_machines_that_its_name_says() -> None:
+    said = (
+        "Found link x/fast-1.0-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl, y/pure-2.0-py3-none-any.whl"
+    )
+    known, wanted = wheels_named(said), [("fast", "1.0"), ("pure", "2.0")]
+    assert without_wheel(wanted, known, (3, 12), PLATFORMS["manylinux x86_64"]) == set()
+    assert without_wheel(wanted, known, (3, 12), PLATFORMS["musllinux x86_64"]) == {"fast"}
+    assert without_wheel(wanted, known, (3, 13), PLATFORMS["manylinux x86_64"]) == {"fast"}
+    assert without_wheel([("fast", "1.1")], known, (3, 12), PLATFORMS["manylinux x86_64"]) == {"fast"}
