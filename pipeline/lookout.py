@@ -17,6 +17,7 @@ class Asked(Protocol):
     """Can be asked, without a lock, whether there is anything to do."""
 
     def waiting(self) -> Waiting: ...
+    def oldest_open(self) -> datetime | None: ...
 
 
 class Lookout:
@@ -37,6 +38,10 @@ class Lookout:
                 self._seen = self._ledger.waiting()
                 self._seen_at = now
             return self._seen
+
+    def oldest_open(self) -> datetime | None:
+        """When the oldest call was first heard of that has no final status and is not called unfinished. Raises LedgerUnavailable."""
+        return self._ledger.oldest_open()
 
 
 def must_fold(waiting: Waiting) -> bool:

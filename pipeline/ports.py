@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from pipeline.call import Call, Callback, CallKey, RawCallback
 from pipeline.conversion import Conversion, Customer, Decision
 from pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
+from pipeline.unfinished import OpenCall
 
 
 class LedgerUnavailable(Exception):
@@ -140,6 +141,12 @@ class Books(Protocol):
 
     def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""
+
+    def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
+        """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
+
+    def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
+        """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""
 
 
 class Bookkeeping(Protocol):

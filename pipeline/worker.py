@@ -59,6 +59,9 @@ class WatchedLedger(Ledger, Protocol):
     def waiting(self) -> Waiting:
         """What waits, and until when. Raises LedgerUnavailable."""
 
+    def oldest_open(self) -> datetime | None:
+        """When the oldest call was first heard of that waits for its end and is not called unfinished."""
+
     def gather_statistics(self) -> None:
         """Whatever the database needs to know of its own tables to answer quickly. Raises LedgerUnavailable."""
 

@@ -15,11 +15,12 @@ from adapters.ledger.books import BooksOnSql, try_to_keep_books
 from adapters.ledger.engine import Database, Patience
 from adapters.ledger.inbox import InboxTable
 from adapters.ledger.inspect import Inspection
+from adapters.ledger.intake_counts import IntakeCountsTable
 from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
 from adapters.ledger.statistics import analyze_unknown
-from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
+from adapters.ledger.waiting import Backlog, read_backlog, read_oldest_open, read_waiting
 from adapters.ledger.write_lock import FairLock
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy
@@ -46,6 +47,7 @@ class SqlLedger:
         self.clock = self.database.clock
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
+        self.intake_counts = IntakeCountsTable(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
@@ -56,6 +58,7 @@ class SqlLedger:
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
         self.news = threading.Event()
+        self.intake_sums = self.intake_counts.sums
         self.prove_writable = self._inbox.prove_writable
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -86,6 +89,10 @@ class SqlLedger:
     def waiting(self) -> Waiting:
         """What waits, and until when: one question, without a lock."""
         return read_waiting(self.database)
+
+    def oldest_open(self) -> datetime | None:
+        """When the oldest call was first heard of that waits for its end and is not called unfinished."""
+        return read_oldest_open(self.database)
 
     def mapping_version(self) -> int:
         """Grows with every change of the mapping."""

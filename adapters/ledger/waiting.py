@@ -26,19 +26,29 @@ _QUESTION = f"""SELECT
  (SELECT value FROM counters WHERE name = '{MAPPING_VERSION}')"""
 
 
+IS_OPEN = "state = 'open' AND decided_at IS NULL"
+IS_UNFINISHED = "state = 'open' AND decided_at IS NOT NULL"
+_OLDEST_OPEN = f"SELECT (SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
+
+
 def bounded_count(state: str) -> str:
     """How many conversions rest in a state, counted up to one more than COUNTED_UP_TO."""
-    few = f"SELECT 1 FROM conversions WHERE state = '{state}' LIMIT {COUNTED_UP_TO + 1}"
-    return f"(SELECT count(*) FROM ({few}) AS few)"
+    return _bounded(f"SELECT 1 FROM conversions WHERE state = '{state}'")
 
 
+def _bounded(rows: str) -> str:
+    return f"(SELECT count(*) FROM ({rows} LIMIT {COUNTED_UP_TO + 1}) AS few)"
+
+
+UNFINISHED_COUNT = _bounded(f"SELECT 1 FROM calls WHERE {IS_UNFINISHED} ORDER BY decided_at")
 _HELD = " + ".join(bounded_count(state) for state in ("dead", "ambiguous", "quarantined"))
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits. Of each state that needs a person at
-    most COUNTED_UP_TO + 1 are counted. `oldest_callback` is the number of the one that waits longest to be folded.
+    most COUNTED_UP_TO + 1 are counted, and so many unfinished calls. `oldest_callback` is the number of the one that waits
+    longest to be folded.
     """
 
     oldest_callback: int | None
@@ -46,6 +56,7 @@ class Backlog:
     undecided_age_seconds: float
     undelivered_age_seconds: float
     held_for_a_person: int
+    unfinished: int
 
 
 def read_waiting(database: Database) -> Waiting:
@@ -69,10 +80,16 @@ def _waiting(row: Sequence[Any]) -> Waiting:
 
 def read_backlog(database: Database, now: datetime) -> Backlog:
     """Raises LedgerUnavailable."""
-    *row, held = database.ask(f"{_QUESTION}, {_HELD}")
+    *row, held, unfinished = database.ask(f"{_QUESTION}, {_HELD}, {UNFINISHED_COUNT}")
     found = _waiting(row)
 
     def age(oldest: datetime | None) -> float:
         return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
-    return Backlog(found.oldest_callback, age(found.oldest_received_at), age(found.settled_at), age(found.due_at), held)
+    ages = (age(found.oldest_received_at), age(found.settled_at), age(found.due_at))
+    return Backlog(found.oldest_callback, *ages, held, unfinished)
+
+
+def read_oldest_open(database: Database) -> datetime | None:
+    """When the oldest call was first heard of that waits for its end and is not called unfinished. Raises LedgerUnavailable."""
+    return moment(database.ask(_OLDEST_OPEN)[0])
