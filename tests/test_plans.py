@@ -17,6 +17,7 @@ from app import build
 from pipeline.call import RawCallback
 from pipeline.conversion import Customer
 from pipeline.delivery import Outcome, Result
+from pipeline.refusals import Run
 from pipeline.steps import attempt, deliver_batch, leave_unfinished_batch
 from settings import given
 from tests import sinks
@@ -91,6 +92,9 @@ def works(ledger: SqlLedger, service) -> None:
 def is_looked_at(ledger: SqlLedger) -> None:
     ledger.prove_writable(5)
     ledger.backlog(ledger.clock())
+    refused = Run(ACCOUNT_SID, 1, ledger.clock(), ledger.clock())
+    assert [run.count for run in ledger.intake_counts.add({"other/recording": 1}, [refused])] == [1]
+    assert [run.count for run in ledger.intake_sums().runs] == [1]
     seen = ledger.inspection
     assert len(seen.conversions((), 50)) == 50
     assert seen.conversions(("dead", "sending"), 50)

@@ -187,5 +187,6 @@ def _line(run: Run, check: str, why: Explained) -> Mapping[str, object]:
             why.hashed_url or "unknown: no address that we could think of gives its signature"
         ),
         "we_hashed": mask_numbers_in(why.compared_url),
-        "what": f"so many requests in a row look like Twilio's and were refused, and none was accepted. {why.usually}",
+        "what": f"so many requests in a row look like Twilio's and were refused, and none was accepted. {why.usually} "
+        "(Where your calls arrive all the same, somebody forges them.)",
     }
