@@ -131,7 +131,7 @@ class Bookkeeper:
 
     def keep_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
-        waiting = self._lookout.look()
+        waiting = self._lookout.look(with_open=self._unfinished.is_due(self._steady()))
         self._tell_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first
         self._newest_first = not newest
@@ -174,12 +174,12 @@ class Bookkeeper:
     def _leave_unfinished(self, waiting: Waiting, now: datetime) -> int:
         """Once in a while the open calls are looked at whose end is overdue."""
         before = now - timedelta(seconds=self._pace.unfinished_seconds)
-        if not self._unfinished.is_due(self._steady()):
+        if not self._unfinished.is_due(self._steady()):  # then nobody has asked for them either
             return 0
         if waiting.oldest_received_at is not None and waiting.oldest_received_at <= before:
             return 0  # their ends may be among what waits to be folded
-        oldest, found = self._lookout.oldest_open(), 0
-        if oldest is not None and oldest <= before:
+        found = 0
+        if waiting.open_since is not None and waiting.open_since <= before:
             limit = self._pace.decide_batch
             left = leave_unfinished_batch(self._ledger, self._judge, now, self._pace.unfinished_seconds, limit)
             self._unfinished.found(left)

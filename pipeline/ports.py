@@ -160,7 +160,8 @@ class Waiting:
 
     `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
     door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
-    waiting conversion that may have arrived.
+    waiting conversion that may have arrived, `open_since` when the oldest call was first heard of that waits for its end
+    and is not called unfinished; it is asked for seldom, and None otherwise.
     """
 
     oldest_callback: int | None = None
@@ -171,6 +172,7 @@ class Waiting:
     leased_until: datetime | None = None
     doubtful_since: datetime | None = None
     mapping_version: int = 0
+    open_since: datetime | None = None
 
     @property
     def leaves_at(self) -> datetime | None:

@@ -20,7 +20,7 @@ from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
 from adapters.ledger.statistics import analyze_unknown
-from adapters.ledger.waiting import Backlog, read_backlog, read_oldest_open, read_waiting
+from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from adapters.ledger.write_lock import FairLock
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy
@@ -86,13 +86,9 @@ class SqlLedger:
 
             yield BooksOnSql(ours, ours) if try_to_keep_books(connection) else None
 
-    def waiting(self) -> Waiting:
-        """What waits, and until when: one question, without a lock."""
-        return read_waiting(self.database)
-
-    def oldest_open(self) -> datetime | None:
-        """When the oldest call was first heard of that waits for its end and is not called unfinished."""
-        return read_oldest_open(self.database)
+    def waiting(self, *, with_open: bool = False) -> Waiting:
+        """What waits, and until when: one question, without a lock. `with_open` it costs more, where much was ever open."""
+        return read_waiting(self.database, with_open=with_open)
 
     def mapping_version(self) -> int:
         """Grows with every change of the mapping."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,7 @@ _QUESTION = f"""SELECT
 
 IS_OPEN = "state = 'open' AND decided_at IS NULL"
 IS_UNFINISHED = "state = 'open' AND decided_at IS NOT NULL"
-_OLDEST_OPEN = f"SELECT (SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
+_OLDEST_OPEN = f"(SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
 
 
 def bounded_count(state: str) -> str:
@@ -59,9 +59,12 @@ class Backlog:
     unfinished: int
 
 
-def read_waiting(database: Database) -> Waiting:
+def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
     """Raises LedgerUnavailable."""
-    return _waiting(database.ask(_QUESTION))
+    if not with_open:
+        return _waiting(database.ask(_QUESTION))
+    *row, oldest = database.ask(f"{_QUESTION}, {_OLDEST_OPEN}")
+    return replace(_waiting(row), open_since=moment(oldest))
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
@@ -88,8 +91,3 @@ def read_backlog(database: Database, now: datetime) -> Backlog:
 
     ages = (age(found.oldest_received_at), age(found.settled_at), age(found.due_at))
     return Backlog(found.oldest_callback, *ages, held, unfinished)
-
-
-def read_oldest_open(database: Database) -> datetime | None:
-    """When the oldest call was first heard of that waits for its end and is not called unfinished. Raises LedgerUnavailable."""
-    return moment(database.ask(_OLDEST_OPEN)[0])
