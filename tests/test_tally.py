@@ -118,6 +118,10 @@ def test_a_run_is_of_one_account_and_is_over_when_one_of_its_own_is_accepted(led
     assert ledger.intake_sums().runs == []
     later = Run(OURS, 1, NOON + 5 * SECOND, NOON + 5 * SECOND)
     assert add({}, [later]) == [later]
+    accept(ledger, NOON + 7 * SECOND)
+    written_late = Run(OURS, 9, NOON + 6 * SECOND, NOON + 8 * SECOND)
+    assert [run.count for run in add({}, [written_late])] == [0], "one was accepted among them"
+    assert ledger.intake_sums().runs == []
 
 
 @for_all(
