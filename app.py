@@ -45,8 +45,18 @@ from adapters.ledger.health import LedgerHealth
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.rockerbox.resolver import Resolver
-from adapters.twilio import reading, signature
-from adapters.web.routes import Arrived, Refused, UrlsOf, WebLimits, create_web, forwarded_base, request_id
+from adapters.twilio import explaining, reading, signature
+from adapters.web.routes import (
+    Arrived,
+    OtherKind,
+    Refused,
+    UrlsOf,
+    WebLimits,
+    create_web,
+    forwarded_base,
+    request_id,
+)
+from adapters.web.tally import Explained, Tally, TallyLimits
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.ports import Inbox
@@ -138,6 +148,7 @@ def pace(settings: Settings) -> Pace:
         deadline_seconds=settings.deadline_seconds,
         stop_seconds=settings.stop_seconds,
         not_kept_seconds=settings.books_not_kept_seconds,
+        unfinished_seconds=settings.unfinished_hours * 3600,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         log_repeat_seconds=settings.log_repeat_seconds,
     )
@@ -184,18 +195,11 @@ class Gate:
         self._keys = keys
         self._max_fields = max_fields
 
-    def __call__(self, arrived: Arrived) -> Sequence[RawCallback] | Refused:
-        signed = signature.SignedRequest(
-            method=arrived.method,
-            urls=arrived.urls,
-            content_type=arrived.content_type,
-            body=arrived.body,
-            signature=arrived.headers.get("X-Twilio-Signature", ""),
-            settings=arrived.headers.get("X-Twilio-Webhooks-Signature-Settings", ""),
-        )
+    def __call__(self, arrived: Arrived) -> Sequence[RawCallback] | OtherKind | Refused:
+        signed = _signed(arrived)
         verified = signature.verify(signed, self._keys, max_fields=self._max_fields)
         if isinstance(verified, signature.Forged):
-            return Refused(403, verified.check, verified.url)
+            return self._forged(arrived, signed, verified)
         read = reading.read_request(
             arrived.method,
             arrived.target,
@@ -205,7 +209,34 @@ class Gate:
             arrived.received_at,
             verified.account_sid,
         )
-        return Refused(400, read.reason, verified.url) if isinstance(read, reading.NotACallback) else read
+        if isinstance(read, reading.OtherKind):
+            return OtherKind(read.kind)
+        if isinstance(read, reading.NotACallback):
+            return Refused(400, read.reason, verified.url, verified.account_sid)
+        return read
+
+    def _forged(self, arrived: Arrived, signed: signature.SignedRequest, forged: signature.Forged) -> Refused:
+        def explained() -> Explained:
+            keys, most = self._keys, self._max_fields
+            guess = explaining.explain(signed, keys, forged.check, arrived.target, arrived.headers, most)
+            return Explained(forged.url, guess.hashed_url, guess.usually)
+
+        looks_like_twilios = signed.signature or arrived.headers.get("User-Agent", "").startswith(_TWILIOS_AGENT)
+        return Refused(403, forged.check, forged.url, forged.account_sid, explained if looks_like_twilios else None)
+
+
+_TWILIOS_AGENT = "TwilioProxy/"
+
+
+def _signed(arrived: Arrived) -> signature.SignedRequest:
+    return signature.SignedRequest(
+        method=arrived.method,
+        urls=arrived.urls,
+        content_type=arrived.content_type,
+        body=arrived.body,
+        signature=arrived.headers.get("X-Twilio-Signature", ""),
+        settings=arrived.headers.get("X-Twilio-Webhooks-Signature-Settings", ""),
+    )
 
 
 def urls_of(settings: Settings) -> UrlsOf:
@@ -229,7 +260,16 @@ def health(service: Offhook) -> LedgerHealth:
         destination=service.destination_skew,
         not_kept_seconds=known.books_not_kept_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
+        refused_before_error=known.refused_before_error,
     )
+
+
+def tally(service: Offhook) -> Tally:
+    known = service.settings
+    limits = TallyLimits(
+        known.count_seconds, known.refused_before_error, known.refused_error_seconds, known.log_repeat_seconds
+    )
+    return Tally(service.ledger.intake_counts, limits, {reading.AMD})
 
 
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
@@ -238,7 +278,13 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
     gate = Gate(keyring(known), known.max_callback_fields)
     limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds, known.log_repeat_seconds)
     app = create_web(
-        inbox or service.ledger, gate, urls_of(known), health(service), limits, clock or service.ledger.clock
+        inbox or service.ledger,
+        gate,
+        urls_of(known),
+        health(service),
+        limits,
+        tally(service),
+        clock or service.ledger.clock,
     )
     app.extensions["offhook"] = service
     return app

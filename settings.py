@@ -121,6 +121,27 @@ class Settings(BaseSettings):
         le=10,
         description="without PUBLIC_URL: how many proxies' X-Forwarded-* headers to believe",
     )
+    refused_before_error: int = Field(
+        5,
+        alias="OFFHOOK_REFUSED_BEFORE_ERROR",
+        ge=1,
+        le=1_000_000,
+        description="so many callbacks of an account refused in a row, and none accepted: an error that says why",
+    )
+    refused_error_seconds: float = Field(
+        3600.0,
+        alias="OFFHOOK_REFUSED_ERROR_SECONDS",
+        gt=0,
+        le=604_800,
+        description="while they go on to be refused, the error comes again so often",
+    )
+    count_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_COUNT_SECONDS",
+        gt=0,
+        le=3600,
+        description="how often the counts of refused requests and the like are written down, at most",
+    )
     twilio_api_key: str = Field(
         "", alias="TWILIO_API_KEY", description="for Twilio's REST API; without one the auth token is used"
     )
@@ -247,6 +268,13 @@ class Settings(BaseSettings):
         gt=0,
         le=86400,
         description="callbacks wait and no worker folds any for so long: an error, and again as often",
+    )
+    unfinished_hours: float = Field(
+        24.0,
+        alias="OFFHOOK_UNFINISHED_HOURS",
+        gt=0,
+        le=8760,
+        description="a call without a final status for so long is `unfinished`: a warning, and the count in /readyz",
     )
     delivery_threads: int = Field(32, alias="OFFHOOK_DELIVERY_THREADS", ge=1, le=256, description="deliveries at once")
     lease_seconds: float = Field(

@@ -1,4 +1,4 @@
-"""The thread that keeps the books: folds, decides, reviews what is parked, and sleeps while there is nothing to do.
+"""The thread that keeps the books: folds, decides, reviews what is parked or open, and sleeps while there is nothing to do.
 
 While much waits, the newest and the oldest take turns, so that a call that comes in now is not behind all the others and
 none waits for ever. What it computes is computed in the same interpreter as the deliveries, so while some are under way
@@ -12,12 +12,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
-from pipeline.ports import Bookkeeping
-from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
+from pipeline.ports import Bookkeeping, Waiting
+from pipeline.steps import (
+    Judge,
+    ParkedReview,
+    decide_batch,
+    fold_batch,
+    leave_unfinished_batch,
+    review_parked_batch,
+)
+from pipeline.unfinished import UnfinishedLook
 
 log = logging.getLogger("offhook.worker")
 
@@ -36,6 +44,7 @@ class BooksPace:
     idle_seconds: float = 0.5
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
+    unfinished_seconds: float = 86400.0
 
 
 class News(Protocol):
@@ -74,6 +83,7 @@ class Bookkeeper:
         self._is_busy = is_busy
         self._steady = steady
         self._unkept = Unkept(pace.not_kept_seconds)
+        self._unfinished = UnfinishedLook(pace.unfinished_seconds)
         self._newest_first = False
         self._review: ParkedReview | None = None
         self._review_version = -1
@@ -121,7 +131,7 @@ class Bookkeeper:
 
     def keep_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
-        waiting = self._lookout.look()
+        waiting = self._lookout.look(with_open=self._unfinished.is_due(self._steady()))
         self._tell_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first
         self._newest_first = not newest
@@ -130,7 +140,7 @@ class Bookkeeper:
         decided += self._review_parked(waiting.mapping_version, now)
         if decided:
             self._decided()
-        return folded + decided
+        return folded + decided + self._leave_unfinished(waiting, now)
 
     def _tell_when_unkept(self, oldest: int | None) -> None:
         tell_unkept(log, self._unkept.observe(oldest, self._steady()))
@@ -160,3 +170,20 @@ class Bookkeeper:
             self._seen_mapping, self._review = self._review_version, None
             return 0
         return max(reviewed, int(walk.after != before))
+
+    def _leave_unfinished(self, waiting: Waiting, now: datetime) -> int:
+        """Once in a while the open calls are looked at whose end is overdue."""
+        before = now - timedelta(seconds=self._pace.unfinished_seconds)
+        if not self._unfinished.is_due(self._steady()):  # then nobody has asked for them either
+            return 0
+        if waiting.oldest_received_at is not None and waiting.oldest_received_at <= before:
+            return 0  # their ends may be among what waits to be folded
+        found = 0
+        if waiting.open_since is not None and waiting.open_since <= before:
+            limit = self._pace.decide_batch
+            left = leave_unfinished_batch(self._ledger, self._judge, now, self._pace.unfinished_seconds, limit)
+            self._unfinished.found(left)
+            found = len(left)
+        if found < self._pace.decide_batch:
+            self._unfinished.is_over(self._steady(), log)
+        return found

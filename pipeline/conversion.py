@@ -158,7 +158,7 @@ def call_fields(call: Call, ours: str, number: Number | None) -> dict[str, str]:
         "from": details.get("From", ""),
         "label": (number.label if number else None) or "",
         "legs": str(1 + len(call.children)),
-        "answered_by": details.get("AnsweredBy", ""),
+        "answered_by": answered_by(call),
         "caller_name": details.get("CallerName", ""),
     }
     if root is not None:
@@ -169,6 +169,14 @@ def call_fields(call: Call, ours: str, number: Number | None) -> dict[str, str]:
         for part in ("City", "State", "Zip", "Country"):
             words[f"{end.lower()}_{part.lower()}"] = details.get(f"{end}{part}", "")
     return {**details, **words}
+
+
+def answered_by(call: Call) -> str:
+    """Who answered, in Twilio's word: as detection found it for the call itself, else for the leg that was talked to
+    longest; "" where none ran."""
+    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0))
+    every = (call.root, *legs) if call.root else legs
+    return next((leg.details["AnsweredBy"] for leg in every if leg.details.get("AnsweredBy")), "")
 
 
 def _root_fields(root: Leg) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pipeline.ports import Waiting
 class Asked(Protocol):
     """Can be asked, without a lock, whether there is anything to do."""
 
-    def waiting(self) -> Waiting: ...
+    def waiting(self, *, with_open: bool = False) -> Waiting: ...
 
 
 class Lookout:
@@ -29,12 +29,15 @@ class Lookout:
         self._seen = Waiting()
         self._seen_at = float("-inf")
 
-    def look(self, at_most_old_seconds: float = 0.0) -> Waiting:
-        """What waits, as it was not longer ago than this. Raises LedgerUnavailable."""
+    def look(self, at_most_old_seconds: float = 0.0, *, with_open: bool = False) -> Waiting:
+        """What waits, as it was not longer ago than this; `with_open` when asked now, the oldest open call, too.
+
+        Raises LedgerUnavailable.
+        """
         with self._guard:
             now = self._steady()
             if at_most_old_seconds == 0.0 or now - self._seen_at > at_most_old_seconds:
-                self._seen = self._ledger.waiting()
+                self._seen = self._ledger.waiting(with_open=with_open)
                 self._seen_at = now
             return self._seen
 

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from pipeline.call import Call, Callback, CallKey, RawCallback
 from pipeline.conversion import Conversion, Customer, Decision
 from pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
+from pipeline.unfinished import OpenCall
 
 
 class LedgerUnavailable(Exception):
@@ -141,6 +142,12 @@ class Books(Protocol):
     def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""
 
+    def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
+        """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
+
+    def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
+        """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""
+
 
 class Bookkeeping(Protocol):
     def books(self) -> AbstractContextManager[Books | None]:
@@ -153,7 +160,8 @@ class Waiting:
 
     `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
     door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
-    waiting conversion that may have arrived.
+    waiting conversion that may have arrived, `open_since` when the oldest call was first heard of that waits for its end
+    and is not called unfinished; it is asked for seldom, and None otherwise.
     """
 
     oldest_callback: int | None = None
@@ -164,6 +172,7 @@ class Waiting:
     leased_until: datetime | None = None
     doubtful_since: datetime | None = None
     mapping_version: int = 0
+    open_since: datetime | None = None
 
     @property
     def leaves_at(self) -> datetime | None:

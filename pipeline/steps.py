@@ -16,6 +16,7 @@ from pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending,
 from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Folded, Outbox, Reader, Settled, Stored
 from pipeline.rules import Rules
 from pipeline.telling import tell_finished, tell_moved
+from pipeline.unfinished import OpenCall, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,20 @@ def _decided(
         payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,
         from_e164=customer_number(call, judge.default_region).e164,
     )
+
+
+def leave_unfinished_batch(
+    ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int
+) -> Sequence[OpenCall]:
+    """Call those unfinished that were heard of so long ago and have no final status: the oldest. Returns them."""
+    with ledger.books() as books:
+        if books is None:
+            return ()
+        found = books.open_since(now - timedelta(seconds=after_seconds), limit)
+        if found:
+            told = {call.key: sentence(call, after_seconds) for call in found}
+            books.leave_unfinished(told, now, judge.rules.version)
+        return found
 
 
 def deliver(sending: Sending, destination: Destination, policy: RetryPolicy, clock: Callable[[], datetime]) -> Attempt:

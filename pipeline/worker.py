@@ -56,8 +56,8 @@ class WatchedLedger(Ledger, Protocol):
     def news(self) -> threading.Event:
         """Set whenever a callback was stored by this very process."""
 
-    def waiting(self) -> Waiting:
-        """What waits, and until when. Raises LedgerUnavailable."""
+    def waiting(self, *, with_open: bool = False) -> Waiting:
+        """What waits, and until when; `with_open` the oldest open call, too. Raises LedgerUnavailable."""
 
     def gather_statistics(self) -> None:
         """Whatever the database needs to know of its own tables to answer quickly. Raises LedgerUnavailable."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.call import Callback, CallKey, Direction, RawCallback, Status, fold, is_terminal, root_of
+from pipeline.conversion import answered_by
 
 pytestmark = pytest.mark.unit
 
@@ -105,3 +106,29 @@ def test_the_root_is_the_leg_that_hangs_from_none(parents: dict[str, str], root:
 def test_a_circle_of_parents_has_one_root_and_ends(parents: dict[str, str], leg: str) -> None:
     root = root_of(leg, parents)
     assert root_of(root, parents) == root
+
+
+DETECTED = told("CA1", Status.UNKNOWN, 9, AnsweredBy="machine_start")
+ON_LEGS = [
+    told("CA2", Status.NO_ANSWER, 1, parent="CA1", AnsweredBy="fax"),
+    told("CA3", Status.COMPLETED, 1, parent="CA1", seconds=60, AnsweredBy="human"),
+    told("CA4", Status.COMPLETED, 1, parent="CA1", seconds=90),
+]
+
+
+@pytest.mark.parametrize(
+    ("heard", "who"),
+    [
+        ([DETECTED], "machine_start"),
+        ([told("CA1", Status.COMPLETED, 3), DETECTED], "machine_start"),
+        ([DETECTED, told("CA1", Status.COMPLETED, 3, AnsweredBy=""), *ON_LEGS], "machine_start"),
+        ([told("CA1", Status.COMPLETED, 3), *ON_LEGS], "human"),
+        (ON_LEGS, "human"),
+        ([told("CA1", Status.COMPLETED, 3)], ""),
+    ],
+)
+def test_who_answered_is_found_on_the_call_itself_else_on_the_leg_that_was_talked_to_longest(
+    heard: list[Callback], who: str
+) -> None:
+    assert answered_by(fold(CallKey("AC1", "CA1"), heard)) == who
+    assert answered_by(fold(CallKey("AC1", "CA1"), heard[::-1])) == who

@@ -17,7 +17,8 @@ from app import build
 from pipeline.call import RawCallback
 from pipeline.conversion import Customer
 from pipeline.delivery import Outcome, Result
-from pipeline.steps import attempt, deliver_batch
+from pipeline.refusals import Run
+from pipeline.steps import attempt, deliver_batch, leave_unfinished_batch
 from settings import given
 from tests import sinks
 from tests.support.filled import GROWING, ROWS, fill
@@ -85,11 +86,15 @@ def works(ledger: SqlLedger, service) -> None:
     refused = [attempt(one, Outcome(Result.REFUSED, "http_400", 400), NOW, NOW, service.policy) for one in taken[:1]]
     ledger.finish(refused, ledger.clock())
     ledger.expire_leases(ledger.clock() + timedelta(seconds=61), service.policy)
+    assert len(leave_unfinished_batch(ledger, service.judge(), NOW + timedelta(hours=25), 24 * 3600, 50)) == 1
 
 
 def is_looked_at(ledger: SqlLedger) -> None:
     ledger.prove_writable(5)
     ledger.backlog(ledger.clock())
+    refused = Run(ACCOUNT_SID, 1, ledger.clock(), ledger.clock())
+    assert [run.count for run in ledger.intake_counts.add({"other/recording": 1}, [refused])] == [1]
+    assert [run.count for run in ledger.intake_sums().runs] == [1]
     seen = ledger.inspection
     assert len(seen.conversions((), 50)) == 50
     assert seen.conversions(("dead", "sending"), 50)
@@ -105,6 +110,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     following.fresh()
     assert seen.retry([(row.account_sid, row.call_sid) for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
     assert ledger.find_customers([KNOWN])
+    assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
 
 
 @pytest.fixture

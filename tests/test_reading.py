@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.twilio.reading import EVENT_STREAM, NotACallback, moment, pairs, read, read_request
+from adapters.twilio.reading import EVENT_STREAM, NotACallback, OtherKind, moment, pairs, read, read_request
 from adapters.twilio.signature import Account, Forged, Keyring, SignedRequest, Verified, sign, verify
 from pipeline.call import Callback, Direction, RawCallback, Status
 
@@ -53,7 +53,7 @@ def event(params: object, event_id: object = "EZ1", kind: object = "com.twilio.v
     return {"specversion": "1.0", "type": kind, "id": event_id, "data": {"request": {"parameters": params}}}
 
 
-def batch(told: object) -> tuple[RawCallback, ...] | NotACallback:
+def batch(told: object) -> tuple[RawCallback, ...] | NotACallback | OtherKind:
     body = told if isinstance(told, bytes) else json.dumps(told).encode()
     return read_request("POST", TARGET + "?bodySHA256=0", "application/json", {}, body, NOW, SID)
 
@@ -232,7 +232,6 @@ def test_an_event_of_another_account_refuses_the_batch() -> None:
     [
         ([], "no_call_event"),
         ([{}], "no_call_event"),
-        ([event(dict(NEEDED), kind="com.twilio.voice.insights.call-summary")], "no_call_event"),
         ([event(dict(NEEDED), kind=7)], "no_call_event"),
         ([event({})], "missing_account_sid"),
         ([event(None)], "missing_account_sid"),
@@ -246,6 +245,49 @@ def test_an_event_of_another_account_refuses_the_batch() -> None:
 )
 def test_a_batch_without_a_call_is_no_callback(told: object, word: str) -> None:
     assert batch(told) == NotACallback(word)
+
+
+TEST_EVENT = {"specversion": "1.0", "type": "com.twilio.eventstreams.test-event", "source": "Sink", "id": "EZ1"}
+
+
+@pytest.mark.parametrize("told", [[TEST_EVENT], TEST_EVENT, [event(dict(NEEDED), kind="com.twilio.voice.insights.x")]])
+def test_a_batch_of_other_events_is_twilios_and_none_of_our_affair(told: object) -> None:
+    assert batch(told) == OtherKind("event_stream")
+
+
+ABOUT = dict(NEEDED[:2])
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        (ABOUT | {"RecordingSid": "RE1", "RecordingStatus": "completed"}, "recording"),
+        (ABOUT | {"RecordingStatus": "failed", "AnsweredBy": "human"}, "recording"),
+        (ABOUT | {"ConferenceSid": "CF1", "StatusCallbackEvent": "participant-join"}, "conference"),
+        ({"AccountSid": SID, "ConferenceSid": "CF1", "StatusCallbackEvent": "conference-end"}, "conference"),
+        ({"AccountSid": SID, "MessageSid": "SM1", "SmsSid": "SM1", "MessageStatus": "sent"}, "message"),
+        (ABOUT | {"TranscriptionSid": "GT1", "CallStatus": ""}, "transcription"),
+    ],
+)
+def test_what_is_about_something_else_than_a_calls_status_is_called_by_its_kind(
+    params: dict[str, str], kind: str
+) -> None:
+    found = read_request("POST", TARGET, FORM, {}, urlencode(params).encode(), NOW, SID)
+    assert found == OtherKind(kind)
+    found = read_request("GET", f"{TARGET}?{urlencode(params)}", "", {}, b"", NOW, SID)
+    assert found == OtherKind(kind)
+
+
+def test_a_status_callback_that_mentions_a_recording_is_a_status_callback() -> None:
+    assert form((*NEEDED, ("RecordingSid", "RE1"), ("ConferenceSid", "CF1"))).source == "webhook"
+
+
+def test_the_result_of_machine_detection_is_kept_as_a_callback_without_a_status() -> None:
+    result = (*NEEDED[:2], ("AnsweredBy", "machine_end_beep"), ("MachineDetectionDuration", "4100"))
+    raw = form(result)
+    assert (raw.source, read(raw).status, read(raw).params["AnsweredBy"]) == ("amd", "unknown", "machine_end_beep")
+    assert reason((("AccountSid", SID), ("AnsweredBy", "human"))) == "missing_call_sid"
+    assert reason((*NEEDED[:2], ("AnsweredBy", "\x00"))) == "bad_answered_by"
 
 
 def test_values_that_are_no_strings_are_their_json_text_and_null_is_empty() -> None:

@@ -437,7 +437,7 @@ def test_a_refusal_shows_the_url_without_userinfo_and_nothing_shows_a_secret() -
     keys = ring(account(tokens=("hidden-1",), shared={KEY_ID: "hidden-2"}))
     request = replace(form_post(url="https://hidden-3:hidden-4@h.example.com/s"), signature="hidden-5")
     found = verify(request, keys)
-    assert found == Forged(Check.SIGNATURE, "https://h.example.com/s")
+    assert found == Forged(Check.SIGNATURE, "https://h.example.com/s", SID)
     assert "hidden" not in f"{found!r} {keys!r} {account(tokens=('hidden',))!r}"
     assert "hidden-5" not in repr(request)
 

@@ -41,7 +41,15 @@ from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from pipeline.ports import Attempt, Claimed, LedgerUnavailable
 from pipeline.rules import Rules
-from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch, review_parked_batch
+from pipeline.steps import (
+    Judge,
+    attempt,
+    decide_batch,
+    deliver,
+    fold_batch,
+    leave_unfinished_batch,
+    review_parked_batch,
+)
 from settings import load
 from tests.support.postgres import PostgresServer
 
@@ -249,6 +257,11 @@ class Pipeline(RuleBasedStateMachine):
         self.dies = dies
         self._may_die(lambda: decide_batch(self.ledger, self.judge, self.now, limit))
         self._may_die(lambda: review_parked_batch(self.ledger, self.judge, self.now, limit))
+
+    @rule(limit=st.integers(1, 10), dies=st.sampled_from([None, "before", "after"]))
+    def a_worker_calls_open_ones_unfinished(self, limit: int, dies: str | None) -> None:
+        self.dies = dies
+        self._may_die(lambda: leave_unfinished_batch(self.ledger, self.judge, self.now, 3600, limit))
 
     @rule(dies=st.sampled_from([None, "before", "after"]))
     def the_mapping_grows(self, dies: str | None) -> None:

@@ -10,11 +10,12 @@ import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerGroup, fail, offhook
-from adapters.ledger.inspect import RETRYABLE, CallStory
+from adapters.ledger.inspect import RETRYABLE, CallStory, state_of
 from adapters.ledger.moves import LATE
 from adapters.ledger.waiting import COUNTED_UP_TO
 from pipeline.delivery import State
 from pipeline.phone import mask
+from pipeline.unfinished import REMEDY, UNFINISHED
 
 _STATES = [state.value for state in State]
 
@@ -25,23 +26,47 @@ def conversions() -> None:
 
     \b
     flask conversions list --state dead      what was refused for good
+    flask conversions list --state unfinished    calls of which Twilio never told the end
     flask conversions show CA123...          everything about one call: "why is it not in Rockerbox?"
     flask conversions retry CA123...         send it again
     """
 
 
 @conversions.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be given twice.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([*_STATES, UNFINISHED]),
+    help="Only these; may be given twice.",
+)
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most rows shown.")
 @with_appcontext
 def list_(states: tuple[str, ...], limit: int) -> None:
-    """List conversions, the newest first, with a count by state (no further than 10000)."""
+    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000)."""
     inspection = offhook().ledger.inspection
-    rows, counts = inspection.conversions(states, limit), inspection.conversion_counts()
-    for row in rows:
-        told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
-        click.echo(f"{told}  attempts={row.attempts}  {row.reason}")
-    click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in _STATES))
+    lines: list[tuple[datetime, str]] = []
+    if not states or set(states) != {UNFINISHED}:
+        found = inspection.conversions([state for state in states if state != UNFINISHED], limit)
+        lines += [(row.created_at, _conversion_line(row)) for row in found]
+    if not states or UNFINISHED in states:
+        lines += [(row.decided_at, _unfinished_line(row)) for row in inspection.unfinished(limit)]
+    for _, line in sorted(lines, key=lambda one: one[0], reverse=True)[:limit]:
+        click.echo(line)
+    counts = inspection.conversion_counts() | {UNFINISHED: inspection.unfinished_count()}
+    click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in (*_STATES, UNFINISHED)))
+    if counts[UNFINISHED]:
+        click.echo(f"{UNFINISHED}: no final status of these calls came in time. {REMEDY}")
+
+
+def _conversion_line(row: Any) -> str:
+    told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
+    return f"{told}  attempts={row.attempts}  {row.reason}"
+
+
+def _unfinished_line(row: Any) -> str:
+    told = f"{_time(row.decided_at)}  {UNFINISHED:<11}  {row.call_sid:<34}  {'-':<20}"
+    return f"{told}  legs={row.legs}  {row.status}, first heard of {_time(row.first_received_at)}"
 
 
 def _counted(found: int) -> str:
@@ -68,7 +93,7 @@ def show(call_sid: str) -> None:
 
 def _tell(story: CallStory) -> None:
     call = story.call
-    click.secho(f"Call {call.call_sid} of account {call.account_sid}: {call.state}", bold=True)
+    click.secho(f"Call {call.call_sid} of account {call.account_sid}: {state_of(call)}", bold=True)
     lasted = "unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
     click.echo(
         f"  {call.direction}, {call.status}, {lasted}, {mask(call.from_number)} -> {mask(call.to_number)}, legs: {call.legs}"

@@ -19,11 +19,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.ledger.rows import KEY, for_each, insert, look_up, with_rows
 from adapters.ledger.schema import callbacks, calls, conversions, counters, customers, decisions, legs, micros
-from adapters.ledger.waiting import MAPPING_VERSION
+from adapters.ledger.waiting import IS_OPEN, MAPPING_VERSION
 from pipeline.call import CallKey, RawCallback, root_of
 from pipeline.conversion import Convert, Customer, Park, Skip
 from pipeline.delivery import State
 from pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
+from pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
 _RESULTS: dict[type[Convert] | type[Park] | type[Skip], str] = {Convert: "converted", Park: "parked", Skip: "skipped"}
@@ -59,6 +60,12 @@ _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "t
 _DECIDE = (
     "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
     f"WHERE {_THE_CALL} AND calls.state IN ('settling', 'parked')"
+)
+# The state is a column so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
+_LEFT = {**KEY, "state": "text", "decided_at": "bigint"}
+_LEAVE = (
+    f"UPDATE calls SET decided_at = v.decided_at FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state "
+    "AND calls.decided_at IS NULL"
 )
 
 
@@ -193,6 +200,34 @@ class BooksOnSql:
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
             leaving.run(connection)
 
+    def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
+        names = (calls.c.account_sid, calls.c.call_sid, calls.c.status, calls.c.legs, calls.c.first_received_at)
+        statement = (
+            select(*names)
+            .where(text(IS_OPEN), calls.c.first_received_at <= before)
+            .order_by(calls.c.first_received_at)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            rows = connection.execute(statement).all()
+        return [OpenCall(CallKey(*row[:2]), *row[2:]) for row in rows]
+
+    def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
+        rows = [{**key._asdict(), "state": "open", "decided_at": micros(now)} for key in why]
+        moved = with_rows(_LEAVE, _LEFT, rows)
+        told = {"decided_at": now, "result": UNFINISHED, "rules_version": rules_version, "mapping_version": 0}
+        journaled = insert(
+            decisions, [{**key._asdict(), **told, "reasons": _reasons((UNFINISHED, one))} for key, one in why.items()]
+        )
+        with self._write() as connection:
+            _must_be_all(moved.run(connection), why)
+            journaled.run(connection)
+
+
+def _reasons(*told: tuple[str, str]) -> str:
+    """[word, sentence] of each, as the journal keeps them."""
+    return json.dumps(told, ensure_ascii=False)
+
 
 def _stored(row: Row[Any]) -> Stored:
     return Stored(row.seq, to_raw(row))
@@ -312,7 +347,7 @@ def _decision_row(one: Decided) -> dict[str, Any]:
         **one.call.key._asdict(),
         "decided_at": one.decided_at,
         "result": _RESULTS[type(one.decision)],
-        "reasons": json.dumps([[reason.word, reason.sentence] for reason in one.decision.reasons], ensure_ascii=False),
+        "reasons": _reasons(*((reason.word, reason.sentence) for reason in one.decision.reasons)),
         "rules_version": one.rules_version,
         "mapping_version": one.mapping_version,
     }

@@ -16,6 +16,7 @@ from adapters.ledger.migrate import Tables
 from adapters.ledger.waiting import Backlog
 from pipeline.lookout import Unkept, tell_unkept
 from pipeline.ports import LedgerUnavailable
+from pipeline.refusals import IntakeSums
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from pipeline.skew import Skew
 
@@ -43,6 +44,7 @@ class _Ledger(Protocol):
 
     def prove_writable(self, timeout_seconds: float) -> None: ...
     def backlog(self, now: datetime) -> Backlog: ...
+    def intake_sums(self) -> IntakeSums: ...
 
 
 class LedgerHealth:
@@ -63,6 +65,7 @@ class LedgerHealth:
         destination: Skew | None = None,
         not_kept_seconds: float = 60.0,
         log_repeat_seconds: float = EVERY_SECONDS,
+        refused_before_error: int = 5,
     ) -> None:
         self._ledger = ledger
         self._migrations = migrations
@@ -71,6 +74,7 @@ class LedgerHealth:
         self._unkept = Unkept(not_kept_seconds)
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
+        self._refused_before_error = refused_before_error
         self._trouble = Repeated(log, "not_ready", log_repeat_seconds)
         self._failed = Repeated(log, "readiness_failed", log_repeat_seconds)
         self._guard = threading.Lock()
@@ -131,8 +135,28 @@ class LedgerHealth:
             "database": "writable",
             "migrations": tables,
             **_ages(backlog),
+            **self._intake(),
             **self._clocks(),
         }
+
+    def _intake(self) -> Facts:
+        """What was refused or is no callback, since the ledger was made; and in a row, when that goes on."""
+        sums = self._ledger.intake_sums()
+        found: dict[str, dict[str, int]] = {"refused": {}, "other": {}, "wrong_path": {}}
+        for name, count in sorted(sums.counts.items()):
+            what, _, which = name.partition("/")
+            by_kind, kind = found.setdefault(what, {}), which.partition("/")[0]
+            by_kind[kind] = by_kind.get(kind, 0) + count
+        in_a_row = max((run.count for run in sums.runs), default=0)
+        facts: dict[str, Any] = {
+            "callbacks_refused": found["refused"],
+            "callbacks_refused_in_a_row": in_a_row,
+            "callbacks_of_other_kinds": found["other"],
+            "callbacks_to_wrong_paths": found["wrong_path"],
+        }
+        if in_a_row >= self._refused_before_error:
+            facts["refused_warning"] = "Twilio's callbacks are refused: the error callbacks_refused in the log says why"
+        return facts
 
     def _clocks(self) -> Facts:
         """This machine's clock beside those that it meets."""
@@ -163,4 +187,5 @@ def _ages(waiting: Backlog) -> Facts:
         "oldest_call_not_decided_seconds": waiting.undecided_age_seconds,
         "oldest_conversion_due_seconds": waiting.undelivered_age_seconds,
         "conversions_held_for_a_person": waiting.held_for_a_person,
+        "calls_unfinished": waiting.unfinished,
     }

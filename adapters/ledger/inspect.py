@@ -16,9 +16,10 @@ from adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from adapters.ledger.engine import Database
 from adapters.ledger.rows import KEY, for_each, with_rows
 from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros
-from adapters.ledger.waiting import bounded_count
+from adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from pipeline.call import RawCallback
 from pipeline.delivery import State
+from pipeline.unfinished import UNFINISHED
 
 RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
 
@@ -46,6 +47,11 @@ class CallStory:
     attempts: Sequence[Row[Any]]
 
 
+def state_of(call: Any) -> str:
+    """What a call's state is called where people read it: `unfinished` is an open one that waited too long for its end."""
+    return UNFINISHED if call.state == "open" and call.decided_at else str(call.state)
+
+
 class Inspection:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -58,6 +64,16 @@ class Inspection:
         with self._read() as connection:
             rows = [row for statement in wanted for row in connection.execute(statement)]
         return sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]
+
+    def unfinished(self, limit: int) -> Sequence[Row[Any]]:
+        """The calls that were called unfinished and still are, the latest first."""
+        statement = select(calls).where(text(IS_UNFINISHED)).order_by(calls.c.decided_at.desc()).limit(limit)
+        with self._read() as connection:
+            return connection.execute(statement).all()
+
+    def unfinished_count(self) -> int:
+        """How many of them there are, counted up to COUNTED_UP_TO + 1."""
+        return int(self._database.ask(f"SELECT {UNFINISHED_COUNT}", patient=True)[0])
 
     def conversion_counts(self) -> dict[str, int]:
         """How many conversions rest in each state that any rests in, counted up to COUNTED_UP_TO + 1."""
@@ -134,7 +150,10 @@ class Inspection:
         decided = select(decisions).where(decisions.c.id.in_(newest)).subquery()
         told = conversions.c
         statement = (
-            select(calls.c.account_sid, calls.c.call_sid, calls.c.state, decided.c.reasons, told.payload, told.state)
+            select(
+                *(calls.c.account_sid, calls.c.call_sid, calls.c.state, calls.c.decided_at),
+                *(decided.c.reasons, told.payload, told.state.label("delivery")),
+            )
             .outerjoin(decided, _same_call(decided.c))
             .outerjoin(conversions, _same_call(told))
             .where(calls.c.state != "merged")
@@ -143,7 +162,7 @@ class Inspection:
         with self._read() as connection:
             rows = connection.execute(statement).all()
         return [
-            Outcome(row[0], row[1], row[2], tuple(word for word, _ in json.loads(row[3] or "[]")), row[4], row[5])
+            Outcome(row.account_sid, row.call_sid, state_of(row), _words(row.reasons), row.payload, row.delivery)
             for row in rows
         ]
 
@@ -151,6 +170,10 @@ class Inspection:
         """Tells of the callbacks that come in from now on."""
         with self._read() as connection:
             return Following(self._database, connection.execute(select(func.max(callbacks.c.seq))).scalar_one() or 0)
+
+
+def _words(reasons: str | None) -> tuple[str, ...]:
+    return tuple(word for word, _ in json.loads(reasons or "[]"))
 
 
 def _same_call(columns: Any) -> Any:

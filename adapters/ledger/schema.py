@@ -114,7 +114,8 @@ legs = Table(
 )
 
 # One row a call to the customer. state: open -> settling -> converted | skipped | parked (-> converted | skipped);
-# merged: what looked like a call of its own turned out to be a leg of another.
+# merged: what looked like a call of its own turned out to be a leg of another. An open one with a `decided_at` is
+# unfinished: no final status came in time, and should one come after all, it goes on as any other.
 calls = Table(
     "calls",
     metadata,
@@ -138,6 +139,8 @@ calls = Table(
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
     Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
     Index("ix_calls_first_received_at", "first_received_at"),
+    Index("ix_calls_open", "first_received_at", **_where("state = 'open' AND decided_at IS NULL")),
+    Index("ix_calls_unfinished", "decided_at", **_where("state = 'open' AND decided_at IS NOT NULL")),
 )
 
 # The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence].

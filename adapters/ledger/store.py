@@ -16,6 +16,7 @@ from adapters.ledger.books import BooksOnSql, try_to_keep_books
 from adapters.ledger.engine import Database, Patience
 from adapters.ledger.inbox import InboxTable
 from adapters.ledger.inspect import Inspection
+from adapters.ledger.intake_counts import IntakeCountsTable
 from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
@@ -48,6 +49,7 @@ class SqlLedger:
         self.migrations = Migrations(self.database)
         self.inspection = Inspection(self.database)
         self.backups = Backups(self.database)
+        self.intake_counts = IntakeCountsTable(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
@@ -58,6 +60,7 @@ class SqlLedger:
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
         self.news = threading.Event()
+        self.intake_sums = self.intake_counts.sums
         self.prove_writable = self._inbox.prove_writable
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -85,9 +88,9 @@ class SqlLedger:
 
             yield BooksOnSql(ours, ours) if try_to_keep_books(connection) else None
 
-    def waiting(self) -> Waiting:
-        """What waits, and until when: one question, without a lock."""
-        return read_waiting(self.database)
+    def waiting(self, *, with_open: bool = False) -> Waiting:
+        """What waits, and until when: one question, without a lock. `with_open` it costs more, where much was ever open."""
+        return read_waiting(self.database, with_open=with_open)
 
     def mapping_version(self) -> int:
         """Grows with every change of the mapping."""

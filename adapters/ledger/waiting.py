@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,19 +26,29 @@ _QUESTION = f"""SELECT
  (SELECT value FROM counters WHERE name = '{MAPPING_VERSION}')"""
 
 
+IS_OPEN = "state = 'open' AND decided_at IS NULL"
+IS_UNFINISHED = "state = 'open' AND decided_at IS NOT NULL"
+_OLDEST_OPEN = f"(SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
+
+
 def bounded_count(state: str) -> str:
     """How many conversions rest in a state, counted up to one more than COUNTED_UP_TO."""
-    few = f"SELECT 1 FROM conversions WHERE state = '{state}' LIMIT {COUNTED_UP_TO + 1}"
-    return f"(SELECT count(*) FROM ({few}) AS few)"
+    return _bounded(f"SELECT 1 FROM conversions WHERE state = '{state}'")
 
 
+def _bounded(rows: str) -> str:
+    return f"(SELECT count(*) FROM ({rows} LIMIT {COUNTED_UP_TO + 1}) AS few)"
+
+
+UNFINISHED_COUNT = _bounded(f"SELECT 1 FROM calls WHERE {IS_UNFINISHED} ORDER BY decided_at")
 _HELD = " + ".join(bounded_count(state) for state in ("dead", "ambiguous", "quarantined"))
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits. Of each state that needs a person at
-    most COUNTED_UP_TO + 1 are counted. `oldest_callback` is the number of the one that waits longest to be folded.
+    most COUNTED_UP_TO + 1 are counted, and so many unfinished calls. `oldest_callback` is the number of the one that waits
+    longest to be folded.
     """
 
     oldest_callback: int | None
@@ -46,11 +56,15 @@ class Backlog:
     undecided_age_seconds: float
     undelivered_age_seconds: float
     held_for_a_person: int
+    unfinished: int
 
 
-def read_waiting(database: Database) -> Waiting:
+def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
     """Raises LedgerUnavailable."""
-    return _waiting(database.ask(_QUESTION))
+    if not with_open:
+        return _waiting(database.ask(_QUESTION))
+    *row, oldest = database.ask(f"{_QUESTION}, {_OLDEST_OPEN}")
+    return replace(_waiting(row), open_since=moment(oldest))
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
@@ -69,10 +83,11 @@ def _waiting(row: Sequence[Any]) -> Waiting:
 
 def read_backlog(database: Database, now: datetime) -> Backlog:
     """Raises LedgerUnavailable."""
-    *row, held = database.ask(f"{_QUESTION}, {_HELD}")
+    *row, held, unfinished = database.ask(f"{_QUESTION}, {_HELD}, {UNFINISHED_COUNT}")
     found = _waiting(row)
 
     def age(oldest: datetime | None) -> float:
         return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
-    return Backlog(found.oldest_callback, age(found.oldest_received_at), age(found.settled_at), age(found.due_at), held)
+    ages = (age(found.oldest_received_at), age(found.settled_at), age(found.due_at))
+    return Backlog(found.oldest_callback, *ages, held, unfinished)

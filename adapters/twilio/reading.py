@@ -31,11 +31,30 @@ from pipeline.call import Callback, Direction, RawCallback, Status
 KEPT_HEADERS = ("I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
 WEBHOOK = "webhook"
 EVENT_STREAM = "event-stream"
+AMD = "amd"
+"""The source of an asynchronous answering machine detection's result: who answered a call, and no status of it.
+https://www.twilio.com/docs/voice/answering-machine-detection#asynchronous-amd"""
 
 _EVENT_TYPE = "com.twilio.voice.status-callback"
 _MAX_SID_LENGTH = 128  # Twilio's have 34; an index of Postgres refuses a key of some 2,700 bytes
 _MAX_DURATION_SECONDS = 10**7
 _MAX_SEQUENCE_NUMBER = 2**31 - 1
+# What else Twilio sends to an address that it was given, by the parameter that none of the others has. None of these says
+# how a call stands, and nobody has made a mistake: a 4xx would only fill the account's debugger.
+_KIND_BY_PARAMETER = (
+    ("RecordingSid", "recording"),  # https://www.twilio.com/docs/voice/api/recording#recordingstatuscallback-parameters
+    ("RecordingStatus", "recording"),
+    ("ConferenceSid", "conference"),  # https://www.twilio.com/docs/voice/twiml/conference#statuscallback
+    ("TranscriptionSid", "transcription"),  # https://www.twilio.com/docs/voice/twiml/transcription
+    ("StreamSid", "stream"),  # https://www.twilio.com/docs/voice/twiml/stream#statuscallback
+    ("SiprecSid", "siprec"),
+    ("PaymentSid", "payment"),
+    ("MessageSid", "message"),  # https://www.twilio.com/docs/messaging/guides/track-outbound-message-status
+    ("SmsSid", "message"),
+    ("FaxSid", "fax"),
+)
+_EVENTS = "event_stream"
+OTHER_KINDS = (*dict.fromkeys(kind for _, kind in _KIND_BY_PARAMETER), _EVENTS)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres text holds neither NULs nor lone surrogates
 _STATUSES = {status.value: status for status in Status}
 _DIRECTIONS = {direction.value: direction for direction in Direction}
@@ -46,6 +65,16 @@ class NotACallback:
     """Why a verified request is no call callback, in one word."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OtherKind:
+    """A verified request of Twilio's that is about something else than how a call stands: one of OTHER_KINDS."""
+
+    kind: str
+
+
+NotRead = NotACallback | OtherKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +97,7 @@ def read_request(
     body: bytes,
     received_at: datetime,
     verified_account: str,
-) -> tuple[RawCallback, ...] | NotACallback:
+) -> tuple[RawCallback, ...] | NotRead:
     """The callbacks that a verified request carries: one, or one for each voice event of an Event Streams batch.
 
     `target` is the raw request target, `received_at` UTC, `verified_account` the account whose key signed.
@@ -82,15 +111,32 @@ def read_request(
         return _read_events(arrival, body)
     pairs = form_pairs(query_of(target) if where is Carrier.QUERY else body) or ()
     key = _digest("webhook", verified_account, signed_text(pairs))
-    read = _callback(arrival, dict(pairs), key, body, WEBHOOK)
+    params = dict(pairs)
+    other = _other_kind(params)
+    if other:
+        return OtherKind(other)
+    read = _callback(arrival, params, key, body, AMD if _is_amd_result(params) else WEBHOOK)
     return read if isinstance(read, NotACallback) else (read,)
 
 
-def _read_events(arrival: _Arrival, body: bytes) -> tuple[RawCallback, ...] | NotACallback:
+def _other_kind(params: Mapping[str, str]) -> str:
+    """What the request is about where it is not about a call; "" where it is, or nobody knows."""
+    if params.get("CallStatus"):
+        return ""
+    return next((kind for name, kind in _KIND_BY_PARAMETER if params.get(name)), "")
+
+
+def _is_amd_result(params: Mapping[str, str]) -> bool:
+    return not params.get("CallStatus") and bool(params.get("AnsweredBy"))
+
+
+def _read_events(arrival: _Arrival, body: bytes) -> tuple[RawCallback, ...] | NotRead:
     """Other events of the batch are no affair of ours; one that is told twice is one."""
-    events = [event for event in json_events(body) if _is_of_a_call(event.get("type"))]
+    every = json_events(body)
+    events = [event for event in every if _is_of_a_call(event.get("type"))]
     if not events:
-        return NotACallback("no_call_event")
+        is_batch = any(isinstance(event.get("type"), str) for event in every)
+        return OtherKind(_EVENTS) if is_batch else NotACallback("no_call_event")
     if any(event_account(event) not in ("", arrival.account_sid) for event in events):
         return NotACallback("mixed_accounts")
     read = [_event_callback(arrival, event) for event in events]
@@ -119,7 +165,7 @@ def _callback(
     arrival: _Arrival, params: Mapping[str, str], key: str, body: bytes, source: str
 ) -> RawCallback | NotACallback:
     call_sid = params.get("CallSid", "")
-    missing = _what_is_missing(params)
+    missing = _what_is_missing(params, "AnsweredBy" if source == AMD else "CallStatus")
     if missing:
         return NotACallback(missing)
     if params["AccountSid"] != arrival.account_sid:
@@ -140,9 +186,21 @@ def _callback(
     )
 
 
-def _what_is_missing(params: Mapping[str, str]) -> str:
-    """One word for the first field that a call callback must have and this one has not; empty when all are there."""
-    for name, word in (("AccountSid", "account_sid"), ("CallSid", "call_sid"), ("CallStatus", "call_status")):
+_WORDS = {
+    "AccountSid": "account_sid",
+    "CallSid": "call_sid",
+    "CallStatus": "call_status",
+    "AnsweredBy": "answered_by",
+}
+
+
+def _what_is_missing(params: Mapping[str, str], news: str) -> str:
+    """One word for the first field that a call callback must have and this one has not; empty when all are there.
+
+    `news` is the parameter that it is sent for.
+    """
+    for name in ("AccountSid", "CallSid", news):
+        word = _WORDS[name]
         value = params.get(name, "")
         if not value:
             return f"missing_{word}"

@@ -143,10 +143,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Forged:
-    """The check that failed, and the URL that was hashed (no userinfo; phone numbers are for the caller to mask)."""
+    """The check that failed, and the URL that was hashed (no userinfo; phone numbers are for the caller to mask).
+
+    `account_sid` is the account that the request names, where we have it; else "".
+    """
 
     check: Check
     url: str
+    account_sid: str = ""
 
 
 def verify(request: SignedRequest, keyring: Keyring, *, max_fields: int = MAX_FIELDS) -> Verified | Forged:
@@ -160,10 +164,11 @@ def verify(request: SignedRequest, keyring: Keyring, *, max_fields: int = MAX_FI
     content = _content(request, max_fields)
     if isinstance(content, Check):
         return Forged(content, url)
+    known = _known_account(content.accounts, keyring)
     algorithm, key_id = parse_settings(request.settings)
     keys = _choose(keyring, content.accounts, key_id, algorithm)
     if isinstance(keys, Check):
-        return Forged(keys, url)
+        return Forged(keys, url, known)
     # "replace" writes "?", which is no letter of base64: such a header is unequal instead of an error.
     presented = request.signature.encode("utf-8", "replace")
     for candidate in _candidates(request.urls):
@@ -171,7 +176,17 @@ def verify(request: SignedRequest, keyring: Keyring, *, max_fields: int = MAX_FI
         for key in keys:
             if hmac.compare_digest(_mac(key.validator, signed, algorithm), presented):
                 return Verified(key.account_sid, without_userinfo(candidate), key.kind, key.key_id)
-    return Forged(Check.SIGNATURE, url)
+    return Forged(Check.SIGNATURE, url, known)
+
+
+def named_accounts(request: SignedRequest, max_fields: int) -> frozenset[str]:
+    """The accounts that a request names, be it forged or not."""
+    content = _content(request, max_fields)
+    return frozenset() if isinstance(content, Check) else content.accounts
+
+
+def _known_account(named: frozenset[str], keyring: Keyring) -> str:
+    return next(iter(named)) if len(named) == 1 and named <= keyring.accounts.keys() else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-CALLBACK_PATH = "/twilio/status"
+CALLBACK_PATHS = ("/twilio/status", "/twilio/status/")
+"""The second one is what Twilio was given where somebody wrote a slash at the end; the signature is over it. Slashes before
+either make no difference to the router: they come of a PUBLIC_URL that ends in one."""
 SIGNATURE_HEADER = "X-Twilio-Signature"
 """Without it a callback's body is not waited for."""
 
@@ -20,7 +22,7 @@ _LONGEST_CHUNK_LINE = 256  # hex digits and extensions, which nobody sends
 _LONGEST_TRAILERS = 8190
 _CHUNKING_COSTS = 2  # a chunked body may be this many times as long as what it carries, and a header more
 
-_CALLBACK_PATH, _SIGNATURE_HEADER = CALLBACK_PATH.encode(), SIGNATURE_HEADER.lower().encode()
+_CALLBACK_PATHS, _SIGNATURE_HEADER = tuple(map(str.encode, CALLBACK_PATHS)), SIGNATURE_HEADER.lower().encode()
 _FIRST_LINE = re.compile(rb"[!-~]+ ([!-~]+) HTTP/1\.([0-9])")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
@@ -142,7 +144,7 @@ def _fields(lines: Sequence[bytes], end: int) -> Head | Refused:
     if expects not in (b"", b"100-continue"):
         return Refused(417, "expect")
     path = _path_of(first[1])
-    unsigned = length != 0 and path == _CALLBACK_PATH and not fields.get(_SIGNATURE_HEADER)
+    unsigned = length != 0 and b"/" + path.lstrip(b"/") in _CALLBACK_PATHS and not fields.get(_SIGNATURE_HEADER)
     return Head(end, path, length, bool(expects) and first[2] != b"0", unsigned)
 
 

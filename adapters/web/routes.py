@@ -15,7 +15,8 @@ from flask import Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from adapters.web.answers import CAREFUL_HEADERS
-from adapters.web.framing import CALLBACK_PATH, SIGNATURE_HEADER
+from adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
+from adapters.web.tally import Explain, Tally
 from pipeline.call import RawCallback
 from pipeline.phone import mask_numbers_in
 from pipeline.ports import Inbox, LedgerUnavailable
@@ -25,15 +26,29 @@ log = logging.getLogger("offhook.web")
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _REQUEST_ID_LENGTH = 64
+_SHOWN_PATH_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a request is not kept: the HTTP status (400 or 403), the check that failed, the URL that was hashed."""
+    """Why a request is not kept: the HTTP status (400 or 403), the check that failed, the URL that was hashed.
+
+    `account` is the account that it names, where we have its keys, else "". With `explain` it looks like Twilio's, so that
+    many of them in a row mean that a setting is wrong.
+    """
 
     http_status: int
     check: str
     url: str = ""
+    account: str = ""
+    explain: Explain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherKind:
+    """Twilio's, and about something else than a call's status: there is nothing to keep, and nobody's mistake."""
+
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +64,7 @@ class Arrived:
     received_at: datetime
 
 
-Admit = Callable[[Arrived], "Sequence[RawCallback] | Refused"]
+Admit = Callable[[Arrived], "Sequence[RawCallback] | OtherKind | Refused"]
 """Verifies and reads in one go, so that nobody can get at a callback that was not verified."""
 
 UrlsOf = Callable[[str, Mapping[str, str], str], tuple[str, ...]]
@@ -81,15 +96,18 @@ def create_web(
     urls_of: UrlsOf,
     health: Health,
     limits: WebLimits,
+    tally: Tally,
     clock: Callable[[], datetime] = utc_now,
 ) -> Flask:
     """The Flask app with its three routes. `clock` tells when a callback was received."""
     app = Flask("offhook", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
     app.after_request(_with_care)
+    app.after_request(_watching_paths(tally))
     app.teardown_request(_forget_request)
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(HTTPException, _http_error(tally, clock))
     app.register_error_handler(Exception, _unexpected(limits))
 
     not_stored = Repeated(log, "callback_not_stored", limits.log_repeat_seconds)
@@ -97,24 +115,34 @@ def create_web(
     def twilio_status() -> Response:
         if request.method == "HEAD":  # Flask adds it to GET by itself
             return _text(405, "use POST or GET")
-        return _receive(_arrived(request, urls_of, clock()), inbox, admit, limits, not_stored)
+        arrived = _arrived(request, urls_of, clock())
+        admitted = admit(arrived)
+        if isinstance(admitted, Refused):
+            tally.refused(admitted.check, admitted.account, arrived.received_at, admitted.explain)
+            return _refuse(admitted)
+        if isinstance(admitted, OtherKind):
+            tally.other(admitted.kind)
+            log.info("callback_of_other_kind", extra={"kind": admitted.kind})
+            return _no_content()
+        return _store(admitted, inbox, limits, tally, not_stored)
 
-    app.add_url_rule(CALLBACK_PATH, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
+    for path in CALLBACK_PATHS:
+        app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health), methods=["GET"])
     return app
 
 
-def _receive(arrived: Arrived, inbox: Inbox, admit: Admit, limits: WebLimits, not_stored: Repeated) -> Response:
-    admitted = admit(arrived)
-    if isinstance(admitted, Refused):
-        return _refuse(admitted)
+def _store(
+    admitted: Sequence[RawCallback], inbox: Inbox, limits: WebLimits, tally: Tally, not_stored: Repeated
+) -> Response:
     try:
         inbox.append(admitted)
     except LedgerUnavailable as error:
         not_stored.tell(logging.ERROR, kind_of(error), {"call_sid": admitted[0].call_sid, "error": str(error)})
         return _try_later(limits, "the callback could not be stored")
     not_stored.works()
+    tally.stored(admitted[0].source)
     log.info("callback_stored", extra={"call_sid": admitted[0].call_sid, "count": len(admitted)})
     return _no_content()
 
@@ -208,14 +236,38 @@ def _with_care(response: Response) -> Response:
     return response
 
 
-def _http_error(error: HTTPException) -> Response:
-    code = error.code or 400
-    if isinstance(error, RequestEntityTooLarge):
-        log.warning("callback_too_large", extra={"length": request.content_length})
-    response = _text(code, error.name)
-    if getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined]
-    return response
+def _watching_paths(tally: Tally) -> Callable[[Response], Response]:
+    """Twilio was given an address that is none: each such callback is lost, and the sender alone would know."""
+
+    def watch(response: Response) -> Response:
+        if response.status_code in (404, 405) and SIGNATURE_HEADER in request.headers:
+            what = f"set the status callback's address to PUBLIC_URL and {CALLBACK_PATHS[0]}, with POST or GET"
+            more = {"status": response.status_code, "method": request.method, "path": shown_path(request.path)}
+            log.warning("callback_to_wrong_path", extra={**more, "what": what})
+            tally.wrong_path(response.status_code)
+        return response
+
+    return watch
+
+
+def shown_path(path: str) -> str:
+    """A path for the log: numbers masked, no control characters, not longer than anybody reads."""
+    plain = "".join(char if char.isprintable() else "?" for char in mask_numbers_in(path[: 4 * _SHOWN_PATH_LENGTH]))
+    return plain if len(plain) <= _SHOWN_PATH_LENGTH else f"{plain[:_SHOWN_PATH_LENGTH]}..."
+
+
+def _http_error(tally: Tally, clock: Callable[[], datetime]) -> Callable[[HTTPException], Response]:
+    def answer(error: HTTPException) -> Response:
+        code = error.code or 400
+        if isinstance(error, RequestEntityTooLarge):
+            log.warning("callback_too_large", extra={"length": request.content_length})
+            tally.refused("too_large", "", clock(), None)
+        response = _text(code, error.name)
+        if getattr(error, "valid_methods", None):
+            response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined]
+        return response
+
+    return answer
 
 
 def _unexpected(limits: WebLimits) -> Callable[[Exception], Response]:

@@ -1,0 +1,129 @@
+"""Why Twilio's signatures do not verify: tries what Twilio may have been given instead. Pure; it lets nobody in.
+
+What is found here is told to a person and never believed: a request is admitted by `signature.verify` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from adapters.twilio.signature import (
+    Check,
+    Keyring,
+    SignedRequest,
+    Verified,
+    named_accounts,
+    presented_urls,
+    verify,
+)
+
+_HOST_HEADERS = ("Host", "X-Forwarded-Host", "X-Original-Host")
+_HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
+_MOST_HOSTS = 4
+_ACCOUNT_SID = re.compile(r"AC[0-9A-Fa-f]{32}")
+_LOOKS_LIKE_A_TOKEN = re.compile(r"[0-9a-f]{32}")
+
+_USUALLY = {
+    Check.MISSING_SIGNATURE: "X-Twilio-Signature is missing: something in front of Offhook (a proxy, a firewall) takes it off.",
+    Check.NO_KEYS: "No key is set for the account: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING).",
+    Check.BODY_HASH: "The body is not the one that Twilio sent: something in front of Offhook (a proxy) changes it.",
+    Check.TOO_MANY_FIELDS: "They have more fields than OFFHOOK_MAX_CALLBACK_FIELDS.",
+    Check.MIXED_ACCOUNTS: "They name more than one account, as Twilio's never do.",
+    Check.AUTH_TOKEN_REFUSED: "TWILIO_REFUSE_AUTH_TOKENS is set, and Twilio signs with an auth token: take the setting "
+    "away, or have Twilio sign with a SharedKey.",
+    Check.UNKNOWN_SHARED_KEY: "They are signed with a SharedKey that TWILIO_KEYRING does not have: a new key, or a rotated one.",
+    Check.UNSUPPORTED_ALGORITHM: "They are signed by an algorithm that this version does not know.",
+}
+_NO_ADDRESS = (
+    "Usually the auth token: it was rotated (the primary token of the Twilio console, of this very account; a subaccount has "
+    "its own), or the address: PUBLIC_URL is not what Twilio was given (http for https, another host, the placeholder of "
+    ".env.example), or a proxy changes path or form on the way."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """`hashed_url` is what Twilio signed, where that came out; `usually` is a sentence with the remedy. No secret in it."""
+
+    hashed_url: str | None
+    usually: str
+
+
+def explain(
+    request: SignedRequest, keyring: Keyring, check: str, target: str, headers: Mapping[str, str], max_fields: int
+) -> Guess:
+    """For a request that `verify` refused by this check. `target` is its raw target, `headers` are WSGI's spelling."""
+    if check == Check.UNKNOWN_ACCOUNT:
+        return Guess(None, _other_account(request, keyring, max_fields))
+    if check != Check.SIGNATURE:
+        return Guess(None, _USUALLY.get(Check(check), ""))
+    tried = tuple(dict.fromkeys(_other_urls(request.urls, target, headers)))
+    found = verify(replace(request, urls=tried), keyring, max_fields=max_fields) if tried else None
+    if isinstance(found, Verified):
+        return Guess(found.url, f"{_difference(request.urls, found.url)} {_REMEDY}")
+    return Guess(None, f"{_placeholder(request, keyring, max_fields)}{_NO_ADDRESS}")
+
+
+_REMEDY = (
+    "The token is right. Set PUBLIC_URL to the address that Twilio was given, up to the path (or without PUBLIC_URL, "
+    "TWILIO_TRUSTED_PROXIES to the number of proxies), or correct the address in Twilio's console."
+)
+
+
+def _other_urls(urls: tuple[str, ...], target: str, headers: Mapping[str, str]) -> Iterator[str]:
+    """What Twilio may have been given instead: the other scheme, with and without a slash at the end, the host that the
+    request was sent to, and no path before the request's own."""
+    bases = [f"{scheme}://{host}" for host in _hosts(urls, headers) for scheme in ("https", "http")]
+    for url in (*urls, *presented_urls(bases, target)):
+        for spelling in (url, _other_scheme(url)):
+            yield spelling
+            yield _other_slash(spelling)
+
+
+def _hosts(urls: tuple[str, ...], headers: Mapping[str, str]) -> list[str]:
+    told = [url.partition("://")[2].partition("/")[0].rpartition("@")[2] for url in urls[:1]]
+    told += [host.strip() for name in _HOST_HEADERS for host in headers.get(name, "").split(",")]
+    return list(dict.fromkeys(host for host in told if _HOST.fullmatch(host)))[:_MOST_HOSTS]
+
+
+def _other_scheme(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return f"{'http' if scheme == 'https' else 'https'}{separator}{rest}"
+
+
+def _other_slash(url: str) -> str:
+    path, mark, query = url.partition("?")
+    return f"{path[:-1] if path.endswith('/') else f'{path}/'}{mark}{query}"
+
+
+def _difference(compared: tuple[str, ...], hashed: str) -> str:
+    if any(_other_scheme(url) == hashed for url in compared):
+        return (
+            f"Twilio signs for {hashed.partition(':')[0]}://, and we compared with {compared[0].partition(':')[0]}://."
+        )
+    if any(_other_slash(url) == hashed for url in compared):
+        return "Twilio signs for a path with a slash at its end, and it came without (or the other way round)."
+    return "Twilio signs for another address than the one that we compared with."
+
+
+def _other_account(request: SignedRequest, keyring: Keyring, max_fields: int) -> str:
+    named = [sid for sid in named_accounts(request, max_fields) if _ACCOUNT_SID.fullmatch(sid)]
+    told = f"They name the account {named[0]}" if named else "They name an account"
+    ours = ", ".join(sorted(keyring.accounts)[:3]) or "none"
+    return (
+        f"{told}; we have keys of {ours}. Usually a wrong TWILIO_ACCOUNT_SID, or a subaccount, which has a SID and a token "
+        "of its own: set them (several accounts: TWILIO_KEYRING)."
+    )
+
+
+def _placeholder(request: SignedRequest, keyring: Keyring, max_fields: int) -> str:
+    tokens = [
+        token
+        for sid in named_accounts(request, max_fields) & keyring.accounts.keys()
+        for token in keyring.accounts[sid].auth_tokens
+    ]
+    if tokens and not any(map(_LOOKS_LIKE_A_TOKEN.fullmatch, tokens)):
+        return "The auth token that is set is not 32 hex digits, as Twilio's are: is it a placeholder? "
+    return ""

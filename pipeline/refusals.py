@@ -1,0 +1,61 @@
+"""Requests that were refused, counted: what the sums are called, and when a run of them is over. Pure values and one port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """So many requests refused one after the other, from `since` to `last` (UTC), and none of the account accepted.
+
+    `account` is one whose keys we have; "" stands for all others together, whatever the requests say.
+    """
+
+    account: str
+    count: int
+    since: datetime
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeSums:
+    """Since the ledger was made: how often each thing happened, by its name, and the runs of refusals that go on."""
+
+    counts: Mapping[str, int]
+    runs: Sequence[Run]
+
+
+class IntakeCounts(Protocol):
+    """Where the sums are kept. Nothing of this is ever worth a callback: whoever adds does it aside, and seldom."""
+
+    def add(self, counts: Mapping[str, int], runs: Sequence[Run]) -> Sequence[Run]:
+        """Add to the sums, and to the runs of these accounts. Returns those as they stand then. Raises LedgerUnavailable."""
+
+
+def refused_name(check: str, account: str) -> str:
+    return f"refused/{check}/{'known' if account else 'unknown'}"
+
+
+def other_kind_name(kind: str) -> str:
+    return f"other/{kind}"
+
+
+def wrong_path_name(status: int) -> str:
+    return f"wrong_path/{status}"
+
+
+def joined(before: Run | None, more: Run) -> Run:
+    """A run that goes on."""
+    return (
+        more if before is None else replace(before, count=before.count + more.count, last=max(before.last, more.last))
+    )
+
+
+def unless_over(run: Run, accepted: Mapping[str, datetime]) -> Run | None:
+    """The run, unless a callback was accepted since it began. `accepted` is the latest of each account."""
+    latest = max(accepted.values(), default=None) if not run.account else accepted.get(run.account)
+    return None if latest is not None and latest >= run.since else run

@@ -1,0 +1,70 @@
+"""Calls of which no final status came in time: when to look for them, and what is said of them. Knows no database.
+
+Twilio tells of a call's end once, and only where it was asked to: a status callback on `<Number>` or `<Dial>` speaks of
+child legs alone, and such a call would stay open for ever without a word.
+https://www.twilio.com/docs/voice/twiml/number#statuscallback
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.call import CallKey
+
+UNFINISHED = "unfinished"
+"""The reason word, and what stands where a call's state is shown."""
+
+REMEDY = (
+    "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes); for a "
+    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> tells of child legs alone."
+)
+_LOOK_EVERY_SECONDS = 60.0
+_LOOKS_IN_TIME = 60  # where less time is given than an hour, it looks more often
+_NAMED_CALLS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A call that waits for its end. `status` is the last of the call itself, `unknown` while only child legs are known."""
+
+    key: CallKey
+    status: str
+    legs: int
+    first_received_at: datetime
+
+
+def sentence(call: OpenCall, after_seconds: float) -> str:
+    """Why it counts as unfinished, and the remedy, for the person who asks."""
+    known = f"its last is {call.status}" if call.status != "unknown" else "none of its own was heard of"
+    return f"No final status of the call itself came within {after_seconds / 3600:g} h ({known}, legs: {call.legs}). {REMEDY}"
+
+
+class UnfinishedLook:
+    """When to look, in seconds of a steady clock, and the one line about all that a look found, batch by batch."""
+
+    def __init__(self, after_seconds: float) -> None:
+        self._after_seconds = after_seconds
+        self._every_seconds = min(_LOOK_EVERY_SECONDS, after_seconds / _LOOKS_IN_TIME)
+        self._due_at = float("-inf")
+        self._count = 0
+        self._named: list[str] = []
+
+    def is_due(self, now_seconds: float) -> bool:
+        return now_seconds >= self._due_at
+
+    def found(self, calls: Sequence[OpenCall]) -> None:
+        """A batch of them; there may be more."""
+        self._count += len(calls)
+        self._named += [call.key.call_sid for call in calls[: _NAMED_CALLS - len(self._named)]]
+
+    def is_over(self, now_seconds: float, log: logging.Logger) -> None:
+        """There are no more of them now: a warning, where any were found."""
+        self._due_at = now_seconds + self._every_seconds
+        if self._count:
+            hours = round(self._after_seconds / 3600, 3)
+            more = {"count": self._count, "hours": hours, "call_sids": self._named, "what": REMEDY}
+            log.warning("calls_unfinished", extra=more)
+        self._count, self._named = 0, []
