@@ -204,12 +204,37 @@ def test_whatever_people_have_becomes_a_recording_that_names_nobody(name: str, t
     assert "s3cret" not in piped.stdout + (tmp_path / "calls.jsonl").read_text()
 
 
-def test_what_cannot_be_imported_is_told_with_its_place(tmp_path: Path) -> None:
+def test_bystanders_are_counted_and_what_is_lost_is_told_with_its_place(tmp_path: Path) -> None:
+    """0 when all that names a call was taken, 1 when something was not or nothing was found, 2 for what holds none."""
     (tmp_path / "log.txt").write_text(f"{form_body()}\n2026-03-12 INFO started\n")
-    done = flask("recordings", "import", "log.txt", env=bare_environment(), folder=tmp_path)
-    assert (done.returncode, "log.txt, line 2" in done.stderr) == (2, True)
-    nothing = flask("recordings", "import", env=bare_environment(), folder=tmp_path)
-    assert (nothing.returncode, "--twilio-alerts" in nothing.stderr) == (2, True)
+    (tmp_path / "other.txt").write_text("nothing\n")
+    (tmp_path / "cut.txt").write_text(f"{form_body()}...\n{form_body()}\n")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n")
+
+    def imported(*files: str) -> tuple[int, str]:
+        done = flask("recordings", "import", *files, "--output", "calls.jsonl", env=bare_environment(), folder=tmp_path)
+        return done.returncode, done.stderr
+
+    code, told = imported("log.txt", "other.txt")
+    assert (code, "1 callbacks written" in told, "2 left out: no CallSid" in told) == (0, True, True), told
+    code, told = imported("cut.txt")
+    assert (code, "cut.txt, line 1: parameters that were cut off" in told) == (1, True), told
+    assert len(lines(tmp_path / "calls.jsonl")) == 1
+    code, told = imported("other.txt")
+    assert (code, "looks like 1 lines of text" in told) == (1, True), told
+    code, told = imported("log.txt", "photo.png")
+    assert (code, "photo.png: looks like a picture" in told) == (2, True), told
+    assert imported()[0] == 2
+
+
+def test_a_call_log_without_an_account_gets_the_one_of_the_settings(tmp_path: Path) -> None:
+    row = "CA" + "1" * 32 + ",+14155550177,+14155550100,Completed,Incoming,2026-03-12 15:00:01,62"
+    (tmp_path / "calls.csv").write_text(f"Call Sid,From,To,Status,Direction,Start Time,Duration\n{row}\n")
+    env = bare_environment() | {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
+    done = flask("recordings", "import", "calls.csv", "--in-clear", env=env, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (dict(told["form"])["AccountSid"], told["captured"]) == (ACCOUNT_SID, False)
 
 
 class _Api(BaseHTTPRequestHandler):
