@@ -25,7 +25,7 @@ from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Process, bare_environment, flask
-from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, callback, new_sid, status_of
+from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, PUBLIC_URL, callback, new_sid, status_of
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
@@ -358,3 +358,38 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_se
             assert replaying.wait(10) == 130
             assert re.search("[12] sent in", replaying.log)
             assert "then interrupted" in replaying.log
+
+
+def recorded(*forms: list[tuple[str, str]]) -> str:
+    fields = {"version": 1, "received_at": "2026-03-12T15:00:00Z", "method": "POST", "path_and_query": "/twilio/status"}
+    return "".join(json.dumps(fields | {"form": form}) + "\n" for form in forms)
+
+
+def test_a_replay_to_this_machine_is_signed_for_its_public_url(offhook: Offhook, tmp_path: Path) -> None:
+    """The README's own line, where PUBLIC_URL is set as the README says; and a whole address does as well."""
+    (tmp_path / "calls.jsonl").write_text(recorded(callback(new_sid()), callback(new_sid())))
+    with offhook.web() as web:
+        to = ("--to", f"http://127.0.0.1:{web.port}", "--account-sid", ACCOUNT_SID, "--auth-token", AUTH_TOKEN)
+        for more in ((), ("--signed-for", f"{PUBLIC_URL}/twilio/status")):
+            done = flask("recordings", "replay", "calls.jsonl", *to, *more, env=offhook.env(), folder=tmp_path)
+            assert (done.returncode, "2 answered 204" in done.stdout) == (0, True), done.stdout + done.stderr
+            assert ("Signed for PUBLIC_URL" in done.stderr) is not bool(more)
+            assert "403" not in done.stderr
+
+
+def test_the_first_refusal_of_a_replay_says_what_was_signed_and_what_is_expected(
+    offhook: Offhook, tmp_path: Path
+) -> None:
+    other = "AC" + "9" * 32
+    (tmp_path / "calls.jsonl").write_text(recorded(*(callback(new_sid(), AccountSid=other) for _ in range(3))))
+    with offhook.web() as web:
+        here = f"http://127.0.0.1:{web.port}"
+        options = ("--to", here, "--signed-for", here, "--auth-token", "s3cret-token")
+        env = offhook.env() | {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
+        done = flask("recordings", "replay", "calls.jsonl", *options, env=env, folder=tmp_path)
+    assert (done.returncode, "3 answered 403" in done.stdout) == (1, True), done.stdout + done.stderr
+    assert done.stderr.count("403: POST was signed for") == 1
+    assert f"signed for {here}/twilio/status, by the token of --auth-token, as account {other}." in done.stderr
+    assert f"--signed-for {PUBLIC_URL}" in done.stderr
+    assert f"--account-sid {ACCOUNT_SID}" in done.stderr
+    assert "s3cret-token" not in done.stderr + done.stdout
