@@ -223,20 +223,20 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     What came out is CallSid -> fields, such as `offhook_pipeline.run()` gives. Fails with each call and field that
     differs; `pytest --offhook-update-golden` writes the file instead. A file belongs to one test.
     """
-    from adapters.recordings.golden import GoldenError, check, message
+    from adapters.recordings.golden import GoldenError, check, message, text_of
 
     mine: set[Path] = set()
 
     def golden(outcomes: Mapping[str, Mapping[str, Any]], name: str = "") -> None:
         __tracebackhide__ = True
         path = golden_path(request.path, name or request.node.nodeid.partition("::")[2])
-        other = request.config.stash[_USE].claim(path, request.node.nodeid)
         if path in mine:
             pytest.fail(f"two comparisons of this test use {path}: give each its name=...", pytrace=False)
-        if other:
-            pytest.fail(f"{other} uses {path}, too: give each its name=...", pytrace=False)
         mine.add(path)
         try:
+            content = sha256(text_of(outcomes).encode()).hexdigest()
+            if other := request.config.stash[_USE].claim(path, request.node.nodeid, content):
+                raise GoldenError(f"{other} uses {path}, too: give each its name=...")
             told = check(path, outcomes, update=request.config.getoption(_UPDATE))
             wrong = message(path, told) if told else ""
         except GoldenError as error:

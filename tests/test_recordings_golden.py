@@ -237,6 +237,23 @@ def test_a_second_test_with_the_name_of_another_fails(pytester: pytest.Pytester,
     told.stdout.fnmatch_lines(["*test_calls.py::test_one uses *same.json, too: give each its name=*"])
 
 
+def test_the_parameters_of_a_test_share_a_file_that_they_name_when_all_come_to_the_same(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    pytester.makepyfile(
+        test_calls="""
+        import pytest
+
+        @pytest.mark.parametrize("database", ["sqlite", "postgres"])
+        def test_same(database, offhook_golden): offhook_golden({"CA1": {}}, "same")
+
+        @pytest.mark.parametrize("database", ["sqlite", "postgres"])
+        def test_differs(database, offhook_golden): offhook_golden({"CA1": {"in": database}}, "differs")
+        """
+    )
+    run(UPDATE).assert_outcomes(passed=3, failed=1)
+
+
 def test_it_is_told_where_the_tests_run_in_several_processes(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_calls=SHARED)
     told = run(UPDATE, "-n", "2")

@@ -394,7 +394,10 @@ def test_rules_are_written_anew_and_decide_the_same() -> None:
         redactor.number("+12125550142"),
     ]
     assert told["action"] == "tv_call"
-    assert re.fullmatch("label-[0-9a-f]{16}", told["numbers"][0]["label"])
+    assert told["numbers"][0]["label"] == "TV"  # a listed word
+    assert re.fullmatch(
+        "label-[0-9a-f]{16}", tomllib.loads(redactor.rules(RULES.replace("TV", "Annas TV")))["numbers"][0]["label"]
+    )
     assert list(told["numbers"][1]["extra"]) == ["again"]
     assert "#" not in covered
     assert redactor.rules("") == ""

@@ -18,20 +18,22 @@ FOLDER = "golden"
 
 @dataclass(slots=True)
 class GoldenUse:
-    """One run's, or one of its processes': golden file -> the tests that used it, test file -> its tests, those that
+    """One run's, or one of its processes': golden file -> the tests that used it, and for what, test file -> its tests, those that
     were left out of it, and the tests that passed."""
 
-    used: dict[str, list[str]] = field(default_factory=dict)
+    used: dict[str, dict[str, str]] = field(default_factory=dict)
     tests: dict[str, list[str]] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
     passed: set[str] = field(default_factory=set)
 
-    def claim(self, path: Path, test: str) -> str:
-        """Note that the test uses the file. The name of another test that does, else empty."""
-        tests = self.used.setdefault(str(path), [])
-        if test not in tests:
-            tests.append(test)
-        return next((each for each in tests if each != test), "")
+    def claim(self, path: Path, test: str, content: str) -> str:
+        """Note that the test compares `content` with the file. The name of a test that must not share it, else empty.
+
+        The parameters of one test may share a file that they name, as long as all come to the same.
+        """
+        tests = self.used.setdefault(str(path), {})
+        tests[test] = content
+        return next((each for each in tests if not _may_share(tests, each, test)), "")
 
     def as_json(self) -> dict[str, Any]:
         """What a process of pytest-xdist tells the one that started it."""
@@ -40,14 +42,14 @@ class GoldenUse:
     def add(self, told: dict[str, Any]) -> None:
         """What another process told."""
         for path, tests in told["used"].items():
-            for test in tests:
-                self.claim(Path(path), test)
+            for test, content in tests.items():
+                self.claim(Path(path), test, content)
         self.tests.update(told["tests"])
         self.partial.update(told["partial"])
 
     def shared(self) -> dict[str, list[str]]:
         """Golden files that several tests use, as processes that do not see one another may."""
-        return {path: tests for path, tests in self.used.items() if len(tests) > 1}
+        return {path: [*tests] for path, tests in self.used.items() if _clashes(tests)}
 
     def unused(self) -> list[Path]:
         """Golden files that no test uses, as far as this run can tell."""
@@ -65,6 +67,15 @@ class GoldenUse:
         for folder in (each for parent in parents if parent.is_dir() for each in parent.iterdir() if each.is_dir()):
             if not folder.parent.parent.joinpath(f"{folder.name}.py").exists():
                 yield folder
+
+
+def _may_share(tests: dict[str, str], one: str, other: str) -> bool:
+    return one.partition("[")[0] == other.partition("[")[0] and tests[one] == tests[other]
+
+
+def _clashes(tests: dict[str, str]) -> bool:
+    first = next(iter(tests), "")
+    return not all(_may_share(tests, first, each) for each in tests)
 
 
 def golden_folder(test_file: Path) -> Path:

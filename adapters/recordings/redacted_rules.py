@@ -38,7 +38,7 @@ def redacted_rules(rules: Rules, number_of: Callable[[str], str], cover: Cover) 
 
 def _number(number: Number, cover: Cover) -> Iterator[str]:
     if number.label is not None:
-        yield f"label = {json.dumps(cover('label', number.label))}"
+        yield f"label = {_text('label', number.label, cover)}"
     if number.action is not None:
         yield f"action = {_text('action', number.action, cover)}"
     yield from _revenue(number)
