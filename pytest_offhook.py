@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -29,8 +29,10 @@ import pytest
 if TYPE_CHECKING:
     from adapters.commands.context import Offhook
     from adapters.ledger.inspect import Outcome
+    from adapters.recordings.asgi import AsgiApp
     from adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
     from adapters.recordings.format import Pairs, Record
+    from adapters.recordings.golden_use import GoldenUse
     from adapters.rockerbox.sandbox import Sandbox
     from pipeline.conversion import Customer
 
@@ -40,35 +42,132 @@ AUTH_TOKEN = "offhook-test-token"
 SHARED_KEY_ID = "webhooks_sharedkey_offhook"
 SHARED_SECRET = "offhook-test-secret"
 PUBLIC_URL = "https://calls.example.com"
-MAX_NAME_CHARS = 80  # 240 bytes at the most; file systems take 255
+MAX_NAME_BYTES = 200  # with its hash, its end, and what stands behind it until it is whole; file systems take 255
+
+
+_UPDATE = "offhook_update_golden"
+_USE: pytest.StashKey[GoldenUse] = pytest.StashKey()
+_FROM_A_PROCESS = "offhook_golden_use"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("offhook", "recorded callbacks (Offhook)")
     group.addoption(
-        "--update-golden", action="store_true", help="Write the golden files anew instead of comparing with them."
+        "--offhook-update-golden",
+        dest=_UPDATE,
+        action="store_true",
+        help="Write the golden files anew instead of comparing with them, and remove those that no test uses.",
     )
 
 
-@pytest.fixture
-def offhook_client() -> Callable[..., SignedClient]:
-    """(WSGI app or URL, auth_token=... or shared_key=(id, secret, algorithm)) -> a client that signs as Twilio does.
+@pytest.hookimpl(hookwrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
+    """The short name, where no plugin and no conftest has it: all of them are loaded by then."""
+    yield
+    try:
+        is_free = "--update-golden" in parser.parse_known_and_unknown_args(["--update-golden"])[1]
+    except (pytest.UsageError, SystemExit):  # theirs takes a value
+        is_free = False
+    if is_free:
+        group = parser.getgroup("offhook")
+        group.addoption(
+            "--update-golden", dest=_UPDATE, action="store_true", help="The same as --offhook-update-golden."
+        )
 
-    For an app: `base_url`, the address that it believes to be called at ("http://localhost"). For a URL: `signed_for`,
-    where its public address is another one, and `yes_remote` to send beyond this machine.
+
+def pytest_configure(config: pytest.Config) -> None:
+    from adapters.recordings.golden_use import GoldenUse
+
+    config.stash[_USE] = GoldenUse()
+    config.pluginmanager.register(_Reports(config.stash[_USE]), "offhook-reports")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tests = config.stash[_USE].tests
+    for item in items:
+        tests.setdefault(str(item.path), []).append(item.nodeid)
+    named = {arg.partition("::")[0] for arg in config.args if "::" in arg}
+    config.stash[_USE].partial.update(str(config.invocation_params.dir / path) for path in named)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[_USE].partial.add(str(item.path))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process of pytest-xdist is done. What it used, it tells."""
+    told = getattr(node, "workeroutput", {}).get(_FROM_A_PROCESS)
+    if told:
+        node.config.stash[_USE].add(told)
+
+
+class _Reports:
+    """Takes note of the tests that pass."""
+
+    def __init__(self, use: GoldenUse) -> None:
+        self._use = use
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self._use.passed.add(report.nodeid)
+        elif not report.passed:
+            self._use.passed.discard(report.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    use, output = session.config.stash[_USE], getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output[_FROM_A_PROCESS] = use.as_json()
+    elif use.shared() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    from adapters.recordings.golden import OPTION
+    from adapters.recordings.golden_use import removed, report
+
+    use = config.stash[_USE]
+    unused = use.unused()
+    gone = removed(unused) if config.getoption(_UPDATE) else []
+    lines = report(unused, gone, use.shared(), OPTION)
+    if lines:
+        terminalreporter.section("golden files (Offhook)")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def offhook_client() -> Iterator[Callable[..., SignedClient]]:
+    """(app or URL, auth_token=... or shared_key=(id, secret, algorithm)) -> a client that signs as Twilio does.
+
+    For an app, WSGI or ASGI: `base_url`, the address that it believes to be called at ("http://localhost"). For a URL:
+    `signed_for`, where its public address is another one, and `yes_remote` to send beyond this machine. Async tests
+    await what the client gives.
     """
     from adapters.recordings.client import of_app, of_url
     from adapters.twilio.signature import by_auth_token, by_shared_key
 
+    made: list[SignedClient] = []
+
     def client(
-        receiver: WsgiApp | str, *, auth_token: str = "", shared_key: tuple[str, str, str] | None = None, **more: Any
+        receiver: WsgiApp | AsgiApp | str,
+        *,
+        auth_token: str = "",
+        shared_key: tuple[str, str, str] | None = None,
+        **more: Any,
     ) -> SignedClient:
         if bool(auth_token) == bool(shared_key):
             raise ValueError('say how to sign: auth_token="..." or shared_key=(id, secret, "HMAC_SHA256"), one of them')
         sign = by_shared_key(*shared_key) if shared_key else by_auth_token(auth_token)
-        return of_url(receiver, sign, **more) if isinstance(receiver, str) else of_app(receiver, sign, **more)
+        made.append(of_url(receiver, sign, **more) if isinstance(receiver, str) else of_app(receiver, sign, **more))
+        return made[-1]
 
-    return client
+    yield client
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
@@ -122,20 +221,23 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     """(what came out, name="...") compares with `golden/<test file>/<test>.json` beside the test's file.
 
     What came out is CallSid -> fields, such as `offhook_pipeline.run()` gives. Fails with each call and field that
-    differs; `pytest --update-golden` writes the file instead.
+    differs; `pytest --offhook-update-golden` writes the file instead. A file belongs to one test.
     """
-    from adapters.recordings.golden import GoldenError, check, message
+    from adapters.recordings.golden import GoldenError, check, message, text_of
 
-    used: set[Path] = set()
+    mine: set[Path] = set()
 
     def golden(outcomes: Mapping[str, Mapping[str, Any]], name: str = "") -> None:
         __tracebackhide__ = True
         path = golden_path(request.path, name or request.node.nodeid.partition("::")[2])
-        if path in used:
+        if path in mine:
             pytest.fail(f"two comparisons of this test use {path}: give each its name=...", pytrace=False)
-        used.add(path)
+        mine.add(path)
         try:
-            told = check(path, outcomes, update=request.config.getoption("--update-golden"))
+            content = sha256(text_of(outcomes).encode()).hexdigest()
+            if other := request.config.stash[_USE].claim(path, request.node.nodeid, content):
+                raise GoldenError(f"{other} uses {path}, too: give each its name=...")
+            told = check(path, outcomes, update=request.config.getoption(_UPDATE))
             wrong = message(path, told) if told else ""
         except GoldenError as error:
             wrong = str(error)
@@ -146,11 +248,17 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 def golden_path(test_file: Path, name: str) -> Path:
-    """Where the golden file of a test is. `name` may hold anything, and may be longer than a file's name."""
-    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-    if len(plain) > MAX_NAME_CHARS:
-        plain = f"{plain[:MAX_NAME_CHARS]}-{sha256(name.encode()).hexdigest()[:8]}"
-    return test_file.parent / "golden" / test_file.stem / f"{plain}.json"
+    """Where the golden file of a test is. `name` may hold anything, and may be longer than a file's name.
+
+    No two names share a file: where a name is changed to be one of a file, and where a file system that takes capitals
+    for small letters would mix it with another, a hash of it follows.
+    """
+    from adapters.recordings.golden_use import golden_folder
+
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.").encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")
+    if plain != name or plain != plain.lower() or not plain:
+        plain = f"{plain}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}".lstrip("-")
+    return golden_folder(test_file) / f"{plain}.json"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Each recording of the library comes to what was looked at and found right: `golden/test_library/`, on both databases.
 
-Changed on purpose? `pytest tests/test_library.py --update-golden`, and review the difference.
+Changed on purpose? `pytest tests/test_library.py --offhook-update-golden`, and review the difference.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from adapters.ledger.schema import metadata
 from adapters.recordings.format import Record, parameters, read
 from adapters.recordings.redact import Redactor
 from pipeline.conversion import Customer
+from pipeline.rules import parse as parse_rules
 from pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
 
 NAMES = sorted(path.stem for path in LIBRARY.glob("*.jsonl"))
@@ -106,9 +107,13 @@ def under_pseudonyms(outcomes: Outcomes) -> dict[str, dict[str, Any]]:
         record = Record(datetime.now(UTC), "POST", "/", form=(("CallSid", call_sid),))
         return dict(parameters(redactor.record(record)))["CallSid"]
 
+    london = parse_rules(redactor.rules(RULES)).numbers[redactor.number("+442079460100")].label
+    assert london not in (None, "London")
+
     def payload(told: Mapping[str, Any]) -> dict[str, Any]:
         who = redactor.customer(Customer("+17655550142", told.get("email"), told.get("customer_id")))
         names = {"email": who.email, "customer_id": who.customer_id, "order_id": sid(told["order_id"])}
+        names |= {"label": london} if told.get("label") == "London" else {}
         return {name: names.get(name, value) for name, value in told.items()}
 
     def outcome(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings.format import Pairs, Record, RecordingError, dump, parameters, parse, query_pairs, read
+from adapters.recordings import kept
+from adapters.recordings.format import (
+    KEPT_HEADERS,
+    Pairs,
+    Record,
+    RecordingError,
+    dump,
+    encoded,
+    parameters,
+    parse,
+    query_pairs,
+    read,
+)
 from adapters.recordings.redact import Redactor
+from pipeline import rules
 from pipeline.conversion import Customer
 from pipeline.phone import CallerKind, caller
 
@@ -179,9 +192,38 @@ def test_a_short_key_is_refused() -> None:
         Redactor(b"short")
 
 
-@pytest.mark.parametrize("spelling", ["anonymous", "Restricted", "+266696687", "+7378742833", "", "12345", "PRIVATE"])
+@pytest.mark.parametrize("spelling", ["anonymous", "Restricted", "+266696687", "+7378742833", "", "PRIVATE"])
 def test_who_is_nobody_stays_nobody(spelling: str) -> None:
     assert one("From", spelling) == spelling
+
+
+@pytest.mark.parametrize("code", ["12345", "911", " 4711 "])
+def test_a_short_code_becomes_another_of_its_length_and_always_the_same(code: str) -> None:
+    """Behind a switchboard they are people's extensions."""
+    redactor = Redactor(KEY)
+    told = one("From", code, redactor)
+    assert told == one("To", code, redactor) != code.strip()
+    assert (len(told), caller(told, "US").kind) == (len(code.strip()), CallerKind.SHORT_CODE)
+    assert one("From", "54321", redactor) != told
+
+
+def test_short_codes_that_run_out_are_told_and_not_doubled() -> None:
+    redactor = Redactor(KEY)
+    with pytest.raises(RecordingError, match="export fewer callers"):
+        for number in range(1000):
+            one("From", f"{number:03}", redactor)
+
+
+@pytest.mark.parametrize(
+    ("original", "expected"),
+    [
+        ('"Anna Example" <sip:anonymous@anonymous.invalid>', "anonymous@anonymous.invalid"),
+        ("Anonymous@10.1.2.3", "anonymous@anonymous.invalid"),
+        ("tel:anonymous", "anonymous"),
+    ],
+)
+def test_nothing_that_stands_around_a_withheld_caller_is_kept(original: str, expected: str) -> None:
+    assert one("From", original).removeprefix("sip:") == expected
 
 
 @pytest.mark.parametrize(
@@ -246,7 +288,8 @@ def test_headers_path_and_words_about_it_are_treated_too() -> None:
     for secret in ("s3cret", "2" * 32, "acme", "7655550142", "token-1", "Anna"):
         assert secret not in line
     assert re.fullmatch(
-        r"/hooks/path-[0-9a-f]{16}/AC[0-9a-f]{32}/status\?tenant=&number=%2B1\d{10}", redacted.path_and_query
+        r"/hooks/path-[0-9a-f]{16}/AC[0-9a-f]{32}/status\?Param-[0-9a-f]{16}=&Param-[0-9a-f]{16}=%2B1\d{10}",
+        redacted.path_and_query,
     )
     assert redacted.headers[0] == record.headers[0]
     assert redacted.headers[2] == ("User-Agent", "TwilioProxy/1.1")
@@ -291,7 +334,8 @@ def test_events_are_treated_to_their_depths() -> None:
         assert secret not in told
     parameters_told = json.loads(told)[0]["data"]["request"]["parameters"]
     assert parameters_told["CallDuration"] == 12
-    assert parameters_told["Flag"] is True
+    assert list(parameters_told)[:2] == ["From", "CallDuration"]
+    assert list(parameters_told.values())[2:] == [["", 0], True]
 
 
 def test_a_json_body_that_cannot_be_read_is_told() -> None:
@@ -341,7 +385,7 @@ extra = { again = "+1 (415) 555-0100" }
 """
 
 
-def test_rules_keep_all_but_their_numbers() -> None:
+def test_rules_are_written_anew_and_decide_the_same() -> None:
     redactor = Redactor(b"k" * 16)
     covered = redactor.rules(RULES)
     told = tomllib.loads(covered)
@@ -349,16 +393,143 @@ def test_rules_keep_all_but_their_numbers() -> None:
         redactor.number("+14155550100"),
         redactor.number("+12125550142"),
     ]
-    assert (told["action"], told["numbers"][0]["label"]) == ("tv_call", "TV")
-    assert "415" not in covered.replace(redactor.number("+14155550100"), "")
+    assert told["action"] == "tv_call"
+    assert told["numbers"][0]["label"] == "TV"  # a listed word
+    assert re.fullmatch(
+        "label-[0-9a-f]{16}", tomllib.loads(redactor.rules(RULES.replace("TV", "Annas TV")))["numbers"][0]["label"]
+    )
+    assert list(told["numbers"][1]["extra"]) == ["again"]
     assert "#" not in covered
     assert redactor.rules("") == ""
+    before, after = rules.parse(RULES), rules.parse(covered)
+    assert (before.action, before.statuses, before.order_id) == (after.action, after.statuses, after.order_id)
 
 
-@pytest.mark.parametrize(
-    ("toml", "words"),
-    [('[[numbers]]\nnumber = "\\u002b14155550100"', "not written plainly"), ("number = ", "are no TOML")],
-)
-def test_rules_in_which_a_number_cannot_be_found_are_not_passed_on(toml: str, words: str) -> None:
-    with pytest.raises(RecordingError, match=words):
+DECIDING = """
+min_duration_seconds = 30
+statuses = ["completed", "busy"]
+directions = ["outbound-api"]
+order_id = "phone-{call_sid}"
+revenue = 27.50
+only_listed_numbers = true
+extra = { seconds = "{duration_seconds}", where = "{SipHeader_X-Anna}", schema = 2, exact = true, size = 3049182 }
+[[numbers]]
+number = "+14155550100"
+action = "Anna's call"
+revenue = 12
+"""
+
+
+def test_what_decides_stays_in_rules_and_a_parameter_has_the_name_that_recordings_give_it() -> None:
+    redactor = Redactor(KEY)
+    before, after = rules.parse(DECIDING), rules.parse(redactor.rules(DECIDING))
+    for name in (
+        "min_duration_seconds",
+        "statuses",
+        "directions",
+        "order_id",
+        "revenue",
+        "only_listed_numbers",
+        "action",
+    ):
+        assert getattr(after, name) == getattr(before, name)
+    ((number),) = after.numbers.values()
+    assert (number.revenue, number.label) == (before.numbers["+14155550100"].revenue, None)
+    ((name, _),) = parameters(redactor.record(form(("SipHeader_X-Anna", "x"))))
+    assert list(after.extra.values()) == ["{duration_seconds}", f"{{{name}}}", 2, True, 0]
+
+
+@pytest.mark.parametrize("toml", ["number = ", '[[numbers]]\nnumber = "1"', "unheard = 1"])
+def test_rules_that_cannot_be_read_are_not_passed_on(toml: str) -> None:
+    with pytest.raises(RecordingError, match="flask rules check"):
         Redactor().rules(toml)
+
+
+# No trace: every value, under every name, in every place
+
+DIGITS = "7653049182"  # in no range of fiction, so that no pseudonym has it by chance
+TRACES = ("3049182", "anna", "mustermann", "0123456789abcdef", "hunter2")
+SPELLINGS = (
+    *(f"+1{DIGITS}", "(765) 304-9182", "304-9182", "3049182", f"1 {DIGITS}", f"whatsapp:+1{DIGITS}", f"tel:+1-{DIGITS}"),
+    *(f"sip:+1{DIGITS}@pbx.example", f'"Anna Mustermann" <sip:+1{DIGITS}@pbx.example>', f"Anna:+1{DIGITS}", f"+1{DIGITS} Anna"),
+    *("anna.mustermann@example.org", "Anna Mustermann", "Anna", "ANNA", "anna-mustermann", "client:anna", "sip:anna@pbx.example"),
+    *('"Anna" <sip:anonymous@anonymous.invalid>', "sip:restricted@anna.example", "anonymous;anna", "anonymous@anna.example"),
+    *("CA0123456789abcdef0123456789abcdef", "ANNA0123456789abcdef0123456789abcdef", "https://example.org/anna?hunter2"),
+    *("application/anna", "TN-Validation-Passed-Anna", "com.twilio.anna", "Ann, 12 Anna 2026 10:00:00 GMT", "hunter2", "anna_1"),
+    *("https://events-schemas.twilio.com/Anna/1", "2026-03-12T14:00:00.3049182Z", "outbound-anna", "Anna\n3049182"),
+)  # fmt: skip
+SOME_NAMES = (
+    "CallStatus",
+    "CallDuration",
+    "CallSid",
+    "From",
+    "FromCity",
+    "FromCountry",
+    "Timestamp",
+    "type",
+    "RecordingUrl",
+    "Odd",
+)
+MORE_NAMES = sorted({*kept.NAMES, *SOME_NAMES, "number", "X-Header", ""})
+
+
+def in_each_place(name: str, value: str) -> list[Record]:
+    """Records in which the value stands everywhere."""
+    quoted = quote(value, safe="")
+    number = int(digits) if (digits := re.sub("[^0-9]", "", value)) else 0
+    tree = {name: value, value: name, "list": [value, {name: [value, number]}]}
+    tree |= {"data": {name: number, "request": {"parameters": {name: value}}}}
+    headers = tuple((each, value) for each in KEPT_HEADERS)
+    return [
+        Record(
+            AT, "POST", "/twilio/status", headers, form=((name, value), (value, name), (name + value, "1")), about=value
+        ),
+        Record(AT, "GET", f"/{quoted}/status?{encoded(((name, value), (value, name)))}"),
+        Record(AT, "POST", f"/{name}/{quoted}?{quoted}={quoted}", form=()),
+        Record(AT, "POST", "/s", headers, json=json.dumps([tree], ensure_ascii=False)),
+    ]
+
+
+def traces_in(text: str) -> list[str]:
+    told = unquote_plus(text).lower() + text.lower()
+    return [trace for trace in TRACES if trace in told or trace in re.sub(r"[^0-9a-z]", "", told)]
+
+
+@pytest.mark.parametrize("value", SPELLINGS)
+def test_no_value_leaves_a_trace_under_any_name_in_any_place(value: str) -> None:
+    redactor = Redactor()
+    for name in MORE_NAMES:
+        for record in in_each_place(name, value):
+            redacted = redactor.record(record)
+            assert traces_in(dump(redacted)) == [], (name, record)
+            assert parse(dump(redacted)) == redacted
+
+
+@pytest.mark.parametrize("value", SPELLINGS)
+def test_no_value_leaves_a_trace_in_rules_wherever_it_stands(value: str) -> None:
+    text, number = json.dumps(value), int(re.sub("[^0-9]", "", value) or 0) % 10_000_000
+    line = json.dumps(value.replace("\n", " "))
+    toml = f"""# {value.splitlines()[0]}
+action = {line}  # {value.splitlines()[0]}
+revenue = {number}
+order_id = {line[:-1]}{{call_sid}}"
+[extra]
+{line} = {text} # behind a value {value.splitlines()[0]}
+with_fields = {text[:-1]}{{from}} {{SipHeader_Anna}}"
+counted = {number}
+[[numbers]]
+number = "+1{DIGITS}"
+label = {line}
+extra = {{ {line} = 3049182.5 }}
+"""
+    assert traces_in(toml) != []
+    covered = Redactor().rules(toml)
+    assert traces_in(covered) == []
+    assert rules.parse(covered)
+
+
+@given(st.sampled_from(SPELLINGS), st.sampled_from(MORE_NAMES), st.sampled_from(SPELLINGS))
+def test_two_values_together_leave_no_trace_either(one_value: str, name: str, other: str) -> None:
+    redactor = Redactor(KEY)
+    for record in in_each_place(name, f"{one_value} {other}"):
+        assert traces_in(dump(redactor.record(record))) == []

@@ -265,6 +265,46 @@ def test_what_is_sent_verifies_at_the_receiver(name: str) -> None:
         assert headers["Host"] == "127.0.0.1:8000"
 
 
+@pytest.mark.parametrize(
+    ("address", "sent", "signed"),
+    [
+        ("https://calls.example.com", "/twilio/status?a=b", "https://calls.example.com/twilio/status?a=b"),
+        ("https://calls.example.com/", "/twilio/status", "https://calls.example.com/twilio/status"),
+        (
+            "https://calls.example.com/twilio/status",
+            "/twilio/status?a=b",
+            "https://calls.example.com/twilio/status?a=b",
+        ),
+        ("https://calls.example.com/v2/twilio/status", "/twilio/status", "https://calls.example.com/v2/twilio/status"),
+        ("https://calls.example.com/twilio/status/", "/twilio/status", "https://calls.example.com/twilio/status/"),
+        (
+            "https://calls.example.com/twilio/status?t=1",
+            "/twilio/status",
+            "https://calls.example.com/twilio/status?t=1",
+        ),
+        ("https://calls.example.com/v2", "/twilio/status", "https://calls.example.com/v2/twilio/status"),
+        ("https://calls.example.com/my-status", "/status", "https://calls.example.com/my-status/status"),
+        ("https://me:s3cret@calls.example.com", "/", "https://calls.example.com/"),
+    ],
+)
+def test_a_whole_address_is_understood_as_well_as_one_up_to_its_path(address: str, sent: str, signed: str) -> None:
+    assert target("http://127.0.0.1:1", signed_for=address).signed_url(sent) == signed
+
+
+def test_on_this_machine_the_public_url_is_signed_for_and_elsewhere_the_address_itself() -> None:
+    public = {"public_url": "https://calls.example.com/v2"}
+    assert target("http://127.0.0.1:8000", **public).signed_url("/s") == "https://calls.example.com/v2/s"
+    assert target("http://192.0.2.1:8000", yes_remote=True, **public).signed_url("/s") == "http://192.0.2.1:8000/s"
+    given = target("http://127.0.0.1:8000", signed_for="http://127.0.0.1:8000", **public)
+    assert given.signed_url("/s") == "http://127.0.0.1:8000/s"
+
+
+@pytest.mark.parametrize("address", ["calls.example.com", "ftp://calls.example.com", "https:///twilio"])
+def test_what_is_no_address_to_sign_for_is_told(address: str) -> None:
+    with pytest.raises(ValueError, match="no address to sign for"):
+        target("http://127.0.0.1:1", signed_for=address)
+
+
 def parts(request: bytes) -> tuple[str, str, dict[str, str], bytes]:
     head, _, body = request.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")

@@ -1,21 +1,23 @@
-"""A client that signs as Twilio does, for tests of any receiver: a WSGI app in this process, or a URL.
+"""A client that signs as Twilio does, for tests of any receiver: a WSGI or ASGI app in this process, or a URL.
 
 Sends the very bytes that were signed: no redirect is followed, no URL is spelled anew.
 """
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.test import run_wsgi_app
 
+from adapters.recordings.asgi import Answered, AsgiApp, RunningApp, is_asgi
 from adapters.recordings.format import Pairs, Record, encoded, parameters
 from adapters.recordings.replay import Replay, Request, Sign, Tape, Target, plan, signed_request, target
 from adapters.recordings.sending import Endpoint
@@ -36,6 +38,11 @@ class Reply:
     @property
     def text(self) -> str:
         return self.body.decode("utf-8", "replace")
+
+    def __await__(self) -> Generator[None, None, Self]:
+        """So that an async test may await any client, whatever it calls."""
+        yield from ()
+        return self
 
     def __repr__(self) -> str:
         return f"<{self.status} for {self.call_sid or 'a callback'}: {self.text[:200]!r}>"
@@ -59,23 +66,44 @@ class Played:
     def __len__(self) -> int:
         return len(self.replies)
 
+    def __await__(self) -> Generator[None, None, Self]:
+        yield from ()
+        return self
 
-Exchange = Callable[[Request], tuple[int, Mapping[str, str], bytes]]
+
+Exchange = Callable[[Request], Answered]
 """Sends a request and gives (status, headers by lower-case name, body) of the answer."""
 
 
 class SignedClient:
-    """Sends callbacks, signed for their receiver, one after the other."""
+    """Sends callbacks, signed for their receiver, one after the other.
 
-    def __init__(self, to: Target, sign: Sign, exchange: Exchange) -> None:
+    In an async test, where a loop runs, `await` what `send`, `post`, `get` and `play` give: an ASGI app is called on that
+    very loop, and a URL is asked without holding it up.
+    """
+
+    def __init__(
+        self,
+        to: Target,
+        sign: Sign,
+        exchange: Exchange,
+        later: Callable[[Request], Awaitable[Answered]] | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._to = to
         self._sign = sign
         self._exchange = exchange
+        self._later = later
+        self.close = close
 
     def send(self, record: Record) -> Reply:
         """One recorded callback. Raises OSError when there is no answer."""
-        status, headers, body = self._exchange(signed_request(record, self._to, self._sign))
-        return Reply(status, headers, body, dict(parameters(record)).get("CallSid", ""))
+        if self._later is not None and _a_loop_runs():
+            return self._send_later(record, self._later)  # type: ignore[return-value]  # to be awaited
+        return _reply(record, self._exchange(signed_request(record, self._to, self._sign)))
+
+    async def _send_later(self, record: Record, exchange: Callable[[Request], Awaitable[Answered]]) -> Reply:
+        return _reply(record, await exchange(signed_request(record, self._to, self._sign)))
 
     def post(self, path: str, form: Mapping[str, str] | Iterable[tuple[str, str]]) -> Reply:
         """A form of your own, as Twilio would post it."""
@@ -89,7 +117,25 @@ class SignedClient:
 
     def play(self, recording: Iterable[Record], **options: Any) -> Played:
         """A recording, at once. `options` are those of Replay: shuffle, duplicate, drop, new_sids, account_sid, ..."""
-        return Played(tuple(self.send(record) for record in played(recording, **options)))
+        sending = played(recording, **options)
+        if self._later is not None and _a_loop_runs():
+            return self._play_later(sending)  # type: ignore[return-value]  # to be awaited
+        return Played(tuple(map(self.send, sending)))
+
+    async def _play_later(self, sending: Iterator[Record]) -> Played:
+        return Played(tuple([await self.send(record) for record in sending]))
+
+
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _reply(record: Record, answered: Answered) -> Reply:
+    return Reply(*answered, dict(parameters(record)).get("CallSid", ""))
 
 
 def played(recording: Iterable[Record], **options: Any) -> Iterator[Record]:
@@ -100,11 +146,17 @@ def played(recording: Iterable[Record], **options: Any) -> Iterator[Record]:
 def of_url(url: str, sign: Sign, *, yes_remote: bool = False, signed_for: str = "") -> SignedClient:
     """A client for a server that runs. Raises RemoteTarget for another machine, unless `yes_remote`."""
     to = target(url, yes_remote=yes_remote, signed_for=signed_for)
-    return SignedClient(to, sign, lambda request: over_http(to.endpoint, request))
+
+    async def later(request: Request) -> Answered:
+        return await asyncio.to_thread(over_http, to.endpoint, request)
+
+    return SignedClient(to, sign, lambda request: over_http(to.endpoint, request), later)
 
 
-def of_app(app: WsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> SignedClient:
-    """A client for a Flask or other WSGI app in this process, which is told that it was called at `base_url`.
+def of_app(app: WsgiApp | AsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> SignedClient:
+    """A client for a WSGI or ASGI app in this process, which is told that it was called at `base_url`.
+
+    An ASGI app is started (its lifespan) before its first request, and stopped by `close`.
 
     A path in `base_url` goes before the recorded one. Exceptions of the app pass through.
     """
@@ -113,10 +165,13 @@ def of_app(app: WsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> S
         raise ValueError(f"{base_url!r} is no URL; write it as https://calls.example.com")
     base = f"{parts.scheme}://{parts.netloc}"
     to = Target(Endpoint((), 0, parts.netloc), base, parts.path.rstrip("/"), parts.query)
-    return SignedClient(to, sign, lambda request: _in_process(app, base, request))
+    if is_asgi(app):
+        running = RunningApp(app, base)  # type: ignore[arg-type]  # is_asgi says so
+        return SignedClient(to, sign, running.exchange_now, running.exchange, running.close)
+    return SignedClient(to, sign, lambda request: _in_process(app, base, request))  # type: ignore[arg-type]  # it is WSGI
 
 
-def over_http(endpoint: Endpoint, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+def over_http(endpoint: Endpoint, request: Request) -> Answered:
     """One request on a connection of its own: (status, headers by lower-case name, body). Raises OSError."""
     kind = http.client.HTTPSConnection if endpoint.tls_name else http.client.HTTPConnection
     host = endpoint.tls_name or endpoint.addresses[0]
@@ -132,7 +187,7 @@ def over_http(endpoint: Endpoint, request: Request) -> tuple[int, Mapping[str, s
         connection.close()
 
 
-def _in_process(app: WsgiApp, base: str, request: Request) -> tuple[int, Mapping[str, str], bytes]:
+def _in_process(app: WsgiApp, base: str, request: Request) -> Answered:
     parts, status, headers = run_wsgi_app(app, _environ(base, request), buffered=True)
     return int(status.split()[0]), {name.lower(): value for name, value in headers}, b"".join(parts)
 

@@ -6,20 +6,27 @@ Compares by value, names each call and field that differs, and writes only when 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
+from uuid import UUID
 
 from adapters.private_file import write_whole
 
 Outcomes = Mapping[str, Mapping[str, Any]]
-"""CallSid -> what became of the call, of values that JSON knows."""
+"""CallSid -> what became of the call, of values that JSON knows or `plain` makes such."""
 
+OPTION = "--offhook-update-golden"
 MAX_TOLD = 50  # differences in one message
 
 
 class GoldenError(Exception):
-    """There is no golden file, or it cannot be read. The message says what to do."""
+    """There is no golden file, or it cannot be read, written or hold this. The message says what to do."""
 
 
 def check(path: Path, outcomes: Outcomes, *, update: bool) -> list[str]:
@@ -34,27 +41,79 @@ def check(path: Path, outcomes: Outcomes, *, update: bool) -> list[str]:
     return list(differences(found, _read(path)))
 
 
+_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 cannot write and JSON escapes
+
+
 def text_of(outcomes: Outcomes) -> str:
-    """As it stands in the file: sorted by call, a field a line, so that a change of one is a change of one line."""
-    return json.dumps(dict(sorted(outcomes.items())), indent=2, ensure_ascii=False) + "\n"
+    """As it stands in the file: sorted by call, a field a line, so that a change of one is a change of one line.
+
+    Raises GoldenError for a value that no file can hold.
+    """
+    text = json.dumps(dict(sorted(plain(outcomes, "").items())), indent=2, ensure_ascii=False)
+    return _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def plain(value: Any, place: str) -> Any:
+    """What stands for a value in JSON: a Decimal, UUID or path is its text, a time ISO 8601, an enum its value, a set a
+    sorted list, a dataclass its fields. Raises GoldenError for any other, by its place."""
+    if isinstance(value, Enum):
+        return plain(value.value, place)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Decimal | UUID | PurePath | timedelta):
+        return str(value)
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    return _plain_collection(value, place)
+
+
+def _plain_collection(value: Any, place: str) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return _plain_mapping(value, place)
+    if isinstance(value, list | tuple):
+        return [plain(each, f"{place}[{number}]") for number, each in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(each, place) for each in value), key=_exact)
+    raise GoldenError(
+        f"{place or 'it'} is of type {type(value).__name__}, which no golden file holds; compare its parts"
+    )
+
+
+def _plain_mapping(value: Mapping[Any, Any], place: str) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, each in value.items():
+        told = plain(key, place)
+        name = told if isinstance(told, str) else json.dumps(told)
+        inner = f"{place}.{name}" if place else name
+        if name in made:
+            raise GoldenError(f"{inner} is there twice, under keys of two types; give each a name of its own")
+        made[name] = plain(each, inner)
+    return made
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GoldenError(f"there is no {path}; run pytest --update-golden to make it, and look at it") from None
+        raise GoldenError(f"there is no {path}; run pytest {OPTION} to make it, and look at it") from None
     except (OSError, ValueError) as error:
-        raise GoldenError(f"{path} cannot be read ({error}); correct it or run pytest --update-golden") from None
+        raise GoldenError(f"{path} cannot be read ({error}); correct it or run pytest {OPTION}") from None
     if not isinstance(told, dict):
-        raise GoldenError(f"{path} is no JSON object; run pytest --update-golden to make it anew")
+        raise GoldenError(f"{path} is no JSON object; run pytest {OPTION} to make it anew")
     return told
 
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: a run that is broken off must leave the file as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+    except OSError as error:
+        raise GoldenError(
+            f"{path} cannot be written ({error.strerror}); make its folder writable for {OPTION}"
+        ) from None
 
 
 def differences(found: Mapping[str, Any], golden: Mapping[str, Any]) -> Iterator[str]:
@@ -97,6 +156,6 @@ def message(path: Path, told: list[str]) -> str:
         [
             f"{len(told)} differences from {path}:",
             *lines,
-            "If this is right: pytest --update-golden, and review the change.",
+            f"If this is right: pytest {OPTION}, and review the change.",
         ]
     )

@@ -9,47 +9,34 @@ import hmac
 import json
 import re
 import secrets
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
 from adapters.recordings.format import Pairs, Record, RecordingError, encoded, parameters, query_pairs, with_parameters
+from adapters.recordings.kept import (
+    ADDRESSES,
+    NAMES,
+    NAMES_OF_PERSONS,
+    PATH_WORDS,
+    PLACES,
+    SID_KINDS,
+    SIDS,
+    kept_header,
+    kept_value,
+)
+from adapters.recordings.redacted_rules import redacted_rules
 from pipeline.conversion import Customer
 from pipeline.phone import CallerKind, caller, to_e164
+from pipeline.rules import RulesError, parse
 
 MIN_KEY_BYTES = 16
 
-_ADDRESSES = frozenset({"From", "To", "Caller", "Called", "ForwardedFrom"})
-_PLACE = re.compile(r"(?:From|To|Caller|Called)(?:City|State|Zip)")
-_SID = re.compile(r"\b([A-Z]{2})[0-9a-fA-F]{32}\b")
-_WORDS = re.compile(r"[A-Za-z]{1,20}(?:[_-][A-Za-z]{1,20}){0,6}")
-_NUMBER = re.compile(r"\s*[0-9]{1,7}\s*")  # durations, counts and codes; a phone number with its area has more digits
-_TIME = re.compile(
-    r"(?:[A-Z][a-z]{2}, )?\d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UTC)"  # RFC 2822
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?"  # ISO 8601
-)
-_VERSION = re.compile(r"\d{4}-\d\d-\d\d|\d{1,3}(?:\.\d{1,3})?")
-
-# What stays as it is, as long as it looks as Twilio writes it: https://www.twilio.com/docs/voice/twiml#request-parameters
-_KEPT: Mapping[str, re.Pattern[str]] = {
-    **dict.fromkeys(("CallStatus", "Direction", "CallbackSource", "AnsweredBy", "StirVerstat", "StirStatus"), _WORDS),
-    **dict.fromkeys(("DialCallStatus", "RecordingStatus", "RecordingSource", "RecordingTrack", "DialBridged"), _WORDS),
-    **dict.fromkeys(("CallDuration", "Duration", "SequenceNumber", "SipResponseCode", "DialCallDuration"), _NUMBER),
-    **dict.fromkeys(("MachineDetectionDuration", "RecordingDuration", "RecordingChannels", "QueueTime"), _NUMBER),
-    **dict.fromkeys(("FromCountry", "ToCountry", "CallerCountry", "CalledCountry"), re.compile("[A-Za-z]{2}")),
-    **dict.fromkeys(("Timestamp", "timestamp", "time", "requestDateCreated", "dateCreated"), _TIME),
-    **dict.fromkeys(("ApiVersion", "specversion"), _VERSION),
-    **dict.fromkeys(("ErrorCode", "responseCode", "requestDuration"), _NUMBER),
-    "type": re.compile(r"com\.twilio(?:\.[a-z]{1,20}(?:-[a-z]{1,20})*){1,6}"),
-    "dataschema": re.compile(r"https://events-schemas\.twilio\.com/[A-Za-z.]{1,60}/[0-9]{1,3}"),
-    "datacontenttype": re.compile("application/json"),
-    "method": re.compile("GET|POST"),
-}
-_WHEN_STRANGE = {"CallStatus": "unknown"}  # without one it is no callback
-_NAMES = frozenset({"CallerName"})
-_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z_.-]{0,63}")
+_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
+_PLAIN_NUMBER = re.compile(r"[+0-9 ().-]*")
+_NUMBER_SCHEMES = ("whatsapp:", "tel:", "callto:")
+_WITHHELD = frozenset({"anonymous", "restricted", "unavailable", "blocked", "unknown", "private"})
 
 
 class Redactor:
@@ -101,21 +88,20 @@ class Redactor:
         return map(self.customer, rows)
 
     def rules(self, toml: str) -> str:
-        """The text of an offhook.toml with the tracked numbers under their pseudonyms and without lines of comment.
+        """The text of an offhook.toml, written anew, with the tracked numbers under their pseudonyms.
 
-        Labels, actions and fields stay as they are. Raises RecordingError when a number cannot be found in the text.
+        What decides stays; labels, and words that are not listed in `kept`, get pseudonyms. Raises RecordingError.
         """
-        text = re.sub(r"(?m)^\s*#.*\n?", "", toml)
-        pseudonyms = {number: self._tracked(number) for number in _numbers_in(text)}
-        quoted = "|".join(re.escape(number) for number in sorted(pseudonyms, key=len, reverse=True)) or "(?!)"
-        covered = re.sub(rf"([\"'])({quoted})\1", lambda found: f"{found[1]}{pseudonyms[found[2]]}{found[1]}", text)
-        if sorted(_numbers_in(covered)) != sorted(pseudonyms.values()):
-            raise RecordingError("redaction", "a number of the rules is not written plainly; write it as +14155550100")
-        return covered
+        if not toml.strip():
+            return ""
+        try:
+            rules = parse(toml, region=self._region)
+        except RulesError as error:
+            raise RecordingError("redaction", f"the rules cannot be read; see `flask rules check` ({error})") from None
+        return redacted_rules(rules, self.number, self._word)
 
-    def _tracked(self, number: str) -> str:
-        e164 = to_e164(number, self._region)
-        return self.number(e164) if e164 else number
+    def _word(self, kind: str, text: str) -> str:
+        return self._name(text) if kind == "name" else f"{kind}-{self._token(kind, text)}"
 
     def number(self, e164: str) -> str:
         """The pseudonym of a number in E.164: of a range kept for fiction where its country has one that we know."""
@@ -157,20 +143,20 @@ class Redactor:
         return tuple((self._name(name), self._value(name, value, region_of[name])) for name, value in pairs)
 
     def _name(self, name: str) -> str:
-        return name if not name or _PLAIN_NAME.fullmatch(name) else f"param-{self._token('name', name)}"
+        return name if not name or name in NAMES else f"Param-{self._token('name', name)}"
 
     def _value(self, name: str, value: str, region: str) -> str:
         """One value by what its name says it is; an unknown one by what it looks like, else empty."""
-        if not value or _PLACE.fullmatch(name):
+        if not value or name in PLACES:
             return ""
-        kept = _KEPT.get(name)
+        kept = kept_value(name, value)
         if kept is not None:
-            return value if kept.fullmatch(value) else _WHEN_STRANGE.get(name, "")
-        if name in _ADDRESSES:
+            return kept
+        if name in ADDRESSES:
             return self._address(value, region)
-        if name.endswith("Sid") or name in ("sid", "id", "accountSid", "eventSid"):
+        if name in SIDS:
             return self._sid(value)
-        if name in _NAMES:
+        if name in NAMES_OF_PERSONS:
             return f"CALLER {self._token('caller name', value)}"
         if value.startswith(("http://", "https://")):
             return f"https://example.invalid/{self._token('url', value)}"
@@ -179,40 +165,64 @@ class Redactor:
     def _unknown(self, value: str, region: str) -> str:
         if _SID.fullmatch(value):
             return self._sid(value)
-        number = to_e164(value, region)
-        if number is not None:
+        if to_e164(value, region) is not None:
             return self._address(value, region)
         if re.fullmatch(r"\S+@\S+", value):
-            return (
-                self._address(value, region) if ":" in value else f"user-{self._token('user', value)}@example.invalid"
-            )
+            is_address = caller(value, region).kind in (CallerKind.SIP, CallerKind.CLIENT)
+            return self._address(value, region) if is_address else f"user-{self._token('user', value)}@example.invalid"
         return ""
 
     def _sid(self, value: str) -> str:
-        prefix = value[:2] if re.fullmatch("[A-Z]{2}[0-9A-Za-z]+", value) else "XX"
+        prefix = value[:2] if value[:2] in SID_KINDS else "XX"
         return prefix + self._mac("sid", value).hex()[:32]
 
     def _address(self, value: str, region: str) -> str:
         """Who was at one end: the same kind of caller, and the same number for the same number however it is spelled."""
         who = caller(value, region)
-        if who.kind is CallerKind.PHONE and who.e164:
-            if self._keep_numbers:
+        if who.kind is CallerKind.PHONE and who.e164 and "@" not in value:
+            if self._keep_numbers and _PLAIN_NUMBER.fullmatch(value):
                 return value
-            scheme = re.match(r"\s*([A-Za-z]+:)?", value)
-            return f"{(scheme and scheme[1]) or ''}{self.number(who.e164)}"
+            plain = value.strip().lower()
+            scheme = next((each for each in _NUMBER_SCHEMES if plain.startswith(each)), "")
+            return f"{scheme}{self.number(who.e164)}"
         if who.kind is CallerKind.WITHHELD:
-            user, at, _ = value.partition("@")
-            return f"{user}@anonymous.invalid" if at else value
+            return self._withheld(value)
         if who.kind is CallerKind.SHORT_CODE:
+            return self._short_code(value.strip())
+        return self._other_address(CallerKind.SIP if who.e164 else who.kind, value, region)
+
+    def _withheld(self, value: str) -> str:
+        """The word or the number that says so, which is the same for everybody; nothing that stands around it."""
+        if value.strip().lower() in _WITHHELD or _PLAIN_NUMBER.fullmatch(value):
             return value
-        return self._other_address(who.kind, value, region)
+        return "sip:anonymous@anonymous.invalid" if "@" in value else "anonymous"
+
+    def _short_code(self, code: str) -> str:
+        """Another one of the same length: behind a switchboard they are people's extensions."""
+        known = self._numbers.get(code)
+        if known is None:
+            known = self._new_short_code(code)
+            self._numbers[code] = known
+            self._given.add(known)
+        return known
+
+    def _new_short_code(self, code: str) -> str:
+        for attempt in range(20 * 10 ** len(code)):
+            found = str(int.from_bytes(self._mac("short code", f"{code} {attempt}"), "big") % 10 ** len(code))
+            found = found.zfill(len(code))
+            if found != code and found not in self._given and found not in self._numbers:
+                return found
+        raise RecordingError(
+            "redaction", f"no short code of {len(code)} digits is left; export fewer callers at a time"
+        )
 
     def _other_address(self, kind: CallerKind, value: str, region: str) -> str:
-        scheme, _, address = value.partition(":") if ":" in value else ("", "", value)
+        _, _, address = value.partition(":")
         token = self._token("address", value)
         if kind is CallerKind.SIP:
             number = to_e164(address.partition("@")[0], region)
-            return f"{scheme.strip()}:{self.number(number) if number else f'user-{token}'}@example.invalid"
+            scheme = "sips" if value.strip().lower().startswith("sips:") else "sip"
+            return f"{scheme}:{self.number(number) if number else f'user-{token}'}@example.invalid"
         if kind is CallerKind.CLIENT:
             return f"client:user-{token}"
         if kind is CallerKind.SIM:
@@ -229,15 +239,12 @@ class Redactor:
     def _segment(self, segment: str) -> str:
         if _SID.fullmatch(segment):
             return self._sid(segment)
-        return segment if re.fullmatch(r"(?:[A-Za-z_.-]{1,20})?", segment) else f"path-{self._token('path', segment)}"
+        return segment if segment in PATH_WORDS else f"path-{self._token('path', segment)}"
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
-        kept = _HEADERS.get(name)
-        if kept is not None and kept.fullmatch(value):
-            return name, value
         if name == "I-Twilio-Idempotency-Token":
             return name, self._mac("token", value).hex()[:32]
-        return name, _HEADER_DEFAULTS.get(name, "")
+        return name, kept_header(name, value)
 
     def _json_body(self, text: str) -> str:
         try:
@@ -254,26 +261,15 @@ class Redactor:
             return [self._in_json(name, each, region_of) for each in told]
         if isinstance(told, str):
             return self._value(name, told, region_of[name])
-        return told if told is None or isinstance(told, bool) or _is_small(told) else 0
+        if told is None or isinstance(told, bool):
+            return told
+        return told if kept_value(name, str(told)) == str(told) else 0
 
     def _token(self, kind: str, text: str) -> str:
         return self._mac(kind, text).hex()[:16]
 
     def _mac(self, kind: str, text: str) -> bytes:
         return hmac.digest(self._key, f"{kind}\0{text}".encode("utf-8", "surrogatepass"), sha256)
-
-
-def _numbers_in(toml: str) -> list[str]:
-    """The tracked numbers of an offhook.toml, as they are written."""
-    try:
-        listed = tomllib.loads(toml).get("numbers", [])
-    except tomllib.TOMLDecodeError as error:
-        raise RecordingError("redaction", f"the rules are no TOML ({error}); see `flask rules check`") from None
-    return [each["number"] for each in listed if isinstance(each, dict) and isinstance(each.get("number"), str)]
-
-
-def _is_small(number: float) -> bool:
-    return number == int(number) and abs(number) < 10**7 if abs(number) < 10**9 else False
 
 
 class _Regions:
@@ -292,13 +288,6 @@ class _Regions:
     def __getitem__(self, name: str) -> str:
         return self._country if name in self._theirs else self._default
 
-
-_HEADERS: Mapping[str, re.Pattern[str]] = {
-    "Content-Type": re.compile(r"[a-z]{1,20}/[a-z.+-]{1,60}(?:; ?charset=[A-Za-z0-9-]{1,20})?"),
-    "X-Home-Region": re.compile("[a-z]{2}[0-9]{1,2}"),
-    "User-Agent": re.compile(r"TwilioProxy/[0-9]{1,3}(?:\.[0-9]{1,3})?"),
-}
-_HEADER_DEFAULTS = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "TwilioProxy/1.1"}
 
 # North America: the lines 0100 to 0199 of the exchange 555 are kept for fiction in every area (nationalnanpa.com). First
 # the hundred areas that are not and will not be in use (N9X, 37X, 96X), so that no pseudonym is in a caller's own area.

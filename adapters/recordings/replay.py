@@ -253,14 +253,16 @@ class Target:
     """Where a replay goes.
 
     `url` with a path: that path takes the recorded one's place; without: the recorded path is kept. Recorded queries
-    are kept in any case. `signed_for` is the public base URL that the receiver believes to be called by, where it is
-    not `url`'s own. `addresses` are what the host resolved to when it was checked.
+    are kept in any case. `base` is what the receiver believes to be called by, without path; `signed_path` and
+    `signed_query` are those of an address that was given for signing.
     """
 
     endpoint: Endpoint
     base: str
     path: str
     query: str
+    signed_path: str = ""
+    signed_query: str = ""
 
     def of(self, record: Record) -> str:
         """The request target for a record, with the hash of a JSON body as Twilio adds it."""
@@ -269,9 +271,25 @@ class Target:
         query = "&".join(filter(None, (self.query, recorded, hashed)))
         return f"{self.path or path}?{query}" if query else self.path or path
 
+    def signed_url(self, path_and_query: str) -> str:
+        """The URL that Twilio would have signed for this request target.
 
-def target(url: str, *, yes_remote: bool = False, signed_for: str = "") -> Target:
-    """The target that `url` names, looked up once. Raises RemoteTarget, and ValueError for what is no URL."""
+        An address with a path is a whole one where it ends as the target does; else it goes before the target, as
+        Offhook's PUBLIC_URL does.
+        """
+        path, _, query = path_and_query.partition("?")
+        is_whole = path.strip("/") and f"{self.signed_path.rstrip('/')}/".endswith(f"{path.rstrip('/')}/")
+        signed = self.signed_path if is_whole else f"{self.signed_path.rstrip('/')}{path}"
+        query = query or (self.signed_query if is_whole else "")
+        return f"{self.base}{signed}?{query}" if query else f"{self.base}{signed}"
+
+
+def target(url: str, *, yes_remote: bool = False, signed_for: str = "", public_url: str = "") -> Target:
+    """The target that `url` names, looked up once.
+
+    `signed_for` is the receiver's public address, up to its path or with it. Without one it is `public_url` where the
+    target is this machine, else `url`'s own. Raises RemoteTarget, and ValueError for what is no URL.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is no URL to send to; write it as http://127.0.0.1:8000/twilio/status")
@@ -286,10 +304,19 @@ def target(url: str, *, yes_remote: bool = False, signed_for: str = "") -> Targe
             "if you mean it, add --yes-remote"
         )
     host = parts.netloc.rpartition("@")[2]
-    base = (signed_for or f"{parts.scheme}://{host}").partition("?")[0].rstrip("/")
     path = ascii_target(parts.path) if parts.path not in ("", "/") else ""
     endpoint = Endpoint(addresses, port, host, parts.hostname if parts.scheme == "https" else "")
-    return Target(endpoint, base, path, ascii_target(f"/?{parts.query}")[2:])
+    given = signed_for or (public_url if is_this_machine(addresses) else "") or f"{parts.scheme}://{host}"
+    return Target(endpoint, *_address(given, path, ascii_target(f"/?{parts.query}")[2:]))
+
+
+def _address(text: str, path: str, query: str) -> tuple[str, str, str, str, str]:
+    """(base, path, query, path for signing, query for signing) with what is sent in between. Raises ValueError."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"{text!r} is no address to sign for; write it as https://calls.example.com")
+    signed = ascii_target(parts.path) if parts.path not in ("", "/") else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", path, query, signed, parts.query
 
 
 def is_this_machine(addresses: Iterable[str]) -> bool:
@@ -318,7 +345,7 @@ def signed_request(record: Record, to: Target, sign: Sign) -> Request:
     path_and_query = to.of(record)
     headers = dict(record.headers)
     headers.pop("Content-Type", None)
-    headers |= sign(to.base + path_and_query, record.form or (), record.signing)
+    headers |= sign(to.signed_url(path_and_query), record.form or (), record.signing)
     if record.method == "POST":
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
     return Request(record.method, path_and_query, tuple(headers.items()), body)

@@ -30,12 +30,13 @@ class Endpoint:
 class Answer:
     """What came back for one request. `status` is None when nothing did; `error` says why in one word.
 
-    `seconds` passed from the request to the end of the answer.
+    `seconds` passed from the request to the end of the answer, and `request` is what was answered.
     """
 
     status: int | None
     seconds: float
     error: str = ""
+    request: bytes = b""
 
 
 class _BadAnswer(Exception):
@@ -247,7 +248,7 @@ class Connections:
             self._idle.append(wire)
         else:
             self._drop(wire)
-        self._on_answer(Answer(wire.answer.status, time.monotonic() - wire.sent_at))
+        self._on_answer(Answer(wire.answer.status, time.monotonic() - wire.sent_at, request=wire.request))
 
     def _lost(self, wire: _Wire, word: str) -> None:
         """A connection that was closed while it lay idle took the request with it: it goes out once more, on a new one."""

@@ -72,8 +72,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def test_the_example_of_the_documentation_runs_in_a_project_of_its_own(project: Project) -> None:
     assert sorted(examples()) == ["app.py", "test_calls.py"]
     without = project.test()
-    assert (without.returncode, "pytest --update-golden" in without.stdout) == (1, True), without.stdout
-    made = project.test("--update-golden")
+    assert (without.returncode, "pytest --offhook-update-golden" in without.stdout) == (1, True), without.stdout
+    made = project.test("--offhook-update-golden")
     assert (made.returncode, "2 passed" in made.stdout) == (0, True), made.stdout + made.stderr
     assert "2 passed" in project.test().stdout
     [golden] = project.folder.glob("golden/test_calls/*.json")

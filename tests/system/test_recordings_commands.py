@@ -25,7 +25,7 @@ from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
 from tests.support.processes import Process, bare_environment, flask
-from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, callback, new_sid, status_of
+from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, PUBLIC_URL, callback, new_sid, status_of
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
@@ -204,12 +204,37 @@ def test_whatever_people_have_becomes_a_recording_that_names_nobody(name: str, t
     assert "s3cret" not in piped.stdout + (tmp_path / "calls.jsonl").read_text()
 
 
-def test_what_cannot_be_imported_is_told_with_its_place(tmp_path: Path) -> None:
+def test_bystanders_are_counted_and_what_is_lost_is_told_with_its_place(tmp_path: Path) -> None:
+    """0 when all that names a call was taken, 1 when something was not or nothing was found, 2 for what holds none."""
     (tmp_path / "log.txt").write_text(f"{form_body()}\n2026-03-12 INFO started\n")
-    done = flask("recordings", "import", "log.txt", env=bare_environment(), folder=tmp_path)
-    assert (done.returncode, "log.txt, line 2" in done.stderr) == (2, True)
-    nothing = flask("recordings", "import", env=bare_environment(), folder=tmp_path)
-    assert (nothing.returncode, "--twilio-alerts" in nothing.stderr) == (2, True)
+    (tmp_path / "other.txt").write_text("nothing\n")
+    (tmp_path / "cut.txt").write_text(f"{form_body()}...\n{form_body()}\n")
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n")
+
+    def imported(*files: str) -> tuple[int, str]:
+        done = flask("recordings", "import", *files, "--output", "calls.jsonl", env=bare_environment(), folder=tmp_path)
+        return done.returncode, done.stderr
+
+    code, told = imported("log.txt", "other.txt")
+    assert (code, "1 callbacks written" in told, "2 left out: no CallSid" in told) == (0, True, True), told
+    code, told = imported("cut.txt")
+    assert (code, "cut.txt, line 1: parameters that were cut off" in told) == (1, True), told
+    assert len(lines(tmp_path / "calls.jsonl")) == 1
+    code, told = imported("other.txt")
+    assert (code, "looks like 1 lines of text" in told) == (1, True), told
+    code, told = imported("log.txt", "photo.png")
+    assert (code, "photo.png: looks like a picture" in told) == (2, True), told
+    assert imported()[0] == 2
+
+
+def test_a_call_log_without_an_account_gets_the_one_of_the_settings(tmp_path: Path) -> None:
+    row = "CA" + "1" * 32 + ",+14155550177,+14155550100,Completed,Incoming,2026-03-12 15:00:01,62"
+    (tmp_path / "calls.csv").write_text(f"Call Sid,From,To,Status,Direction,Start Time,Duration\n{row}\n")
+    env = bare_environment() | {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
+    done = flask("recordings", "import", "calls.csv", "--in-clear", env=env, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (dict(told["form"])["AccountSid"], told["captured"]) == (ACCOUNT_SID, False)
 
 
 class _Api(BaseHTTPRequestHandler):
@@ -333,3 +358,38 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_se
             assert replaying.wait(10) == 130
             assert re.search("[12] sent in", replaying.log)
             assert "then interrupted" in replaying.log
+
+
+def recorded(*forms: list[tuple[str, str]]) -> str:
+    fields = {"version": 1, "received_at": "2026-03-12T15:00:00Z", "method": "POST", "path_and_query": "/twilio/status"}
+    return "".join(json.dumps(fields | {"form": form}) + "\n" for form in forms)
+
+
+def test_a_replay_to_this_machine_is_signed_for_its_public_url(offhook: Offhook, tmp_path: Path) -> None:
+    """The README's own line, where PUBLIC_URL is set as the README says; and a whole address does as well."""
+    (tmp_path / "calls.jsonl").write_text(recorded(callback(new_sid()), callback(new_sid())))
+    with offhook.web() as web:
+        to = ("--to", f"http://127.0.0.1:{web.port}", "--account-sid", ACCOUNT_SID, "--auth-token", AUTH_TOKEN)
+        for more in ((), ("--signed-for", f"{PUBLIC_URL}/twilio/status")):
+            done = flask("recordings", "replay", "calls.jsonl", *to, *more, env=offhook.env(), folder=tmp_path)
+            assert (done.returncode, "2 answered 204" in done.stdout) == (0, True), done.stdout + done.stderr
+            assert ("Signed for PUBLIC_URL" in done.stderr) is not bool(more)
+            assert "403" not in done.stderr
+
+
+def test_the_first_refusal_of_a_replay_says_what_was_signed_and_what_is_expected(
+    offhook: Offhook, tmp_path: Path
+) -> None:
+    other = "AC" + "9" * 32
+    (tmp_path / "calls.jsonl").write_text(recorded(*(callback(new_sid(), AccountSid=other) for _ in range(3))))
+    with offhook.web() as web:
+        here = f"http://127.0.0.1:{web.port}"
+        options = ("--to", here, "--signed-for", here, "--auth-token", "s3cret-token")
+        env = offhook.env() | {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
+        done = flask("recordings", "replay", "calls.jsonl", *options, env=env, folder=tmp_path)
+    assert (done.returncode, "3 answered 403" in done.stdout) == (1, True), done.stdout + done.stderr
+    assert done.stderr.count("403: POST was signed for") == 1
+    assert f"signed for {here}/twilio/status, by the token of --auth-token, as account {other}." in done.stderr
+    assert f"--signed-for {PUBLIC_URL}" in done.stderr
+    assert f"--account-sid {ACCOUNT_SID}" in done.stderr
+    assert "s3cret-token" not in done.stderr + done.stdout

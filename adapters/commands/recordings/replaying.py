@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from secrets import token_bytes
 
@@ -13,11 +15,14 @@ from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerCommand, fail, offhook
 from adapters.recordings.format import RecordingError
-from adapters.recordings.replay import Replay, Sign, Tape, plan, replay, target
+from adapters.recordings.replay import Replay, Sign, Tape, Target, plan, replay, target
+from adapters.recordings.sending import Answer
 from adapters.twilio.signature import by_auth_token, by_shared_key
+from settings import Settings
 
 _AS_FAST_AS_IT_CAN = "max"
 _LONG_SECONDS = 60
+_ACCOUNT = re.compile(rb"[aA]ccountSid(?:=|\"\s*:\s*\")(AC[0-9a-zA-Z]{1,64})")
 
 
 def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
@@ -32,7 +37,11 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.command("replay", cls=LedgerCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--to", "url", required=True, help="Where: http://127.0.0.1:8000 or with a path of its own.")
-@click.option("--signed-for", default="", help="The receiver's PUBLIC_URL, when it is not the address above.")
+@click.option(
+    "--signed-for",
+    default="",
+    help="The receiver's public address, up to its path or with it.  [default: PUBLIC_URL for this machine, else --to]",
+)
 @click.option(
     "--auth-token", default="", help="Signs as this token would; the default is the first of TWILIO_AUTH_TOKEN."
 )
@@ -87,7 +96,8 @@ def replay_command(
     sids = token_bytes(16) if new_sids else None
     try:
         options = Replay(speed, shuffle, duplicate, drop, seed, moment, sids, account_sid)
-        to = target(url, yes_remote=yes_remote, signed_for=signed_for)
+        public_url = next(iter(offhook().settings.public_urls), "")
+        to = target(url, yes_remote=yes_remote, signed_for=signed_for, public_url=public_url)
         tape = Tape.of_files(files)
         signing = _signing(auth_token, shared_key)
     except (RecordingError, ValueError) as error:
@@ -95,15 +105,69 @@ def replay_command(
     try:
         for number in (signal.SIGTERM, signal.SIGINT):  # both end it with a summary, in the background of a shell, too
             signal.signal(number, signal.default_int_handler)
+        if not signed_for and not url.startswith(to.base):
+            click.echo(f"Signed for PUBLIC_URL ({public_url}); --signed-for says another address.", err=True)
         _tell_how_long(tape, speed)
+        refusal = FirstRefusal(to, _by(auth_token, shared_key), offhook().settings)
         with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
-            summary = replay(
-                plan(tape, options), to, signing, concurrency=concurrency, on_answer=lambda _: bar.update(1)
-            )
+
+            def done(answer: Answer) -> None:
+                bar.update(1)
+                refusal.look_at(answer)
+
+            summary = replay(plan(tape, options), to, signing, concurrency=concurrency, on_answer=done)
     except KeyboardInterrupt:  # `replay` itself ends with its summary
         fail("Interrupted before anything was sent.", 130)
     click.echo(str(summary))
     raise SystemExit(summary.exit_code)
+
+
+class FirstRefusal:
+    """Says of the first 403 what was signed, and what its receiver expects: the others have the same reason."""
+
+    def __init__(self, to: Target, signed_by: str, settings: Settings) -> None:
+        self._to = to
+        self._by = signed_by
+        self._settings = settings
+        self._is_told = False
+
+    def look_at(self, answer: Answer) -> None:
+        """One answer of a replay."""
+        if answer.status == HTTPStatus.FORBIDDEN and not self._is_told:
+            self._is_told = True
+            click.secho("\n".join(["", *self._words(answer.request)]), err=True, fg="yellow")
+
+    def _words(self, request: bytes) -> list[str]:
+        head, _, body = request.partition(b"\r\n\r\n")
+        method, sent = head.decode("latin-1").split(" ", 2)[:2]
+        account = next((each.decode() for each in _ACCOUNT.findall(body + sent.encode())), "")
+        return [
+            f"403: {method} was signed for {self._to.signed_url(sent)}, by {self._by}, as account {account or 'of none'}.",
+            "Its receiver expects the address that Twilio was given (its PUBLIC_URL and path), and a key of that account.",
+            *self._hints(account),
+        ]
+
+    def _hints(self, account: str) -> list[str]:
+        """What is known here of a receiver that has our settings."""
+        settings = self._settings
+        hints = [
+            f"  --signed-for {url}: PUBLIC_URL here"
+            for url in settings.public_urls
+            if not url.startswith(self._to.base)
+        ]
+        if not settings.public_urls:
+            hints.append(
+                "  --signed-for https://...: PUBLIC_URL is not set here, so nothing is known of another address"
+            )
+        if settings.twilio_account_sid and account != settings.twilio_account_sid:
+            hints.append(f"  --account-sid {settings.twilio_account_sid}: TWILIO_ACCOUNT_SID here")
+        return hints
+
+
+def _by(auth_token: str, shared_key: tuple[str, str, str] | None) -> str:
+    if shared_key:
+        return f"the SharedKey {shared_key[0]}"
+    return "the token of --auth-token" if auth_token else "the first token of TWILIO_AUTH_TOKEN"
 
 
 def _tell_how_long(tape: Tape, speed: float | None) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,8 +21,9 @@ from adapters.commands.recordings.cover import Cover, cover_options
 from adapters.customers.spreadsheet import write_rows
 from adapters.ledger.inspect import Following
 from adapters.private_file import write_whole, written_whole
-from adapters.recordings.format import Record, RecordingError, dump, from_raw_callback
-from adapters.recordings.sources import Defaults, Source, from_alerts, from_file, kind_of
+from adapters.recordings.format import RecordingError, dump, from_raw_callback
+from adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused
+from adapters.recordings.sources import Source, from_alerts, from_file
 from adapters.recordings.tap import TapFile
 from adapters.twilio.rest import Access, TwilioRefused, alerts
 from pipeline.call import RawCallback, fold
@@ -31,6 +33,7 @@ from pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOOK_UP_ROWS = 500
+_SHOWN = 20  # of what was left out
 
 
 def _ago(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
@@ -250,10 +253,12 @@ def import_(
     path: str,
     output: Path,
 ) -> None:
-    """Make a recording of what you have: HAR files, raw HTTP requests, form bodies a line each, Twilio's alerts.
+    """Make a recording of what you have: HAR files, ngrok's inspector, webhook.site, Postman, Charles, raw requests,
+    cURL commands, logs with form bodies, parameters as JSON, Twilio's alerts and its log of calls.
 
     FILES may be `-` for standard input. Like every recording it has pseudonyms instead of persons, unless you say
-    otherwise; no signature, cookie or password gets into it.
+    otherwise; no signature, cookie or password gets into it. What is no callback is counted by its reason. Exit code 1
+    when a CallSid was seen and could not be used, or nothing was found; 2 when a file can hold no callback at all.
 
     \b
     flask recordings import tunnel.har --output calls.jsonl
@@ -263,31 +268,49 @@ def import_(
     """
     if bool(files) == twilio_alerts:
         raise click.UsageError("name FILES or give --twilio-alerts, one of them")
-    count = 0
+    count, unused = 0, list[Unused]()
+    defaults = Defaults(datetime.now(UTC), path, offhook().settings.twilio_account_sid or ANY_ACCOUNT)
     try:
-        records = _lost_callbacks(offhook(), since) if twilio_alerts else _of_files(files, kind, path)
+        found = _lost_callbacks(offhook(), since, defaults) if twilio_alerts else _of_files(files, kind, defaults)
         with _opened(output) as file:
-            for record in records:
-                file.write(dump(cover.record(record)) + "\n")
-                count += 1
+            for each in found:
+                if isinstance(each, Unused):
+                    unused.append(each)
+                else:
+                    file.write(dump(cover.record(each)) + "\n")
+                    count += 1
     except TwilioRefused as error:
         fail(str(error))
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
     click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}", err=True)
+    _tell_unused(unused)
+    if any(each.has_call for each in unused) or not (count or twilio_alerts):
+        raise SystemExit(1)
 
 
-def _of_files(files: Iterable[Path], kind: str | None, path: str) -> Iterator[Record]:
-    defaults = Defaults(datetime.now(UTC), path)
+def _tell_unused(unused: list[Unused]) -> None:
+    """Bystanders are counted by their reason; what names a call is told with its place, since it is missed."""
+    passed_over = Counter(each.reason for each in unused if not each.has_call)
+    for reason, count in passed_over.most_common(_SHOWN):
+        click.echo(f"  {count} left out: {reason}", err=True)
+    lost = [each for each in unused if each.has_call]
+    if lost:
+        click.secho(f"{len(lost)} with a CallSid could not be used:", err=True, fg="yellow")
+    for each in lost[:_SHOWN]:
+        click.echo(f"  {each.place}: {each.reason}", err=True)
+    if len(lost) > _SHOWN:
+        click.echo(f"  ... and {len(lost) - _SHOWN} more", err=True)
+
+
+def _of_files(files: Iterable[Path], kind: str | None, defaults: Defaults) -> Iterator[Found]:
     for file in files:
         is_input = str(file) == "-"
         raw = sys.stdin.buffer.read() if is_input else file.read_bytes()
-        yield from from_file(
-            raw, Source(kind) if kind else kind_of(raw), defaults, "standard input" if is_input else str(file)
-        )
+        yield from from_file(raw, Source(kind) if kind else None, defaults, "standard input" if is_input else str(file))
 
 
-def _lost_callbacks(service: Offhook, since: datetime) -> Iterator[Record]:
+def _lost_callbacks(service: Offhook, since: datetime, defaults: Defaults) -> Iterator[Found]:
     settings = service.settings
     tokens = settings.auth_tokens
     if not settings.twilio_account_sid or not (settings.twilio_api_key or tokens):
@@ -302,4 +325,4 @@ def _lost_callbacks(service: Offhook, since: datetime) -> Iterator[Record]:
         settings.twilio_api_url,
         settings.twilio_api_timeout_seconds,
     )
-    return from_alerts(alerts(access, since), "Twilio's alerts")
+    return from_alerts(alerts(access, since), defaults, "Twilio's alerts")
