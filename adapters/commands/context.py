@@ -18,7 +18,7 @@ from pipeline.rules import Rules, RulesError
 from pipeline.skew import Skew
 from pipeline.steps import Judge
 from pipeline.worker import Worker
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Offhook:
     def _refuse_or_warn(self, problems: list[str]) -> list[str]:
         if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
             problems = [*problems, _EPHEMERAL]
-        warnings: list[str] = []
+        warnings = [f"{name} is no setting of Offhook's and does nothing" for name in unknown()]
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
             warnings += filter(None, [self.ledger.migrations.state().warning])
