@@ -98,7 +98,7 @@ def test_what_is_empty_in_its_quotes_is_not_set(empty: str) -> None:
         ("TWILIO_ACCOUNT_SID", SID[:9] + " " + SID[9:], "a blank"),
         ("TWILIO_ACCOUNT_SID", SID[:-1], "33 characters"),
         ("TWILIO_ACCOUNT_SID", "ACxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "digits from 0 to f"),
-        ("TWILIO_ACCOUNT_SID", TOKEN, "begins with AC" if False else "AC and 32"),
+        ("TWILIO_ACCOUNT_SID", TOKEN, "AC and 32"),
         ("TWILIO_AUTH_TOKEN", SID, "a SID (AC...)"),
         ("TWILIO_AUTH_TOKEN", f"{TOKEN},{KEY}", "a SID (SK...)"),
         ("TWILIO_AUTH_TOKEN", TOKEN[:9] + " " + TOKEN[9:], "a blank"),
@@ -135,7 +135,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refused(needed: object = None) -> list[str]:
+def refused() -> list[str]:
     with pytest.raises(SettingsError) as error:
         load(Settings.missing_for_web)
     return str(error.value).splitlines()[1:]
@@ -179,15 +179,9 @@ def test_all_mistakes_and_what_is_missing_are_told_at_once(place: Path) -> None:
     text = "PORT=many\nOFFHOOK_LEASE_SECONDS=1\nOFFHOOK_WEB_CONNECTIONS=32\nOFFHOOK_WEB_THREADS=64\nOFFHOOK_SETLE_SECONDS=1\n"
     (place / ".env").write_text(f"{text}PUBLIC_URL=https://calls.example.com\nTWILIO_AUTHTOKEN=x\n")
     told = refused()
-    wanted = (
-        "PORT",
-        "OFFHOOK_LEASE_SECONDS",
-        "OFFHOOK_WEB_CONNECTIONS",
-        "OFFHOOK_SETLE_SECONDS",
-        "PUBLIC_URL",
-        "Twilio's keys",
-    )
-    assert [line.split(":")[0].strip() for line in told] == [*wanted[:4], "Twilio's keys", "PUBLIC_URL"]
+    alone, together = ["PORT"], ["OFFHOOK_LEASE_SECONDS", "OFFHOOK_WEB_CONNECTIONS"]
+    wanted = [*alone, *together, "OFFHOOK_SETLE_SECONDS", "Twilio's keys", "PUBLIC_URL"]
+    assert [line.split(":")[0].strip() for line in told] == wanted
     assert "did you mean TWILIO_AUTH_TOKEN?" in told[4]
 
 
