@@ -8,7 +8,7 @@ import sys
 for _name in [
     name
     for name in sys.modules
-    if name.removeprefix("offhook.").split(".")[0] in ("app", "adapters", "pipeline", "settings", "pasted")
+    if name.removeprefix("offhook.").split(".")[0] in ("app", "service", "adapters", "pipeline", "settings", "pasted")
 ]:
     del sys.modules[_name]
 
@@ -58,7 +58,7 @@ logconfig_dict = log_config(_settings.log_level)
 
 def on_starting(server):  # type: ignore[no-untyped-def]
     """Refuse before the first worker starts, with one message that says what to do."""
-    from app import check_start
+    from service import check_start
 
     try:
         for warning in check_start():

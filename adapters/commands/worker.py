@@ -22,7 +22,7 @@ def worker() -> None:
     Run as many as you like on one Postgres. SIGTERM stops it within 25 seconds: what is being sent is finished, what was
     claimed and not sent is given back. A worker that is killed loses nothing; another one takes over after the lease.
     """
-    service = offhook()
+    service = offhook(lambda settings: settings.missing_for_worker())
     try:
         warnings = service.check_worker()
     except SettingsError as error:

@@ -11,7 +11,7 @@ from secrets import token_bytes
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, offhook
+from adapters.commands.context import LedgerCommand, fail, known_settings
 from adapters.recordings.format import RecordingError
 from adapters.recordings.replay import Replay, Sign, Tape, plan, replay, target
 from adapters.twilio.signature import by_auth_token, by_shared_key
@@ -120,7 +120,7 @@ def _signing(auth_token: str, shared_key: tuple[str, str, str] | None) -> Sign:
     """How to sign: with a SharedKey, else with a token. Raises ValueError when there is neither."""
     if shared_key:
         return by_shared_key(*shared_key)
-    token = auth_token or next(iter(offhook().settings.auth_tokens), "")
+    token = auth_token or next(iter(known_settings().auth_tokens), "")
     if not token:
         raise ValueError("nothing to sign with: give --auth-token or --shared-key, or set TWILIO_AUTH_TOKEN")
     return by_auth_token(token)
