@@ -588,10 +588,15 @@ class Settings(BaseSettings):
         parts = self.twilio_auth_token.get_secret_value().split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
+    @property
+    def has_keys(self) -> bool:
+        """True when there is something that Twilio may sign with. Raises SettingsError for a keyring that cannot be read."""
+        return bool(self.keyring_json or (self.twilio_account_sid and self.auth_tokens))
+
     def missing_for_web(self) -> list[str]:
         """What a web process lacks to accept any callback."""
         lacking = []
-        if not self.keyring_json and not (self.twilio_account_sid and self.auth_tokens):
+        if not self.has_keys:
             told = "Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."
             lacking.append(told + _meant_for(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_KEYRING")))
         if any(urlsplit(url).hostname == _PLACEHOLDER_HOST for url in self.public_urls):

@@ -79,3 +79,15 @@ def test_each_way_of_asking_says_offhooks_version(tmp_path: Path) -> None:
     assert offhook("--version", folder=tmp_path).stdout == f"Offhook {VERSION}\n"
     assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
     assert flask("version", env=bare_environment(), folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
+
+
+@pytest.mark.parametrize("revision", ["nonsense", "head+1", "", "0001:0002", "-1", "base"])
+@pytest.mark.parametrize("has_tables", [False, True])
+def test_a_revision_that_there_is_not_is_one_sentence(revision: str, has_tables: bool, tmp_path: Path) -> None:
+    env = environment(f"sqlite:///{tmp_path}/offhook.db")
+    if has_tables:
+        assert flask("db", "upgrade", env=env, folder=tmp_path).returncode == 0
+    done = flask("db", "upgrade", "--", revision, env=env, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert f'"{revision}" is no revision' in done.stderr and "flask db history" in done.stderr
+    assert has_tables or list(tmp_path.iterdir()) == []
