@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test check soak bench clean
+.PHONY: help run test unit check soak bench clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run    the demonstration; with a .env the real thing"
-	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres"
+	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
+	@echo "make unit   the quick tests alone, about a minute"
 	@echo "make soak   the slow tests, and the unit tests on Python 3.11, 3.12 and 3.13"
 	@echo "make bench  every figure that the README quotes"
 
@@ -44,8 +45,15 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 		|| echo "npm could not install tests/npm: Twilio's package for Node.js will not be asked about our signatures."; \
 	else echo "npm is not here: Twilio's package for Node.js will not be asked about our signatures."; fi
 
-test: check $(NPM)
-	$(BIN)/python -m pytest -m "not soak" -n logical --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+unit: .venv/dev
+	@echo "The quick tests: about a minute on two cores."
+	$(PYTEST) -m "unit and not soak"
+
+test: check $(NPM) unit
+	@echo "The others, on real servers and databases: some ten minutes on two cores."
+	$(PYTEST) -m "not unit and not soak"
 
 soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -8,7 +8,7 @@ import sys
 for _name in [
     name
     for name in sys.modules
-    if name.removeprefix("offhook.").split(".")[0] in ("app", "adapters", "pipeline", "settings")
+    if name.removeprefix("offhook.").split(".")[0] in ("app", "service", "adapters", "pipeline", "settings", "pasted")
 ]:
     del sys.modules[_name]
 
@@ -17,10 +17,10 @@ from adapters.web.framing import Limits
 from adapters.web.restart import refusal_of, reload_only_what_starts
 from adapters.web.worker import Patience
 from adapters.web.worker import worker_class as whole_requests
-from settings import SettingsError, load
+from settings import Settings, SettingsError, load
 
 try:
-    _settings = load()
+    _settings = load(Settings.missing_for_web)
 except SettingsError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
@@ -58,7 +58,7 @@ logconfig_dict = log_config(_settings.log_level)
 
 def on_starting(server):  # type: ignore[no-untyped-def]
     """Refuse before the first worker starts, with one message that says what to do."""
-    from app import check_start
+    from service import check_start
 
     try:
         for warning in check_start():

@@ -297,8 +297,8 @@ class Pipeline:
     ) -> None:
         from adapters.private_file import write_whole
         from adapters.recordings.client import of_app
-        from app import build, web
         from pipeline.rehearsal import JumpingClock
+        from service import build, web
         from settings import given
 
         self._folder = folder
@@ -369,8 +369,8 @@ class Pipeline:
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Fold, decide and deliver to the end, retries included; then `outcomes()`."""
-        from app import pace
         from pipeline.rehearsal import run_to_end
+        from service import pace
 
         service = self.service
         run_to_end(

@@ -1,6 +1,6 @@
 """Every setting, typed, with its unit and default: read once from the environment and `.env`, checked before anything starts.
 
-Never opens a connection. All errors are told together, each with what to do.
+Never opens a connection. All errors are told together, each with what to do. What a paste brings along (quotes, blanks) is taken off.
 """
 
 from __future__ import annotations
@@ -8,21 +8,47 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from dotenv import dotenv_values
+from pydantic import Field, ModelWrapValidatorHandler, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from adapters.ledger.address import libpq_address
+from pasted import (
+    account_sid,
+    advertiser_id,
+    alike,
+    api_key,
+    parts,
+    public_url,
+    secret,
+    strangers,
+    undressed,
+    whole_url,
+)
 from pipeline.phone import is_region
+
+_ENV_FILE = ".env"
+_ENCODING = "utf-8-sig"  # some editors of Windows begin a file with a mark
+_PLACEHOLDER_HOST = "calls.example.com"  # of .env.example
 
 
 class SettingsError(Exception):
     """One or more settings are wrong; the text names each with its remedy and holds no secret."""
+
+
+class _Mistakes(SettingsError):
+    """All mistakes by the names of their settings, and the settings without those."""
+
+    def __init__(self, told: Mapping[str, str], rest: Settings) -> None:
+        super().__init__(_explain(f"{name}: {what}" for name, what in told.items()))
+        self.told = dict(told)
+        self.rest = rest
 
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -33,8 +59,8 @@ class Settings(BaseSettings):
     """The environment, read. The name of each variable stands as the alias; README holds the same table."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
+        env_file=_ENV_FILE,
+        env_file_encoding=_ENCODING,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
@@ -424,10 +450,67 @@ class Settings(BaseSettings):
         1.0, alias="OFFHOOK_READY_CACHE_SECONDS", ge=0, le=60, description="how long an answer of /readyz holds"
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        """Whatever is wrong with one setting and with several together. Raises SettingsError."""
+        given, told = _undressed(values, cls.alias_of), dict[str, str]()
+        try:
+            made = build(given)
+        except ValidationError as error:
+            told = _by_name(error)
+            made = build({name: value for name, value in given.items() if cls.alias_of(name) not in told})
+        told |= {names[0]: what for names, what in made.contradictions() if not told.keys() & set(names)}
+        if told:
+            raise _Mistakes(told, made)
+        return made
+
+    @classmethod
+    def alias_of(cls, name: str) -> str:
+        """The variable of a field; the name itself when it is the variable's."""
+        field = cls.model_fields.get(name)
+        return str(field.alias) if field else name
+
     @field_validator("public_urls", "customers_columns", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return parts(value) if isinstance(value, str) else value
+
+    @field_validator("worker", "customers_conflict", "resend_ambiguous", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("twilio_account_sid")
+    @classmethod
+    def _account(cls, sid: str) -> str:
+        return account_sid(sid)
+
+    @field_validator("twilio_api_key")
+    @classmethod
+    def _api_key(cls, sid: str) -> str:
+        return api_key(sid)
+
+    @field_validator("twilio_auth_token")
+    @classmethod
+    def _tokens(cls, value: SecretStr) -> SecretStr:
+        found = parts(value.get_secret_value())
+        return SecretStr(",".join(secret(token, "your auth token") for token in found))
+
+    @field_validator("twilio_api_secret")
+    @classmethod
+    def _api_secret(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(secret(value.get_secret_value(), "the API key's secret"))
+
+    @field_validator("rockerbox_advertiser_id")
+    @classmethod
+    def _advertiser(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(advertiser_id(value.get_secret_value()))
 
     @field_validator("maybe_sent_statuses", mode="before")
     @classmethod
@@ -442,18 +525,17 @@ class Settings(BaseSettings):
     @field_validator("public_urls")
     @classmethod
     def _absolute(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-                raise ValueError("must be like https://calls.example.com, with no query and no fragment")
-        return urls
+        return tuple(map(public_url, urls))
 
-    @field_validator("rockerbox_url", "twilio_api_url")
+    @field_validator("rockerbox_url")
     @classmethod
-    def _http(cls, url: str) -> str:
-        if url and not (urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname):
-            raise ValueError("must be a whole URL, like https://webhooks.getrockerbox.com/webhook/data")
-        return url
+    def _rockerbox(cls, url: str) -> str:
+        return whole_url(url, "https://webhooks.getrockerbox.com/webhook/data")
+
+    @field_validator("twilio_api_url")
+    @classmethod
+    def _api(cls, url: str) -> str:
+        return whole_url(url, "https://api.twilio.com")
 
     @field_validator("database_url")
     @classmethod
@@ -496,17 +578,33 @@ class Settings(BaseSettings):
             raise ValueError("must name three columns: phone,email,customer_id")
         return names
 
-    @model_validator(mode="after")
-    def _together(self) -> Settings:
-        if self.lease_seconds < self.deadline_seconds + 1:
-            raise ValueError("OFFHOOK_LEASE_SECONDS must be at least a second longer than OFFHOOK_DEADLINE_SECONDS")
-        if self.web_connections <= self.web_threads:
-            raise ValueError("OFFHOOK_WEB_CONNECTIONS must be more than OFFHOOK_WEB_THREADS")
-        if bool(self.twilio_api_key) != bool(self.twilio_api_secret.get_secret_value()):
-            raise ValueError("TWILIO_API_KEY and TWILIO_API_SECRET belong together: set both or none")
-        if self.twilio_auth_token.get_secret_value() and not self.twilio_account_sid:
-            raise ValueError("TWILIO_AUTH_TOKEN is set without TWILIO_ACCOUNT_SID: set the account that it belongs to")
-        return self
+    def contradictions(self) -> list[tuple[tuple[str, ...], str]]:
+        """Settings that do not go together: their names, the one to correct first, and what is wrong with that."""
+        api_secret, token = self.twilio_api_secret.get_secret_value(), self.twilio_auth_token.get_secret_value()
+        one_of_two = "goes with {}: set both or none"
+        rules = [
+            (
+                self.lease_seconds < self.deadline_seconds + 1,
+                ("OFFHOOK_LEASE_SECONDS", "OFFHOOK_DEADLINE_SECONDS"),
+                "must be at least a second longer than OFFHOOK_DEADLINE_SECONDS",
+            ),
+            (
+                self.web_connections <= self.web_threads,
+                ("OFFHOOK_WEB_CONNECTIONS", "OFFHOOK_WEB_THREADS"),
+                "must be more than OFFHOOK_WEB_THREADS",
+            ),
+            (
+                bool(self.twilio_api_key) != bool(api_secret),
+                ("TWILIO_API_KEY", "TWILIO_API_SECRET"),
+                one_of_two.format("TWILIO_API_SECRET"),
+            ),
+            (
+                bool(token) and not self.twilio_account_sid,
+                ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"),
+                "is set without TWILIO_ACCOUNT_SID: set the account that it belongs to",
+            ),
+        ]
+        return [(names, what) for is_wrong, names, what in rules if is_wrong]
 
     @property
     def is_sqlite(self) -> bool:
@@ -530,17 +628,27 @@ class Settings(BaseSettings):
         parts = self.twilio_auth_token.get_secret_value().split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
+    @property
+    def has_keys(self) -> bool:
+        """True when there is something that Twilio may sign with. Raises SettingsError for a keyring that cannot be read."""
+        return bool(self.keyring_json or (self.twilio_account_sid and self.auth_tokens))
+
     def missing_for_web(self) -> list[str]:
         """What a web process lacks to accept any callback."""
-        if self.keyring_json or (self.twilio_account_sid and self.auth_tokens):
-            return []
-        return ["Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."]
+        lacking = []
+        if not self.has_keys:
+            told = "Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."
+            lacking.append(told + _meant_for(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_KEYRING")))
+        if any(urlsplit(url).hostname == _PLACEHOLDER_HOST for url in self.public_urls):
+            lacking.append("PUBLIC_URL: is the placeholder of .env.example; set the address that Twilio was given.")
+        return lacking
 
     def missing_for_worker(self) -> list[str]:
         """What a worker lacks to deliver anything."""
         if self.rockerbox_advertiser_id.get_secret_value():
             return []
-        return ["Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."]
+        told = "Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."
+        return [told + _meant_for(("ROCKERBOX_ADVERTISER_ID",))]
 
     @property
     def rules_set_aside(self) -> str:
@@ -554,12 +662,56 @@ class Settings(BaseSettings):
         return self.is_sqlite and bool(os.environ.get("DYNO"))
 
 
-def load(**overrides: Any) -> Settings:
-    """The settings of this process. Raises SettingsError with every mistake in one text."""
+Needed = Callable[[Settings], list[str]]
+"""What a process lacks, in sentences: `Settings.missing_for_web` and its like."""
+
+
+def load(needed: Needed = lambda _: []) -> Settings:
+    """The settings of this process. Raises SettingsError with every mistake in one text.
+
+    `needed` is asked only when something is wrong, so that what is missing is told with it.
+    """
+    told = {name: f"is no setting; did you mean {meant}?" for name, meant in _strangers().items() if meant}
+    nothing: dict[str, Any] = {}  # all comes from the environment; a type checker asks for each by its alias
     try:
-        found = Settings(**overrides)
-    except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+        made = Settings(**nothing)
+    except _Mistakes as error:
+        told, made = error.told | told, error.rest
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(_explain([f"{_ENV_FILE}: cannot be read ({error}); save it as UTF-8 text"])) from None
+    if not told:
+        return _at_platform(made)
+    missing = [what for what in needed(made) if not any(name in what for name in told)]
+    raise SettingsError(_explain([*(f"{name}: {what}" for name, what in told.items()), *missing]))
+
+
+def unknown() -> list[str]:
+    """Variables that are named like ours, mean nothing, and are like no setting."""
+    return [name for name, meant in _strangers().items() if not meant]
+
+
+def _strangers() -> dict[str, str]:
+    return strangers(_named(), [str(field.alias) for field in Settings.model_fields.values()])
+
+
+def _named() -> set[str]:
+    """All variables of the environment and of `.env`; none of a file that cannot be read."""
+    try:
+        return {*os.environ, *dotenv_values(_ENV_FILE, encoding=_ENCODING, interpolate=False)}
+    except (OSError, UnicodeError):
+        return set(os.environ)
+
+
+def _meant_for(wanted: Collection[str]) -> str:
+    """A hint when a variable is set whose name is like one that is missing. Other programs have theirs, so it is no error."""
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    rooms = {name.partition("_")[0] for name in wanted}
+    near = sorted(name for name in _named() - known if name.partition("_")[0] in rooms and alike(name, wanted))
+    return "".join(f" {name} is set; did you mean {alike(name, wanted)}?" for name in near)
+
+
+def _at_platform(found: Settings) -> Settings:
+    """With the platform's own address where PUBLIC_URL is not set."""
     said = platform_url(os.environ)
     return found if found.public_urls or said is None else found.model_copy(update={"public_urls": (said[1],)})
 
@@ -604,20 +756,30 @@ def given(values: Mapping[str, Any]) -> Settings:
 
     Raises SettingsError.
     """
-    try:
-        return _Given(**values)
-    except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
+    return _Given(**values)
 
 
-def _explain(error: ValidationError) -> str:
-    """One line a mistake: the variable's name and what is wrong, never the value, which may be a secret."""
-    lines = []
-    for mistake in error.errors(include_input=False, include_url=False):
-        name = str(mistake["loc"][0]) if mistake["loc"] else ""
-        told = mistake["msg"].removeprefix("Value error, ")
-        lines.append(f"  {name}: {told}" if name else f"  {told}")
-    return "Offhook cannot start; correct these settings (environment or .env):\n" + "\n".join(lines)
+def _undressed(values: Mapping[str, Any], alias_of: Callable[[str], str]) -> dict[str, Any]:
+    """Without what a paste brings along; what is empty then counts as not set."""
+    bare = {
+        name: undressed(value, alias_of(name)) if isinstance(value, str) else value for name, value in values.items()
+    }
+    return {name: value for name, value in bare.items() if value != ""}
+
+
+def _by_name(error: ValidationError) -> dict[str, str]:
+    """What is wrong with each variable, never its value, which may be a secret."""
+    return {
+        str(mistake["loc"][0]): mistake["msg"].removeprefix("Value error, ")
+        for mistake in error.errors(include_input=False, include_url=False)
+    }
+
+
+def _explain(mistakes: Iterable[str]) -> str:
+    """One line a mistake."""
+    return "Offhook cannot start; correct these settings (environment or .env):\n" + "\n".join(
+        f"  {mistake}" for mistake in mistakes
+    )
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-MODULES = ("app", "settings", "pytest_offhook")
+MODULES = ("app", "service", "settings", "pasted", "pytest_offhook")
 PACKAGES = ("adapters", "pipeline")
 DATA = ("recordings/*.jsonl", "recordings/customers.csv", "gunicorn.conf.py")
 _NAMES = "|".join((*MODULES, *PACKAGES))

@@ -14,6 +14,7 @@ from pipeline.phone import mask_numbers_in
 _request_id: Callable[[], str] = str
 _DIGITS = re.compile(r"[0-9]{8,}")
 _OURS = ("offhook", "adapters", "pipeline")
+_SEVERE = ("WARNING", "ERROR")
 
 
 class MaskingJsonFormatter(JsonFormatter):
@@ -35,9 +36,12 @@ class MaskingJsonFormatter(JsonFormatter):
 
 
 def config(level: str) -> dict[str, Any]:
-    """A `logging.config` dictionary: everything, gunicorn's own lines too, in one form."""
-    loggers = {name: {"level": level, "handlers": [], "propagate": True} for name in ("gunicorn.error", "offhook")}
-    quiet = {name: {"level": "WARNING"} for name in ("alembic", "urllib3", "sqlalchemy", "werkzeug", "gunicorn.access")}
+    """A `logging.config` dictionary: everything, gunicorn's own lines too, in one form.
+
+    `level` is for our own lines and gunicorn's; what libraries log is for their authors up to a warning.
+    """
+    ours = {name: {"level": level, "handlers": [], "propagate": True} for name in ("gunicorn.error", *_OURS)}
+    others = level if level in _SEVERE else "WARNING"
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -49,8 +53,8 @@ def config(level: str) -> dict[str, Any]:
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "root": {"level": level, "handlers": ["stderr"]},
-        "loggers": {**loggers, **quiet},
+        "root": {"level": others, "handlers": ["stderr"]},
+        "loggers": {**ours, "gunicorn.access": {"level": others}},
     }
 
 

@@ -32,8 +32,8 @@ from rig import (
 
 from adapters.rockerbox.client import Rockerbox
 from adapters.twilio.reading import NotACallback, read_request
-from app import build
 from pipeline.call import RawCallback
+from service import build
 
 THREADS = 32
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"

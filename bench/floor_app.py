@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from flask import Flask
 
-from app import create_app
 from pipeline.call import RawCallback
+from service import create_app
 
 
 class NullInbox:

@@ -13,13 +13,16 @@ import psycopg
 import pytest
 
 from adapters.commands.context import LedgerCommand
-from app import COMMANDS
+from adapters.commands.listed import LISTED, Listed
 from tests.support.processes import environment, flask
 from tests.support.waiting import wait_until
 
 
 def leaves(command: click.Command) -> Iterator[click.Command]:
-    if isinstance(command, click.Group):
+    if isinstance(command, Listed):
+        assert command.load().name == command.name
+        yield from leaves(command.load())
+    elif isinstance(command, click.Group):
         for inner in command.commands.values():
             yield from leaves(inner)
     else:
@@ -28,7 +31,7 @@ def leaves(command: click.Command) -> Iterator[click.Command]:
 
 @pytest.mark.unit
 def test_every_command_answers_for_the_database() -> None:
-    found = [leaf for command in COMMANDS for leaf in leaves(command)]
+    found = [leaf for command in LISTED for leaf in leaves(command)]
     assert len(found) > 15
     assert [leaf.name for leaf in found if not isinstance(leaf, LedgerCommand)] == []
 

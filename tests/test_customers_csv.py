@@ -474,7 +474,7 @@ class Console:
     """`flask customers ...` on a SQLite ledger of its own."""
 
     def __init__(self, folder: Path) -> None:
-        from app import create_app
+        from service import create_app
 
         self.app = create_app()
         self.file = folder / "customers.csv"

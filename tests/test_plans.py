@@ -13,12 +13,12 @@ import pytest
 
 from adapters.ledger.store import SqlLedger
 from adapters.twilio.reading import read_request
-from app import build
 from pipeline.call import RawCallback
 from pipeline.conversion import Customer
 from pipeline.delivery import Outcome, Result
 from pipeline.refusals import Run
 from pipeline.steps import attempt, deliver_batch, leave_unfinished_batch
+from service import build
 from settings import given
 from tests import sinks
 from tests.support.filled import GROWING, ROWS, fill

@@ -443,13 +443,13 @@ def test_a_closed_port_is_told_and_not_raised() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     summary = send(f"http://127.0.0.1:{port}/", 3)
-    assert summary.errors == {"connection_refused": 3}
+    assert (summary.errors, summary.sent, summary.exit_code) == ({"connection_refused": 3}, 0, 1)
 
 
 def test_a_receiver_that_never_answers_is_given_up_after_the_timeout() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         summary = send(f"http://127.0.0.1:{server.getsockname()[1]}/", 4, concurrency=4, timeout_seconds=0.2)
-    assert summary.errors == {"timeout": 4}
+    assert (summary.errors, summary.sent) == ({"timeout": 4}, 4)  # sent, and nobody knows
 
 
 def test_a_timeout_is_told_in_time_though_the_next_callback_is_far_off() -> None:

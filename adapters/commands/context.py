@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 from flask import current_app
 
-from adapters.ledger.engine import LedgerRefused
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.client import Rockerbox
-from pipeline.delivery import RetryPolicy
-from pipeline.ports import LedgerUnavailable, Reader
-from pipeline.rules import Rules, RulesError
-from pipeline.skew import Skew
-from pipeline.steps import Judge
-from pipeline.worker import Worker
-from settings import Settings, SettingsError, platform_url
+from adapters import logs
+from pipeline.ports import LedgerUnavailable
+
+if TYPE_CHECKING:  # a command that needs no database, or no settings, does not wait for their libraries either
+    from adapters.ledger.store import SqlLedger
+    from adapters.rockerbox.client import Rockerbox
+    from pipeline.delivery import RetryPolicy
+    from pipeline.ports import Reader
+    from pipeline.rules import Rules
+    from pipeline.skew import Skew
+    from pipeline.steps import Judge
+    from pipeline.worker import Worker
+    from settings import Needed, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Offhook:
 
     def check_web(self) -> list[str]:
         """Warnings; raises with everything that keeps a web process from starting."""
+        from settings import platform_url
+
         inline = self.settings.worker == "inline"
         problems = self.settings.missing_for_web() + (self.settings.missing_for_worker() if inline else [])
         warnings = self._refuse_or_warn(problems + self._wrong_rules())
@@ -61,6 +66,8 @@ class Offhook:
         return warnings
 
     def _wrong_rules(self) -> list[str]:
+        from pipeline.rules import RulesError
+
         try:
             self.rules()
         except RulesError as error:
@@ -68,9 +75,13 @@ class Offhook:
         return []
 
     def _refuse_or_warn(self, problems: list[str]) -> list[str]:
+        from adapters.ledger.engine import LedgerRefused
+        from settings import SettingsError, unknown
+
         if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
             problems = [*problems, _EPHEMERAL]
-        warnings = list(filter(None, [self.settings.rules_set_aside]))
+        warnings = [f"{name} is no setting of Offhook's and does nothing" for name in unknown()]
+        warnings += filter(None, [self.settings.rules_set_aside])
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
             warnings += filter(None, [self.ledger.migrations.state().warning])
@@ -91,9 +102,31 @@ _EPHEMERAL = (
 )
 
 
-def offhook() -> Offhook:
-    """The service of the running command."""
-    return cast(Offhook, current_app.extensions["offhook"])
+def offhook(needed: Needed = lambda _: []) -> Offhook:
+    """The service of the running command, put together when it is first asked for.
+
+    A wrong setting ends the command, and `needed` tells what is missing besides.
+    """
+    known = current_app.extensions
+    if "offhook" not in known:
+        known["offhook"] = known["offhook.build"](known_settings(needed))
+    return cast("Offhook", known["offhook"])
+
+
+def known_settings(needed: Needed = lambda _: []) -> Settings:
+    """The settings of the running command, for what needs no more than them; see `offhook`."""
+    from settings import SettingsError, load
+
+    known = current_app.extensions
+    if "offhook" in known:
+        return cast("Offhook", known["offhook"]).settings
+    if "offhook.settings" not in known:
+        try:
+            known["offhook.settings"] = load(needed)
+        except SettingsError as error:
+            fail(str(error), 2)
+        logs.configure(known["offhook.settings"].log_level)
+    return cast("Settings", known["offhook.settings"])
 
 
 class LedgerCommand(click.Command):
@@ -121,7 +154,7 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
     if error.word in ("slow", "locked"):
-        seconds = offhook().settings.statement_seconds
+        seconds = known_settings().statement_seconds
         why = "somebody holds a lock" if error.word == "locked" else "it took longer than it may"
         fail(
             f"The database did not answer in time ({why}): ask for less, or give it longer with "

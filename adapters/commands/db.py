@@ -36,6 +36,11 @@ def upgrade(revision: str) -> None:
     rollback there is nothing to undo.
     """
     service = offhook()
+    if not service.ledger.migrations.knows(revision):
+        fail(
+            f'"{revision}" is no revision of this version: `flask db history` lists them; without one it is the newest.',
+            2,
+        )
     try:
         done = service.ledger.migrations.upgrade(revision)
     except LedgerRefused as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -12,22 +13,24 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, offhook
+from adapters.commands.context import LedgerCommand, fail, known_settings
 from adapters.commands.sandbox import tell
 from adapters.private_file import PRIVATE_FOLDER, open_to_append
 from adapters.recordings.replay import Replay, Tape, plan, replay, target
 from adapters.rockerbox.sandbox import Sandbox
 from adapters.twilio.signature import by_auth_token
+from settings import Settings, SettingsError
 
 ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
 START_SECONDS = 20.0
@@ -37,6 +40,8 @@ _RECORDINGS = _HOME / "recordings"
 _APP = f"{__name__.removesuffix('adapters.commands.up')}app"  # installed it is within a package
 _SCRATCH = Path(".run")
 _LOCK = "lock"
+_LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"
 
 
 @click.command(cls=LedgerCommand)
@@ -47,14 +52,19 @@ def up() -> None:
     With nothing configured this is a demonstration: SQLite in .run/, a sandbox Rockerbox on loopback, a sample mapping,
     and recorded callbacks sent signed. With a .env (see .env.example) it is the real thing.
     """
-    service = offhook()
-    configured = Path(".env").exists() or not service.settings.missing_for_web()
-    service.ledger.close()
+    settings = known_settings(lambda found: [*found.missing_for_web(), *found.missing_for_worker()])
     stop = _stop_when_asked()
-    if configured:
-        _real(service.settings.port, service.settings.worker == "separate", stop)
+    if Path(".env").exists() or _has_keys(settings):
+        _real(settings, stop)
     else:
-        _demonstration(service.settings.port, stop)
+        _demonstration(settings.port, stop)
+
+
+def _has_keys(settings: Settings) -> bool:
+    try:
+        return settings.has_keys
+    except SettingsError as error:
+        fail(str(error), 2)
 
 
 def _stop_when_asked() -> threading.Event:
@@ -64,29 +74,39 @@ def _stop_when_asked() -> threading.Event:
     return stop
 
 
-def _real(port: int, with_worker: bool, stop: threading.Event) -> None:
+def _real(settings: Settings, stop: threading.Event) -> None:
+    missing = [*settings.missing_for_web(), *settings.missing_for_worker()]
+    if missing:
+        fail("Offhook cannot start:\n" + "\n".join(f"  {each}" for each in missing), 2)
+    why_not = _why_not(_EVERYWHERE, settings.port)
+    if why_not:
+        fail(f"Port {settings.port} cannot be used ({why_not}). End what listens there, or set PORT to another one.")
     env = {**os.environ, "FLASK_APP": _APP}
     _run_once("db", "upgrade", env=env)
     with ExitStack() as running:
-        processes = [running.enter_context(_process(_WEB, env))]
-        if with_worker:
-            processes.append(running.enter_context(_process(_WORKER, env)))
-        click.echo(f"Web on port {port}, worker beside it. Ctrl-C stops both.")
-        _wait(processes, stop)
+        children = {"web": running.enter_context(_process(_WEB, env))}
+        if settings.worker == "separate":
+            children["worker"] = running.enter_context(_process(_WORKER, env))
+        if _is_up(settings.port, children["web"], stop):
+            beside = "the worker runs beside it. Ctrl-C stops both." if len(children) > 1 else "Ctrl-C stops it."
+            click.echo(f"Web listens on port {settings.port}; {beside}")
+        _wait(children, stop)
 
 
 def _demonstration(port: int, stop: threading.Event) -> None:
     lock = _take_folder()
     port = _free_port(port)
+    web_command = [*_WEB, "--bind", f"{_LOOPBACK}:{port}"]
     with ExitStack() as running:
         sandbox = running.enter_context(Sandbox(on_event=tell))
         env = _demonstration_environment(port, sandbox.url)
         click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
         _run_once("db", "upgrade", env=env)
         _run_once("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv", env=env)
-        web = running.enter_context(_process(_WEB, env, _SCRATCH / "web.log", lock))
+        web = running.enter_context(_process(web_command, env, _SCRATCH / "web.log", lock))
         worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log", lock))
-        _wait_until_up(port, web)
+        if not _is_up(port, web, stop):
+            _tell_why_not_up(stop)
         click.secho(
             "\nRecorded callbacks go to /twilio/status, signed; each conversion as it arrives at the sandbox:",
             bold=True,
@@ -94,7 +114,7 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         _send_recordings(port, env["TWILIO_AUTH_TOKEN"])
         _wait_until_quiet(sandbox, stop)
         _what_next(port, sandbox, env)
-        _wait([web, worker], stop)
+        _wait({"web": web, "worker": worker}, stop)
 
 
 def _take_folder() -> int:
@@ -148,15 +168,25 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
 
 def _free_port(wished: int) -> int:
     """The port that was asked for, or any other when somebody has it."""
-    for port in (wished, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    return wished
+    why_not = _why_not(_LOOPBACK, wished)
+    if not why_not:
+        return wished
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port = int(probe.getsockname()[1])
+    click.echo(f"Port {wished} cannot be used ({why_not}): the demonstration takes {port}.", err=True)
+    return port
+
+
+def _why_not(address: str, port: int) -> str:
+    """What keeps a server from listening there; "" when nothing does."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            return "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+    return ""
 
 
 _WEB = [sys.executable, "-m", "gunicorn", "-c", str(_HOME / "gunicorn.conf.py"), f"{_APP}:app"]
@@ -189,14 +219,25 @@ def _process(
                 child.kill()
 
 
-def _wait_until_up(port: int, web: subprocess.Popen[bytes]) -> None:
+def _is_up(port: int, web: subprocess.Popen[bytes], stop: threading.Event) -> bool:
+    """Whether it answers, as soon as it does; False when it ended, when somebody asked to stop, or when it takes too long."""
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and web.poll() is None:
+        asked = HTTPConnection(_LOOPBACK, port, timeout=1)  # past any proxy that the environment names
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
+            asked.request("GET", "/healthz")
+            return asked.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            if stop.wait(0.1):
+                return False
+        finally:
+            asked.close()
+    return False
+
+
+def _tell_why_not_up(stop: threading.Event) -> NoReturn:
+    if stop.is_set():
+        raise SystemExit(0)
     fail(f"The web process did not start; it said:\n{(_SCRATCH / 'web.log').read_text(errors='replace')}")
 
 
@@ -206,8 +247,9 @@ def _send_recordings(port: int, token: str) -> None:
     options = Replay(speed=None, shift_to=datetime.now(UTC), account_sid=ACCOUNT)
     to = target(f"http://127.0.0.1:{port}")
     summary = replay(plan(tape, options), to, by_auth_token(token))
-    answers = ", ".join(f"{count} x {status}" for status, count in sorted(summary.by_status.items()))
-    click.echo(f"{summary.sent} callbacks sent: {answers}")
+    answers = [f"{count} x {status}" for status, count in sorted(summary.by_status.items())]
+    answers += [f"{count} without an answer ({word})" for word, count in sorted(summary.errors.items())]
+    click.echo(f"{summary.sent} callbacks sent: {', '.join(answers)}")
 
 
 def _wait_until_quiet(sandbox: Sandbox, stop: threading.Event) -> None:
@@ -233,9 +275,11 @@ def _what_next(port: int, sandbox: Sandbox, env: Mapping[str, str]) -> None:
     )
 
 
-def _wait(processes: list[subprocess.Popen[bytes]], stop: threading.Event) -> None:
+def _wait(children: Mapping[str, subprocess.Popen[bytes]], stop: threading.Event) -> None:
     """Until asked to stop, or until one of them ends by itself: then all end, with its exit code."""
     while not stop.wait(0.5):
-        for child in processes:
-            if child.poll() is not None:
-                fail(f"{child.args!r} ended by itself, exit code {child.returncode}.", child.returncode or 1)
+        for name, child in children.items():
+            code = child.poll()
+            if code is not None:
+                how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+                fail(f"The {name} process ended by itself ({how}); its last lines say why.", code if code > 0 else 1)

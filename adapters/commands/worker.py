@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerCommand, fail, offhook
-from settings import SettingsError
+from settings import Settings, SettingsError
 
 log = logging.getLogger("offhook.worker")
 
@@ -22,7 +22,7 @@ def worker() -> None:
     Run as many as you like on one Postgres. SIGTERM stops it within 25 seconds: what is being sent is finished, what was
     claimed and not sent is given back. A worker that is killed loses nothing; another one takes over after the lease.
     """
-    service = offhook()
+    service = offhook(Settings.missing_for_worker)
     try:
         warnings = service.check_worker()
     except SettingsError as error:

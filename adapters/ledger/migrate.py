@@ -7,6 +7,7 @@ that may be large are built before the migration that brings them, while intake 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,6 +158,10 @@ class Migrations:
     def head(self) -> str | None:
         """The revision that this code needs."""
         return _scripts().get_current_head()
+
+    def knows(self, revision: str) -> bool:
+        """True for what `upgrade` can be given: one of ours, head, or +N for the next N."""
+        return revision in ("head", "heads") or revision in _known() or bool(re.fullmatch(r"\+[1-9][0-9]?", revision))
 
     def history(self) -> list[tuple[str, str]]:
         """(revision, what it does), oldest first."""

@@ -385,17 +385,21 @@ class Latencies:
 
 @dataclass(slots=True)
 class Summary:
-    """What became of a replay. `errors` counts by their word what got no answer; `interrupted` when somebody ended it."""
+    """What became of a replay. `errors` counts by their word what got no answer, `unsent` those of them that found nobody to
+    connect to; `interrupted` when somebody ended it.
+    """
 
     by_status: dict[int, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
+    unsent: int = 0
     latencies: Latencies = field(default_factory=Latencies)
     seconds: float = 0.0
     interrupted: bool = False
 
     @property
     def sent(self) -> int:
-        return sum(self.by_status.values()) + sum(self.errors.values())
+        """How many went out, answered or not."""
+        return sum(self.by_status.values()) + sum(self.errors.values()) - self.unsent
 
     @property
     def refused(self) -> int:
@@ -414,6 +418,7 @@ class Summary:
     def add(self, answer: Answer) -> None:
         if answer.status is None:
             self.errors[answer.error] = self.errors.get(answer.error, 0) + 1
+            self.unsent += not answer.sent
             return
         self.by_status[answer.status] = self.by_status.get(answer.status, 0) + 1
         self.latencies.add(answer.seconds)

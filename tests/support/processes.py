@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support import watch
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio
 from tests.support.waiting import wait_until
 
@@ -102,6 +103,7 @@ class Process:
                 start_new_session=True,
                 pass_fds=tuple(self._pass_fds),
             )
+        watch.group_runs(self.pid)
         self._wait_ready()
         return self
 
@@ -137,6 +139,7 @@ class Process:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
+        watch.group_ended(self.pid)
 
     def terminate(self) -> None:
         """SIGTERM, as a platform sends it to the process that it started."""

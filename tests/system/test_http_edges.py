@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support import ledger
-from tests.support.processes import Web, free_port
+from tests.support.processes import Web, flask, free_port
 from tests.support.raw import SIGNED, Raw, ask, chunked, signed_request
 from tests.support.twilio import Answer, callback, new_sid
+from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
@@ -110,6 +111,7 @@ def test_what_is_odd_but_sound_is_answered_as_usual(web: Web, offhook: Offhook) 
 @pytest.mark.parametrize("half", [SIGNED + b"Content-Length: 10\r\n\r\nhalf", CHUNKED + b"a\r\nhalf", SIGNED])
 def test_a_request_that_ends_early_is_a_400_and_one_warning(web: Web, half: bytes) -> None:
     assert ask(web.port, half, then_end=True).status == 400
+    wait_until(lambda: warnings(web))  # the answer may be here before the line is
     [line] = warnings(web)
     assert (line["event"], line["check"], line["level"]) == ("request_refused", "ended_early", "WARNING")
 
@@ -171,3 +173,11 @@ def test_no_answer_carries_the_words_of_the_database(offhook: Offhook) -> None:
             assert_careful(answer)
             said = answer.body.decode()
             assert not [word for word in (str(port), "127.0.0.1", "someone", "nothing", "secret") if word in said], said
+
+
+def test_readyz_says_which_offhook_it_is(bare_offhook: Offhook) -> None:
+    """Ready or not: here there is no table yet."""
+    with bare_offhook.web() as web:
+        answer = web.twilio.get("/readyz")
+    told = flask("version", env=bare_offhook.env(), folder=bare_offhook.folder).stdout.splitlines()[0]
+    assert (answer.status, f"Offhook {json.loads(answer.body)['version']}") == (503, told)

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from tests.support import ledger
 from tests.support.processes import Process, Web, bare_environment, environment, flask, free_port
-from tests.support.twilio import callback, new_sid
+from tests.support.twilio import Twilio, callback, new_sid
 from tests.support.waiting import wait_until
 
 ROWS = "phone,email,customer_id\n+14155550199,nobody,=1+1\n+14155550198,ann@example.test,C1\n"
@@ -47,6 +48,7 @@ class Demonstration(Command):
     def __init__(self, folder: Path) -> None:
         env = bare_environment() | {"PORT": str(free_port())}
         super().__init__("up", ready="Ctrl-C ends it", env=env, folder=folder, name="up")
+        self.port = int(env["PORT"])
 
     def kill(self) -> None:
         if self.is_running:
@@ -79,6 +81,9 @@ def test_a_demonstration_leaves_its_files_to_their_owner_and_a_second_one_leaves
     folder = tmp_path / "work"
     folder.mkdir()
     with Demonstration(folder) as first:
+        assert Twilio(first.port).get("/healthz").status == 200
+        with pytest.raises(ConnectionRefusedError):  # 0.0.0.0 would be this address, too
+            socket.create_connection(("127.0.0.2", first.port))
         before = {path: path.stat().st_ino for path in (folder / ".run").iterdir()}
         second = flask("up", env=bare_environment() | {"PORT": str(free_port())}, folder=folder)
         assert (second.returncode, f"process {first.pid}" in second.stderr) == (1, True), second.stderr

@@ -349,6 +349,7 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_se
     quick = ("--to", "http://127.0.0.1:9", "--speed", "59000")  # nobody listens there
     done = flask(*replay, *quick, env=bare_environment(), folder=tmp_path)
     assert (done.returncode, "3 without an answer" in done.stdout) == (1, True)
+    assert done.stdout.startswith("0 sent in")  # nobody was there to send them to
     with sinks.Sink(sinks.answer(204, b"")) as sink:
         slow = [sys.executable, "-m", "flask", *replay, "--to", sink.url, "--speed", "10"]
         with Process(slow, bare_environment(), tmp_path, "slow") as replaying:

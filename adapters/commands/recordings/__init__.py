@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from adapters.commands.context import LedgerGroup
-from adapters.commands.recordings.replaying import replay_command
-from adapters.commands.recordings.taking import export, import_, tap
+from adapters.commands.listed import RECORDINGS
 
 
 @click.group(cls=LedgerGroup)
@@ -21,5 +20,5 @@ def recordings() -> None:
     """
 
 
-for command in (export, tap, import_, replay_command):
+for command in RECORDINGS:
     recordings.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from adapters.commands.context import fail, offhook
+from adapters.commands.context import fail, known_settings
 from adapters.recordings.format import Record
 from adapters.recordings.redact import Redactor
 from pipeline.conversion import Customer
@@ -61,7 +61,7 @@ def cover_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _cover(key: str, keep_numbers: bool, in_clear: bool) -> Cover:
-    settings = offhook().settings
+    settings = known_settings()
     secret = key or settings.recordings_key.get_secret_value()
     if in_clear:
         click.secho("In clear: the file holds personal data of your callers.", err=True, fg="yellow")

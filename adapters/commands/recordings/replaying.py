@@ -9,16 +9,19 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from secrets import token_bytes
+from typing import TYPE_CHECKING
 
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, offhook
+from adapters.commands.context import LedgerCommand, fail, known_settings
 from adapters.recordings.format import RecordingError
 from adapters.recordings.replay import Replay, Sign, Tape, Target, plan, replay, target
 from adapters.recordings.sending import Answer
 from adapters.twilio.signature import by_auth_token, by_shared_key
-from settings import Settings
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 _AS_FAST_AS_IT_CAN = "max"
 _LONG_SECONDS = 60
@@ -96,7 +99,7 @@ def replay_command(
     sids = token_bytes(16) if new_sids else None
     try:
         options = Replay(speed, shuffle, duplicate, drop, seed, moment, sids, account_sid)
-        public_url = next(iter(offhook().settings.public_urls), "")
+        public_url = next(iter(known_settings().public_urls), "")
         to = target(url, yes_remote=yes_remote, signed_for=signed_for, public_url=public_url)
         tape = Tape.of_files(files)
         signing = _signing(auth_token, shared_key)
@@ -108,7 +111,7 @@ def replay_command(
         if not signed_for and not url.startswith(to.base):
             click.echo(f"Signed for PUBLIC_URL ({public_url}); --signed-for says another address.", err=True)
         _tell_how_long(tape, speed)
-        refusal = FirstRefusal(to, _by(auth_token, shared_key), offhook().settings)
+        refusal = FirstRefusal(to, _by(auth_token, shared_key), known_settings())
         with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
 
             def done(answer: Answer) -> None:
@@ -184,7 +187,7 @@ def _signing(auth_token: str, shared_key: tuple[str, str, str] | None) -> Sign:
     """How to sign: with a SharedKey, else with a token. Raises ValueError when there is neither."""
     if shared_key:
         return by_shared_key(*shared_key)
-    token = auth_token or next(iter(offhook().settings.auth_tokens), "")
+    token = auth_token or next(iter(known_settings().auth_tokens), "")
     if not token:
         raise ValueError("nothing to sign with: give --auth-token or --shared-key, or set TWILIO_AUTH_TOKEN")
     return by_auth_token(token)

@@ -1,0 +1,17 @@
+"""`flask version`: which Offhook this is. `flask --version` is Flask's own."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version as version_of
+
+import click
+
+from adapters.commands.context import LedgerCommand
+from pipeline.version import VERSION
+
+
+@click.command(cls=LedgerCommand)
+def version() -> None:
+    """Say which Offhook this is, and on what it runs."""
+    click.echo(f"Offhook {VERSION}\nPython {platform.python_version()}\nFlask {version_of('flask')}")
