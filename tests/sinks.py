@@ -156,6 +156,17 @@ def endless_continue() -> Behaviour:
     return endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+def interim(*statuses: int, then: Behaviour) -> Behaviour:
+    """Answers that are not the final one, before it."""
+
+    def behave(exchange: Exchange) -> bool:
+        for status in statuses:
+            exchange.write(b"HTTP/1.1 %d Soon\r\nLink: </x>; rel=preload\r\n\r\n" % status)
+        return then(exchange)
+
+    return behave
+
+
 def cut_body(status: int = 200) -> Behaviour:
     """Promises more than it sends."""
     return raw(b"HTTP/1.1 %d Said\r\nContent-Length: 1000\r\n\r\nhalf" % status)
@@ -225,6 +236,7 @@ class Sink:
         greeting: bytes = b"",
         greeting_interval_seconds: float = 0.1,
         port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
         self._behaviours = list(behaviours) or [answer()]
         self._tls, self._handshake, self._greeting = tls, handshake, greeting
@@ -235,7 +247,8 @@ class Sink:
         self._open: set[socket.socket] = set()
         self.sent_bytes = 0
         self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, port), family=family, backlog=128)
         self.port: int = self._listener.getsockname()[1]
 
     @property

@@ -15,12 +15,13 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.rockerbox import client, deadline
@@ -56,6 +57,14 @@ def connect() -> Iterator[Connect]:
     yield connect
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
+    if made is None:
+        pytest.skip("there is no `openssl` command to make a certificate with")
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -385,10 +394,125 @@ def test_what_was_sent_and_not_answered_may_have_arrived(
         assert sent(rockerbox).result is Result.DELIVERED
 
 
-def test_an_answer_that_is_no_final_one_may_have_arrived(connect: Connect) -> None:
-    with Sink(sinks.raw(b"HTTP/1.1 103 Early Hints\r\n\r\n")) as sink:
-        outcome = sent(connect(sink.url))
-    assert outcome == Outcome(Result.MAYBE_SENT, "bad_answer", 103)
+@pytest.mark.parametrize("statuses", [(100,), (102,), (103,), (100, 102, 103, 103, 199)])
+@pytest.mark.parametrize("final", [200, 400, 503])
+def test_interim_answers_are_passed_over(connect: Connect, statuses: tuple[int, ...], final: int) -> None:
+    with Sink(sinks.interim(*statuses, then=sinks.answer(final, b"mine")), sinks.answer(200, b"next")) as sink:
+        rockerbox = connect(sink.url)
+        assert sent(rockerbox) == replace(outcome_of(final), answer="mine")
+        assert sent(rockerbox) == Outcome(Result.DELIVERED, "delivered", 200, "next")
+        assert [seen.connection for seen in sink.requests] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        (sinks.black_hole(), "deadline"),
+        (sinks.close_before_answer(), "no_answer"),
+        (sinks.raw(b"HTTP/1.1 1"), "bad_answer"),
+    ],
+)
+def test_an_interim_answer_alone_may_have_arrived_and_closes_the_connection(
+    connect: Connect, behaviour: sinks.Behaviour, reason: str
+) -> None:
+    with Sink(sinks.interim(102, then=behaviour), sinks.answer(200, b"next")) as sink:
+        rockerbox = connect(sink.url)
+        assert sent(rockerbox) == Outcome(Result.MAYBE_SENT, reason)
+        sink.wait_until(lambda: sink.open_connections == (reason == "deadline"))  # that sink does not look
+        assert sent(rockerbox) == Outcome(Result.DELIVERED, "delivered", 200, "next")
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+MINE = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine"
+TWO_LENGTHS = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 9\r\n\r\nmine"
+LENGTH_AND_CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: %b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+        MINE + b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother",
+        MINE + b"\0",
+        TWO_LENGTHS,
+        LENGTH_AND_CHUNKS % b"chunked" + b"2\r\nok\r\n0\r\n\r\n",
+        LENGTH_AND_CHUNKS % b"gzip, chunked" + b"2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +4\r\n\r\nmine",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0_4\r\n\r\nmine",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nmine",
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 599 What\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 700 What\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("over_tls", [False, True])
+def test_what_ends_unclear_closes_its_connection(
+    connect: Connect, tls: tuple[ssl.SSLContext, Path], answered: bytes, over_tls: bool
+) -> None:
+    keeping = sinks.raw(answered, keep=True)
+    with Sink(keeping, sinks.answer(200, b"next"), tls=tls[0] if over_tls else None) as sink:
+        rockerbox = connect(sink.url, ca_file=str(tls[1]), connect_timeout_seconds=5.0)
+        sent(rockerbox)
+        sink.wait_until(lambda: sink.open_connections == 0)
+        assert sent(rockerbox) == Outcome(Result.DELIVERED, "delivered", 200, "next")
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+def test_an_answer_that_comes_while_nobody_asked_is_nobody_s(connect: Connect) -> None:
+    """As servers do that close what is idle with a 408."""
+    unasked = threading.Event()
+
+    def twice(exchange: sinks.Exchange) -> bool:
+        sinks.answer(200, b"mine")(exchange)
+        unasked.wait(FOR_EVER_SECONDS)
+        sinks.answer(200, b"other")(exchange)
+        return True
+
+    with Sink(twice, sinks.answer(200, b"next")) as sink:
+        rockerbox = connect(sink.url)
+        assert sent(rockerbox).answer == "mine"
+        before = sink.sent_bytes
+        unasked.set()
+        wait_until(lambda: sink.sent_bytes > before)
+        assert sent(rockerbox).answer == "next"
+        assert [seen.connection for seen in sink.requests] == [1, 2]
+
+
+_piece = st.sampled_from(
+    [
+        *(b"HTTP/1.1 %d Soon\r\n\r\n" % status for status in (100, 102, 103)),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{id}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{id}\r\n0\r\n\r\n",
+        b"HTTP/1.1 504 Said\r\nContent-Length: 4\r\n\r\n{id}",
+        b"HTTP/1.1 101 Said\r\n\r\n",
+        b"HTTP/1.1 204 Said\r\n\r\n",
+        b"\r\n",
+        b"rubbish\r\n",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.lists(_piece, max_size=4), st.booleans()), min_size=2, max_size=5))
+def test_whatever_a_server_says_no_answer_is_taken_for_another_conversion_s(
+    connect: Connect, scripts: list[tuple[list[bytes], bool]]
+) -> None:
+    def scripted(pieces: list[bytes], keep: bool) -> sinks.Behaviour:
+        def behave(exchange: sinks.Exchange) -> bool:
+            exchange.write(b"".join(pieces).replace(b"{id}", exchange.seen.body))
+            return keep
+
+        return behave
+
+    with Sink(*(scripted(*script) for script in scripts), sinks.answer(200, b"last")) as sink:
+        rockerbox = connect(sink.url, total_deadline_seconds=0.1)
+        for number, (pieces, _) in enumerate(scripts):
+            outcome = rockerbox.send(b"%04d" % number)
+            assert outcome.answer in ("", f"{number:04}"), pieces
+            assert (outcome.status_code or 504) // 100 != 1 or outcome.result is Result.MAYBE_SENT
 
 
 def test_a_server_that_does_not_read_meets_the_deadline(connect: Connect) -> None:
@@ -537,14 +661,6 @@ def test_after_a_first_write_that_fails_no_answer_is_looked_for(error: OSError) 
 # ---- TLS
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
-    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
-    if made is None:
-        pytest.skip("there is no `openssl` command to make a certificate with")
-    return made
-
-
 def test_it_speaks_tls_and_keeps_the_connection(connect: Connect, tls: tuple[ssl.SSLContext, Path]) -> None:
     with Sink(tls=tls[0]) as sink:
         rockerbox = connect(sink.url, ca_file=str(tls[1]), total_deadline_seconds=5.0, connect_timeout_seconds=5.0)
@@ -572,13 +688,16 @@ def test_over_tls_what_was_sent_and_not_answered_may_have_arrived(
 
 def test_a_certificate_that_is_not_trusted_gets_nothing(connect: Connect, tls: tuple[ssl.SSLContext, Path]) -> None:
     with Sink(tls=tls[0]) as sink:
-        assert sent(connect(sink.url)) == Outcome(Result.RETRY, "tls")
+        outcome = sent(connect(sink.url))
+        assert (outcome.result, outcome.reason) == (Result.RETRY, "tls")
+        assert outcome.answer in ("certificate verify failed: self-signed certificate",)
         assert sink.requests == []
 
 
 def test_a_server_that_speaks_no_tls_gets_nothing(connect: Connect) -> None:
     with Sink(handshake=False, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n", greeting_interval_seconds=0) as sink:
-        assert sent(connect(f"https://127.0.0.1:{sink.port}/")) == Outcome(Result.RETRY, "tls")
+        outcome = sent(connect(f"https://127.0.0.1:{sink.port}/"))
+        assert outcome == Outcome(Result.RETRY, "tls", answer="[SSL: WRONG_VERSION_NUMBER] wrong version number")
 
 
 def test_a_silent_tls_handshake_meets_the_connect_timeout(connect: Connect) -> None:

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
+import threading
 import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import certifi
-from requests import PreparedRequest, Request
+from requests import PreparedRequest, Request, Response
 from requests.exceptions import RequestException
 from urllib3.util.ssl_ import create_urllib3_context
 
 from adapters.rockerbox import payload as payloads
 from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
+from adapters.rockerbox.dialing import Dialer
+from adapters.rockerbox.proxy import Proxy, parse_proxy
 from adapters.rockerbox.resolver import Resolver
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result
@@ -43,6 +48,15 @@ _NOT_TAKEN = frozenset({*range(500, 509), 510, 511, *range(520, 528), 530})
 _SECONDS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _LISTED = re.compile(r"[A-Za-z]+,[^,]*|[^,]+")  # a date has a comma of its own
 _FAR_SECONDS = 1e9  # more than any cap, and small enough to reckon with
+
+_TLS_REMEDY = (
+    "No conversion gets through. Where a company's network opens TLS, name the file of its authority (PEM) in "
+    "OFFHOOK_CA_FILE; else check ROCKERBOX_URL and this machine's clock. Conversions wait and are tried again."
+)
+_PROXY_REMEDY = (
+    "No conversion gets through. Check the address, user and password in OFFHOOK_EGRESS_PROXY, and whether the proxy "
+    "lets this machine reach the host of ROCKERBOX_URL. Conversions wait and are tried again."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -124,15 +138,38 @@ def unanswered(flight: Flight, error: Exception) -> Outcome:
         # The type alone: the text of an exception may hold anything.
         _log.warning("rockerbox_error", extra={"error": type(error).__name__})
     result = Result.MAYBE_SENT if flight.written else Result.RETRY
-    return Outcome(result, flight.trouble or "error")
+    return Outcome(result, flight.trouble or "error", answer=flight.detail[:KEPT_ANSWER_CHARACTERS])
+
+
+class _ToldOnce:
+    """What keeps every conversion from Rockerbox and is for a person to mend, logged once until something gets through."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._told: set[tuple[str, str]] = set()
+
+    def tell(self, trouble: str, detail: str) -> None:
+        with self._guard:
+            is_known = (trouble, detail) in self._told
+            self._told.add((trouble, detail))
+        if not is_known:
+            remedy = _PROXY_REMEDY if trouble.startswith("proxy_") else _TLS_REMEDY
+            _log.error("rockerbox_out_of_reach", extra={"reason": trouble, "error": detail, "remedy": remedy})
+
+    def forget(self) -> None:
+        if self._told:
+            with self._guard:
+                self._told.clear()
 
 
 class Rockerbox:
     """Rockerbox's webhook as a Destination. Use one for all threads; `close` it at the end.
 
-    `connect_timeout_seconds` covers TCP and TLS, `total_deadline_seconds` the whole attempt. `pool_size` is how many
-    threads send at once. `ca_file` (PEM) replaces the usual authorities. `maybe_sent_statuses`: see `outcome_of`.
-    `resolver` looks names up. Raises ValueError for a url that is not http(s), and for an empty advertiser id.
+    `connect_timeout_seconds` covers TCP, a proxy's tunnel and TLS, `total_deadline_seconds` the whole attempt. `pool_size`
+    is how many threads send at once. `ca_file` (PEM, or a folder of hashed certificates) replaces the usual authorities.
+    `proxy_url` is `http://user:password@host:port`; "" for none, and the environment's are never used.
+    `maybe_sent_statuses`: see `outcome_of`. `resolver` looks names up. Raises ValueError for a url or proxy that cannot be
+    used and for an empty advertiser id, OSError for a `ca_file` without certificates.
     """
 
     def __init__(
@@ -147,18 +184,20 @@ class Rockerbox:
         ca_file: str | None = None,
         maybe_sent_statuses: Collection[int] = MAYBE_SENT_STATUSES,
         resolver: Resolver | None = None,
+        proxy_url: str = "",
     ) -> None:
         self._request = _prepared(url)
-        self._target = _target(self._request.path_url, advertiser_id)
-        self._secrets = sorted({advertiser_id, quote(advertiser_id, safe="")}, key=len, reverse=True)
+        self._proxy = parse_proxy(proxy_url) if proxy_url else None
+        self._target = _target(_asked_for(self._request, self._proxy), advertiser_id)
+        self._secrets = _secrets(advertiser_id, self._proxy)
         self._connect_timeout_seconds = connect_timeout_seconds
         self._total_deadline_seconds = total_deadline_seconds
         self._max_answer_bytes = max_answer_bytes
         self._maybe_sent_statuses = frozenset(maybe_sent_statuses)
         self._resolver = resolver or Resolver()
-        tls = create_urllib3_context()
-        tls.load_verify_locations(ca_file or certifi.where())
-        self._adapter = BoundedAdapter(pool_size, tls)
+        self._dialer = Dialer()
+        self._trouble = _ToldOnce()
+        self._adapter = BoundedAdapter(pool_size, _trusting(ca_file or certifi.where()))
 
     def __repr__(self) -> str:
         return f"Rockerbox(host={urlsplit(self._request.url).hostname!r})"
@@ -171,31 +210,48 @@ class Rockerbox:
         """One attempt: one POST, at most `total_deadline_seconds` long. Never raises for what the other side does."""
         ends_at = time.monotonic() + self._total_deadline_seconds
         most_bytes = HEAD_BYTES + self._max_answer_bytes
-        flight = Flight(self._target, ends_at, self._connect_timeout_seconds, most_bytes, self._resolver)
+        flight = Flight(
+            self._target,
+            ends_at,
+            self._connect_timeout_seconds,
+            most_bytes,
+            self._resolver,
+            self._dialer,
+            self._proxy,
+        )
         try:
             response = self._adapter.fly(self._carrying(payload), flight)
         except Exception as error:
+            if flight.needs_person:
+                self._trouble.tell(flight.trouble, flight.detail)
             return unanswered(flight, error)
-        answer = self._presentable(read_body(response, self._max_answer_bytes))
-        retry_after = response.headers.get("Retry-After")
-        outcome = outcome_of(response.status_code, answer, retry_after, maybe_sent=self._maybe_sent_statuses)
-        return replace(outcome, answered_at=http_date(response.headers.get("Date")))
+        self._trouble.forget()
+        return self._read(response)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._adapter.close()
 
+    def _read(self, response: Response) -> Outcome:
+        retry_after = response.headers.get("Retry-After")
+        outcome = outcome_of(response.status_code, "", retry_after, maybe_sent=self._maybe_sent_statuses)
+        is_clear = outcome.result is not Result.MAYBE_SENT
+        answer = self._presentable(read_body(response, self._max_answer_bytes, keep=is_clear))
+        return replace(outcome, answer=answer, answered_at=http_date(response.headers.get("Date")))
+
     def _carrying(self, payload: bytes) -> PreparedRequest:
         request = self._request.copy()
         request.body = payload
         request.headers["Content-Length"] = str(len(payload))
+        if self._proxy and self._proxy.authorization and _is_forwarded(request):
+            request.headers["Proxy-Authorization"] = self._proxy.authorization
         return request
 
     def _presentable(self, body: bytes) -> str:
-        """Readable, fit for any database (no NUL), without our secret, cut."""
+        """Readable, fit for any database (no NUL), without our secrets, cut."""
         text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
-        for secret in self._secrets:
-            text = text.replace(secret, "[advertiser id]")
+        for secret, name in self._secrets.items():
+            text = text.replace(secret, name)
         return text[:KEPT_ANSWER_CHARACTERS]
 
 
@@ -216,6 +272,32 @@ def _without_advertiser(url: str) -> str:
     parts = urlsplit(url)
     kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] != "advertiser"]
     return parts._replace(query="&".join(kept), fragment="").geturl()
+
+
+def _is_forwarded(request: PreparedRequest) -> bool:
+    """A proxy reads and forwards what goes to an http:// address; to an https:// one it opens a tunnel."""
+    return urlsplit(request.url).scheme == "http"
+
+
+def _asked_for(request: PreparedRequest, proxy: Proxy | None) -> str:
+    """The request's target. https://www.rfc-editor.org/rfc/rfc9112#name-absolute-form: whole, for a proxy that forwards."""
+    if proxy is None or not _is_forwarded(request):
+        return request.path_url
+    return f"http://{urlsplit(str(request.url)).netloc.rpartition('@')[2]}{request.path_url}"
+
+
+def _secrets(advertiser_id: str, proxy: Proxy | None) -> dict[str, str]:
+    """What an answer may not show, the longest first, and what is shown in its place."""
+    named = {advertiser_id: "[advertiser id]", quote(advertiser_id, safe=""): "[advertiser id]"}
+    named |= dict.fromkeys(proxy.secrets if proxy else (), "[proxy's password]")
+    return dict(sorted(named.items(), key=lambda pair: len(pair[0]), reverse=True))
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
+    tls = create_urllib3_context()
+    is_folder = Path(authorities).is_dir()
+    tls.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)
+    return tls
 
 
 def _target(path: str, advertiser_id: str) -> str:

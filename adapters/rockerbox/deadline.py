@@ -1,7 +1,8 @@
 """Connections that know whether anything of a request was written, and that stop at its deadline, whatever comes.
 
 `requests` bounds each read, never the whole: a server that drips would hold it for ever. Here every wait of one request
-(name look-up, connect, TLS, write, head, body) gets what is left until one deadline.
+(name look-up, connect, tunnel, TLS, write, head, body) gets what is left until one deadline. A connection is used again
+only when all that belongs to the last request has certainly come, so that no answer can be taken for another request's.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import errno
 import http.client
 import io
+import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
@@ -23,6 +25,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import allowed_gai_family
 
+from adapters.rockerbox.dialing import Dialer, SocketOptions
+from adapters.rockerbox.proxy import Proxy, open_tunnel
 from adapters.rockerbox.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -33,14 +37,21 @@ if TYPE_CHECKING:
 # limit cannot be closed under a request, which would leave us not knowing whether it arrived.
 IDLE_SECONDS = 4.0
 
+_A_MOMENT = 0.001  # for what must be done although its time is over: it will fail, and say so
+_SWITCHING_PROTOCOLS = 101
+_BODILESS = frozenset({204, 304})
+_PLACE_IN_OPENSSL = re.compile(r" ?\(_ssl\.c:[0-9]+\)$")
+
 
 @dataclass(slots=True)
 class Flight:
     """One request under way. `target` is its path and query on the wire, secret included.
 
     `ends_at` is on the monotonic clock; `connect_seconds` are for TCP and TLS. `may_read_bytes` bounds head and body
-    together. `resolver` looks the name up. `written` turns true with the first byte that the system took from us.
-    `trouble` is the first thing that went wrong, in one word.
+    together. `resolver` looks the name up, `dialer` connects, through `proxy` when there is one. `written` turns true with
+    the first byte of the request that the system took from us; `is_cut`, when it took no more before it had all.
+    `trouble` is the first thing that went wrong, in one word; `detail` is what was said about it. `needs_person` tells that
+    it will not pass by itself.
     """
 
     target: str
@@ -48,8 +59,13 @@ class Flight:
     connect_seconds: float
     may_read_bytes: int
     resolver: Resolver
+    dialer: Dialer = field(default_factory=Dialer)
+    proxy: Proxy | None = None
     written: bool = False
+    is_cut: bool = False
     trouble: str = ""
+    detail: str = ""
+    needs_person: bool = False
 
     def remaining(self, until: float | None = None) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
@@ -58,8 +74,9 @@ class Flight:
             raise TimeoutError("deadline")
         return left
 
-    def note(self, trouble: str) -> None:
-        self.trouble = self.trouble or trouble
+    def note(self, trouble: str, detail: str = "", needs_person: bool = False) -> None:
+        if not self.trouble:
+            self.trouble, self.detail, self.needs_person = trouble, detail, needs_person
 
 
 class _Current(threading.local):
@@ -72,16 +89,22 @@ _current = _Current()
 
 
 class _BoundedReader(io.RawIOBase):
-    """A socket's reading end; each read waits no longer than until the flight's deadline."""
+    """A socket's reading end; each read waits no longer than until the flight's deadline.
+
+    `is_done` is set when the answer has ended: whoever looks for more gets what is in the buffer above, and waits for none.
+    """
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, flight: Flight) -> None:
         super().__init__()
         self._raw, self._sock, self._flight = raw, sock, flight
+        self.is_done = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
+        if self.is_done:
+            return None
         try:
             self._sock.settimeout(self._flight.remaining())
             count = self._raw.readinto(buffer)
@@ -104,10 +127,44 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedAnswer(http.client.HTTPResponse):
+    """An answer that is the final one. `has_surplus` tells, once it is closed, that more had come than belongs to it."""
+
+    has_surplus = False
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         raw: io.RawIOBase = self.fp.detach()
-        self.fp = io.BufferedReader(_BoundedReader(raw, sock, _current.flight))
+        self._reader = _BoundedReader(raw, sock, _current.flight)
+        self.fp = io.BufferedReader(self._reader)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Passes over interim answers: http.client knows 100 alone, and takes any other for the answer.
+
+        https://www.rfc-editor.org/rfc/rfc9110#name-informational-1xx. 101 ends HTTP on this connection: nothing follows.
+        """
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
+            if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+    def _close_conn(self) -> None:
+        if self.fp is not None and not self.fp.closed:
+            self._reader.is_done = True
+            self.has_surplus = bool(self.fp.peek(1))
+        super()._close_conn()  # type: ignore[misc]
+
+    def is_framed(self) -> bool:
+        """Whether nobody can read its end otherwise than we do: one length in plain digits or one way of chunks.
+
+        https://www.rfc-editor.org/rfc/rfc9112#name-message-body-length
+        """
+        lengths = {each.strip() for each in self.headers.get_all("Content-Length", ())}
+        codings = self.headers.get_all("Transfer-Encoding", ())
+        if self.status in _BODILESS:
+            return not codings and lengths <= {"0"}
+        is_plain = all(re.fullmatch("[0-9]+", each, re.ASCII) for each in lengths)
+        return is_plain and len(lengths) + len(codings) == 1 and (not codings or bool(self.chunked))
 
 
 class BoundedConnection(HTTPConnection):
@@ -115,53 +172,35 @@ class BoundedConnection(HTTPConnection):
 
     response_class = _BoundedAnswer
     _idle_since = 0.0
+    _tunnels = False
+    _peer: Any = None
 
     @property
     def is_connected(self) -> bool:
         """False makes urllib3 open it anew before it writes anything."""
-        return time.monotonic() - self._idle_since < IDLE_SECONDS and super().is_connected
+        if time.monotonic() - self._idle_since >= IDLE_SECONDS or not super().is_connected:
+            return False
+        # What TLS has read ahead does not show on the socket, and nobody has asked for it.
+        return not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending())
 
     def _new_conn(self) -> socket.socket:
-        """A connected socket, its timeout set to what is left for TLS. Tries each address the name has."""
+        """A socket that leads to the host or, where the proxy forwards, to the proxy. Its timeout is what is left for TLS."""
         flight = _current.flight
-        addresses = self._addresses(flight)
+        proxy, words = flight.proxy, "proxy_" if flight.proxy else ""
+        host, port = (proxy.host, proxy.port) if proxy else (self._dns_host, self.port)
+        addresses = _addresses(flight, host, port, words)
         until = time.monotonic() + flight.connect_seconds
-        try:
-            return self._dial(addresses, lambda: flight.remaining(until))
-        except TimeoutError:
-            flight.note("connect_timeout")
-            raise
-        except OSError as error:
-            flight.note("connect_refused" if error.errno == errno.ECONNREFUSED else "connect_failed")
-            raise
 
-    def _addresses(self, flight: Flight) -> list[Any]:
-        try:
-            seconds = flight.remaining()
-            return flight.resolver.addresses(self._dns_host, self.port, allowed_gai_family(), seconds)
-        except TimeoutError:
-            flight.note("dns_timeout")
-            raise
-        except (OSError, UnicodeError):
-            flight.note("dns")
-            raise
+        def remaining() -> float:
+            return flight.remaining(until)
 
-    def _dial(self, addresses: list[Any], remaining: Callable[[], float]) -> socket.socket:
-        trouble: OSError = OSError("the name has no address")
-        for family, kind, protocol, _, address in addresses:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(remaining())
-                sock.connect(address)
-                sock.settimeout(remaining())
-            except OSError as error:
-                sock.close()
-                trouble = error
-            else:
-                return sock
-        raise trouble
+        sock = _dialed(flight, addresses, remaining, self.socket_options or (), words)
+        with suppress(OSError):
+            self._peer = None if proxy else sock.getpeername()
+        if proxy and self._tunnels:
+            _tunnel(flight, sock, self._dns_host, self.port, remaining)
+        sock.settimeout(max(_A_MOMENT, min(until, flight.ends_at) - time.monotonic()))
+        return sock
 
     def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Puts the secret part of the target on at the last moment: no exception and no log of urllib3 can hold it."""
@@ -194,6 +233,43 @@ class BoundedConnection(HTTPConnection):
         return response
 
 
+def _addresses(flight: Flight, host: str, port: int, words: str) -> list[Any]:
+    try:
+        return flight.resolver.addresses(host, port, allowed_gai_family(), flight.remaining())
+    except TimeoutError:
+        flight.note(f"{words}dns_timeout")
+        raise
+    except (OSError, UnicodeError):
+        flight.note(f"{words}dns")
+        raise
+
+
+def _dialed(
+    flight: Flight, addresses: list[Any], remaining: Callable[[], float], options: SocketOptions, words: str
+) -> socket.socket:
+    try:
+        return flight.dialer.dial(addresses, remaining, options)
+    except TimeoutError:
+        flight.note(f"{words}connect_timeout")
+        raise
+    except OSError as error:
+        flight.note(f"{words}connect_{'refused' if error.errno == errno.ECONNREFUSED else 'failed'}")
+        raise
+
+
+def _tunnel(flight: Flight, sock: socket.socket, host: str, port: int, remaining: Callable[[], float]) -> None:
+    """Through the flight's proxy. The socket is closed if that fails; nothing of the request has been written then."""
+    assert flight.proxy is not None
+    try:
+        open_tunnel(sock, flight.proxy, host, port, remaining)
+    except OSError as error:
+        sock.close()
+        word = "timeout" if isinstance(error, TimeoutError) else getattr(error, "word", "reset")
+        detail = f"the proxy {flight.proxy.host}:{flight.proxy.port} opens no tunnel: {word}"
+        flight.note(f"proxy_{word}", detail, needs_person=word.startswith("4"))
+        raise
+
+
 def _write_failure(flight: Flight, error: OSError) -> OSError:
     """A failed write as the error to raise, noted.
 
@@ -205,24 +281,47 @@ def _write_failure(flight: Flight, error: OSError) -> OSError:
         flight.note("deadline")
         return TimeoutError("deadline")
     if flight.written:
+        flight.is_cut = True
         return error
     flight.note("connection_lost")
     return OSError(errno.ECONNABORTED, "the connection was lost before the first byte")
 
 
 class BoundedTlsConnection(BoundedConnection, HTTPSConnection):
+    _tunnels = True
+
     def connect(self) -> None:
         flight = _current.flight
+        self._peer = None
         try:
             # The socket's timeout bounds the whole handshake, not each of its reads: CPython keeps a deadline there
             # (`_ssl__SSLSocket_do_handshake_impl`).
             super().connect()
         except TimeoutError:
             flight.note("tls_timeout")
+            self._distrust(flight)
             raise
-        except (OSError, ValueError):
-            flight.note("tls")
+        except (OSError, ValueError) as error:
+            flight.note("tls", _tls_error(error), needs_person=_is_lasting(error))
+            self._distrust(flight)
             raise
+
+    def _distrust(self, flight: Flight) -> None:
+        if self._peer is not None:
+            flight.dialer.distrust(self._peer)
+
+
+def _is_lasting(error: Exception) -> bool:
+    """Whether both sides spoke and do not agree; a connection that broke may stand the next time."""
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+
+
+def _tls_error(error: Exception) -> str:
+    """What OpenSSL says, for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    told = error.strerror if isinstance(error, OSError) else None
+    return _PLACE_IN_OPENSSL.sub("", told or str(error) or type(error).__name__)
 
 
 class _Pool(HTTPConnectionPool):
@@ -264,25 +363,32 @@ class BoundedAdapter(HTTPAdapter):
         return self.send(request, stream=True, timeout=(flight.connect_seconds, flight.remaining()))
 
 
-def read_body(response: Response, max_bytes: int) -> bytes:
+def read_body(response: Response, max_bytes: int, keep: bool = True) -> bytes:
     """What comes of the body until its end, `max_bytes` or the flight's deadline. Never raises.
 
-    The connection goes back into the pool if the body came whole, else it is closed. The bytes are as on the wire, not
-    decompressed: a small answer cannot become a large one.
+    The connection goes back into the pool if `keep`, and the body came whole with nothing behind it and was framed so that
+    nobody can be in doubt about it; else it is closed. The bytes are as on the wire, not decompressed: a small answer
+    cannot become a large one.
     """
     raw = response.raw
-    answer: Any = raw._original_response  # http.client's
+    answer: Any = raw._original_response  # ours, above
     body = bytearray()
-    # What goes wrong from here on changes nothing: the status is known.
-    with suppress(Exception):
+    try:
         while len(body) < max_bytes and not answer.isclosed() and answer.length != 0:
             piece = answer.read1(max_bytes - len(body))
             if not piece:
                 break
             body += piece
-    if answer.length == 0:
-        answer.close()
-    elif not (answer.isclosed() and answer.chunked and answer.chunk_left is None):
+    except Exception:  # it changes nothing, for the status is known
+        keep = False
+    if not (keep and not _current.flight.is_cut and _is_whole(answer)):
         raw.close()
     raw.release_conn()
     return bytes(body)
+
+
+def _is_whole(answer: _BoundedAnswer) -> bool:
+    """Whether the answer has ended, by its own account and beyond doubt, and nothing came behind it."""
+    has_ended = answer.length == 0 or (answer.isclosed() and bool(answer.chunked) and answer.chunk_left is None)
+    answer.close()
+    return has_ended and not answer.has_surplus and answer.is_framed()

@@ -1,0 +1,97 @@
+"""The way out through a proxy: who it is, and the tunnel (CONNECT) that it opens. Sends no byte of a request, shows no password.
+
+https://www.rfc-editor.org/rfc/rfc9110#name-connect
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+HEAD_BYTES = 65536
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9][0-9])(?![0-9])")
+_SWITCHING_PROTOCOLS = 101
+
+
+class ProxyRefused(OSError):
+    """The proxy opens no tunnel. `word` is a status as text, or `no_answer`, or `bad_answer`."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(f"the proxy opens no tunnel: {word}")
+        self.word = word
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that is spoken to in plain HTTP. `authorization` is the header's value, "" for none.
+
+    `secrets` are the texts that may be shown nowhere.
+    """
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def parse_proxy(url: str) -> Proxy:
+    """`http://user:password@host:port`; user and password percent-encoded, or left out.
+
+    Raises ValueError, whose text holds nothing of the url.
+    """
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:  # its text may hold a piece of the password
+        scheme, host, port = "", None, None
+    if scheme != "http" or not host:
+        raise ValueError("the proxy must be like http://proxy.example.com:3128")
+    if parts.username is None:
+        return Proxy(host, port or 80)
+    user, password = unquote(parts.username), unquote(parts.password or "")
+    # https://www.rfc-editor.org/rfc/rfc7617
+    token = base64.b64encode(f"{user}:{password}".encode()).decode()
+    secrets = {token, password, parts.password or ""} - {""}
+    return Proxy(host, port or 80, f"Basic {token}", tuple(sorted(secrets, key=len, reverse=True)))
+
+
+def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, remaining: Callable[[], float]) -> None:
+    """Let `sock`, which is connected to the proxy, lead to host and port. `remaining` gives the seconds left, or raises
+    TimeoutError.
+
+    Raises ProxyRefused, TimeoutError, or OSError when the connection is lost.
+    """
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {name} HTTP/1.1", f"Host: {name}"]
+    lines += [f"Proxy-Authorization: {proxy.authorization}"] if proxy.authorization else []
+    sock.settimeout(remaining())
+    sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+    status, rest = _answer(sock, b"", remaining)
+    while 100 <= status < 200 and status != _SWITCHING_PROTOCOLS:
+        status, rest = _answer(sock, rest, remaining)
+    if not 200 <= status <= 299:
+        raise ProxyRefused(str(status))
+    if rest:  # over TLS it is for us to speak first, so this is not the destination's
+        raise ProxyRefused("bad_answer")
+
+
+def _answer(sock: socket.socket, began: bytes, remaining: Callable[[], float]) -> tuple[int, bytes]:
+    """The status of one head that starts with `began`, and what came behind it."""
+    head = began
+    while (end := _END_OF_HEAD.search(head)) is None:
+        if len(head) > HEAD_BYTES:
+            raise ProxyRefused("bad_answer")
+        sock.settimeout(remaining())
+        piece = sock.recv(4096)
+        if not piece:
+            raise ProxyRefused("bad_answer" if head else "no_answer")
+        head += piece
+    status = _STATUS.match(head)
+    if status is None:
+        raise ProxyRefused("bad_answer")
+    return int(status[1]), head[end.end() :]
