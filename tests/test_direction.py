@@ -25,8 +25,8 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path: Path) -> Path:
     for name in ("adapters", "pipeline"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "service.py", "settings.py", "pasted.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
+    for path in (*ROOT.glob("*.py"), ROOT / "pyproject.toml"):
+        shutil.copy(path, tmp_path / path.name)
     return tmp_path
 
 

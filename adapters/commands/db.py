@@ -36,11 +36,8 @@ def upgrade(revision: str) -> None:
     rollback there is nothing to undo.
     """
     service = offhook()
-    if not service.ledger.migrations.knows(revision):
-        fail(
-            f'"{revision}" is no revision of this version: `flask db history` lists them; without one it is the newest.',
-            2,
-        )
+    if not service.ledger.migrations.can_be(revision):
+        fail(f'"{revision}" is no revision: `flask db history` lists them; without one it is the newest.', 2)
     try:
         done = service.ledger.migrations.upgrade(revision)
     except LedgerRefused as error:

@@ -159,9 +159,9 @@ class Migrations:
         """The revision that this code needs."""
         return _scripts().get_current_head()
 
-    def knows(self, revision: str) -> bool:
-        """True for what `upgrade` can be given: one of ours, head, or +N for the next N."""
-        return revision in ("head", "heads") or revision in _known() or bool(re.fullmatch(r"\+[1-9][0-9]?", revision))
+    def can_be(self, revision: str) -> bool:
+        """False for what names no revision of any version: ours have four digits; head is the newest, +N the next N."""
+        return revision in ("head", "heads") or bool(re.fullmatch(r"[0-9]{4}|\+[1-9][0-9]?", revision))
 
     def history(self) -> list[tuple[str, str]]:
         """(revision, what it does), oldest first."""

@@ -143,8 +143,8 @@ def tree(tmp_path: Path) -> Iterator[Path]:
     copy.mkdir()
     for name in ("adapters", "pipeline"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("app.py", "settings.py", "gunicorn.conf.py"):
-        shutil.copy(REPOSITORY / name, copy / name)
+    for path in REPOSITORY.glob("*.py"):
+        shutil.copy(path, copy / path.name)
     yield copy
 
 
