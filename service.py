@@ -33,6 +33,7 @@ from adapters.web.routes import (
 from adapters.web.tally import Explained, Tally, TallyLimits
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from pipeline.heart import Heart, HeartPace
 from pipeline.ports import Inbox
 from pipeline.rules import Problem, Rules, RulesError, parse
 from pipeline.skew import Skew
@@ -79,7 +80,14 @@ def build(settings: Settings) -> Offhook:
 
     def worker() -> Worker:
         return Worker(
-            ledger, destination, judge(), policy, pace(settings), ledger.clock, destination_skew=destination_skew
+            ledger,
+            destination,
+            judge(),
+            policy,
+            pace(settings),
+            ledger.clock,
+            destination_skew=destination_skew,
+            heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
         )
 
     return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, rules, judge, worker)
@@ -127,6 +135,10 @@ def pace(settings: Settings) -> Pace:
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         log_repeat_seconds=settings.log_repeat_seconds,
     )
+
+
+def heart_pace(settings: Settings) -> HeartPace:
+    return HeartPace(settings.heartbeat_seconds, settings.worker_kept_seconds, settings.log_repeat_seconds)
 
 
 def read_rules(settings: Settings) -> Rules:
@@ -234,6 +246,8 @@ def health(service: Offhook) -> LedgerHealth:
         cache_seconds=known.ready_cache_seconds,
         destination=service.destination_skew,
         not_kept_seconds=known.books_not_kept_seconds,
+        worker_lost_seconds=known.worker_lost_seconds,
+        backlog_seconds=known.ready_backlog_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
         refused_before_error=known.refused_before_error,
     )

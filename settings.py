@@ -276,7 +276,7 @@ class Settings(BaseSettings):
         description="how soon a worker that has just worked looks for more",
     )
     idle_seconds: float = Field(
-        0.5,
+        0.6,
         alias="OFFHOOK_IDLE_SECONDS",
         gt=0,
         le=60,
@@ -301,6 +301,27 @@ class Settings(BaseSettings):
         gt=0,
         le=8760,
         description="a call without a final status for so long is `unfinished`: a warning, and the count in /readyz",
+    )
+    heartbeat_seconds: float = Field(
+        15.0,
+        alias="OFFHOOK_HEARTBEAT_SECONDS",
+        ge=1,
+        le=3600,
+        description="how often a worker leaves a sign of life in the ledger",
+    )
+    worker_lost_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_WORKER_LOST_SECONDS",
+        gt=0,
+        le=86400,
+        description="a worker without a sign of life for so long is not alive; at least twice OFFHOOK_HEARTBEAT_SECONDS",
+    )
+    worker_kept_seconds: float = Field(
+        86400.0,
+        alias="OFFHOOK_WORKER_KEPT_SECONDS",
+        gt=0,
+        le=31_536_000,
+        description="how long the last sign of life of a worker that vanished is kept",
     )
     delivery_threads: int = Field(32, alias="OFFHOOK_DELIVERY_THREADS", ge=1, le=256, description="deliveries at once")
     lease_seconds: float = Field(
@@ -449,6 +470,13 @@ class Settings(BaseSettings):
     ready_cache_seconds: float = Field(
         1.0, alias="OFFHOOK_READY_CACHE_SECONDS", ge=0, le=60, description="how long an answer of /readyz holds"
     )
+    ready_backlog_seconds: float | None = Field(
+        None,
+        alias="OFFHOOK_READY_BACKLOG_SECONDS",
+        ge=0,
+        le=31_536_000,
+        description="/readyz is 503 as well when something waits for longer; unset: only where `/readyz?backlog=300` asks",
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -587,6 +615,11 @@ class Settings(BaseSettings):
                 self.lease_seconds < self.deadline_seconds + 1,
                 ("OFFHOOK_LEASE_SECONDS", "OFFHOOK_DEADLINE_SECONDS"),
                 "must be at least a second longer than OFFHOOK_DEADLINE_SECONDS",
+            ),
+            (
+                self.worker_lost_seconds < 2 * self.heartbeat_seconds,
+                ("OFFHOOK_WORKER_LOST_SECONDS", "OFFHOOK_HEARTBEAT_SECONDS"),
+                "must be at least twice OFFHOOK_HEARTBEAT_SECONDS",
             ),
             (
                 self.web_connections <= self.web_threads,
@@ -794,5 +827,5 @@ def table() -> list[tuple[str, str, str]]:
             if isinstance(default, bool)
             else default
         )
-        rows.append((str(field.alias), str(shown), field.description or ""))
+        rows.append((str(field.alias), "" if shown is None else str(shown), field.description or ""))
     return rows

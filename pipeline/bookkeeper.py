@@ -41,7 +41,7 @@ class BooksPace:
     fold_batch: int = 200
     decide_batch: int = 200
     poll_seconds: float = 0.2
-    idle_seconds: float = 0.5
+    idle_seconds: float = 0.6
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
     unfinished_seconds: float = 86400.0
@@ -141,6 +141,11 @@ class Bookkeeper:
         if decided:
             self._decided()
         return folded + decided + self._leave_unfinished(waiting, now)
+
+    @property
+    def rules_version(self) -> str:
+        """That of the rules by which it decides now."""
+        return self._judge.rules.version
 
     def _tell_when_unkept(self, oldest: int | None) -> None:
         tell_unkept(log, self._unkept.observe(oldest, self._steady()))

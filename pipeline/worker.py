@@ -1,7 +1,7 @@
 """The loop that makes the moves, and stops cleanly. Knows threads and time; knows no database and no destination.
 
-Three kinds of thread: one keeps the books (fold, decide, review what is parked), one dispatches (claims conversions,
-writes results), and many send. Whatever is claimed and not yet sent when the worker stops is given back.
+Four kinds of thread: one keeps the books (fold, decide, review what is parked), one dispatches (claims conversions,
+writes results), many send, and one leaves signs of life. Whatever is claimed and not yet sent when the worker stops is given back.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from pipeline.bookkeeper import Bookkeeper, BooksPace
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from pipeline.heart import Heart
 from pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
@@ -31,6 +33,8 @@ _RESULT_WAIT_SECONDS = 0.01  # lets more results come, so that they share a comm
 _BUSY_RESULT_WAIT_SECONDS = 0.02  # and more of them while every thread has work: intake waits for each of our commits
 _CLAIMED_FOR_A_THREAD = 2  # one on its way and one to come: a free thread never waits for a commit
 _STOP_LOOK_SECONDS = 0.2
+_BEAT_LOOK_SECONDS = 0.5  # a sign of life is due less often, but for one that says that the rules are others
+_GOODBYE_SECONDS = 1.0  # at least, to take the last sign back, however late it is
 
 
 def utc_now() -> datetime:
@@ -76,8 +80,12 @@ class Worker:
         clock: Callable[[], datetime] = utc_now,
         own_clock: Callable[[], datetime] = utc_now,
         destination_skew: Skew | None = None,
+        heart: Heart | None = None,
     ) -> None:
-        """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared."""
+        """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
+
+        Without a `heart` nobody learns that this worker lives.
+        """
         self._ledger = ledger
         self._destination = destination
         self._judge = judge
@@ -88,6 +96,8 @@ class Worker:
         self._destination_skew = destination_skew or Skew(pace.clock_tolerance_seconds)
         self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        self._heart = heart
+        self._is_over = threading.Event()
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._stop_asked: float | None = None  # monotonic
@@ -116,6 +126,8 @@ class Worker:
         self._run_in_thread("dispatch", self._dispatch)
         for number in range(self._pace.threads):
             self._run_in_thread(f"send-{number}", self._send)
+        if self._heart is not None:
+            self._run_in_thread("heart", partial(self._beat, self._heart))
 
     def _run_in_thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -134,6 +146,9 @@ class Worker:
         until = (self._stop_asked or 0.0) + self._pace.stop_seconds
         for thread in self._threads[:2]:
             thread.join(max(0.0, until - time.monotonic()))
+        self._is_over.set()
+        for thread in self._threads[2 + self._pace.threads :]:
+            thread.join(max(_GOODBYE_SECONDS, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads[:2])
 
     def wait(self) -> None:
@@ -143,6 +158,13 @@ class Worker:
 
     def _tell_unavailable(self, doing: str, error: LedgerUnavailable) -> None:
         self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": doing, "error": str(error)})
+
+    def _beat(self, heart: Heart) -> None:
+        while True:
+            heart.beat(self._bookkeeper.rules_version)
+            if self._is_over.wait(_BEAT_LOOK_SECONDS):
+                heart.stop()
+                return
 
     # The books
 

@@ -43,7 +43,7 @@ class _Ledger(Protocol):
     """What is asked; `SqlLedger` is one."""
 
     def prove_writable(self, timeout_seconds: float) -> None: ...
-    def backlog(self, now: datetime) -> Backlog: ...
+    def backlog(self, now: datetime, worker_lost_seconds: float) -> Backlog: ...
     def intake_sums(self) -> IntakeSums: ...
 
 
@@ -52,6 +52,8 @@ class LedgerHealth:
 
     `clock` knows how far this machine's is ahead of the database's, `destination` how far it is ahead of the destination's
     where this process delivers. When callbacks have waited for `not_kept_seconds` and none was folded, that is an error.
+    A worker that left no sign of life for `worker_lost_seconds` is none; `backlog_seconds` is how long anything may wait,
+    None for as long as it likes.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class LedgerHealth:
         cache_seconds: float,
         destination: Skew | None = None,
         not_kept_seconds: float = 60.0,
+        worker_lost_seconds: float = 60.0,
+        backlog_seconds: float | None = None,
         log_repeat_seconds: float = EVERY_SECONDS,
         refused_before_error: int = 5,
     ) -> None:
@@ -72,6 +76,8 @@ class LedgerHealth:
         self._clock = clock
         self._destination = destination
         self._unkept = Unkept(not_kept_seconds)
+        self._worker_lost_seconds = worker_lost_seconds
+        self._backlog_seconds = backlog_seconds
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
         self._refused_before_error = refused_before_error
@@ -82,8 +88,16 @@ class LedgerHealth:
         self._answer: tuple[bool, Facts] = (False, {})
         self._until = 0.0
 
-    def ready(self) -> tuple[bool, Facts]:
-        """(can keep a callback, facts) within `answer_seconds`; facts name no host, user or path."""
+    def ready(self, backlog_seconds: float | None = None) -> tuple[bool, Facts]:
+        """(can keep a callback, facts) within `answer_seconds`; facts name no host, user or path.
+
+        Not ready either when something waits for longer than `backlog_seconds`, where that is given here or at the start.
+        """
+        at_most = self._backlog_seconds if backlog_seconds is None else backlog_seconds
+        keeps, facts = self._answered()
+        return _unless_behind(facts, at_most) if keeps and at_most is not None else (keeps, facts)
+
+    def _answered(self) -> tuple[bool, Facts]:
         with self._guard:
             if time.monotonic() < self._until:
                 return self._answer
@@ -126,7 +140,7 @@ class LedgerHealth:
             return _not_ready("foreign_tables", migrations=tables)
         if not tables.are_usable:
             return _not_ready("no_tables", migrations=tables)
-        backlog = self._ledger.backlog(self._clock())
+        backlog = self._ledger.backlog(self._clock(), self._worker_lost_seconds)
         tell_unkept(log, self._unkept.observe(backlog.oldest_callback, time.monotonic()))
         self._trouble.works()
         self._failed.works()
@@ -135,6 +149,7 @@ class LedgerHealth:
             "database": "writable",
             "migrations": tables,
             **_ages(backlog),
+            **self._signs_of_life(backlog),
             **self._intake(),
             **self._clocks(),
         }
@@ -158,6 +173,17 @@ class LedgerHealth:
             facts["refused_warning"] = "Twilio's callbacks are refused: the error callbacks_refused in the log says why"
         return facts
 
+    def _signs_of_life(self, backlog: Backlog) -> Facts:
+        """How many workers live; where none does, since when, and what to do."""
+        if backlog.workers_alive:
+            return {"workers_alive": backlog.workers_alive}
+        ago, lost = (
+            backlog.worker_seen_seconds,
+            f"no worker has left a sign of life for {self._worker_lost_seconds:g} s",
+        )
+        seen = {} if ago is None else {"worker_last_seen_seconds_ago": round(ago, 1)}
+        return {"workers_alive": 0, **seen, "workers": f"{lost}: start `flask worker`, or set OFFHOOK_WORKER=inline"}
+
     def _clocks(self) -> Facts:
         """This machine's clock beside those that it meets."""
         ahead = {"database": (self._clock.ahead_seconds, self._clock.differs)}
@@ -176,6 +202,23 @@ class LedgerHealth:
 def _not_ready(word: str, **facts: str) -> tuple[bool, Facts]:
     remedy = _REMEDIES.get(word)
     return False, {"status": "not ready", "database": word, **({"remedy": remedy} if remedy else {}), **facts}
+
+
+# Whose age it is -> what is said of it.
+_WAITS = {
+    "oldest_callback_not_folded_seconds": "a callback waits to be folded",
+    "oldest_call_not_decided_seconds": "a call waits to be decided",
+    "oldest_conversion_due_seconds": "a conversion waits to be sent",
+}
+
+
+def _unless_behind(facts: Facts, at_most_seconds: float) -> tuple[bool, Facts]:
+    """Not ready, with the reason, where something waits for longer than that."""
+    late = [f"{what} for {facts[name]:.0f} s" for name, what in _WAITS.items() if facts[name] > at_most_seconds]
+    if not late:
+        return True, facts
+    why = [f"{' and '.join(late)}, longer than {at_most_seconds:g} s", *filter(None, [facts.get("workers")])]
+    return False, {**facts, "status": "behind", "reason": "; ".join(why)}
 
 
 def _ages(waiting: Backlog) -> Facts:

@@ -141,6 +141,7 @@ calls = Table(
     Index("ix_calls_first_received_at", "first_received_at"),
     Index("ix_calls_open", "first_received_at", **_where("state = 'open' AND decided_at IS NULL")),
     Index("ix_calls_unfinished", "decided_at", **_where("state = 'open' AND decided_at IS NOT NULL")),
+    Index("ix_calls_customer_phone", "customer_phone", "first_received_at"),
 )
 
 # The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence].
@@ -207,6 +208,21 @@ attempts = Table(
     Index("ix_attempts_call", "call_sid", "account_sid"),
 )
 
+# What a conversion was before it was decided anew: append only. `attempts` is how many were made with it, all in all.
+replaced = Table(
+    "replaced",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("order_id", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("replaced_at", Moment, nullable=False),
+    Index("ix_replaced_call", "call_sid", "account_sid"),
+)
+
 breakers = Table(
     "breakers",
     metadata,
@@ -234,4 +250,18 @@ counters = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+# One row a worker that runs, and of those that vanished until somebody removes it. `seen_at` is its last sign of life.
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("rules_version", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Index("ix_workers_seen_at", "seen_at"),
 )

@@ -22,6 +22,7 @@ from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
 from adapters.ledger.statistics import analyze_unknown
 from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
+from adapters.ledger.workers import WorkersTable
 from adapters.ledger.write_lock import FairLock
 from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy
@@ -50,6 +51,7 @@ class SqlLedger:
         self.inspection = Inspection(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
+        self.workers = WorkersTable(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
@@ -100,8 +102,9 @@ class SqlLedger:
         """When something will be due next: a call settled, a conversion sent or its lease over. None when nothing will."""
         return self.waiting().next_moment
 
-    def backlog(self, now: datetime) -> Backlog:
-        return read_backlog(self.database, now)
+    def backlog(self, now: datetime, worker_lost_seconds: float = 60.0) -> Backlog:
+        """What waits at `now`, and how many workers were seen in the last `worker_lost_seconds`."""
+        return read_backlog(self.database, now, worker_lost_seconds)
 
     def gather_statistics(self) -> None:
         """Where Postgres knows nothing of its tables (after a restore, an upgrade), let it look. Raises LedgerUnavailable."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from adapters.ledger.engine import Database
-from adapters.ledger.schema import moment
+from adapters.ledger.schema import micros, moment
 from pipeline.ports import Waiting
 
 MAPPING_VERSION = "mapping_version"
@@ -48,7 +48,9 @@ _HELD = " + ".join(bounded_count(state) for state in ("dead", "ambiguous", "quar
 class Backlog:
     """What waits. Ages are seconds since the oldest came; 0.0 when nothing waits. Of each state that needs a person at
     most COUNTED_UP_TO + 1 are counted, and so many unfinished calls. `oldest_callback` is the number of the one that waits
-    longest to be folded.
+    longest to be folded. What a worker has taken to send and did not send before its lease was over waits, too.
+    `workers_alive` left a sign of life lately; `worker_seen_seconds` is how long ago the last one of all did, None when
+    there is none.
     """
 
     oldest_callback: int | None
@@ -57,6 +59,8 @@ class Backlog:
     undelivered_age_seconds: float
     held_for_a_person: int
     unfinished: int
+    workers_alive: int = 0
+    worker_seen_seconds: float | None = None
 
 
 def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
@@ -81,13 +85,23 @@ def _waiting(row: Sequence[Any]) -> Waiting:
     )
 
 
-def read_backlog(database: Database, now: datetime) -> Backlog:
+def read_backlog(database: Database, now: datetime, worker_lost_seconds: float) -> Backlog:
     """Raises LedgerUnavailable."""
-    *row, held, unfinished = database.ask(f"{_QUESTION}, {_HELD}, {UNFINISHED_COUNT}")
-    found = _waiting(row)
+    since = micros(now - timedelta(seconds=worker_lost_seconds))
+    alive = f"(SELECT count(*) FROM workers WHERE seen_at >= {since}), (SELECT max(seen_at) FROM workers)"
+    *row, held, unfinished, workers, seen = database.ask(f"{_QUESTION}, {_HELD}, {UNFINISHED_COUNT}, {alive}")
+    found, last_seen = _waiting(row), moment(seen)
 
     def age(oldest: datetime | None) -> float:
         return 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds())
 
-    ages = (age(found.oldest_received_at), age(found.settled_at), age(found.due_at))
-    return Backlog(found.oldest_callback, *ages, held, unfinished)
+    return Backlog(
+        found.oldest_callback,
+        age(found.oldest_received_at),
+        age(found.settled_at),
+        max(age(found.due_at), age(found.leased_until)),
+        held,
+        unfinished,
+        workers,
+        None if last_seen is None else age(last_seen),
+    )

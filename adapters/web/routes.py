@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ log = logging.getLogger("offhook.web")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 _REQUEST_ID_LENGTH = 64
 _SHOWN_PATH_LENGTH = 200
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ UrlsOf = Callable[[str, Mapping[str, str], str], tuple[str, ...]]
 class Health(Protocol):
     """What /readyz asks."""
 
-    def ready(self) -> tuple[bool, Mapping[str, Any]]: ...
+    def ready(self, backlog_seconds: float | None = None) -> tuple[bool, Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,10 +215,23 @@ def _refuse(refused: Refused) -> Response:
 
 
 def _readyz(health: Health, version: str) -> Response:
-    ready, facts = health.ready()
+    """`?backlog=N`: 503 as well when something waits for longer than N seconds."""
+    try:
+        ready, facts = health.ready(_backlog_asked(request.args.getlist("backlog")))
+    except ValueError:
+        return _text(400, "backlog is a number of seconds, e.g. /readyz?backlog=300")
     response = jsonify({**facts, "version": version})
     response.status_code = 200 if ready else 503
     return response
+
+
+def _backlog_asked(given: Sequence[str]) -> float | None:
+    """The seconds of `?backlog=`; None where it was not asked. Raises ValueError for anything else."""
+    if not given:
+        return None
+    if len(given) > 1 or not _SECONDS.fullmatch(given[0]):
+        raise ValueError
+    return float(given[0])
 
 
 def _name_request() -> None:
