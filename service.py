@@ -41,8 +41,6 @@ from pipeline.version import VERSION
 from pipeline.worker import Pace, Worker
 from settings import Settings, SettingsError, load
 
-COMMANDS = LISTED
-
 
 def build(settings: Settings) -> Offhook:
     """Put the service together. Connects to nothing and reads no rules yet."""
@@ -270,7 +268,7 @@ def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) 
     if "gunicorn" not in os.environ.get("SERVER_SOFTWARE", ""):  # there, gunicorn.conf.py has set the log up
         logs.configure(known.log_level)
     logs.name_requests(request_id.get)
-    for command in COMMANDS:
+    for command in LISTED:
         app.cli.add_command(command)
     return app
 
