@@ -69,9 +69,13 @@ def main() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """`app:app` is made when somebody asks for it, so that importing this module starts nothing; so is all of service.py."""
+    """`app:app` is made when somebody asks for it, so that importing this module starts nothing; so are COMMANDS, all that
+    there are, and what stands in service.py.
+    """
     if name.startswith("__"):
         raise AttributeError(name)
+    if name == "COMMANDS":
+        return tuple(command.load() for command in LISTED)
     if name == "app":
         return globals().setdefault("app", _app())
     return getattr(import_module(f"{__name__.removesuffix('app')}service"), name)  # installed it is within a package

@@ -19,6 +19,7 @@ from adapters.ledger.health import LedgerHealth
 from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.client import Rockerbox
 from adapters.rockerbox.resolver import Resolver
+from adapters.rules_file import RulesSource, RulesWatch
 from adapters.twilio import explaining, reading, signature
 from adapters.web.routes import (
     Arrived,
@@ -35,14 +36,11 @@ from pipeline.call import RawCallback
 from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from pipeline.heart import Heart, HeartPace
 from pipeline.ports import Inbox
-from pipeline.rules import Problem, Rules, RulesError, parse
 from pipeline.skew import Skew
 from pipeline.steps import Judge
 from pipeline.version import VERSION
 from pipeline.worker import Pace, Worker
 from settings import Settings, SettingsError, load
-
-COMMANDS = LISTED
 
 
 def build(settings: Settings) -> Offhook:
@@ -72,13 +70,13 @@ def build(settings: Settings) -> Offhook:
     policy = retry_policy(settings)
     destination_skew = Skew(settings.clock_tolerance_seconds)
 
-    def rules() -> Rules:
-        return read_rules(settings)
+    source = rules_source(settings)
 
     def judge() -> Judge:
-        return Judge(rules(), settings.default_country, destination, reading.read, settings.settle_seconds)
+        return Judge(source.read(), settings.default_country, destination, reading.read, settings.settle_seconds)
 
     def worker() -> Worker:
+        watch = RulesWatch(source, settings.rules_settle_seconds)
         return Worker(
             ledger,
             destination,
@@ -87,10 +85,11 @@ def build(settings: Settings) -> Offhook:
             pace(settings),
             ledger.clock,
             destination_skew=destination_skew,
+            changed_rules=watch.changed,
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
         )
 
-    return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, rules, judge, worker)
+    return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, source.read, judge, worker)
 
 
 def patience(settings: Settings) -> Patience:
@@ -141,23 +140,10 @@ def heart_pace(settings: Settings) -> HeartPace:
     return HeartPace(settings.heartbeat_seconds, settings.worker_kept_seconds, settings.log_repeat_seconds)
 
 
-def read_rules(settings: Settings) -> Rules:
-    """The rules of OFFHOOK_RULES, else of OFFHOOK_CONFIG; the defaults where there is no such file.
-
-    Raises RulesError with lines and remedies.
-    """
-    if settings.rules_text.strip():
-        return parse(settings.rules_text, region=settings.default_country, file_name="OFFHOOK_RULES")
-    path = settings.config
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if path != Path("offhook.toml"):  # somebody named it, so it must be there
-            raise RulesError((Problem(0, "there is no such file; correct OFFHOOK_CONFIG."),), str(path)) from None
-        text = ""
-    except (OSError, UnicodeError) as error:
-        raise RulesError((Problem(0, f"it cannot be read ({error}); save it as UTF-8 text."),), str(path)) from None
-    return parse(text, region=settings.default_country, file_name=str(path))
+def rules_source(settings: Settings) -> RulesSource:
+    """OFFHOOK_RULES, else OFFHOOK_CONFIG, which must be there when somebody named it."""
+    is_optional = settings.config == Path("offhook.toml")
+    return RulesSource(settings.config, is_optional, settings.rules_text, settings.default_country)
 
 
 def keyring(settings: Settings) -> signature.Keyring:
@@ -290,7 +276,7 @@ def create_app(settings: Settings | None = None, *, inbox: Inbox | None = None) 
     if "gunicorn" not in os.environ.get("SERVER_SOFTWARE", ""):  # there, gunicorn.conf.py has set the log up
         logs.configure(known.log_level)
     logs.name_requests(request_id.get)
-    for command in COMMANDS:
+    for command in LISTED:
         app.cli.add_command(command)
     return app
 

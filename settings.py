@@ -231,6 +231,13 @@ class Settings(BaseSettings):
     rules_text: str = Field(
         "", alias="OFFHOOK_RULES", description="the rules themselves, as text; they win over the file of OFFHOOK_CONFIG"
     )
+    rules_settle_seconds: float = Field(
+        1.0,
+        alias="OFFHOOK_RULES_SETTLE_SECONDS",
+        ge=0,
+        le=60,
+        description="a change of the rules' file counts for running workers when it has stood for so long",
+    )
     worker: Literal["separate", "inline"] = Field(
         "separate", alias="OFFHOOK_WORKER", description="`inline` runs the worker in the web process"
     )

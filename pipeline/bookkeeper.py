@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
 from pipeline.ports import Bookkeeping, Waiting
+from pipeline.rules import Rules
 from pipeline.steps import (
     Judge,
     ParkedReview,
@@ -72,6 +73,7 @@ class Bookkeeper:
         came_to: Callable[[Exception | None], None] = lambda _: None,
         is_busy: Callable[[], bool] = lambda: False,
         steady: Callable[[], float] = time.monotonic,
+        changed_rules: Callable[[], Rules | None] = lambda: None,
     ) -> None:
         self._ledger = ledger
         self._lookout = lookout
@@ -82,6 +84,7 @@ class Bookkeeper:
         self._came_to = came_to
         self._is_busy = is_busy
         self._steady = steady
+        self._changed_rules = changed_rules
         self._unkept = Unkept(pace.not_kept_seconds)
         self._unfinished = UnfinishedLook(pace.unfinished_seconds)
         self._newest_first = False
@@ -131,6 +134,8 @@ class Bookkeeper:
 
     def keep_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
+        if (rules := self._changed_rules()) is not None:
+            self._judge = replace(self._judge, rules=rules)
         waiting = self._lookout.look(with_open=self._unfinished.is_due(self._steady()))
         self._tell_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first

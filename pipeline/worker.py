@@ -23,6 +23,7 @@ from pipeline.heart import Heart
 from pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
 from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from pipeline.rules import Rules
 from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from pipeline.steps import Judge, attempt, deliver
 from pipeline.telling import tell_finished, tell_moved
@@ -80,15 +81,15 @@ class Worker:
         clock: Callable[[], datetime] = utc_now,
         own_clock: Callable[[], datetime] = utc_now,
         destination_skew: Skew | None = None,
+        changed_rules: Callable[[], Rules | None] = lambda: None,
         heart: Heart | None = None,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
 
-        Without a `heart` nobody learns that this worker lives.
+        `changed_rules` is asked before each round of the books. Without a `heart` nobody learns that this worker lives.
         """
         self._ledger = ledger
         self._destination = destination
-        self._judge = judge
         self._policy = policy
         self._pace = pace
         self._clock = clock
@@ -118,6 +119,7 @@ class Worker:
             decided=self._wake_dispatch,
             came_to=self._books_came_to,
             is_busy=lambda: self._outstanding > 0,
+            changed_rules=changed_rules,
         )
 
     def start(self) -> None:

@@ -279,7 +279,7 @@ def test_what_one_thread_has_asked_just_now_another_does_not_ask_again() -> None
     asked: list[float] = []
 
     class Ledger:
-        def waiting(self) -> Waiting:
+        def waiting(self, *, with_open: bool = False) -> Waiting:
             asked.append(now[0])
             return Waiting()
 

@@ -25,7 +25,7 @@ from pipeline.delivery import RetryPolicy
 from pipeline.rules import Rules
 from pipeline.steps import Judge
 from pipeline.worker import Pace, Worker
-from settings import load
+from settings import given
 from tests.support.waiting import wait_until
 from tests.test_ledger import CALLER, final
 
@@ -49,7 +49,7 @@ class Clock:
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[SqlLedger]:
-    opened = SqlLedger(load(_env_file=None, DATABASE_URL=database_url).database_url)
+    opened = SqlLedger(given({"DATABASE_URL": database_url}).database_url)
     yield opened
     opened.close()
 

@@ -24,7 +24,7 @@ from pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolic
 from pipeline.ports import LedgerUnavailable
 from pipeline.rules import Rules
 from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
-from settings import load
+from settings import given
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"
@@ -58,7 +58,7 @@ JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
 
 @pytest.fixture
 def ledger(database_url: str) -> Iterator[SqlLedger]:
-    url = load(_env_file=None, DATABASE_URL=database_url).database_url
+    url = given({"DATABASE_URL": database_url}).database_url
     opened = SqlLedger(url, breaker_policy=BreakerPolicy(threshold=3, base_seconds=10))
     opened.merge_customers([Customer(CALLER, "a@example.test", None)])
     yield opened
@@ -250,7 +250,7 @@ def test_a_destination_that_refuses_everything_is_told_once_though_many_workers_
 ) -> None:
     fill(ledger, 6)
     refused = Outcome(Result.BLOCKED, "http_403", 403)
-    another = SqlLedger(load(_env_file=None, DATABASE_URL=database_url).database_url)
+    another = SqlLedger(given({"DATABASE_URL": database_url}).database_url)
     claims = ledger.claim(NOON, 6, 60, POLICY).taken
     told = [
         each.finish([attempt(one, refused, NOON, NOON, POLICY)], NOON).turn
@@ -317,7 +317,7 @@ def test_a_second_merge_of_the_same_customers_changes_nothing(ledger: SqlLedger)
 
 
 def test_upgrading_twice_at_once_leaves_one_set_of_tables(empty_database_url: str) -> None:
-    url = load(_env_file=None, DATABASE_URL=empty_database_url).database_url
+    url = given({"DATABASE_URL": empty_database_url}).database_url
     ledgers = [SqlLedger(url), SqlLedger(url)]
     threads = [threading.Thread(target=one.migrations.upgrade) for one in ledgers]
     for thread in threads:

@@ -50,7 +50,7 @@ from pipeline.steps import (
     leave_unfinished_batch,
     review_parked_batch,
 )
-from settings import load
+from settings import given
 from tests.support.postgres import PostgresServer
 
 # What becomes of a request: whether it arrives, and what is heard of it.
@@ -386,7 +386,7 @@ TestPipelineOnSqlite.settings = hypothesis_settings(
 
 
 def test_one_conversion_a_call_whatever_happens_on_postgres(postgres: PostgresServer) -> None:
-    url = load(_env_file=None, DATABASE_URL=postgres.fresh_database()).database_url
+    url = given({"DATABASE_URL": postgres.fresh_database()}).database_url
     migrating = SqlLedger(url)
     migrating.migrations.upgrade()
 

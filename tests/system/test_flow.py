@@ -107,6 +107,25 @@ def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: O
     assert [row["result"] for row in results] == ["parked", "converted"]
 
 
+def test_a_running_worker_takes_changed_rules_up_and_holds_on_to_them_when_the_next_are_wrong(offhook: Offhook) -> None:
+    rules = offhook.folder / "offhook.toml"
+
+    def decided() -> list[str]:
+        rows = ledger.query(offhook.database_url, "SELECT result FROM decisions ORDER BY id")
+        return [row["result"] for row in rows]
+
+    with offhook.web() as web, offhook.worker(OFFHOOK_RULES_SETTLE_SECONDS="0.2") as worker:
+        send(web, callback(new_sid()))
+        wait_until(lambda: decided() == ["converted"])
+        rules.write_text("min_duration_seconds = 86400\n")
+        worker.wait_for_log("rules_changed")
+        rules.write_text("min_duration_second = 1\n")
+        worker.wait_for_log("rules_not_changed")
+        send(web, callback(new_sid()))
+        wait_until(lambda: decided() == ["converted", "skipped"])
+        assert worker.log.count("rules_not_changed") == 1
+
+
 @pytest.mark.parametrize("behaviour", ["500", "429", "reset", "drip", "black_hole"])
 def test_a_destination_in_trouble_gets_the_same_bytes_again_until_it_takes_them(
     behaviour: str, offhook: Offhook

@@ -1,0 +1,108 @@
+"""The rules as they stand in offhook.toml or in OFFHOOK_RULES, and when a running worker takes up what was changed there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.rules import Problem, Rules, RulesError, parse
+
+log = logging.getLogger("offhook.rules")
+
+_NOT_THERE = "there is no such file; correct OFFHOOK_CONFIG."
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSource:
+    """Where the rules stand. `text` wins over the file; without either the defaults hold, if the file `is_optional`.
+
+    `region` (two letters) is the country of numbers written without one.
+    """
+
+    path: Path
+    is_optional: bool
+    text: str
+    region: str
+
+    def read(self) -> Rules:
+        """The rules. Raises RulesError with lines and remedies."""
+        found = self.raw()
+        if isinstance(found, OSError):
+            raise self._unusable(f"it cannot be read ({found}); save it as UTF-8 text.")
+        if found is None and not self.is_optional:
+            raise self._unusable(_NOT_THERE)
+        return self.parsed(found or b"")
+
+    def raw(self) -> bytes | OSError | None:
+        """What stands there, unread; None where there is no file."""
+        if self.text.strip():
+            return self.text.encode()
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return error
+
+    def parsed(self, raw: bytes) -> Rules:
+        """The rules in what `raw` gave. Raises RulesError."""
+        try:
+            text = raw.decode()
+        except UnicodeError as error:
+            raise self._unusable(f"it cannot be read ({error}); save it as UTF-8 text.") from None
+        name = "OFFHOOK_RULES" if self.text.strip() else str(self.path)
+        return parse(text, region=self.region, file_name=name)
+
+    def _unusable(self, why: str) -> RulesError:
+        return RulesError((Problem(0, why),), str(self.path))
+
+
+class RulesWatch:
+    """Looks whether the rules have changed since they were read. What cannot be used is an error, once, and those before hold.
+
+    A change counts when it has stood for `settle_seconds`: whoever saves a file may empty it or take it away first.
+    """
+
+    def __init__(
+        self, source: RulesSource, settle_seconds: float, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source = source
+        self._settle_seconds = settle_seconds
+        self._steady = steady
+        self._used = self._seen = source.raw()
+        self._since = steady()
+
+    def changed(self) -> Rules | None:
+        """The new rules, once; None while there are none. Never raises."""
+        raw, now = self._source.raw(), self._steady()
+        if not _same(raw, self._seen):
+            self._seen, self._since = raw, now
+        if _same(self._seen, self._used) or now - self._since < self._settle_seconds:
+            return None
+        self._used = self._seen
+        return self._taken(self._seen)
+
+    def _taken(self, raw: bytes | OSError | None) -> Rules | None:
+        if not isinstance(raw, bytes):
+            self._refused(f"{self._source.path}: it is gone or cannot be read; put it back.")
+            return None
+        try:
+            rules = self._source.parsed(raw)
+        except RulesError as error:
+            self._refused(str(error))
+            return None
+        log.info("rules_changed", extra={"version": rules.version})
+        return rules
+
+    def _refused(self, why: str) -> None:
+        log.error("rules_not_changed", extra={"what": f"the rules before hold until this is corrected: {why}"})
+
+
+def _same(one: bytes | OSError | None, other: bytes | OSError | None) -> bool:
+    """Two errors are the same when they say the same."""
+    if isinstance(one, OSError) and isinstance(other, OSError):
+        return one.errno == other.errno
+    return one == other
