@@ -73,6 +73,7 @@ class RulesWatch:
         self._settle_seconds = settle_seconds
         self._steady = steady
         self._used = self._seen = source.raw()
+        self._says_something = _says_something(self._seen)
         self._since = steady()
 
     def changed(self) -> Rules | None:
@@ -89,16 +90,24 @@ class RulesWatch:
         if not isinstance(raw, bytes):
             self._refused(f"{self._source.path}: it is gone or cannot be read; put it back.")
             return None
+        if self._says_something and not _says_something(raw):  # a full disk leaves that, or an editor that was killed
+            self._refused(f"{self._source.path}: it is empty; write a comment into it if the defaults shall hold.")
+            return None
         try:
             rules = self._source.parsed(raw)
         except RulesError as error:
             self._refused(str(error))
             return None
+        self._says_something = _says_something(raw)
         log.info("rules_changed", extra={"version": rules.version})
         return rules
 
     def _refused(self, why: str) -> None:
         log.error("rules_not_changed", extra={"what": f"the rules before hold until this is corrected: {why}"})
+
+
+def _says_something(raw: bytes | OSError | None) -> bool:
+    return isinstance(raw, bytes) and bool(raw.strip())
 
 
 def _same(one: bytes | OSError | None, other: bytes | OSError | None) -> bool:

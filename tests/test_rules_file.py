@@ -86,3 +86,15 @@ def test_bytes_that_are_no_text_are_told_and_not_raised(watched: Watched, caplog
     watched.path.write_bytes(b"\xff\xfe\x00")
     assert watched.seen_at(1, 3) == []
     assert messages(caplog, logging.ERROR) == ["rules_not_changed"]
+
+
+def test_a_file_that_stays_empty_is_an_accident_and_a_comment_is_a_will(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched.path.write_text("\n")
+    assert watched.seen_at(1, 3, 5) == []
+    assert len(messages(caplog, logging.ERROR)) == 1
+    watched.path.write_text("# the defaults\n")
+    assert watched.seen_at(6, 8) == [0]
+    watched.path.write_text("# the defaults still\n")
+    assert watched.seen_at(9, 11) == [0]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import ledger
-from tests.support.processes import Web, wrong_clock
+from tests.support.processes import Web, flask, wrong_clock
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
@@ -61,6 +61,30 @@ def test_an_inline_worker_is_a_worker(offhook: Offhook) -> None:
         web.terminate()
         assert web.wait(30) == 0
         assert signs(offhook) == 0
+
+
+def test_rules_check_says_by_which_rules_each_running_worker_decides(offhook: Offhook) -> None:
+    rules = offhook.folder / "offhook.toml"
+
+    def told() -> str:
+        done = flask("rules", "check", env=offhook.env(), folder=offhook.folder)
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    assert "No worker is running." in told()
+    with offhook.worker(OFFHOOK_RULES_SETTLE_SECONDS="0.2") as worker:
+        wait_until(lambda: signs(offhook) == 1)
+        assert f"process {worker.pid}" in told() and "uses these rules" in told()
+        [before] = ledger.query(offhook.database_url, "SELECT rules_version FROM workers")
+        rules.write_text("min_duration_seconds = 5\n")
+        wait_until(lambda: "uses these rules" in told(), 20)
+        assert ledger.query(offhook.database_url, "SELECT rules_version FROM workers") != [before]
+        rules.write_text("min_duration_second = 5\n")
+        worker.wait_for_log("rules_not_changed")
+        assert "NOT these" in told()
+        rules.write_text("")
+        wait_until(lambda: worker.log.count("rules_not_changed") == 2)
+        assert "NOT these" in told()  # an emptied file is an accident
 
 
 def test_the_sign_of_a_worker_that_vanished_is_removed_some_day(offhook: Offhook) -> None:
