@@ -89,10 +89,11 @@ class Families:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a call adds up to, and when it may be decided: None until it is final."""
+    """What a call adds up to, and when it may be decided: None until it is final. `customer_phone` is E.164, or None."""
 
     call: Call
     settle_at: datetime | None
+    customer_phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

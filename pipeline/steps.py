@@ -42,8 +42,12 @@ def _take_in(books: Books, fresh: Sequence[Stored], judge: Judge) -> int:
         return 0
     families = books.families(fresh)
     calls = [_folded(key, raws, judge) for key, raws in families.calls.items()]
-    books.save(families, [Folded(call, _settle_at(call, judge)) for call in calls])
+    books.save(families, [_folding(call, judge) for call in calls])
     return len(families.seqs)
+
+
+def _folding(call: Call, judge: Judge) -> Folded:
+    return Folded(call, _settle_at(call, judge), customer_number(call, judge.default_region).e164)
 
 
 def _folded(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> Call:

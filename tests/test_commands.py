@@ -41,7 +41,7 @@ def test_every_command_answers_for_the_database() -> None:
     ("words", "locked"),
     [
         (["conversions", "list"], "conversions"),
-        (["conversions", "show", "CA1"], "callbacks"),
+        (["conversions", "show", "CA" + "1" * 32], "callbacks"),
         (["conversions", "retry", "--all", "dead"], "conversions"),
         (["customers", "show", "+14155550100"], "customers"),
         (["recordings", "export", "--since", "1h"], "callbacks"),

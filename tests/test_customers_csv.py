@@ -498,7 +498,10 @@ def test_the_command_fills_the_mapping_and_shows_who_is_in_it(console: Console) 
     assert "1 rows read" in result.stdout and "1  added" in result.stdout and not result.stderr
     shown = console("customers", "show", "415.867.5309")
     assert shown.exit_code == 0
-    assert "+14158675309" in shown.stdout and "ann@example.com" in shown.stdout and "C1" in shown.stdout
+    assert "+1415***5309" in shown.stdout and "a***@example.com" in shown.stdout and "C1" in shown.stdout
+    assert "8675309" not in shown.stdout and "ann" not in shown.stdout
+    clear = console("customers", "show", "415.867.5309", "--in-clear").stdout
+    assert "+14158675309" in clear and "ann@example.com" in clear
 
 
 def test_rejects_are_told_plainly_and_fail_the_command_only_when_strict(console: Console) -> None:

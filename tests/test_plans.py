@@ -16,6 +16,7 @@ from adapters.twilio.reading import read_request
 from pipeline.call import RawCallback
 from pipeline.conversion import Customer
 from pipeline.delivery import Outcome, Result
+from pipeline.ports import Sign
 from pipeline.refusals import Run
 from pipeline.steps import attempt, deliver_batch, leave_unfinished_batch
 from service import build
@@ -101,6 +102,12 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert seen.conversion_counts()["delivered"] > 10_000
     assert seen.stories(f"CA1a{0:030x}")[0].conversion is not None
     assert not seen.stories("CA" + "f" * 32)
+    assert len(seen.calls_of(KNOWN, 10)) == 10
+    assert len(seen.calls_of("+188810", 10)) == 1
+    ledger.workers.leave_sign(Sign("w", "host", 1, "0.1.0", "rules", NOW), ledger.clock())
+    assert len(ledger.workers.seen_since(NOW)) == 1
+    ledger.workers.forget_signs(NOW)
+    ledger.workers.take_back_sign("w")
     assert not seen.has_callbacks("CA" + "f" * 32)
     assert len(list(seen.every_callback(since=NOW - timedelta(seconds=60)))) > 70
     assert len(list(seen.every_callback(call_sid=f"CA1a{0:030x}"))) == 3

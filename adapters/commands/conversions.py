@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerGroup, fail, offhook
+from adapters.commands.named_call import call_sid_or_phone, only_call_sid
 from adapters.ledger.inspect import RETRYABLE, CallStory, state_of
 from adapters.ledger.moves import LATE
 from adapters.ledger.waiting import COUNTED_UP_TO
 from pipeline.delivery import State
+from pipeline.masking import Masking, in_clear, masking
 from pipeline.phone import mask
 from pipeline.unfinished import REMEDY, UNFINISHED
 
+_MOST_CALLS = 20
 _STATES = [state.value for state in State]
 
 
@@ -28,6 +31,7 @@ def conversions() -> None:
     flask conversions list --state dead      what was refused for good
     flask conversions list --state unfinished    calls of which Twilio never told the end
     flask conversions show CA123...          everything about one call: "why is it not in Rockerbox?"
+    flask conversions show "(415) 867-5309"  the calls of one caller
     flask conversions retry CA123...         send it again
     """
 
@@ -74,30 +78,66 @@ def _counted(found: int) -> str:
 
 
 @conversions.command()
-@click.argument("call_sid")
+@click.argument("call", metavar="CALLSID|NUMBER")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
 @with_appcontext
-def show(call_sid: str) -> None:
-    """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back."""
-    inspection = offhook().ledger.inspection
-    stories = inspection.stories(call_sid)
-    if not stories and inspection.has_callbacks(call_sid):
-        fail(f"Callbacks of {call_sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
+def show(call: str, is_clear: bool) -> None:
+    """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
+
+    With a caller's number: of the call, or a list of the calls where there are several.
+    """
+    service = offhook()
+    sid, phone = call_sid_or_phone(call, service.settings.default_country)
+    found = [sid] if sid else _calls_of(str(phone))
+    stories = [story for each in found for story in service.ledger.inspection.stories(each)]
     if not stories:
-        fail(
-            f"No callback of {call_sid} has arrived. If Twilio's console shows the call, look there at its request "
-            "inspector: was the status callback sent, to which URL, and what was the answer?"
-        )
+        _fail_without_story(found[0])
     for story in stories:
-        _tell(story)
+        _tell(story, _masking_of(story, is_clear))
 
 
-def _tell(story: CallStory) -> None:
+def _calls_of(phone: str) -> list[str]:
+    """The one CallSid of this number. Ends the command where there is none, or with a list where there are several."""
+    ledger = offhook().ledger
+    rows = ledger.inspection.calls_of(phone, _MOST_CALLS + 1)
+    if not rows:
+        waits = ledger.waiting().oldest_callback is not None
+        why = " Callbacks wait that no worker has taken in yet: is `flask worker` running?" if waits else ""
+        fail(f"No call of {mask(phone)} is known; a call is found by the customer's number.{why}")
+    if len(rows) > 1:
+        for row in rows[:_MOST_CALLS]:
+            click.echo(
+                f"{_time(row.first_received_at)}  {state_of(row):<11}  {row.call_sid}  {row.status}, {_lasted(row)}"
+            )
+        more = f" (the {_MOST_CALLS} newest)" if len(rows) > _MOST_CALLS else ""
+        click.echo(f"Calls of {mask(phone)}{more}; `flask conversions show CALLSID` tells the story of one.")
+        raise SystemExit(0)
+    return [rows[0].call_sid]
+
+
+def _fail_without_story(sid: str) -> NoReturn:
+    if offhook().ledger.inspection.has_callbacks(sid):
+        fail(f"Callbacks of {sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
+    fail(
+        f"No callback of {sid} has arrived. If Twilio's console shows the call, look there at its request "
+        "inspector: was the status callback sent, to which URL, and what was the answer?"
+    )
+
+
+def _masking_of(story: CallStory, is_clear: bool) -> Masking:
+    call = story.call
+    return in_clear if is_clear else masking([call.from_number, call.to_number, call.customer_phone])
+
+
+def _lasted(call: Any) -> str:
+    return "length unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
+
+
+def _tell(story: CallStory, hide: Masking) -> None:
     call = story.call
     click.secho(f"Call {call.call_sid} of account {call.account_sid}: {state_of(call)}", bold=True)
-    lasted = "unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
-    click.echo(
-        f"  {call.direction}, {call.status}, {lasted}, {mask(call.from_number)} -> {mask(call.to_number)}, legs: {call.legs}"
-    )
+    ends = [end if hide is in_clear else mask(end) for end in (call.from_number, call.to_number)]
+    click.echo(f"  {call.direction}, {call.status}, {_lasted(call)}, {' -> '.join(ends)}, legs: {call.legs}")
     click.echo("What arrived")
     for row in story.callbacks:
         click.echo(f"  {_time(row.received_at)}  {row.call_sid}  {row.method} {row.source}, {len(row.body)} bytes")
@@ -107,10 +147,10 @@ def _tell(story: CallStory) -> None:
             f"  {_time(row.decided_at)}  {row.result}  (rules {row.rules_version}, mapping {row.mapping_version})"
         )
         for word, sentence in reasons:
-            click.echo(f"      {word}: {sentence}")
+            click.echo(f"      {word}: {hide(sentence)}")
     if not story.decisions:
         click.echo(f"  nothing yet: {_why_undecided(call)}")
-    _tell_delivery(story)
+    _tell_delivery(story, hide)
 
 
 def _why_undecided(call: Any) -> str:
@@ -119,16 +159,16 @@ def _why_undecided(call: Any) -> str:
     return f"it settles until {_time(call.settle_at)}" if call.settle_at else "it hangs from a call that was not seen"
 
 
-def _tell_delivery(story: CallStory) -> None:
+def _tell_delivery(story: CallStory, hide: Masking) -> None:
     told = story.conversion
     if told is None:
         return
     click.echo("What is sent")
-    click.echo(f"  {bytes(told.payload).decode()}")
+    click.echo(f"  {hide(bytes(told.payload).decode())}")
     due = f", due {_time(told.due_at)}" if told.due_at else ""
     click.echo(f"  {told.state} ({told.reason}){due}")
     for row in story.attempts:
-        answer = f"  {row.status_code or ''} {row.answer[:200]}".rstrip()
+        answer = f"  {row.status_code or ''} {hide(row.answer)[:200]}".rstrip()
         click.echo(f"  attempt {row.number}  {_time(row.started_at)}  {_what_came(row)}{answer}")
 
 
@@ -169,7 +209,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
 
 def _chosen(call_sids: Sequence[str], every: str | None) -> list[Any]:
     inspection = offhook().ledger.inspection
-    stories = [story for sid in call_sids for story in inspection.stories(sid)]
+    stories = [story for sid in map(only_call_sid, call_sids) for story in inspection.stories(sid)]
     chosen = [
         story.conversion for story in stories if story.conversion is not None and story.conversion.state in RETRYABLE
     ]

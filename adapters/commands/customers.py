@@ -19,7 +19,8 @@ from adapters.customers.csv_file import Conflict, Counts, CustomerRow, ImportRep
 from adapters.customers.lines import ImportRefused
 from adapters.ledger.mapping import MergeCounts
 from adapters.ledger.store import SqlLedger
-from pipeline.phone import is_region, to_e164
+from pipeline.masking import in_clear, masking
+from pipeline.phone import is_region, mask, to_e164
 from pipeline.ports import LedgerUnavailable
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
@@ -217,15 +218,16 @@ def _warn(text: str) -> None:
 
 @customers.command()
 @click.argument("phone")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
 @with_appcontext
-def show(phone: str) -> None:
+def show(phone: str, is_clear: bool) -> None:
     """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it."""
     service = offhook()
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
     found = service.ledger.find_customers([e164]).get(e164)
-    parked = f"Nobody has {e164}. Calls from it are parked until `flask customers import` brings it."
+    parked = f"Nobody has {mask(e164)}. Calls from it are parked until `flask customers import` brings it."
     customer = found or fail(parked)
-    click.echo(
-        f"phone        {customer.phone}\nemail        {customer.email or '-'}\ncustomer_id  {customer.customer_id or '-'}"
-    )
+    hide = in_clear if is_clear else masking([customer.phone])
+    for name in ("phone", "email", "customer_id"):
+        click.echo(f"{name:<11}  {hide(getattr(customer, name) or '-')}")

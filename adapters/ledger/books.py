@@ -53,6 +53,7 @@ _STATE = (
 )
 _ON_CALL = (
     f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET state = {_STATE}, "
+    "customer_phone = coalesce(excluded.customer_phone, calls.customer_phone), "
     f"{', '.join(f'{name} = excluded.{name}' for name in _COUNTED)}"
 )
 _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq AND callbacks.folded = 0"
@@ -300,6 +301,7 @@ def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
         "direction": root.direction.value if root else "unknown",
         "from_number": root.from_ if root else "",
         "to_number": root.to if root else "",
+        "customer_phone": folded.customer_phone,
         "duration_seconds": root.duration_seconds if root else None,
         "callbacks": call.callbacks,
         "legs": len(call.children) + (1 if root else 0),

@@ -90,6 +90,17 @@ class Inspection:
             rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
             return [_story(connection, row) for row in rows]
 
+    def calls_of(self, phone: str, limit: int) -> Sequence[Row[Any]]:
+        """The newest calls whose customer has this number (E.164)."""
+        statement = (
+            select(calls)
+            .where(calls.c.customer_phone == phone, calls.c.state != "merged")
+            .order_by(calls.c.first_received_at.desc())
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return connection.execute(statement).all()
+
     def retry(self, keys: Sequence[tuple[str, str]], now: datetime) -> int:
         """Send these again, whatever they rest in but delivered. Returns how many were moved.
 

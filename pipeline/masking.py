@@ -1,0 +1,50 @@
+"""Persons hidden in a text: emails, numbers, and the addresses of a call however they are spelled. SIDs and times stay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from pipeline.phone import mask, mask_numbers_in
+
+Masking = Callable[[str], str]
+
+_AT = r"(?:@|%40|\\u0040)"
+_EMAIL = re.compile(
+    rf"""([^\s"'<>@,;:=()\[\]{{}}\\/&?%])[^\s"'<>@,;:=()\[\]{{}}\\/&?%]*({_AT}[^\s"'<>@,;:()\[\]{{}}\\/&?]+)"""
+)
+_SHORTEST = 7  # digits of a number that is looked for without its first ones
+_BETWEEN = r"[\s().-]{0,3}"
+
+
+def mask_email(text: str) -> str:
+    """`ann@example.com` as `a***@example.com`, wherever it stands; a hash stays."""
+    return _EMAIL.sub(r"\1***\2", text)
+
+
+def in_clear(text: str) -> str:
+    """Hides nothing."""
+    return text
+
+
+def masking(addresses: Iterable[str | None]) -> Masking:
+    """Hides every email and every number that shows as one, and these addresses also where they do not:
+    `+14155550100` as 4155550100 or (415) 555-0100.
+    """
+    known = {address for address in addresses if address}
+    words = {address: mask(address) for address in known if len(address) > 3 and mask(address) != address}
+    digits = re.compile("|".join(filter(None, map(_spellings, sorted(known)))) or r"(?!)")
+
+    def hide(text: str) -> str:
+        for address, masked in words.items():
+            text = text.replace(address, masked)
+        return digits.sub(lambda found: mask(found[0]), mask_numbers_in(mask_email(text)))
+
+    return hide
+
+
+def _spellings(address: str) -> str:
+    """A pattern for the number with or without its first digits, the longest first; "" where it has too few."""
+    number = "".join(char for char in address.partition("@")[0] if char.isdigit())
+    tails = [_BETWEEN.join(number[begin:]) for begin in range(len(number) - _SHORTEST + 1)]
+    return rf"(?<![0-9A-Za-z])(?:{'|'.join(tails)})(?![0-9A-Za-z])" if tails else ""

@@ -1,0 +1,75 @@
+"""`conversions show` finds a call by what people have: its CallSid in any case, the caller's number; and hides persons."""
+
+from __future__ import annotations
+
+from tests.support import ledger
+from tests.support.processes import flask
+from tests.support.twilio import CALLER, OURS, callback, new_sid
+from tests.support.waiting import wait_until
+from tests.system.conftest import Offhook
+
+NATIONAL = f"({CALLER[2:5]}) {CALLER[5:8]}-{CALLER[8:]}"
+OTHER = "+14155550177"
+
+
+class Told:
+    def __init__(self, offhook: Offhook) -> None:
+        self.offhook = offhook
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        done = flask(*words, env=self.offhook.env(), folder=self.offhook.folder)
+        assert "Traceback" not in done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+
+def test_a_call_is_found_in_any_case_and_by_its_callers_number_and_persons_are_hidden(offhook: Offhook) -> None:
+    (offhook.folder / "offhook.toml").write_text('[extra]\ncaller = "{from}"\n')
+    told, sid, unknown = Told(offhook), new_sid(), new_sid()
+    with offhook.web() as web, offhook.worker():
+        assert web.twilio.send(callback(sid)).status == 204
+        assert web.twilio.send(callback(unknown, From=OTHER)).status == 204
+        wait_until(lambda: offhook.states() == {"delivered": 1})
+        wait_until(lambda: ledger.count(offhook.database_url, "calls", "state = 'parked'") == 1)
+    for name in (sid, sid.lower(), f" {sid.upper()},", CALLER, NATIONAL):
+        code, story = told("conversions", "show", name)
+        assert (code, f"Call {sid}" in story) == (0, True), (name, story)
+        assert "c***@example.test" in story and "***" + CALLER[-4:] in story
+        for person in ("caller@example.test", CALLER, CALLER[2:], CALLER[5:], OURS):
+            assert person not in story
+    code, story = told("conversions", "show", OTHER)
+    assert (code, "caller_not_in_mapping" in story, OTHER in story) == (0, True, False)
+    clear = told("conversions", "show", sid, "--in-clear")[1]
+    assert CALLER in clear and "caller@example.test" in clear and OURS in clear
+
+
+def test_the_calls_of_a_number_are_listed_also_before_they_are_decided(offhook: Offhook) -> None:
+    told, sids = Told(offhook), [new_sid() for _ in range(3)]
+    with offhook.web() as web:
+        assert web.twilio.send(callback(sids[0], CallStatus="ringing")).status == 204
+        code, said = told("conversions", "show", CALLER)
+        assert (code, "no worker has taken in" in said) == (1, True)
+        with offhook.worker(OFFHOOK_SETTLE_SECONDS="3600"):
+            for sid in sids[1:]:
+                assert web.twilio.send(callback(sid)).status == 204
+            wait_until(lambda: ledger.count(offhook.database_url, "calls") == 3)
+    code, said = told("conversions", "show", NATIONAL)
+    assert (code, [sid in said for sid in sids], CALLER in said) == (0, [True] * 3, False)
+    code, said = told("conversions", "show", OTHER)
+    assert (code, OTHER in said) == (1, False)
+
+
+def test_another_shape_is_told_what_was_expected(offhook: Offhook) -> None:
+    expected = {
+        "CA123": "this has 5",
+        "CA" + "g" * 32: "other characters",
+        "AC" + "0" * 32: "begins with AC",
+        "12": "phone number",
+    }
+    for name, why in expected.items():
+        code, said = Told(offhook)("conversions", "show", name)
+        assert (code, why in said, "arrived" in said) == (2, True, False), said
+
+
+def test_a_retry_takes_call_sids_alone(offhook: Offhook) -> None:
+    code, said = Told(offhook)("conversions", "retry", CALLER)
+    assert (code, "flask conversions show" in said) == (2, True)
