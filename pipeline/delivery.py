@@ -6,7 +6,7 @@ The state machine is the table TRANSITIONS; nothing else decides where a convers
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -92,7 +92,22 @@ TRANSITIONS: dict[tuple[State, Result | str], tuple[State, ...]] = {
     (State.DEAD, "retry"): (State.PENDING,),
     (State.AMBIGUOUS, "retry"): (State.PENDING,),
     (State.QUARANTINED, "retry"): (State.PENDING,),
+    (State.DEAD, "rebuild"): (State.PENDING,),
 }
+
+# What says for certain that the destination did not take it.
+NOT_TAKEN = frozenset({Result.RETRY, Result.BLOCKED, Result.REFUSED})
+
+
+def nothing_can_have_counted(state: State, maybe_sent: bool, attempts: Sequence[tuple[Result, int | None]]) -> bool:
+    """Whether other bytes may be sent in place of these: refused with a 4xx at last, and by no attempt ever in doubt.
+
+    `attempts` are all that the journal knows, the latest last: what each came to, and the status that was answered.
+    """
+    if state is not State.DEAD or maybe_sent or not attempts:
+        return False
+    status = attempts[-1][1] or 0
+    return 400 <= status < 500 and all(result in NOT_TAKEN for result, _ in attempts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,15 +102,33 @@ def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) 
     return _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
 
 
+def decide_anew(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:
+    """What these calls would come to today, whatever was decided of them. Changes nothing.
+
+    Without those of which callbacks wait to be folded, and those that are no calls of their own any more.
+    """
+    found = books.settled(keys)
+    if found.unlinked and len(keys) > 1:
+        return [one for key in keys for one in decide_anew(books, [key], judge, now)]
+    return [] if found.unlinked else _decisions(books, found, judge, now, lambda _: now)
+
+
 def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]) -> int:
     if not found.calls:
         return 0
+    decided = _decisions(books, found, judge, now, due_at)
+    books.record(decided)
+    return len(decided)
+
+
+def _decisions(
+    books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
+) -> list[Decided]:
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.default_region).e164 for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
     known = {call.key: customers.get(numbers[call.key] or "") for call in calls}
-    books.record([_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls])
-    return len(calls)
+    return [_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls]
 
 
 def _decided(

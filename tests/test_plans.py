@@ -13,12 +13,12 @@ import pytest
 
 from adapters.ledger.store import SqlLedger
 from adapters.twilio.reading import read_request
-from pipeline.call import RawCallback
+from pipeline.call import CallKey, RawCallback
 from pipeline.conversion import Customer
 from pipeline.delivery import Outcome, Result
 from pipeline.ports import Sign
 from pipeline.refusals import Run
-from pipeline.steps import attempt, deliver_batch, leave_unfinished_batch
+from pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
 from service import build
 from settings import given
 from tests import sinks
@@ -88,6 +88,15 @@ def works(ledger: SqlLedger, service) -> None:
     ledger.finish(refused, ledger.clock())
     ledger.expire_leases(ledger.clock() + timedelta(seconds=61), service.policy)
     assert len(leave_unfinished_batch(ledger, service.judge(), NOW + timedelta(hours=25), 24 * 3600, 50)) == 1
+    assert is_decided_anew(ledger, service, refused[0].sending.key) == 1
+
+
+def is_decided_anew(ledger: SqlLedger, service, key: CallKey) -> int:
+    rebuilding = ledger.rebuilding
+    [story] = ledger.inspection.stories(key.call_sid)
+    assert rebuilding.may_be_rebuilt([story.conversion]) == {key}
+    decided = decide_anew(rebuilding.books(), [key], service.judge(), ledger.clock())
+    return rebuilding.rebuild(decided, {key: story.conversion.fence}, ledger.clock())
 
 
 def is_looked_at(ledger: SqlLedger) -> None:

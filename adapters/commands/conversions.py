@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerGroup, fail, offhook
 from adapters.commands.named_call import call_sid_or_phone, only_call_sid
+from adapters.commands.retrying import again
 from adapters.ledger.inspect import RETRYABLE, CallStory, state_of
 from adapters.ledger.moves import LATE
 from adapters.ledger.waiting import COUNTED_UP_TO
@@ -163,11 +164,21 @@ def _tell_delivery(story: CallStory, hide: Masking) -> None:
     told = story.conversion
     if told is None:
         return
+    tried = list(story.attempts)
+    for old in story.replaced:
+        click.echo(f"What was sent until {_time(old.replaced_at)}, when it was decided anew")
+        click.echo(f"  {hide(bytes(old.payload).decode())}")
+        _tell_attempts([row for row in tried if row.number <= old.attempts], hide)
+        tried = [row for row in tried if row.number > old.attempts]
     click.echo("What is sent")
     click.echo(f"  {hide(bytes(told.payload).decode())}")
     due = f", due {_time(told.due_at)}" if told.due_at else ""
     click.echo(f"  {told.state} ({told.reason}){due}")
-    for row in story.attempts:
+    _tell_attempts(tried, hide)
+
+
+def _tell_attempts(attempts: Sequence[Any], hide: Masking) -> None:
+    for row in attempts:
         answer = f"  {row.status_code or ''} {hide(row.answer)[:200]}".rstrip()
         click.echo(f"  attempt {row.number}  {_time(row.started_at)}  {_what_came(row)}{answer}")
 
@@ -182,29 +193,35 @@ def _what_came(row: Any) -> str:
 @click.argument("call_sids", nargs=-1)
 @click.option("--all", "every", type=click.Choice(RETRYABLE), help="All that rest in this state.")
 @click.option("--yes", is_flag=True, help="Also those that may have arrived already (ambiguous, quarantined).")
+@click.option(
+    "--rebuild/--as-it-is",
+    "rebuild",
+    default=None,
+    help="What was refused: decide anew by today's rules and mapping, or send the same.  [default: ask on a terminal, "
+    "else the same]",
+)
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
 @with_appcontext
-def retry(call_sids: tuple[str, ...], every: str | None, yes: bool) -> None:
+def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: bool | None, is_clear: bool) -> None:
     """Send conversions again that are dead, ambiguous or quarantined.
 
     Rockerbox counts a second copy when it comes on another day and cross-day deduplication is off: look at its Webhooks
     page whether an ambiguous one has arrived before you send it again.
+
+    Where the rules or the mapping say something else today, old and new are shown. What was refused with a 4xx, and was
+    never in doubt, may be decided anew; what may have arrived never is.
     """
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)
-    service = offhook()
     rows = _chosen(call_sids, every)
-    risky = [row for row in rows if row.maybe_sent]
-    if risky and not yes:
-        fail(
-            f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
-        )
-    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
-    moved = service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], now)
+    moved = again(rows, yes=yes, rebuild=rebuild, is_clear=is_clear)
     click.echo(f"{moved} will be sent again.")
-    if moved == 0 and call_sids:
+    if moved == 0 and call_sids and not rows:
         fail(
             "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` tells where it stands."
         )
+    if moved == 0 and rows:
+        raise SystemExit(1)
 
 
 def _chosen(call_sids: Sequence[str], every: str | None) -> list[Any]:

@@ -192,7 +192,7 @@ class BooksOnSql:
 
     def record(self, decided: Collection[Decided]) -> None:
         moved = with_rows(_DECIDE, _DECIDED, map(_decided_row, decided))
-        journaled = insert(decisions, list(map(_decision_row, decided)))
+        journaled = insert(decisions, list(map(decision_row, decided)))
         told = [one for one in decided if isinstance(one.decision, Convert)]
         leaving = insert(conversions, list(map(_conversion_row, told)))
         with self._write() as connection:
@@ -344,7 +344,7 @@ def _decided_row(one: Decided) -> dict[str, Any]:
     }
 
 
-def _decision_row(one: Decided) -> dict[str, Any]:
+def decision_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
         "decided_at": one.decided_at,

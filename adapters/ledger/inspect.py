@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, literal, select, tex
 from adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from adapters.ledger.engine import Database
 from adapters.ledger.rows import KEY, for_each, with_rows
-from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros
+from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros, replaced
 from adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from pipeline.call import RawCallback
 from pipeline.delivery import State
@@ -45,6 +45,7 @@ class CallStory:
     decisions: Sequence[tuple[Row[Any], list[list[str]]]]
     conversion: Row[Any] | None
     attempts: Sequence[Row[Any]]
+    replaced: Sequence[Row[Any]]
 
 
 def state_of(call: Any) -> str:
@@ -264,4 +265,5 @@ def _story(connection: Connection, call: Row[Any]) -> CallStory:
         decisions=[(row, json.loads(row.reasons)) for row in rows(decisions, decisions.c.id)],
         conversion=told[0] if told else None,
         attempts=rows(attempts, attempts.c.id),
+        replaced=rows(replaced, replaced.c.id),
     )

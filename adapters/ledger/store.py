@@ -20,6 +20,7 @@ from adapters.ledger.intake_counts import IntakeCountsTable
 from adapters.ledger.mapping import MappingTable
 from adapters.ledger.migrate import Migrations
 from adapters.ledger.outbox import OutboxTable
+from adapters.ledger.rebuild import Rebuilding
 from adapters.ledger.statistics import analyze_unknown
 from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from adapters.ledger.workers import WorkersTable
@@ -52,6 +53,7 @@ class SqlLedger:
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
+        self.rebuilding = Rebuilding(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

@@ -1,0 +1,180 @@
+"""What `flask conversions retry` does: compares what was decided with what would be today, asks, and sends again."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import click
+
+from adapters.commands.context import Offhook, fail, offhook
+from pipeline.call import CallKey
+from pipeline.conversion import Convert, Reason
+from pipeline.masking import Masking, in_clear, masking
+from pipeline.ports import Decided
+from pipeline.rules import RulesError
+from pipeline.steps import decide_anew
+
+_PAGE_ROWS = 200
+_MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
+_MOST_SHOWN = 20
+_ASKED = Reason("decided_anew", "A person asked for it after it was refused: by the rules and the mapping of then.")
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """A conversion that rests, what would be decided today (None: that cannot be told), and whether it may be rebuilt."""
+
+    row: Any
+    decided: Decided | None
+    may_be_rebuilt: bool
+
+    @property
+    def is_other(self) -> bool:
+        return self.decided is not None and self.decided.payload != bytes(self.row.payload)
+
+    @property
+    def can_rebuild(self) -> bool:
+        """It is another one today, is sent today, too, and may be."""
+        return self.is_other and self.may_be_rebuilt and self.decided is not None and self.decided.payload is not None
+
+    @property
+    def is_the_same(self) -> bool:
+        """The same bytes today, and no copy may have arrived."""
+        return self.decided is not None and not self.is_other and not self.row.maybe_sent
+
+    @property
+    def would_be_sent(self) -> bool:
+        """Sent as it is where it cannot be rebuilt; what would not be sent today stays."""
+        return not self.can_rebuild and (self.decided is None or self.decided.payload is not None)
+
+
+def again(rows: Sequence[Any], *, yes: bool, rebuild: bool | None, is_clear: bool) -> int:
+    """Send these conversions again. Returns how many. `rebuild` is None where nobody has said it: then a terminal is asked."""
+    if not rebuild:
+        _refuse_risky(rows, yes)
+    service, asks = offhook(), rebuild is None and sys.stdin.isatty() and sys.stdout.isatty()
+    found = _compared(service, rows, bool(rebuild) or asks)
+    _tell_others([one for one in found if one.is_other], is_clear)
+    can = sum(one.can_rebuild for one in found)
+    if rebuild or (asks and can and _asked(can)):
+        return _rebuilt(service, found, with_others=asks)
+    if can and rebuild is None and not asks:
+        click.echo(
+            f"{can} of these were refused, so nothing can have been counted: --rebuild sends what is decided today."
+        )
+    return _retried(service, rows)
+
+
+def _refuse_risky(rows: Sequence[Any], yes: bool) -> None:
+    risky = [row for row in rows if row.maybe_sent]
+    if risky and not yes:
+        fail(
+            f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
+        )
+
+
+def _compared(service: Offhook, rows: Sequence[Any], must_know: bool) -> list[Today]:
+    """Each with what would be decided today. Where the rules cannot be used that ends the command, or is told."""
+    try:
+        judge = service.judge()
+    except RulesError as error:
+        if must_know:
+            fail(f"These rules cannot be used (--as-it-is sends the same bytes again):\n{error}")
+        click.echo(f"Whether anything has changed cannot be told: the rules cannot be used.\n{error}", err=True)
+        return []
+    found, rebuilding = list[Today](), service.ledger.rebuilding
+    compared = rows if must_know else rows[:_MOST_COMPARED]
+    for first in range(0, len(compared), _PAGE_ROWS):
+        page = compared[first : first + _PAGE_ROWS]
+        keys = [_key(row) for row in page]
+        today = {one.call.key: one for one in decide_anew(rebuilding.books(), keys, judge, service.ledger.clock())}
+        free = rebuilding.may_be_rebuilt(page)
+        found += [Today(row, today.get(_key(row)), _key(row) in free) for row in page]
+    if len(rows) > len(found):
+        click.echo(f"Only the first {len(found)} were compared with what would be decided today.")
+    return found
+
+
+def _key(row: Any) -> CallKey:
+    return CallKey(row.account_sid, row.call_sid)
+
+
+def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
+    if not others:
+        return
+    click.echo(f"The mapping, the rules or the call have changed since {len(others)} of these were decided:")
+    for one in others[:_MOST_SHOWN]:
+        assert one.decided is not None
+        click.echo(f"  {one.row.call_sid}  {one.row.state} ({one.row.reason})")
+        for line in _difference(one.row, one.decided, in_clear if is_clear else _masking_of(one.decided)):
+            click.echo(f"      {line}")
+        if not one.may_be_rebuilt:
+            click.echo("      it may have arrived, or was not refused with a 4xx: it is never decided anew")
+    if len(others) > _MOST_SHOWN:
+        click.echo(f"  ... and {len(others) - _MOST_SHOWN} more")
+
+
+def _masking_of(decided: Decided) -> Masking:
+    root = decided.call.root
+    return masking([decided.from_e164, *((root.from_, root.to) if root else ())])
+
+
+def _difference(row: Any, decided: Decided, hide: Masking) -> list[str]:
+    """Old and new of each field that differs; or why it would not be sent today."""
+    if decided.payload is None:
+        why = "; ".join(f"{reason.word}: {hide(reason.sentence)}" for reason in decided.decision.reasons)
+        return [f"today it would not be sent: {why}"]
+    old, new = json.loads(bytes(row.payload)), json.loads(decided.payload)
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [_changed_field(name, old.get(name), new.get(name), hide) for name in names] or ["spelled otherwise"]
+
+
+def _changed_field(name: str, old: object, new: object, hide: Masking) -> str:
+    before, after = ("-" if value is None else hide(str(value)) for value in (old, new))
+    return f"{name}: {before} -> {'another one (--in-clear shows it)' if before == after else after}"
+
+
+def _asked(can: int) -> bool:
+    """Whether a person at a terminal wants them decided anew. Ends the command when nothing shall be sent."""
+    click.echo(f"{can} of these were refused, so nothing can have been counted.")
+    what = click.prompt(
+        "Send what is decided today (new), the same as before (old), or nothing (none)?",
+        type=click.Choice(["new", "old", "none"]),
+        default="new",
+    )
+    if what == "none":
+        raise SystemExit(0)
+    return bool(what == "new")
+
+
+def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> int:
+    """Those that can be are decided anew, and those that are the same today are sent as they are; `with_others` those as
+    well that cannot be, but would be sent today.
+    """
+    wanted = [replace(one.decided, decision=_as_asked(one.decided)) for one in found if one.can_rebuild and one.decided]
+    same = [one.row for one in found if (with_others and one.would_be_sent) or one.is_the_same]
+    fences = {_key(one.row): one.row.fence for one in found}
+    rebuilt = service.ledger.rebuilding.rebuild(wanted, fences, service.ledger.clock())
+    if wanted:
+        click.echo(f"{rebuilt} were decided anew; what they were before stays in `flask conversions show`.")
+    left = len(found) - len(wanted) - len(same)
+    if left:
+        click.echo(
+            f"{left} are left as they are: they may have arrived, or were not refused with a 4xx, or would not be sent "
+            "today. --as-it-is sends the same bytes again."
+        )
+    return rebuilt + (_retried(service, same) if same else 0)
+
+
+def _as_asked(decided: Decided) -> Convert:
+    assert isinstance(decided.decision, Convert)
+    return replace(decided.decision, reasons=(*decided.decision.reasons, _ASKED))
+
+
+def _retried(service: Offhook, rows: Sequence[Any]) -> int:
+    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
+    return service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], now)
