@@ -64,9 +64,9 @@ def test_rules_as_text_hold_and_a_file_beside_them_is_said_to_be_set_aside(tmp_p
 
 
 def test_wrong_rules_as_text_are_told_by_the_name_of_the_setting_and_the_line(tmp_path: Path) -> None:
-    env = environment("sqlite:///offhook.db", OFFHOOK_RULES='\nmin_duration_seconds = "ten"\n')
+    env = environment("sqlite:///offhook.db", OFFHOOK_RULES='min_duration_seconds = "ten"\n')
     done = flask("worker", env=env, folder=tmp_path)
-    assert done.returncode != 0 and "OFFHOOK_RULES:2: min_duration_seconds" in done.stdout + done.stderr
+    assert done.returncode != 0 and "OFFHOOK_RULES:1: min_duration_seconds" in done.stdout + done.stderr
 
 
 def imported(folder: Path, text: str, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:

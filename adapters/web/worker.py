@@ -112,6 +112,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.arriving, self.idle, self.leaving = Line(), Line(), Line()
         self.busy = 0  # threads of the pool, and what waits for one
+        self.being_served = 0  # connections that the poller gave to a thread and has not had back
         self._counting = threading.Lock()
         self.most_connections = self.worker_connections
         self.more_at = 0.0  # when to try whether more connections can be held again
@@ -241,6 +242,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _submit(self, pool: ThreadPoolExecutor, conn: Connection, serve: Callable[[Connection], _Served]) -> None:
         self._count(pool, 1)
+        self.being_served += 1
         future = pool.submit(serve, conn)
         future.add_done_callback(lambda done: self._is_free(pool, conn, done))
 
@@ -282,6 +284,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _finish(self, conn: Connection, done: Future[_Served]) -> None:
         """What becomes of the connection; called by the poller."""
+        self.being_served -= 1
         if done.cancelled() or done.exception() is not None:
             self._drop(conn)
             return
@@ -381,7 +384,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             return self.arriving
         if len(self.idle) >= len(self.arriving):
             return self.idle
-        return self.arriving if len(self.arriving) >= self.busy else Line()
+        return self.arriving if len(self.arriving) >= self.being_served else Line()
 
     def _is_late(self, conn: Connection) -> bool:
         return time.monotonic() >= conn.deadline - self.patience.request_seconds + self.patience.first_bytes_seconds

@@ -56,14 +56,7 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
         "http://calls.example.test/",
         "signs for http://",
     ),
-    "the placeholder of .env.example": (
-        {"PUBLIC_URL": "https://calls.example.com"},
-        {"public_url": "https://127.0.0.1:{port}"},
-        "https://127.0.0.1:{port}/twilio/status",
-        "another address",
-    ),
     "a rotated token": ({}, {"token": OTHER_TOKEN}, "unknown", "rotated"),
-    "a token that is a placeholder": ({"TWILIO_AUTH_TOKEN": "changeme"}, {}, "unknown", "placeholder"),
     "the wrong account": ({"TWILIO_ACCOUNT_SID": "AC" + "7" * 32}, {}, "unknown", ACCOUNT_SID),
 }
 
