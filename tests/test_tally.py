@@ -47,8 +47,9 @@ class Counted:
     def add(self, counts: Mapping[str, int], runs: Sequence[Run]) -> Sequence[Run]:
         if self.is_down:
             raise LedgerUnavailable("down", "unreachable")
-        self.added.append(counts)
-        return self._ledger.intake_counts.add(counts, runs)
+        found = self._ledger.intake_counts.add(counts, runs)
+        self.added.append(counts)  # now it can be read
+        return found
 
 
 @pytest.fixture
@@ -95,14 +96,20 @@ def test_while_the_ledger_is_down_counts_gather_and_the_error_is_told_all_the_sa
     for second in range(6):
         tally.refused("signature", OURS, NOON + second * SECOND, why)
         tally.other("recording")
-    tally.write()
+
+    def written_and_told() -> int:
+        """By this thread or by the tally's own, whichever has the counts."""
+        tally.write()
+        return len(errors(caplog))
+
+    wait_until(written_and_told)
     [line] = errors(caplog)
     assert (line.levelname, line.check, line.account_sid) == ("ERROR", "signature", OURS)  # type: ignore[attr-defined]
     assert "15550100300" not in line.we_hashed  # type: ignore[attr-defined]
     assert counts.added == []
     counts.is_down = False
-    tally.write()
-    assert ledger.intake_sums().counts == {"refused/signature/known": 6, "other/recording": 6}
+    sums = {"refused/signature/known": 6, "other/recording": 6}
+    wait_until(lambda: written_and_told() and ledger.intake_sums().counts == sums)
     [run] = ledger.intake_sums().runs
     assert run == Run(OURS, 6, NOON, NOON + 5 * SECOND)
     assert len(errors(caplog)) == 1
