@@ -143,7 +143,8 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
         "OFFHOOK_SETTLE_SECONDS": "1",
         "FLASK_APP": _APP,
     }
-    return {**os.environ, **ours}
+    # The sandbox is on this machine, and a proxy is not.
+    return {name: value for name, value in os.environ.items() if name.upper() != "OFFHOOK_EGRESS_PROXY"} | ours
 
 
 def _free_port(wished: int) -> int:
@@ -189,11 +190,15 @@ def _process(
                 child.kill()
 
 
+# The environment's proxies do not know this machine's own ports.
+_directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
 def _wait_until_up(port: int, web: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and web.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
+            with _directly.open(f"http://127.0.0.1:{port}/healthz", timeout=1):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
