@@ -66,6 +66,8 @@ def build(settings: Settings) -> Offhook:
         max_answer_bytes=settings.max_answer_bytes,
         maybe_sent_statuses=settings.maybe_sent_statuses,
         resolver=Resolver(max_threads=settings.dns_threads),
+        ca_file=settings.ca_file or None,
+        proxy_url=settings.egress_proxy.get_secret_value(),
     )
     policy = retry_policy(settings)
     destination_skew = Skew(settings.clock_tolerance_seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
 from pydantic import Field, ModelWrapValidatorHandler, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from adapters.ledger.address import libpq_address
 from pasted import (
@@ -224,6 +232,18 @@ class Settings(BaseSettings):
     )
     max_answer_bytes: int = Field(
         65536, alias="OFFHOOK_MAX_ANSWER_BYTES", ge=0, le=10_000_000, description="most that is read of an answer"
+    )
+
+    # The way out, to Rockerbox and to Twilio's REST API
+    ca_file: str = Field(
+        "",
+        alias="OFFHOOK_CA_FILE",
+        description="certificates (PEM) of the authorities to trust, in place of the usual ones; by default what SSL_CERT_FILE or REQUESTS_CA_BUNDLE name",
+    )
+    egress_proxy: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_EGRESS_PROXY",
+        description="`http://user:password@host:port` of the proxy that everything goes out through (HTTPS_PROXY and its like count for nothing)",
     )
 
     # The way of a call
@@ -572,6 +592,35 @@ class Settings(BaseSettings):
     def _api(cls, url: str) -> str:
         return whole_url(url, "https://api.twilio.com")
 
+    @field_validator("ca_file")
+    @classmethod
+    def _authorities(cls, path: str) -> str:
+        wrong = _wrong_authorities(Path(path)) if path else ""
+        if wrong:
+            raise ValueError(
+                f"{path}, which it names (or SSL_CERT_FILE or REQUESTS_CA_BUNDLE, where it is not set), {wrong}"
+            )
+        return path
+
+    @field_validator("egress_proxy")
+    @classmethod
+    def _proxy(cls, given: SecretStr) -> SecretStr:
+        url = given.get_secret_value().strip()
+        if not url:
+            return SecretStr("")
+        whole = url if "://" in url else f"http://{url}"
+        if whole.lower().startswith("https://"):
+            raise ValueError(
+                "must begin with http://, which is how the proxy itself is spoken to; what goes through it to an https:// "
+                "address is encrypted all the same"
+            )
+        if not _is_proxy(whole):
+            raise ValueError(
+                "must be like http://proxy.example.com:3128 or http://user:password@proxy.example.com:3128, where signs "
+                "such as / ? # @ : in user and password are percent-encoded"
+            )
+        return SecretStr(whole)
+
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
@@ -612,6 +661,18 @@ class Settings(BaseSettings):
         if len(names) != 3:
             raise ValueError("must name three columns: phone,email,customer_id")
         return names
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        known = (init_settings, env_settings, dotenv_settings, file_secret_settings)
+        return (*known, _UsualAuthorities(settings_cls, env_settings, dotenv_settings))
 
     def contradictions(self) -> list[tuple[tuple[str, ...], str]]:
         """Settings that do not go together: their names, the one to correct first, and what is wrong with that."""
@@ -700,6 +761,51 @@ class Settings(BaseSettings):
     def ephemeral_disk(self) -> bool:
         """True on platforms whose disk is wiped at each restart (Heroku sets DYNO)."""
         return self.is_sqlite and bool(os.environ.get("DYNO"))
+
+
+class _UsualAuthorities(PydanticBaseSettingsSource):
+    """OFFHOOK_CA_FILE, where nobody sets it: what other programs are told in the same environment."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._known = [source.env_vars for source in sources if isinstance(source, EnvSettingsSource)]
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False  # all of it comes from the call below
+
+    def __call__(self) -> dict[str, Any]:
+        named = [known.get(name) for name in ("ssl_cert_file", "requests_ca_bundle") for known in self._known]
+        return {"OFFHOOK_CA_FILE": path} if (path := next(filter(None, named), None)) else {}
+
+
+def _wrong_authorities(path: Path) -> str:
+    """Why no authority can be read from there, and what to do; "" when one can."""
+    if path.is_dir():
+        is_hashed = any(re.fullmatch(r"[0-9a-f]{8}\.[0-9]+", each.name) for each in path.iterdir())
+        return (
+            "" if is_hashed else "is a folder without hashed certificates; name a file, or run `openssl rehash` on it"
+        )
+    try:
+        with path.open("rb") as file:
+            is_binary = file.read(1) == b"\x30"  # DER begins so
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        if is_binary:
+            return f"is not PEM but DER; convert it: openssl x509 -inform der -in {path} -out {path.stem}.pem"
+        return "holds no certificate in PEM (-----BEGIN CERTIFICATE-----); name the file of your network's authority"
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); name a file of certificates (PEM) that this user may read"
+    return ""
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_place = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may hold a piece of the password
+        return False
+    is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment
+    return parts.scheme == "http" and has_place and is_bare and not re.search(r"[\s\x00-\x20\x7f]", url)
 
 
 Needed = Callable[[Settings], list[str]]

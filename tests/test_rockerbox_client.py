@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 
 from adapters.rockerbox import client, deadline
 from adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
+from adapters.rockerbox.dialing import Address, Dialer
 from adapters.rockerbox.resolver import Resolver
 from pipeline.delivery import Outcome, Result
 from tests import sinks
@@ -481,27 +483,34 @@ def test_an_answer_that_comes_while_nobody_asked_is_nobody_s(connect: Connect) -
         assert [seen.connection for seen in sink.requests] == [1, 2]
 
 
+_interim = st.sampled_from([b"HTTP/1.1 %d Soon\r\n\r\n" % status for status in (100, 102, 103)])
 _piece = st.sampled_from(
     [
-        *(b"HTTP/1.1 %d Soon\r\n\r\n" % status for status in (100, 102, 103)),
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{id}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{id}\r\n0\r\n\r\n",
         b"HTTP/1.1 504 Said\r\nContent-Length: 4\r\n\r\n{id}",
+        b"HTTP/1.1 103 Soon\r\n\r\n",
         b"HTTP/1.1 101 Said\r\n\r\n",
         b"HTTP/1.1 204 Said\r\n\r\n",
         b"\r\n",
         b"rubbish\r\n",
     ]
 )
+# Interim answers, each by itself, and what comes after them in one piece. (What a server says unasked, after a whole
+# answer and while the next request is on its way, nobody can tell from the next answer.)
+_script = st.tuples(st.lists(_interim, max_size=3), st.lists(_piece, max_size=3), st.booleans())
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.lists(_piece, max_size=4), st.booleans()), min_size=2, max_size=5))
+@given(st.lists(_script, min_size=2, max_size=5))
 def test_whatever_a_server_says_no_answer_is_taken_for_another_conversion_s(
-    connect: Connect, scripts: list[tuple[list[bytes], bool]]
+    connect: Connect, scripts: list[tuple[list[bytes], list[bytes], bool]]
 ) -> None:
-    def scripted(pieces: list[bytes], keep: bool) -> sinks.Behaviour:
+    def scripted(interims: list[bytes], pieces: list[bytes], keep: bool) -> sinks.Behaviour:
         def behave(exchange: sinks.Exchange) -> bool:
+            for each in interims:
+                exchange.write(each)
+                exchange.stop.wait(0.003)
             exchange.write(b"".join(pieces).replace(b"{id}", exchange.seen.body))
             return keep
 
@@ -509,9 +518,9 @@ def test_whatever_a_server_says_no_answer_is_taken_for_another_conversion_s(
 
     with Sink(*(scripted(*script) for script in scripts), sinks.answer(200, b"last")) as sink:
         rockerbox = connect(sink.url, total_deadline_seconds=0.1)
-        for number, (pieces, _) in enumerate(scripts):
+        for number, _ in enumerate(scripts):
             outcome = rockerbox.send(b"%04d" % number)
-            assert outcome.answer in ("", f"{number:04}"), pieces
+            assert outcome.answer in ("", f"{number:04}")
             assert (outcome.status_code or 504) // 100 != 1 or outcome.result is Result.MAYBE_SENT
 
 
@@ -606,6 +615,132 @@ def test_a_real_resolver_that_never_answers_keeps_nobody_beyond_the_deadline(tmp
     if not done.stdout.startswith("ready"):
         pytest.skip(f"needs namespaces: {done.stderr}")
     assert done.stdout.splitlines()[1:] == [str([("retry", "dns_timeout")] * 2), "True"], done.stderr
+
+
+# ---- several addresses
+
+
+def place(port: int, host: str = "127.0.0.1", family: int | None = None) -> Address:
+    """As `socket.getaddrinfo` gives it."""
+    known = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return (family or known, socket.SOCK_STREAM, 0, "", (host, port, 0, 0) if ":" in host else (host, port))
+
+
+def knowing(*places: Address) -> Resolver:
+    """A resolver of one answer, whatever is asked."""
+    return Resolver(lambda *_: list(places))
+
+
+def to_each_of(connect: Connect, *places: Address, **options: object) -> Rockerbox:
+    known = {"connect_timeout_seconds": 8.0, "total_deadline_seconds": 16.0, "resolver": knowing(*places)}
+    return connect("http://rockerbox.invalid:1/x", **(known | options))
+
+
+@pytest.fixture
+def black_hole_port() -> Iterator[int]:
+    with sinks.full_backlog() as port:
+        yield port
+
+
+def open_files() -> int:
+    """Of this process; 0 where the system does not tell."""
+    listed = Path("/proc/self/fd")
+    return len(list(listed.iterdir())) if listed.exists() else 0
+
+
+UNKNOWN_FAMILY = 9999
+
+
+@pytest.mark.parametrize("dead", ["silent", "silent silent silent", "refuses silent", "silent refuses", "unknown"])
+def test_a_healthy_address_is_reached_in_the_first_attempt(connect: Connect, black_hole_port: int, dead: str) -> None:
+    kinds = {
+        "silent": place(black_hole_port),
+        "refuses": place(sinks.closed_port(), "::1"),
+        "unknown": place(1, family=UNKNOWN_FAMILY),
+    }
+    before = open_files()
+    with Sink() as sink:
+        # Two that are the same are asked once: what is silent is given other protocols, which the system takes for one.
+        places = [(*kinds[word][:2], (0, 6)[turn % 2], *kinds[word][3:]) for turn, word in enumerate(dead.split())]
+        rockerbox = to_each_of(connect, *places, place(sink.port))
+        assert rockerbox.send(PAYLOAD).result is Result.DELIVERED
+        rockerbox.close()
+    wait_until(lambda: open_files() <= before)
+
+
+@pytest.mark.parametrize("healthy", ["127.0.0.1", "::1"])
+def test_a_dead_family_keeps_nothing_back(connect: Connect, black_hole_port: int, healthy: str) -> None:
+    with Sink(host=healthy) as sink:
+        first = place(black_hole_port) if healthy == "::1" else place(sinks.closed_port(), "::1")
+        assert to_each_of(connect, first, place(sink.port, healthy)).send(PAYLOAD).result is Result.DELIVERED
+
+
+def test_addresses_that_are_all_dead_share_the_connect_time_and_nothing_was_sent(
+    connect: Connect, black_hole_port: int
+) -> None:
+    silent, refusing = place(black_hole_port), place(sinks.closed_port())
+    for places, reason in (
+        ([silent, refusing], "connect_timeout"),
+        ([refusing, silent], "connect_timeout"),
+        ([place(1, family=UNKNOWN_FAMILY), refusing], "connect_refused"),
+        ([place(1, family=UNKNOWN_FAMILY)], "connect_failed"),
+        ([], "connect_failed"),
+    ):
+        rockerbox = to_each_of(connect, *places, connect_timeout_seconds=0.3)
+        assert rockerbox.send(PAYLOAD) == Outcome(Result.RETRY, reason)
+
+
+def test_an_address_that_takes_connections_and_speaks_no_tls_is_asked_last_the_next_time(
+    connect: Connect, tls: tuple[ssl.SSLContext, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "IDLE_SECONDS", 0.0)  # each attempt connects
+    with Sink(handshake=False) as silent, Sink(tls=tls[0]) as sink:
+        rockerbox = connect(
+            f"https://127.0.0.1:{sink.port}/",  # its certificate's name
+            ca_file=str(tls[1]),
+            connect_timeout_seconds=2.0,
+            total_deadline_seconds=8.0,
+            resolver=_Fixed(place(silent.port), place(sink.port)),
+        )
+        came = [rockerbox.send(PAYLOAD).reason for _ in range(4)]
+        assert came == ["tls_timeout", *["delivered"] * 3]
+        assert (silent.connections, sink.connections) == (1, 3)
+
+
+class _Fixed(Resolver):
+    """Knows other addresses even for what is an address itself."""
+
+    def __init__(self, *places: Address) -> None:
+        super().__init__()
+        self._places = list(places)
+
+    def addresses(self, *_: object) -> list[Address]:
+        return self._places
+
+
+_places = st.builds(place, st.integers(1, 9), st.sampled_from(["127.0.0.1", "127.0.0.2", "::1"]))
+
+
+@given(st.lists(_places))
+def test_families_take_turns_and_the_first_address_stays_the_first(places: list[Address]) -> None:
+    order = Dialer().in_order(places)
+    assert sorted(order) == sorted(set(places))
+    assert order[:1] == places[:1]
+    families = [each[0] for each in order]
+    fewest = min(families.count(socket.AF_INET), families.count(socket.AF_INET6))
+    mixed = families[: 2 * fewest]
+    assert all(one is not two for one, two in pairwise(mixed))
+
+
+@given(st.lists(_places, unique=True), st.data())
+def test_what_did_not_serve_is_asked_last_and_left_out_by_nobody(places: list[Address], data: st.DataObject) -> None:
+    dialer = Dialer()
+    bad = data.draw(st.sets(st.sampled_from(places))) if places else set()
+    for each in bad:
+        dialer.distrust(each[4])
+    order = dialer.in_order(places)
+    assert sorted(order) == sorted(places)
+    assert set(order[len(order) - len(bad) :]) == bad
 
 
 def test_a_connection_closed_while_idle_is_opened_anew(connect: Connect) -> None:

@@ -163,7 +163,8 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
         "OFFHOOK_SETTLE_SECONDS": "1",
         "FLASK_APP": _APP,
     }
-    return {**os.environ, **ours}
+    # The sandbox is on this machine, and a proxy is not.
+    return {name: value for name, value in os.environ.items() if name.upper() != "OFFHOOK_EGRESS_PROXY"} | ours
 
 
 def _free_port(wished: int) -> int:

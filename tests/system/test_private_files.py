@@ -43,10 +43,15 @@ class Command(Process):
 
 
 class Demonstration(Command):
-    """`flask up`, ended gently: a killed one leaves its web and worker running."""
+    """`flask up`, ended gently: a killed one leaves its web and worker running.
+
+    Behind a company's network, whose proxies know nothing of this machine's own ports.
+    """
 
     def __init__(self, folder: Path) -> None:
-        env = bare_environment() | {"PORT": str(free_port())}
+        names = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "OFFHOOK_EGRESS_PROXY")
+        proxies = dict.fromkeys(names, f"http://127.0.0.1:{free_port()}")
+        env = bare_environment() | {"PORT": str(free_port())} | proxies
         super().__init__("up", ready="Ctrl-C ends it", env=env, folder=folder, name="up")
         self.port = int(env["PORT"])
 

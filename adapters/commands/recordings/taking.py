@@ -324,5 +324,7 @@ def _lost_callbacks(service: Offhook, since: datetime, defaults: Defaults) -> It
         settings.twilio_api_secret.get_secret_value() or tokens[0],
         settings.twilio_api_url,
         settings.twilio_api_timeout_seconds,
+        settings.ca_file,
+        settings.egress_proxy.get_secret_value(),
     )
     return from_alerts(alerts(access, since), defaults, "Twilio's alerts")
