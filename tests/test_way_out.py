@@ -17,7 +17,7 @@ from adapters.rockerbox.proxy import parse_proxy
 from adapters.rockerbox.resolver import Resolver
 from adapters.twilio.rest import Access, TwilioRefused, alerts
 from pipeline.delivery import Outcome, Result
-from settings import SettingsError, load
+from settings import SettingsError, given, load
 from tests import sinks
 from tests.sinks import Sink
 from tests.support.egress import EgressProxy
@@ -234,7 +234,7 @@ def test_a_folder_of_hashed_certificates_is_trusted_too(connect: Connect, tls: T
         ["openssl", "x509", "-hash", "-noout", "-in", str(tls[1])], check=True, capture_output=True, text=True
     ).stdout.strip()
     (tmp_path / f"{digest}.0").write_bytes(tls[1].read_bytes())
-    assert load(OFFHOOK_CA_FILE=str(tmp_path)).ca_file == str(tmp_path)
+    assert given({"OFFHOOK_CA_FILE": str(tmp_path)}).ca_file == str(tmp_path)
     with Sink(tls=tls[0]) as sink:
         assert connect(sink.url, ca_file=str(tmp_path)).send(PAYLOAD).result is Result.DELIVERED
 
@@ -304,7 +304,7 @@ def test_a_wrong_file_of_authorities_is_refused_at_the_start_with_what_to_do(
     ],
 )
 def test_a_proxy_is_read_as_people_write_it(written: str, read: str) -> None:
-    assert load(OFFHOOK_EGRESS_PROXY=written).egress_proxy.get_secret_value() == read
+    assert given({"OFFHOOK_EGRESS_PROXY": written}).egress_proxy.get_secret_value() == read
     assert not read or parse_proxy(read).port in (80, 3128)
 
 
@@ -326,7 +326,7 @@ def test_a_proxy_is_read_as_people_write_it(written: str, read: str) -> None:
 )
 def test_a_proxy_that_cannot_be_used_is_refused_without_a_piece_of_it(url: str) -> None:
     with pytest.raises(SettingsError, match="OFFHOOK_EGRESS_PROXY: must ") as refused:
-        load(OFFHOOK_EGRESS_PROXY=url)
+        given({"OFFHOOK_EGRESS_PROXY": url})
     assert "s3" not in str(refused.value)
 
 
