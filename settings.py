@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from adapters.ledger.address import libpq_address
+from adapters.rockerbox.proxy import parse_proxy
 from pasted import (
     account_sid,
     advertiser_id,
@@ -614,11 +615,13 @@ class Settings(BaseSettings):
                 "must begin with http://, which is how the proxy itself is spoken to; what goes through it to an https:// "
                 "address is encrypted all the same"
             )
-        if not _is_proxy(whole):
+        try:
+            parse_proxy(whole)
+        except ValueError:
             raise ValueError(
                 "must be like http://proxy.example.com:3128 or http://user:password@proxy.example.com:3128, where signs "
                 "such as / ? # @ : in user and password are percent-encoded"
-            )
+            ) from None
         return SecretStr(whole)
 
     @field_validator("database_url")
@@ -796,16 +799,6 @@ def _wrong_authorities(path: Path) -> str:
     except OSError as error:
         return f"cannot be read ({error.strerror}); name a file of certificates (PEM) that this user may read"
     return ""
-
-
-def _is_proxy(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        has_place = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its text may hold a piece of the password
-        return False
-    is_bare = parts.path in ("", "/") and not parts.query and not parts.fragment
-    return parts.scheme == "http" and has_place and is_bare and not re.search(r"[\s\x00-\x20\x7f]", url)
 
 
 Needed = Callable[[Settings], list[str]]

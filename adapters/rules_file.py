@@ -30,8 +30,6 @@ class RulesSource:
     def read(self) -> Rules:
         """The rules. Raises RulesError with lines and remedies."""
         found = self.raw()
-        if isinstance(found, OSError):
-            raise self._unusable(f"it cannot be read ({found}); save it as UTF-8 text.")
         if found is None and not self.is_optional:
             raise self._unusable(_NOT_THERE)
         return self.parsed(found or b"")
@@ -47,11 +45,13 @@ class RulesSource:
         except OSError as error:
             return error
 
-    def parsed(self, raw: bytes) -> Rules:
+    def parsed(self, raw: bytes | OSError) -> Rules:
         """The rules in what `raw` gave. Raises RulesError."""
         try:
+            if isinstance(raw, OSError):
+                raise raw
             text = raw.decode()
-        except UnicodeError as error:
+        except (OSError, UnicodeError) as error:
             raise self._unusable(f"it cannot be read ({error}); save it as UTF-8 text.") from None
         name = "OFFHOOK_RULES" if self.text.strip() else str(self.path)
         return parse(text, region=self.region, file_name=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -48,11 +48,12 @@ def wrong_path_name(status: int) -> str:
     return f"wrong_path/{status}"
 
 
-def joined(before: Run | None, more: Run) -> Run:
-    """A run that goes on."""
-    return (
-        more if before is None else replace(before, count=before.count + more.count, last=max(before.last, more.last))
-    )
+def joined(one: Run | None, other: Run) -> Run:
+    """Two parts of an account's run, whichever came first, as one."""
+    if one is None:
+        return other
+    since, last = min(one.since, other.since), max(one.last, other.last)
+    return Run(one.account, one.count + other.count, since, last)
 
 
 def unless_over(run: Run, accepted: Mapping[str, datetime]) -> Run | None:

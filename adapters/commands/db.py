@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 from adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from adapters.ledger.engine import LedgerRefused
 from adapters.ledger.migrate import Tables
+from adapters.ledger.sqlite import file_of
 from pipeline.delivery import resend_since
 from pipeline.ports import LedgerUnavailable
 from pipeline.rules import RulesError
@@ -101,7 +102,7 @@ def backup(file: Path, overwrite: bool) -> None:
     service = offhook()
     if not service.settings.is_sqlite:
         fail(_PG_DUMP, 2)
-    where = Path(service.settings.database_url.removeprefix("sqlite:///")).absolute()
+    where = file_of(service.settings.database_url).absolute()
     if str(file.absolute()).removeprefix(str(where)) in _OF_A_LEDGER or (file.exists() and _same(file, where)):
         fail(f"{file} is the ledger itself, or belongs to it: name another file.", 2)
     try:

@@ -66,7 +66,7 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
     key = one.call.key
     assert isinstance(one.decision, Convert)
     table = conversions.c
-    mine = (table.account_sid == key.account_sid, table.call_sid == key.call_sid)
+    mine = _of(table, key)
     refused = (table.state == State.DEAD.value, table.maybe_sent == 0, table.fence == fences[key], ~_in_doubt(key))
     before = connection.execute(select(conversions).where(*mine, *refused).with_for_update()).first()
     if before is None:
@@ -79,10 +79,12 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
     return True
 
 
+def _of(columns: Any, key: CallKey) -> tuple[Any, Any]:
+    return columns.account_sid == key.account_sid, columns.call_sid == key.call_sid
+
+
 def _in_doubt(key: CallKey) -> Any:
-    table = attempts.c
-    mine = (table.account_sid == key.account_sid, table.call_sid == key.call_sid)
-    return exists().where(*mine, table.result.not_in([result.value for result in NOT_TAKEN]))
+    return exists().where(*_of(attempts.c, key), attempts.c.result.not_in([result.value for result in NOT_TAKEN]))
 
 
 def _as_new(now: datetime) -> dict[str, Any]:

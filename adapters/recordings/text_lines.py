@@ -152,11 +152,12 @@ def _of_printed(pairs: Pairs, at: datetime | None, defaults: Defaults, place: st
 
 def _plain(text: str) -> str:
     if text[:1] in ("'", '"'):
-        return re.sub(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", _escaped, text[1:-1])
+        return re.sub(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", unescaped, text[1:-1])
     return "" if text in ("None", "nil", "null", "undefined") else text.removeprefix(":")
 
 
-def _escaped(found: re.Match[str]) -> str:
+def unescaped(found: re.Match[str]) -> str:
+    """What a backslash and these stand for: the code of a character (groups 1 and 2), or one letter (group 3)."""
     if found[1] or found[2]:
         return chr(int(found[1] or found[2], 16))
     return {"n": "\n", "t": "\t", "r": "\r"}.get(found[3], found[3])

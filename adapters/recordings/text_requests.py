@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
 from adapters.recordings.found import Defaults, Found, Unused, left_out, request_found
-from adapters.recordings.text_lines import found_in_text
+from adapters.recordings.text_lines import found_in_text, unescaped
 
 _METHOD = rb"(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE)"
 _LINE = _METHOD + rb" (?P<target>\S+) HTTP/[0-9.]+[ \t]*\r?$"
@@ -171,9 +171,7 @@ def _words(text: str) -> list[str]:
 
 def _ansi(text: str) -> str:
     """What stands in $'...' of bash."""
-    known = {"n": "\n", "r": "\r", "t": "\t"}
-    pattern = r"\\(?:u([0-9a-fA-F]{1,4})|x([0-9a-fA-F]{1,2})|(.))"
-    return re.sub(pattern, lambda f: chr(int(f[1] or f[2], 16)) if f[1] or f[2] else known.get(f[3], f[3]), text)
+    return re.sub(r"\\(?:u([0-9a-fA-F]{1,4})|x([0-9a-fA-F]{1,2})|(.))", unescaped, text)
 
 
 def _parsed(words: list[str]) -> _Curl:

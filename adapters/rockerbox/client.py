@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from adapters.rockerbox import payload as payloads
 from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
 from adapters.rockerbox.dialing import Dialer
-from adapters.rockerbox.proxy import Proxy, parse_proxy
+from adapters.rockerbox.proxy import HEAD_BYTES, Proxy, parse_proxy
 from adapters.rockerbox.resolver import Resolver
 from pipeline.conversion import Conversion
 from pipeline.delivery import Outcome, Result
@@ -35,7 +35,6 @@ from pipeline.version import VERSION
 
 USER_AGENT = f"Offhook/{VERSION}"
 KEPT_ANSWER_CHARACTERS = 2000
-HEAD_BYTES = 65536
 
 # Said by a gateway after it forwarded the request, or by none at all: it may have arrived. 52x are Cloudflare's,
 # https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 4.0
 
 _A_MOMENT = 0.001  # for what must be done although its time is over: it will fail, and say so
-_SWITCHING_PROTOCOLS = 101
-_BODILESS = frozenset({204, 304})
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _PLACE_IN_OPENSSL = re.compile(r" ?\(_ssl\.c:[0-9]+\)$")
 
 
@@ -144,7 +144,7 @@ class _BoundedAnswer(http.client.HTTPResponse):
         """
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
-            if not 100 <= status < 200 or status == _SWITCHING_PROTOCOLS:
+            if not 100 <= status < 200 or status == HTTPStatus.SWITCHING_PROTOCOLS:
                 return version, status, reason
             http.client.parse_headers(self.fp)
 

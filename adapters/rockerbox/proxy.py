@@ -10,12 +10,13 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 HEAD_BYTES = 65536
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_BLANK = re.compile(r"[\s\x00-\x20\x7f]")
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9][0-9])(?![0-9])")
-_SWITCHING_PROTOCOLS = 101
 
 
 class ProxyRefused(OSError):
@@ -49,7 +50,8 @@ def parse_proxy(url: str) -> Proxy:
         scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:  # its text may hold a piece of the password
         scheme, host, port = "", None, None
-    if scheme != "http" or not host:
+    is_bare = scheme and parts.path in ("", "/") and not parts.query and not parts.fragment
+    if scheme != "http" or not host or port == 0 or not is_bare or _BLANK.search(url):
         raise ValueError("the proxy must be like http://proxy.example.com:3128")
     if parts.username is None:
         return Proxy(host, port or 80)
@@ -72,7 +74,7 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, remaini
     sock.settimeout(remaining())
     sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
     status, rest = _answer(sock, b"", remaining)
-    while 100 <= status < 200 and status != _SWITCHING_PROTOCOLS:
+    while 100 <= status < 200 and status != HTTPStatus.SWITCHING_PROTOCOLS:
         status, rest = _answer(sock, rest, remaining)
     if not 200 <= status <= 299:
         raise ProxyRefused(str(status))

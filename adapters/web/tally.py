@@ -159,9 +159,8 @@ class Tally:
         with self._guard:
             for name, count in pending.counts.items():
                 self._pending.count(name, count)
-            for account, run in pending.runs.items():
-                later = self._pending.runs.get(account)
-                self._pending.runs[account] = joined(run, later) if later else run
+            for run in pending.runs.values():
+                self._pending.refused(run)
         self._news.set()
         return tuple(pending.runs.values())
 
