@@ -488,6 +488,7 @@ class Console:
 def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    monkeypatch.setenv("OFFHOOK_CUSTOMERS_NICE", "0")  # the process is that of the tests
     return Console(tmp_path)
 
 

@@ -110,7 +110,7 @@ def import_(
     """
     service = offhook()
     settings = service.settings
-    os.nice(settings.customers_nice)  # callbacks come first
+    _stand_back(settings.customers_nice)
     try:
         with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
             report = import_csv(
@@ -132,6 +132,11 @@ def import_(
     _tell(report, dry_run)
     if strict and not report.complete:
         raise SystemExit(1)
+
+
+def _stand_back(nice: int) -> None:
+    """Callbacks come first. A process that is as nice already, from an import before or by its user, stays as it is."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class DryRun:
