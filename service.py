@@ -75,7 +75,7 @@ def build(settings: Settings) -> Offhook:
     source = rules_source(settings)
 
     def judge() -> Judge:
-        return Judge(source.read(), settings.default_country, destination, reading.read, settings.settle_seconds)
+        return Judge(source.read(), settings.numbering, destination, reading.read, settings.settle_seconds)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)

@@ -26,6 +26,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from adapters.customers.columns import DEFAULT_COLUMNS, names_of
 from adapters.ledger.address import libpq_address
 from adapters.rockerbox.proxy import parse_proxy
 from pasted import (
@@ -40,6 +41,7 @@ from pasted import (
     undressed,
     whole_url,
 )
+from pipeline.conversion import Numbering
 from pipeline.phone import is_region
 
 _ENV_FILE = ".env"
@@ -272,13 +274,22 @@ class Settings(BaseSettings):
     default_country: str = Field(
         "US", alias="OFFHOOK_DEFAULT_COUNTRY", description="country of numbers written without one"
     )
-    customers_columns: Words = Field(
-        ("phone", "email", "customer_id"),
-        alias="OFFHOOK_CUSTOMERS_COLUMNS",
-        description="the mapping's header names for phone, email, customer id",
+    sip_callers: bool = Field(
+        False,
+        alias="OFFHOOK_SIP_CALLERS",
+        description="a caller whose SIP address has a number (`sip:+14155550142@...`) is that number: for a switchboard of "
+        "your own, as anybody can write any number there",
     )
-    customers_conflict: Literal["last", "first", "none"] = Field(
-        "last", alias="OFFHOOK_CUSTOMERS_CONFLICT", description="one phone, two customers in a file: which row gets it"
+    customers_columns: Words = Field(
+        DEFAULT_COLUMNS,
+        alias="OFFHOOK_CUSTOMERS_COLUMNS",
+        description="the mapping's header names for phone (several: `Phone|Mobile`), email, customer id",
+    )
+    customers_conflict: Literal["none", "last", "first"] = Field(
+        "none",
+        alias="OFFHOOK_CUSTOMERS_CONFLICT",
+        description="a file gives one phone to several customers: `none` of them is credited and calls wait "
+        "(several_customers), or the row that gets it",
     )
     customers_batch_rows: int = Field(
         500,
@@ -527,10 +538,15 @@ class Settings(BaseSettings):
         field = cls.model_fields.get(name)
         return str(field.alias) if field else name
 
-    @field_validator("public_urls", "customers_columns", mode="before")
+    @field_validator("public_urls", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return parts(value) if isinstance(value, str) else value
+
+    @field_validator("customers_columns", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(names_of(undressed(value))) if isinstance(value, str) else value
 
     @field_validator("worker", "customers_conflict", "resend_ambiguous", mode="before")
     @classmethod
@@ -661,8 +677,8 @@ class Settings(BaseSettings):
     @field_validator("customers_columns")
     @classmethod
     def _three(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if len(names) != 3:
-            raise ValueError("must name three columns: phone,email,customer_id")
+        if len(names) != 3 or not names[0]:
+            raise ValueError("must name three columns: phone,email,customer_id; leave one empty that is not there")
         return names
 
     @classmethod
@@ -709,6 +725,10 @@ class Settings(BaseSettings):
             ),
         ]
         return [(names, what) for is_wrong, names, what in rules if is_wrong]
+
+    @property
+    def numbering(self) -> Numbering:
+        return Numbering(self.default_country, self.sip_callers)
 
     @property
     def is_sqlite(self) -> bool:

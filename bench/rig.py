@@ -32,7 +32,7 @@ from settings import Settings, load  # noqa: E402
 
 ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "bench-auth-token"
-TRACKED = "+15550100200"
+TRACKED = "+14155550200"
 CALLERS = 10_000  # every caller is in the mapping
 LONGEST_SECONDS = 600.0  # no command and no wait of a bench takes longer
 

@@ -11,14 +11,20 @@ from pipeline.call import Call, CallKey, Direction, Leg
 from pipeline.phone import Caller, CallerKind, caller
 from pipeline.rules import ExtraValue, Number, Rules, render, render_extra
 
+SEVERAL_CUSTOMERS = "several_customers"
+
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One row of the brand's mapping. `phone` is E.164. At least one of the others is there."""
+    """Who has a number in the brand's mapping. `phone` is E.164; at least one of email and customer id is there.
+
+    `people` is how many have it. Above 1 nobody is named, neither by email nor by customer id.
+    """
 
     phone: str
     email: str | None
     customer_id: str | None
+    people: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Convert:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The call counts, but its caller is not in the mapping: it is looked at again when the mapping changes."""
+    """The call counts, but the mapping names nobody as its caller, or several: it is looked at again when that changes."""
 
     reasons: tuple[Reason, ...]
 
@@ -64,43 +70,68 @@ class Skip:
 Decision = Convert | Park | Skip
 
 
-def customer_number(call: Call, default_region: str) -> Caller:
+@dataclass(frozen=True, slots=True)
+class Numbering:
+    """How numbers are read: the country of those written without one, and whether a SIP caller is who its address says.
+
+    Anybody can write any number into a SIP address, so the latter is for those whose own switchboard does.
+    """
+
+    region: str = "US"
+    sip_callers: bool = False
+
+
+def customer_number(call: Call, numbering: Numbering) -> Caller:
     """The customer's end of the call: who called us, or whom we called.
 
-    A national spelling is read as a number of the other end's country, as Twilio gives it, else of `default_region`.
+    A national spelling is read as a number of the other end's country, as Twilio gives it, else of the default one.
     """
     if call.root is None:
-        return caller("", default_region)
+        return caller("", numbering.region)
     theirs, ours_country = call.root.from_, call.root.details.get("ToCountry", "")
     if call.root.direction is Direction.OUTBOUND_API:
         theirs, ours_country = call.root.to, call.root.details.get("FromCountry", "")
-    return caller(theirs, ours_country or default_region)
+    return caller(theirs, ours_country or numbering.region, sip_users=numbering.sip_callers)
 
 
-def tracked_number(call: Call, rules: Rules, default_region: str) -> tuple[str, Number | None]:
-    """Our end of the call in E.164 (or as it came), and what the rules say about it, if anything."""
+def tracked_number(call: Call, rules: Rules, numbering: Numbering) -> tuple[str, Number | None]:
+    """Our end of the call in E.164 (or as it came), and what the rules say about it, if anything.
+
+    What Twilio's number dialled by SIP is called is ours to say, so a SIP address with a number is that number.
+    """
     if call.root is None:
         return "", None
     ours = call.root.from_ if call.root.direction is Direction.OUTBOUND_API else call.root.to
-    e164 = caller(ours, default_region).e164 or ours
+    e164 = caller(ours, numbering.region, sip_users=True).e164 or ours
     return e164, rules.numbers.get(e164)
 
 
-def decide(call: Call, customer: Customer | None, rules: Rules, default_region: str) -> Decision:
+def decide(call: Call, customer: Customer | None, rules: Rules, numbering: Numbering) -> Decision:
     """Does this call count, and what is told of it? `call` must be final. Every reason against it is named."""
-    against = _against(call, rules, default_region)
+    against = _against(call, rules, numbering)
     if against:
         return Skip(tuple(against))
     if customer is None:
-        number = customer_number(call, default_region)
-        return Park((Reason("caller_not_in_mapping", f"No customer has the number {number.e164}."),))
+        return Park((_nobody(customer_number(call, numbering)),))
+    if customer.people > 1:
+        return Park((_several(customer),))
     return Convert(
-        _conversion(call, customer, rules, default_region),
+        _conversion(call, customer, rules, numbering),
         (Reason("counts", f"Status, direction, duration and number are as the rules {rules.version} ask."),),
     )
 
 
-def _against(call: Call, rules: Rules, default_region: str) -> list[Reason]:
+def _nobody(number: Caller) -> Reason:
+    read = "" if number.e164 else ", which cannot be read as a phone number of any country"
+    return Reason("caller_not_in_mapping", f"No customer has the number {number.number}{read}.")
+
+
+def _several(customer: Customer) -> Reason:
+    told = f"{customer.people} customers have the number {customer.phone}, so nobody is credited"
+    return Reason(SEVERAL_CUSTOMERS, f"{told}. The call waits until the mapping gives the number to one of them.")
+
+
+def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
     root = call.root
     if root is None:
         return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
@@ -112,14 +143,14 @@ def _against(call: Call, rules: Rules, default_region: str) -> list[Reason]:
     if (root.duration_seconds or 0) < rules.min_duration_seconds:
         lasted = f"It lasted {root.duration_seconds or 0} s"
         reasons.append(Reason("too_short", f"{lasted}; at least {rules.min_duration_seconds} s count."))
-    number, listed = tracked_number(call, rules, default_region)
+    number, listed = tracked_number(call, rules, numbering)
     if rules.only_listed_numbers and listed is None:
         reasons.append(Reason("number_not_listed", f"{number} is not among the tracked numbers."))
-    return reasons + _against_caller(customer_number(call, default_region))
+    return reasons + _against_caller(customer_number(call, numbering))
 
 
 def _against_caller(customer: Caller) -> list[Reason]:
-    if customer.kind is CallerKind.PHONE:
+    if customer.kind in (CallerKind.PHONE, CallerKind.NUMBER):
         return []
     if customer.kind is CallerKind.WITHHELD:
         return [Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")]
@@ -130,8 +161,8 @@ def _names(words: frozenset[str] | frozenset[Direction]) -> str:
     return " or ".join(sorted(words))
 
 
-def _conversion(call: Call, customer: Customer, rules: Rules, default_region: str) -> Conversion:
-    ours, number = tracked_number(call, rules, default_region)
+def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:
+    ours, number = tracked_number(call, rules, numbering)
     fields = call_fields(call, ours, number)
     extra = {**rules.extra, **(number.extra if number else {})}
     revenue = number.revenue if number and number.revenue is not None else rules.revenue

@@ -16,9 +16,10 @@ from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResu
 
 
 class CallerKind(StrEnum):
-    """What a caller's address is. PHONE alone can be looked up."""
+    """What a caller's address is. PHONE alone can be found in a mapping; NUMBER is one that no known plan explains."""
 
     PHONE = "phone"
+    NUMBER = "number"
     WITHHELD = "withheld"
     CLIENT = "client"
     SIP = "sip"
@@ -29,16 +30,27 @@ class CallerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """One end of a call. `e164` is there when `kind` is PHONE and only then; `raw` is the text as it came."""
+    """One end of a call. `e164` is there when `kind` is PHONE and only then; `raw` is the text as it came.
+
+    `number` is what the caller is known by: E.164, or `+` and digits that are not understood today and may be tomorrow.
+    """
 
     kind: CallerKind
     e164: str | None
     raw: str
 
+    @property
+    def number(self) -> str | None:
+        return _bare(self.raw) if self.kind is CallerKind.NUMBER else self.e164
+
 
 # https://www.twilio.com/docs/voice/twiml#request-parameters and Twilio's keypad spelling of the same words
 _WITHHELD_WORDS = frozenset({"", "anonymous", "restricted", "unavailable", "blocked", "unknown", "private"})
-_WITHHELD_NUMBERS = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
+_KEYPAD = {
+    "266696687": "anonymous", "7378742833": "restricted", "2562533": "blocked", "8656696": "unknown",
+    "86282452253": "unavailable",
+}  # fmt: skip
+_KEYPAD_NUMBER = re.compile(rf"\+([1-9][0-9]{{0,2}})?({'|'.join(_KEYPAD)})")
 _SCHEMES = {
     "client:": CallerKind.CLIENT,
     "sip:": CallerKind.SIP,
@@ -46,32 +58,72 @@ _SCHEMES = {
     "sim:": CallerKind.SIM,
 }
 _SHORT_CODE = re.compile(r"[0-9]{3,6}")
+_NUMBER = re.compile(r"\+[0-9]{2,40}")
+# RFC 3261, 19.1.1 and 19.1.6: the user part of a SIP address, a telephone number with separators and parameters of its own
+_SIP_NUMBER = re.compile(r"sips?:((?:\+|%2B)[0-9().\-]+)(?:;[^@]*)?@[^@]+", re.IGNORECASE)
 
 
-def caller(text: str, region: str) -> Caller:
-    """Read any `From` or `To` of Twilio's. `region` (two letters) is the country of numbers written without one."""
-    e164 = to_e164(text, region)
-    if e164 is not None:
-        withheld = e164 in _WITHHELD_NUMBERS
-        return Caller(CallerKind.WITHHELD if withheld else CallerKind.PHONE, None if withheld else e164, text)
+def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
+    """Read any `From` or `To` of Twilio's. `region` (two letters) is the country of numbers written without one.
+
+    With `sip_users` a SIP address whose user part is a number with its country code is that number.
+    """
+    number = _sip_number(text) if sip_users else None
+    e164 = to_e164(number or text, region)
+    if _is_withheld(e164 or _bare(text)):
+        return Caller(CallerKind.WITHHELD, None, text)
+    return Caller(_other_kind(text) if e164 is None else CallerKind.PHONE, e164, text)
+
+
+def _other_kind(text: str) -> CallerKind:
+    """What an address is that is no phone."""
     plain = _plain(text).lower()
     scheme = plain[: plain.find(":") + 1]
     if _names_nobody(plain.removeprefix(scheme)):
-        return Caller(CallerKind.WITHHELD, None, text)
+        return CallerKind.WITHHELD
     if scheme in _SCHEMES:
-        return Caller(_SCHEMES[scheme], None, text)
-    return Caller(CallerKind.SHORT_CODE if _SHORT_CODE.fullmatch(plain) else CallerKind.UNREADABLE, None, text)
+        return _SCHEMES[scheme]
+    if _SHORT_CODE.fullmatch(plain):
+        return CallerKind.SHORT_CODE
+    bare = _bare(text)
+    return CallerKind.NUMBER if _NUMBER.fullmatch(bare) and not _is_nobodys(bare) else CallerKind.UNREADABLE
+
+
+def _sip_number(text: str) -> str | None:
+    found = _SIP_NUMBER.fullmatch(_plain(text))
+    return found and f"+{found[1].removeprefix('+').removeprefix('%2B').removeprefix('%2b')}"
+
+
+def _bare(text: str) -> str:
+    """A number without the scheme before it and the separators in it."""
+    return _NUMBER_SCHEME.sub("", _plain(text), count=1).translate(_SEPARATORS)
+
+
+def _is_withheld(number: str) -> bool:
+    """Twilio writes these words as numbers, with and without a country code before them: +1 737 874 2833 is RESTRICTED.
+
+    Behind any other country code the digits may be somebody's: +44 7378 742833 is a mobile.
+    """
+    found = _KEYPAD_NUMBER.fullmatch(number)
+    if not found:
+        return False
+    return found[1] in (None, "1") or not phonenumbers.is_valid_number(phonenumbers.parse(number))
 
 
 def _names_nobody(address: str) -> bool:
     """RFC 3323 writes a withheld SIP caller as anonymous@anonymous.invalid; a form's `+` may come as a space."""
-    number = "+" + address.translate(_SEPARATORS).removeprefix("+")
-    return number in _WITHHELD_NUMBERS or address.partition("@")[0].removeprefix("+") in _WITHHELD_WORDS
+    user = address.partition("@")[0]
+    number = "+" + user.translate(_SEPARATORS).removeprefix("+")
+    return _is_withheld(number) or user.removeprefix("+") in _WITHHELD_WORDS
 
 
 _NANP = frozenset(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])  # +1: the USA, Canada, the Caribbean
-_NANP_NATIONAL = re.compile(r"(?:\+?1)?([2-9][0-9]{9})")
-_NANP_INTERNATIONAL = re.compile(r"\+1[0-9]{10}")
+# Area code and exchange begin with 2 to 9: https://nationalnanpa.com/number_resource_info/index.html
+_NANP_NUMBER = r"(?P<first>[2-9])(?!(?P=first){9})[0-9]{2}[2-9][0-9]{6}"
+_NANP_NATIONAL = re.compile(rf"(?:\+?1)?(?P<national>{_NANP_NUMBER})")
+_NANP_INTERNATIONAL = re.compile(rf"\+1{_NANP_NUMBER}")
+_NANP_SHAPE = re.compile(r"\+1[0-9]{10}")
+_ONE_DIGIT = re.compile(r"\+([0-9])\1*")
 _FLOAT = re.compile(r"\.0\W*$")  # as a spreadsheet writes a number; behind it may be what nobody sees
 _DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _SEPARATORS = {ord(char): None for char in " ().\u00a0" + _DASHES}
@@ -83,8 +135,10 @@ _PLAIN = _UNSEEN | dict.fromkeys([0x09, 0xA0, *range(0x2000, 0x200B), 0x202F, 0x
 def to_e164(text: str, region: str) -> str | None:
     """Any usual spelling of a phone number as E.164, or None. Extensions are dropped.
 
-    Numbers of the right length pass even where no such number is assigned, since test numbers are of that kind.
-    `region` is the country of numbers written without one; those with a country code need none.
+    One line has one spelling, also where its country has given it two (`spellings`). Numbers of the right length pass even
+    where no such number is assigned, since test numbers are of that kind; but not those of the North American plan that
+    can never be assigned, which stand where there is none. `region` is the country of numbers written without one; those
+    with a country code need none.
     """
     if _FLOAT.search(text):  # its dot separates nothing
         return _to_e164_by_library(text, region)
@@ -94,7 +148,7 @@ def to_e164(text: str, region: str) -> str | None:
     if region in _NANP:
         national = _NANP_NATIONAL.fullmatch(stripped)
         if national:
-            return f"+1{national[1]}"
+            return f"+1{national['national']}"
     return _to_e164_by_library(text, region)
 
 
@@ -124,6 +178,8 @@ def _is_plain_e164(text: str) -> bool:
     if not found:
         return False
     digits = found[1]
+    if digits[0] == "1" or digits[:2] in _TWICE_SPELLED:
+        return False
     for size in (1, 2, 3):  # no country code begins another one
         plan = _plan(digits[:size])
         if plan is not None:
@@ -154,11 +210,64 @@ def _parse(plain: str, region: str) -> str | None:
         number = phonenumbers.parse(plain, region)
     except NumberParseException:
         return None
-    if phonenumbers.is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:  # local ones lack the area
-        return None
     if number.country_code != 1 and phonenumbers.is_alpha_number(plain):  # 1-800-FLOWERS; elsewhere it is a remark
         return None
+    e164 = _one_spelling(_formatted(number))
+    again = phonenumbers.parse(e164)
+    if phonenumbers.is_possible_number_with_reason(again) != ValidationResult.IS_POSSIBLE:  # local ones lack the area
+        return None
+    return None if _is_nobodys(e164) or _formatted(again) != e164 else e164
+
+
+def _formatted(number: phonenumbers.PhoneNumber) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def _is_nobodys(number: str) -> bool:
+    """True for what is written where there is no number: one digit again and again, an area code that cannot be."""
+    if _NANP_SHAPE.fullmatch(number):
+        return not _NANP_INTERNATIONAL.fullmatch(number)
+    return _ONE_DIGIT.fullmatch(number) is not None
+
+
+class _Twice(NamedTuple):
+    """A country whose lines have two spellings: how the one we keep is made, and the other one made from it."""
+
+    other: re.Pattern[str]
+    kept: str
+    shape: re.Pattern[str]
+    back: str
+
+
+# By country code. What each denotes: https://en.wikipedia.org/wiki/Telephone_numbers_in_Mexico (the 1 of mobiles, and the
+# prefixes 01, 044 and 045, ended in 2019 and 2020), .../Telephone_numbers_in_Argentina (the 9 says that a mobile is dialled
+# from abroad), .../Telephone_numbers_in_Brazil (mobiles had eight digits until 2016 and were given a 9 before them).
+_TWICE_SPELLED = {
+    "52": _Twice(
+        re.compile(r"\+52(?:1|01|044|045)([2-9][0-9]{9})"), r"+52\1", re.compile(r"\+52([2-9][0-9]{9})"), r"+521\1"
+    ),
+    "54": _Twice(re.compile(r"\+549([1-3][0-9]{9})"), r"+54\1", re.compile(r"\+54([1-3][0-9]{9})"), r"+549\1"),
+    "55": _Twice(
+        re.compile(r"\+55([1-9]{2})([6-9][0-9]{7})"),
+        r"+55\g<1>9\2",
+        re.compile(r"\+55([1-9]{2})9([6-9][0-9]{7})"),
+        r"+55\1\2",
+    ),
+}
+
+
+def _one_spelling(e164: str) -> str:
+    twice = _TWICE_SPELLED.get(e164[1:3])
+    found = twice and twice.other.fullmatch(e164)
+    return found.expand(twice.kept) if twice and found else e164
+
+
+def spellings(e164: str) -> tuple[str, ...]:
+    """Every E.164 spelling of one line, ours first: what was kept before they met here is found by the others."""
+    kept = _one_spelling(e164)
+    twice = _TWICE_SPELLED.get(kept[1:3])
+    found = twice and twice.shape.fullmatch(kept)
+    return (kept, found.expand(twice.back)) if twice and found else (kept,)
 
 
 def _plain(text: str) -> str:

@@ -54,7 +54,7 @@ class Decided:
     rules_version: str
     mapping_version: int
     payload: bytes | None = None
-    from_e164: str | None = None
+    customer_phone: str | None = None
 
 
 class Stored(NamedTuple):
@@ -89,7 +89,10 @@ class Families:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """What a call adds up to, and when it may be decided: None until it is final. `customer_phone` is E.164, or None."""
+    """What a call adds up to, and when it may be decided: None until it is final.
+
+    `customer_phone` is the caller's `number` (pipeline/phone.py), or None.
+    """
 
     call: Call
     settle_at: datetime | None
@@ -106,7 +109,8 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class ParkedPage:
-    """Some parked calls whose caller is in the mapping by now; `after` is where the next page begins, None at the end."""
+    """Some parked calls of which the mapping says something else by now; `after` is where the next page begins, None at
+    the end."""
 
     known: Sequence[CallKey]
     after: str | None
@@ -138,7 +142,8 @@ class Books(Protocol):
         """All that is known of these calls."""
 
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
-        """Those of the E.164 numbers that are in the mapping, and the mapping's version, which grows with every change."""
+        """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
+        with every change. A number that several people have comes with how many."""
 
     def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""

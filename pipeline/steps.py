@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipeline.call import Call, CallKey, RawCallback, fold
-from pipeline.conversion import Convert, Customer, customer_number, decide
+from pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
 from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Folded, Outbox, Reader, Settled, Stored
 from pipeline.rules import Rules
@@ -21,10 +21,10 @@ from pipeline.unfinished import OpenCall, sentence
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What a decision needs beside the call: the rules, the country of national numbers, and how to write a payload."""
+    """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload."""
 
     rules: Rules
-    default_region: str
+    numbering: Numbering
     destination: Destination
     read: Reader
     settle_seconds: float
@@ -47,7 +47,7 @@ def _take_in(books: Books, fresh: Sequence[Stored], judge: Judge) -> int:
 
 
 def _folding(call: Call, judge: Judge) -> Folded:
-    return Folded(call, _settle_at(call, judge), customer_number(call, judge.default_region).e164)
+    return Folded(call, _settle_at(call, judge), customer_number(call, judge.numbering).number)
 
 
 def _folded(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> Call:
@@ -125,7 +125,7 @@ def _decisions(
     books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
 ) -> list[Decided]:
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
-    numbers = {call.key: customer_number(call, judge.default_region).e164 for call in calls}
+    numbers = {call.key: customer_number(call, judge.numbering).number for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
     known = {call.key: customers.get(numbers[call.key] or "") for call in calls}
     return [_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls]
@@ -134,7 +134,7 @@ def _decisions(
 def _decided(
     call: Call, customer: Customer | None, judge: Judge, now: datetime, due_at: datetime, version: int
 ) -> Decided:
-    decision = decide(call, customer, judge.rules, judge.default_region)
+    decision = decide(call, customer, judge.rules, judge.numbering)
     return Decided(
         call=call,
         decision=decision,
@@ -143,7 +143,7 @@ def _decided(
         rules_version=judge.rules.version,
         mapping_version=version,
         payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,
-        from_e164=customer_number(call, judge.default_region).e164,
+        customer_phone=customer_number(call, judge.numbering).number,
     )
 
 

@@ -22,7 +22,7 @@ from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.bookkeeper import Bookkeeper, BooksPace
 from pipeline.call import Callback, RawCallback
-from pipeline.conversion import Conversion, Customer
+from pipeline.conversion import Conversion, Customer, Numbering
 from pipeline.delivery import Outcome, Result, RetryPolicy
 from pipeline.lookout import Lookout, Unkept, must_dispatch
 from pipeline.ports import LedgerUnavailable, Waiting
@@ -47,7 +47,7 @@ class Destination:
         return Outcome(Result.DELIVERED, "delivered", 200)
 
 
-JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.call import RawCallback
-from pipeline.conversion import Conversion, Customer
+from pipeline.conversion import Conversion, Customer, Numbering
 from pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
 from pipeline.ports import LedgerUnavailable
 from pipeline.rules import Rules
@@ -53,7 +53,7 @@ class Answering(Destination):
         return self.outcome
 
 
-JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, to_e164
+from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, spellings, to_e164
 
 pytestmark = pytest.mark.unit
 
@@ -43,8 +43,21 @@ NANP_REGIONS = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[1])
         ("001 415 867 5309", "GB", "+14158675309"),
         ("+39 06 1234567", "US", "+39061234567"),
         ("٠٢٠٧١٨٣٨٧٥٠", "GB", "+442071838750"),
-        ("+15550100300", "US", "+15550100300"),
-        ("+11111111111", "DE", "+11111111111"),
+        ("+14155550100", "US", "+14155550100"),
+        ("+5215555550142", "US", "+525555550142"),
+        ("whatsapp:+5215555550142", "US", "+525555550142"),
+        ("044 55 5555 0142", "MX", "+525555550142"),
+        ("045 55 5555 0142", "MX", "+525555550142"),
+        ("01 55 5555 0142", "MX", "+525555550142"),
+        ("1 55 5555 0142", "MX", "+525555550142"),
+        ("+52 1 55 5555 0142", "", "+525555550142"),
+        ("+5491123456789", "US", "+541123456789"),
+        ("011 15-2345-6789", "AR", "+541123456789"),
+        ("+54 9 11 2345-6789", "", "+541123456789"),
+        ("+551187654321", "US", "+5511987654321"),
+        ("(11) 98765-4321", "BR", "+5511987654321"),
+        ("(11) 8765-4321", "BR", "+5511987654321"),
+        ("(11) 3456-7890", "BR", "+551134567890"),
     ],
 )
 def test_a_usual_spelling_becomes_e164(text: str, region: str, expected: str) -> None:
@@ -70,6 +83,16 @@ def test_a_usual_spelling_becomes_e164(text: str, region: str, expected: str) ->
         ("CA14158675309", "US"),
         ("030 123456 abc", "DE"),
         ("+1" + "4" * 300, "US"),
+        ("+10000000000", "US"),
+        ("0000000000", "US"),
+        ("+11111111111", "DE"),
+        ("222-222-2222", "US"),
+        ("+1 115 555 0142", "US"),
+        ("015 555 0142", "US"),
+        ("(415) 155-0142", "CA"),
+        ("415 055 0142", "US"),
+        ("+0000000000", "US"),
+        ("+99999999999", "US"),
     ],
 )
 def test_what_is_no_certain_number_is_none(text: str, region: str) -> None:
@@ -90,7 +113,7 @@ GAPS = ["", "", "", " ", "-", ".", "(", ")", "\u00a0", "\u2011", "\u2212"]
 nanp_spellings = st.builds(
     lambda prefix, digits, after: prefix + "".join(gap + digit for gap, digit in digits) + after,
     st.sampled_from(["", "1", "+1", "+", "+1 ", "(+1)", "1-", " ", "00", "011", "+11", "0"]),
-    st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from("0123456789")), min_size=9, max_size=11),
+    st.lists(st.tuples(st.sampled_from(GAPS), st.sampled_from("01234567")), min_size=9, max_size=11),
     st.sampled_from(["", " ", ")", "."]),
 )
 ten_digits = st.from_regex(r"\A(\+?1[ .-]?)?\(?[0-9]{3}\)?[ .\-\u00a0\u2013]?[0-9]{3}[ .\-]?[0-9]{4} ?\Z")
@@ -120,6 +143,15 @@ WITHHELD_WORDS = (
     "anonymous Anonymous RESTRICTED unavailable Blocked UNKNOWN private +anonymous client:Anonymous client:"
 )
 WITHHELD_NUMBERS = ["+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253", " 266696687", "+86 282452253"]
+# The same with the country code that Twilio puts before it, and as a CRM may have kept them
+WITHHELD_NUMBERS += ["+17378742833", "+1266696687", "+12562533", "+18656696", "+186282452253", "(737) 874-2833"]
+WITHHELD_NUMBERS += [
+    "+442562533",
+    "whatsapp:+17378742833",
+    "sip:+17378742833@example.com",
+    "tel:+17378742833",
+    "17378742833",
+]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +173,13 @@ def test_a_withheld_caller_is_nobody(text: str) -> None:
         ("SIPS:bob@example.com", CallerKind.SIP, None),
         ("sim:DE0123456789abcdef0123456789abcdef", CallerKind.SIM, None),
         ("89203", CallerKind.SHORT_CODE, None),
-        ("+89203", CallerKind.UNREADABLE, None),
+        ("+89203", CallerKind.NUMBER, None),
+        ("+999123456789", CallerKind.NUMBER, None),
+        ("whatsapp:+999 123-456-789", CallerKind.NUMBER, None),
+        ("+1415555", CallerKind.NUMBER, None),
+        ("+10000000000", CallerKind.UNREADABLE, None),
+        ("+447378742833", CallerKind.PHONE, "+447378742833"),
+        ("+61266696687", CallerKind.PHONE, "+61266696687"),
         ("hello", CallerKind.UNREADABLE, None),
         ("bob@example.com", CallerKind.UNREADABLE, None),
     ],
@@ -150,9 +188,62 @@ def test_each_kind_of_caller_is_told_from_the_others(text: str, kind: CallerKind
     assert (caller(text, "US").kind, caller(text, "US").e164) == (kind, e164)
 
 
-def test_a_keypad_word_without_its_plus_is_a_number_where_it_can_be_one() -> None:
-    assert caller("7378742833", "US").e164 == "+17378742833"
+def test_a_keypad_word_without_its_plus_is_somebody_where_it_can_be_a_number_of_that_country() -> None:
+    assert caller("7378742833", "US").kind is CallerKind.WITHHELD
+    assert caller("7378742833", "GB").e164 == "+447378742833"
     assert caller("2562533", "US").kind is CallerKind.WITHHELD
+
+
+def test_a_number_that_nobody_can_read_today_is_known_by_its_digits() -> None:
+    assert caller("+999 123-456", "US").number == "+999123456"
+    assert caller("+14155550100", "US").number == "+14155550100"
+    assert caller("client:ann", "US").number is None
+
+
+@pytest.mark.parametrize(
+    ("text", "e164"),
+    [
+        ("sip:+14155550142@example.sip.twilio.com", "+14155550142"),
+        ("SIPS:+14155550142@example.com;transport=tls", "+14155550142"),
+        ("sip:%2B14155550142@example.com:5061", "+14155550142"),
+        ("sip:+1-415-555-0142;ext=3@example.com", "+14155550142"),
+        ("sip:+5215555550142@example.com", "+525555550142"),
+        ("sip:4155550142@example.com", None),
+        ("sip:ann@example.com", None),
+        ("sip:+14155550142", None),
+        ("client:+14155550142", None),
+        ("sip:+10000000000@example.com", None),
+    ],
+)
+def test_the_user_of_a_sip_address_is_a_number_where_it_is_e164_and_asked_for(text: str, e164: str | None) -> None:
+    assert caller(text, "US", sip_users=True).e164 == e164
+    assert caller(text, "US").e164 is None
+
+
+TWICE = [("+525555550142", "+5215555550142"), ("+541123456789", "+5491123456789"), ("+5511987654321", "+551187654321")]
+
+
+@pytest.mark.parametrize("both", TWICE)
+def test_a_line_with_two_spellings_is_found_by_either(both: tuple[str, str]) -> None:
+    for spelled in both:
+        assert spellings(spelled) == both
+        assert to_e164(spelled, "US") == both[0]
+
+
+def test_a_line_with_one_spelling_has_no_other() -> None:
+    for one in ("+14155550142", "+551134567890", "+5255", "+546123456789", "+999123"):
+        assert spellings(one) == (one,)
+
+
+latin = st.builds("+{}{}".format, st.sampled_from(["52", "54", "55"]), st.text("0123456789", min_size=9, max_size=13))
+
+
+@given(text=latin)
+def test_spellings_meet_whichever_is_asked_by(text: str) -> None:
+    found = to_e164(text, "US")
+    if found is not None:
+        assert spellings(found)[0] == found
+        assert {to_e164(one, "US") for one in spellings(found)} == {found}
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,9 @@ def works(ledger: SqlLedger, service) -> None:
     while worker.keep_books_once():
         pass
     assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20
+    ledger.merge_customers([Customer(UNKNOWN, None, None, people=2)])  # a number of several people, and one's again
+    while worker.keep_books_once():
+        pass
     ledger.merge_customers([Customer(UNKNOWN, "b@example.test", None)])
     while worker.keep_books_once():
         pass

@@ -14,7 +14,7 @@ from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.call import CallKey
-from pipeline.conversion import Conversion, Customer
+from pipeline.conversion import Conversion, Customer, Numbering
 from pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
 from pipeline.rules import Rules
 from pipeline.steps import Judge, attempt, decide_anew, decide_batch, fold_batch
@@ -36,7 +36,7 @@ class Destination:
         raise AssertionError("nothing is sent here")
 
 
-JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
 
 
 @pytest.fixture

@@ -348,7 +348,7 @@ unheard = st.text(st.characters(categories=["Lu", "Ll"], max_codepoint=127), min
 private = st.sampled_from(
     ["From", "To", "Caller", "ForwardedFrom", "CallerName", "FromCity", "CallSid", "RecordingUrl"]
 )
-numbers = st.integers(200_0000000, 999_9999999).map(lambda number: f"+1{number}")
+numbers = st.integers(200_2000000, 999_9999999).map(lambda number: f"+1{number}")
 values = secrets_ | numbers | st.emails() | numbers.map("whatsapp:".__add__) | numbers.map("sip:{}@host.example".format)
 
 

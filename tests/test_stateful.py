@@ -37,7 +37,7 @@ from adapters.ledger.store import SqlLedger
 from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.call import RawCallback
-from pipeline.conversion import Conversion
+from pipeline.conversion import Conversion, Numbering
 from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from pipeline.ports import Attempt, Claimed, LedgerUnavailable
 from pipeline.rules import Rules
@@ -83,7 +83,7 @@ class Died(LedgerUnavailable):
 
 class Customer:
     def __init__(self, phone: str) -> None:
-        self.phone, self.email, self.customer_id = phone, f"{phone[1:]}@example.com", phone
+        self.phone, self.email, self.customer_id, self.people = phone, f"{phone[1:]}@example.com", phone, 1
 
 
 class Destination:
@@ -159,7 +159,7 @@ class Pipeline(RuleBasedStateMachine):
         self.ledger.merge_customers([Customer(phone) for phone in KNOWN_AT_FIRST])
         self.mapped = set(KNOWN_AT_FIRST)
         self.destination = Destination(lambda: self.now)
-        self.judge = Judge(Rules(), "US", self.destination, read, settle_seconds=20)
+        self.judge = Judge(Rules(), Numbering("US"), self.destination, read, settle_seconds=20)
         self.now = EVENING
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()

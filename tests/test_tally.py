@@ -33,7 +33,7 @@ QUIET = TallyLimits(write_seconds=3600, refused_before_error=5, error_every_seco
 
 
 def why() -> Explained:
-    return Explained("https://a.test/twilio/status?To=%2B15550100300", None, "Usually this.")
+    return Explained("https://a.test/twilio/status?To=%2B14155550300", None, "Usually this.")
 
 
 class Counted:
@@ -105,7 +105,7 @@ def test_while_the_ledger_is_down_counts_gather_and_the_error_is_told_all_the_sa
     wait_until(written_and_told)
     [line] = errors(caplog)
     assert (line.levelname, line.check, line.account_sid) == ("ERROR", "signature", OURS)  # type: ignore[attr-defined]
-    assert "15550100300" not in line.we_hashed  # type: ignore[attr-defined]
+    assert "14155550300" not in line.we_hashed  # type: ignore[attr-defined]
     assert counts.added == []
     counts.is_down = False
     sums = {"refused/signature/known": 6, "other/recording": 6}

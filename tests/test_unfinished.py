@@ -15,7 +15,7 @@ from adapters.rockerbox.payload import encode
 from adapters.twilio.reading import read, read_request
 from pipeline.bookkeeper import Bookkeeper, BooksPace
 from pipeline.call import RawCallback
-from pipeline.conversion import Conversion, Customer
+from pipeline.conversion import Conversion, Customer, Numbering
 from pipeline.delivery import Outcome, Result
 from pipeline.lookout import Lookout
 from pipeline.rules import Rules
@@ -40,7 +40,7 @@ class Destination:
         return Outcome(Result.DELIVERED, "delivered", 200)
 
 
-JUDGE = Judge(Rules(), "US", Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
 
 
 def raw(params: Mapping[str, str], received_at: datetime = NOON) -> RawCallback:

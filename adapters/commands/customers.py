@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,13 @@ import click
 from flask.cli import with_appcontext
 
 from adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
-from adapters.customers.csv_file import Conflict, Counts, CustomerRow, ImportReport, import_csv
+from adapters.customers.columns import names_of
+from adapters.customers.csv_file import ImportReport, import_csv
 from adapters.customers.lines import ImportRefused
-from adapters.ledger.mapping import MergeCounts
+from adapters.customers.merging import Conflict, Counts, CustomerRow
+from adapters.ledger.mapping import compare
 from adapters.ledger.store import SqlLedger
+from pipeline.conversion import SEVERAL_CUSTOMERS
 from pipeline.masking import in_clear, masking
 from pipeline.phone import is_region, mask, to_e164
 from pipeline.ports import LedgerUnavailable
@@ -39,10 +43,11 @@ def customers() -> None:
 def _three_columns(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, str, str] | None:
     if value is None:
         return None
-    names = tuple(name.strip() for name in value.split(","))
+    names = tuple(names_of(value))
     if len(names) != 3 or not names[0]:
         raise click.BadParameter(
-            'name three columns, e.g. "Phone,Email,Customer ID"; leave one empty that is not there.'
+            'name three columns, e.g. "Phone,Email,Customer ID" or "Phone|Mobile,Email,Lead ID"; '
+            "leave one empty that is not there."
         )
     return names
 
@@ -59,7 +64,8 @@ def _country(_context: click.Context, _option: click.Parameter, value: str | Non
     "--columns",
     callback=_three_columns,
     metavar="PHONE,EMAIL,ID",
-    help="The header's names for phone, email and customer id.  [default: OFFHOOK_CUSTOMERS_COLUMNS]",
+    help='The header\'s names for phone (several: "Phone|Mobile"), email and customer id.  '
+    "[default: OFFHOOK_CUSTOMERS_COLUMNS]",
 )
 @click.option(
     "--country",
@@ -69,13 +75,15 @@ def _country(_context: click.Context, _option: click.Parameter, value: str | Non
 )
 @click.option(
     "--conflict",
-    type=click.Choice(["last", "first", "none"]),
-    help="The file gives one phone to two customers: which row is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
+    type=click.Choice(["none", "last", "first"]),
+    help="The file gives one phone to several customers: none of them is credited and calls from it wait, or the row that "
+    "is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
 )
 @click.option(
     "--rejects",
     type=click.Path(path_type=Path, allow_dash=True),
-    help="Where rows go that were not used, `-` for standard error.  [default: FILE.rejected.csv]",
+    help="Where rows go that were not used, `-` for standard error.  [default: FILE.rejected.csv, or the first free name "
+    "like it]",
 )
 @click.option("--encoding", help="What the file is written in, e.g. cp1252.  [default: UTF-8, or UTF-16 where marked]")
 @click.option("--dry-run", is_flag=True, help="Read, check and compare; change nothing but the rejects file.")
@@ -98,13 +106,14 @@ def import_(
     (415) 867-5309,ann@example.com,C1042
     +44 20 7183 8750,,C1043
 
-    Numbers may be written in any usual way. An email may be hashed (MD5, SHA-1 or SHA-256 in hex); one of email and
-    customer id may be missing. Customers who are not in FILE stay as they are; the same FILE twice changes nothing.
-    Rows that cannot be used are written to a file, each with its line and reason, and the others are taken:
+    Numbers may be written in any usual way, several in a cell or in several columns. An email may be hashed (MD5, SHA-1
+    or SHA-256 in hex); one of email and customer id may be missing. Customers who are not in FILE stay as they are; the
+    same FILE twice changes nothing. Rows that cannot be used are written to a file, each with its line and reason, and the
+    others are taken; the exit code is 1 when none was of use.
 
     \b
     flask customers import customers.csv
-    flask customers import crm.csv.gz --columns "Mobile,E-mail,Contact ID" --country GB
+    flask customers import crm.csv.gz --columns "Phone|Mobile|Home Phone,E-mail,Contact ID" --country GB
     flask customers import customers.csv --dry-run
     heroku run --no-tty "flask customers import - --rejects -" < customers.csv
     """
@@ -122,6 +131,7 @@ def import_(
                 rejects_path=rejects_path,
                 encoding=encoding,
                 progress=progress,
+                remark=_warn,
             )
     except ImportRefused as error:
         fail(str(error), 2)
@@ -129,7 +139,9 @@ def import_(
         fail_without_database(error, " Import the same file again then; rows that are in stay in.")
     if rejects_path != rejects and report.rejects_path is not None:
         report = replace(report, rejects_path=Path("the lines above"))
-    _tell(report, dry_run)
+    _tell(report, file, dry_run)
+    if not report.is_of_use:
+        fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
         raise SystemExit(1)
 
@@ -146,10 +158,7 @@ class DryRun:
         self._ledger = ledger
 
     def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
-        known = self._ledger.find_customers([row.phone for row in rows])
-        found = [(row, known[row.phone]) for row in rows if row.phone in known]
-        same = sum((was.email, was.customer_id) == (row.email, row.customer_id) for row, was in found)
-        return MergeCounts(len(rows) - len(found), len(found) - same, same)
+        return compare(rows, self._ledger.find_customers([row.phone for row in rows])).counts
 
 
 @contextmanager
@@ -194,9 +203,11 @@ def _tenths(size: int) -> Callable[[int], None]:
     return progress
 
 
-def _tell(report: ImportReport, dry_run: bool) -> None:
+def _tell(report: ImportReport, file: str, dry_run: bool) -> None:
     read = report.rows + report.rejected
-    click.echo(f"{read:,} rows read in {report.seconds:.1f} s{'; a dry run, nothing was changed' if dry_run else ''}")
+    several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
+    done = "; a dry run, nothing was changed" if dry_run else ""
+    click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
     told = {
         "added": report.added,
         "changed": report.changed,
@@ -206,15 +217,28 @@ def _tell(report: ImportReport, dry_run: bool) -> None:
     for word, count in told.items():
         if count or word == "added":
             click.echo(f"  {count:>11,}  {word}")
-    if not report.complete:
-        _warn(f"{report.rejected + report.conflicts:,} rows were NOT used. See {report.rejects_path}:")
-        for reason, count in report.reasons.items():
-            _warn(f"  {count:>11,}  {reason}")
+    _tell_unused(report)
+    if report.encoding_offered:
+        again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
+        _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
     if report.customer_ids_that_are_emails:
         _warn(
             f"{report.customer_ids_that_are_emails:,} customer ids are emails (customer_id_is_email). Rockerbox asks for "
             "your own id of the customer there; put emails into the email column."
         )
+
+
+def _tell_unused(report: ImportReport) -> None:
+    if report.rejects_path is None:
+        return
+    whole = report.rejected + report.conflicts
+    of_rows = [f"{whole:,} rows were NOT used"] if whole else []
+    of_rows += [f"of {report.partly:,} a part was not"] if report.partly else []
+    _warn(f"{', '.join(of_rows)}. See {report.rejects_path}:")
+    for reason, count in report.reasons.items():
+        _warn(f"  {count:>11,}  {reason}")
+    if report.shared:
+        _warn(f"{report.shared:,} numbers have several customers; of these calls `conversions show` says who counts.")
 
 
 def _warn(text: str) -> None:
@@ -226,13 +250,18 @@ def _warn(text: str) -> None:
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
 @with_appcontext
 def show(phone: str, is_clear: bool) -> None:
-    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it."""
+    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have."""
     service = offhook()
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
     found = service.ledger.find_customers([e164]).get(e164)
     parked = f"Nobody has {mask(e164)}. Calls from it are parked until `flask customers import` brings it."
     customer = found or fail(parked)
+    if customer.people > 1:
+        fail(
+            f"{customer.people} customers have {mask(e164)} ({SEVERAL_CUSTOMERS}): nobody is credited, and calls from it "
+            "wait until an import gives it to one of them, or to the first or last with --conflict."
+        )
     hide = in_clear if is_clear else masking([customer.phone])
     for name in ("phone", "email", "customer_id"):
         click.echo(f"{name:<11}  {hide(getattr(customer, name) or '-')}")

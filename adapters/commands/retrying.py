@@ -120,7 +120,7 @@ def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
 
 def _masking_of(decided: Decided) -> Masking:
     root = decided.call.root
-    return masking([decided.from_e164, *((root.from_, root.to) if root else ())])
+    return masking([decided.customer_phone, *((root.from_, root.to) if root else ())])
 
 
 def _difference(row: Any, decided: Decided, hide: Masking) -> list[str]:

@@ -7,98 +7,53 @@ and never holds the ledger for longer than one chunk.
 from __future__ import annotations
 
 import csv
+import filecmp
 import os
-import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from itertools import chain, islice
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import IO
 
+from adapters.customers.columns import DEFAULT_COLUMNS, read_columns
+from adapters.customers.fields import Fields, ImportLimits, Problem, Reason
 from adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
-from adapters.customers.spreadsheet import as_it_was, write_rows
-from adapters.private_file import written_whole
-from pipeline.phone import CallerKind, caller
+from adapters.customers.merging import SCHEMA, Conflict, CustomerTable, Merging
+from adapters.customers.spreadsheet import write_rows
+from adapters.private_file import placed_whole, written_whole
 
-
-class CustomerRow(NamedTuple):
-    """A row for the mapping: E.164 phone, and at least one of the others."""
-
-    phone: str
-    email: str | None
-    customer_id: str | None
-
-
-class Counts(Protocol):
-    """What a merge did to the table, in rows."""
-
-    @property
-    def added(self) -> int: ...
-    @property
-    def changed(self) -> int: ...
-    @property
-    def unchanged(self) -> int: ...
-
-
-class CustomerTable(Protocol):
-    """Where the mapping lives."""
-
-    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
-        """Add what is new, change what differs, in one short transaction. The rows have distinct phones."""
-
-
-class Reason(StrEnum):
-    """Why a row stands in the rejects file."""
-
-    PHONE_MISSING = "phone_missing"
-    PHONE_WITHHELD = "phone_withheld"
-    PHONE_UNREADABLE = "phone_unreadable"
-    NO_CUSTOMER = "no_customer"
-    EMAIL_INVALID = "email_invalid"
-    CONTROL_CHARACTER = "control_character"
-    TOO_LONG = "too_long"
-    COLUMNS = "columns"
-    QUOTES = "quotes"
-    NOT_UTF8 = "not_utf8"
-    NOT_DECODABLE = "not_decodable"
-    CONFLICT = "conflict"
-
-
-Conflict = Literal["last", "first", "none"]
 Progress = Callable[[int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportLimits:
-    """Longest texts that are taken, in characters. `row` bounds the memory that one row may use."""
-
-    row: int = 65_536
-    phone: int = 64
-    email: int = 320  # RFC 3696 erratum 1690 says 254, older software allows 64 + 1 + 255
-    customer_id: int = 255
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of each row. rows = added + changed + unchanged + duplicate_rows + conflicts; `rejected` come on top.
+    """What became of each row. numbers = added + changed + unchanged + duplicate_rows + conflicts, and as many as `rows`
+    where no row has several; `rejected` rows come on top.
 
-    `duplicate_rows` say what another row of the file says, too. `conflicts` are rows that were not used because the
-    file gives their phone to another customer as well. `rejects_path` is None when there is nothing to report.
+    `duplicate_rows` say what another row of the file says, too. `conflicts` are numbers that were not used because the
+    file gives them to another customer as well; `shared` is how many different ones these are. `partly` counts what was
+    not used of rows that were. `rejects_path` is None when there is nothing to report. `encoding_offered` is what bytes
+    that are not UTF-8 would be text in.
     """
 
     rows: int
+    numbers: int
     added: int
     changed: int
     unchanged: int
     rejected: int
     conflicts: int
     duplicate_rows: int
+    shared: int = 0
+    partly: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     customer_ids_that_are_emails: int = 0
+    encoding_offered: str | None = None
     rejects_path: Path | None = None
     seconds: float = 0.0
 
@@ -107,50 +62,61 @@ class ImportReport:
         """True when every row of the file was taken."""
         return not self.rejected and not self.conflicts
 
+    @property
+    def is_of_use(self) -> bool:
+        """True when any row of the file was taken."""
+        return self.added + self.changed + self.unchanged > 0
+
 
 def import_csv(
     path: Path | str,
     table: CustomerTable,
     *,
-    columns: tuple[str, str, str] = ("phone", "email", "customer_id"),
+    columns: tuple[str, str, str] = DEFAULT_COLUMNS,
     region: str = "US",
-    conflict: Conflict = "last",
+    conflict: Conflict = "none",
     rejects_path: Path | None = None,
     chunk_rows: int = 10_000,
     encoding: str | None = None,
     limits: ImportLimits | None = None,
     progress: Progress = lambda _bytes_done: None,
+    remark: Tell = lambda _text: None,
 ) -> ImportReport:
     """Merge a CSV file (`-`: standard input; may be gzipped) into `table`.
 
-    `columns` names the headers of phone, email and customer id; either of the last two may be missing in the file.
-    `region` is the country of numbers written without one. Where the file gives a phone to two customers, `conflict`
-    says which row is used; with "none" an entry of an earlier import stays as it is. `encoding` None means UTF-8, or
-    UTF-16 where the file begins with its mark. `progress` is told bytes of the file, of which reading counts for the
-    first half and merging for the second. Raises ImportRefused; what the table raises passes through, and the same
-    import may then be run again.
+    `columns` names the headers of phone (several: "Phone|Mobile"), email and customer id; one of the last two may be "".
+    `region` is the country of numbers written without one. Where the file gives a phone to several customers, `conflict`
+    says which row is used; with "none" a call from it waits. `encoding` None means UTF-8, or UTF-16 where the file begins
+    with its mark. Without a `rejects_path` the rejects of an import before stay. `progress` is told bytes of the file, of
+    which reading counts for the first half and merging for the second; `remark` is told at the start what a person should
+    know of the header. Raises ImportRefused; what the table raises passes through, and the same import may then be run
+    again.
     """
     started = time.monotonic()
     bounds = limits or ImportLimits()
-    rejects_path = rejects_path or default_rejects_path(path)
-    _must_be_writable(rejects_path, path)
+    _must_be_writable(rejects_path or default_rejects_path(path), path)
     with _staging_trouble(), _staging() as staging:
         with open_lines(path, encoding, bounds.row) as lines:
             reading = _Reading(lines, columns, region, bounds, staging)
+            for text in reading.remarks:
+                remark(text)
             for _ in reading.chunks(chunk_rows):
                 progress(lines.bytes_read() // 2)
             size = lines.bytes_read()
-        merging = _Merging(staging, table, conflict)
-        for rows in merging.chunks(chunk_rows):
-            progress((size * (reading.taken + rows)) // (2 * reading.taken))
+            offered = lines.encoding_offered
+        merging = Merging(staging, table, conflict, bounds)
+        for numbers in merging.chunks(chunk_rows):
+            progress((size * (reading.numbers + numbers)) // (2 * reading.numbers))
         progress(size)
-        kept = _write_rejects(staging, rejects_path)
+        kept = _kept_rejects(staging, rejects_path, default_rejects_path(path))
         report = _report(staging, reading, merging)
-    return replace(report, rejects_path=kept, seconds=time.monotonic() - started)
+    return replace(report, rejects_path=kept, encoding_offered=offered, seconds=time.monotonic() - started)
 
 
 def default_rejects_path(path: Path | str) -> Path:
-    """`FILE.rejected.csv` beside the file; in the working directory for standard input."""
+    """`FILE.rejected.csv` beside the file; in the working directory for standard input. What is there stays, and the new
+    rejects are FILE.rejected-2.csv then.
+    """
     return Path("customers.rejected.csv") if str(path) == "-" else Path(f"{path}.rejected.csv")
 
 
@@ -168,13 +134,12 @@ def _must_be_writable(rejects_path: Path, path: Path | str) -> None:
 
 # Staging: an unnamed SQLite database in TMPDIR, which the operating system removes even when we are killed.
 
-_SCHEMA = """
+_SCHEMA = f"""
     PRAGMA journal_mode = OFF;
     PRAGMA synchronous = OFF;
     PRAGMA temp_store = FILE;
     PRAGMA cache_size = -16000;
-    CREATE TABLE taken (line INTEGER PRIMARY KEY, phone TEXT, email TEXT, customer_id TEXT, row TEXT);
-    CREATE TABLE rejected (line INTEGER PRIMARY KEY, reason TEXT, detail TEXT, row TEXT);
+    {SCHEMA}
     BEGIN;
 """
 
@@ -197,88 +162,16 @@ def _staging_trouble() -> Iterator[None]:
         raise ImportRefused(f"The import's temporary file failed ({error}); is there space in TMPDIR?") from error
 
 
-# The header
-
-
-class _Header(NamedTuple):
-    """Where the columns stand. `email` or `customer_id` may be missing, not both."""
-
-    width: int
-    delimiter: str
-    phone: int
-    email: int | None
-    customer_id: int | None
-
-
-_DELIMITERS = ",;\t|"
-_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # what Excel writes before the header
-
-
-def _read_header(lines: Lines, columns: tuple[str, str, str]) -> _Header:
-    line, delimiters = _header_line(lines)
-    headers = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in delimiters}
-    for delimiter, names in headers.items():
-        phone, email, customer_id = (_place(name, names, lines) for name in columns)
-        if phone is not None and (email is not None or customer_id is not None):
-            return _Header(len(names), delimiter, phone, email, customer_id)
-    raise ImportRefused(_missing_columns(lines, columns, max(headers.values(), key=len)))
-
-
-def _place(wanted: str, names: list[str], lines: Lines) -> int | None:
-    """Where the header has a column, whatever its case. "" is a column that the file does not have."""
-    found = [place for place, name in enumerate(names) if name.strip().casefold() == wanted.strip().casefold() != ""]
-    if len(found) > 1:
-        raise ImportRefused(f'{lines.name} has the column "{wanted}" twice; rename or remove one of them.')
-    return found[0] if found else None
-
-
-def _header_line(lines: Lines) -> tuple[str, str]:
-    """The first line that is not blank, and the delimiters that may be in it."""
-    delimiters = _DELIMITERS
-    try:
-        while True:
-            lines.begin_record()
-            line = next(lines).rstrip("\n")
-            sep = _SEP_LINE.fullmatch(line)
-            if sep and sep[1] not in '\r\n"':
-                delimiters = sep[1]
-            elif line.strip():
-                return line, delimiters
-    except StopIteration:
-        raise ImportRefused(f"{lines.name} is empty; its first line must name its columns.") from None
-    except RecordTooLong:
-        raise ImportRefused(f"{lines.name} does not begin with a line of column names; is it a CSV file?") from None
-
-
-def _missing_columns(lines: Lines, columns: tuple[str, str, str], found: list[str]) -> str:
-    shown = ", ".join(f'"{name.strip()}"'.encode("utf-8", "backslashreplace").decode() for name in found[:30])
-    told = (
-        f'{lines.name} must have a column "{columns[0]}" and a column "{columns[1]}" or "{columns[2]}". '
-        f"Its header has: {shown}. Say which is which with --columns PHONE,EMAIL,CUSTOMER_ID "
-        f"or with OFFHOOK_CUSTOMERS_COLUMNS."
-    )
-    if any("\0" in name for name in found):
-        return f"{lines.name} looks like UTF-16; say --encoding utf-16-le (or utf-16-be). {told}"
-    return told
-
-
 # The first pass: from the file into staging
-
-
-class _Rejected(Exception):
-    """A row that is not taken."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
-
 
 _Taken = tuple[int, str, str | None, str | None, str]
 
 
 class _Reading:
-    """Reads and checks every row; what is taken and what is rejected both go into staging."""
+    """Reads and checks every row; what is taken and what is rejected both go into staging.
+
+    `rows` were taken, with so many `numbers`; of `partly` something was not.
+    """
 
     def __init__(
         self,
@@ -289,232 +182,154 @@ class _Reading:
         staging: sqlite3.Connection,
     ) -> None:
         self._lines = lines
-        self._header = _read_header(lines, columns)
-        self._fields = _Fields(self._header, region, limits)
+        self._columns = read_columns(lines, columns)
+        self._fields = Fields(self._columns, region, limits)
         self._limits = limits
         self._staging = staging
-        self.taken = 0
-        self.rejected = 0
+        self.rows = self.numbers = self.rejected = self.partly = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self._columns.remarks
 
     @property
     def customer_ids_that_are_emails(self) -> int:
         return self._fields.customer_ids_that_are_emails
 
     def chunks(self, chunk_rows: int) -> Iterator[int]:
-        """Stage the whole file; yields after each chunk of rows that were taken."""
-        rows = self._rows()
-        while chunk := list(islice(rows, chunk_rows)):
+        """Stage the whole file; yields after each chunk how many numbers were taken."""
+        taken = self._taken()
+        while chunk := list(islice(taken, chunk_rows)):
             self._staging.executemany("INSERT INTO taken VALUES (?, ?, ?, ?, ?)", chunk)
-            self.taken += len(chunk)
-            yield self.taken
+            self.numbers += len(chunk)
+            yield self.numbers
 
-    def _rows(self) -> Iterator[_Taken]:
-        lines, read = self._lines, self._fields.read
-        records = csv.reader(lines, delimiter=self._header.delimiter)
+    def _taken(self) -> Iterator[_Taken]:
+        lines = self._lines
+        records = csv.reader(lines, delimiter=self._columns.delimiter)
         while True:
             lines.begin_record()
             try:
-                record = next(records)
-                if lines.undecodable:
-                    raise _undecodable(lines)
-                phone, email, customer_id = read(record)
-                yield lines.first_line, phone, email, customer_id, lines.record_text()
+                yield from self._of_record(next(records))
             except StopIteration:
                 return
-            except _Rejected as rejected:
+            except Problem as problem:
                 if not lines.record_is_blank():
-                    self._reject(rejected.reason, rejected.detail, lines.record_text())
+                    self._reject(problem, lines.record_text())
             except (RecordTooLong, csv.Error):
                 self._reject_first_line()
+
+    def _of_record(self, record: list[str]) -> list[_Taken]:
+        """Raises Problem where nothing of it can be used."""
+        lines = self._lines
+        if lines.undecodable:
+            raise _undecodable(lines)
+        row = self._fields.read(record)
+        text = lines.record_text()
+        for problem in row.problems:
+            self._note(problem.reason, f"{problem.detail}; the rest of the row is used", text)
+        self.rows += 1
+        self.partly += len(row.problems)
+        return [(lines.first_line, phone, row.email, row.customer_id, text) for phone in row.phones]
 
     def _reject_first_line(self) -> None:
         """Of a record without an end only the first line is at fault; the others are read anew."""
         text, alone = self._lines.only_first_line()
         if alone and len(text) >= self._limits.row:
-            self._reject(
-                Reason.TOO_LONG, f"longer than {self._limits.row} characters; only its beginning is here", text
-            )
+            told = f"longer than {self._limits.row} characters; only its beginning is here"
+            self._reject(Problem(Reason.TOO_LONG, told), text)
         else:
-            self._reject(Reason.QUOTES, "a quote that opens in this line is not closed", text)
+            self._reject(Problem(Reason.QUOTES, "a quote that opens in this line is not closed"), text)
 
-    def _reject(self, reason: Reason, detail: str, text: str) -> None:
-        values = (self._lines.first_line, reason.value, detail, text)
-        self._staging.execute("INSERT INTO rejected VALUES (?, ?, ?, ?)", values)
+    def _reject(self, problem: Problem, text: str) -> None:
+        self._note(problem.reason, problem.detail, text)
         self.rejected += 1
 
+    def _note(self, reason: Reason, detail: str, text: str) -> None:
+        values = (self._lines.first_line, reason.value, detail, text)
+        self._staging.execute("INSERT INTO rejected VALUES (?, ?, ?, ?)", values)
 
-def _undecodable(lines: Lines) -> _Rejected:
+
+def _undecodable(lines: Lines) -> Problem:
     if lines.encoding == "utf-8-sig":
-        return _Rejected(Reason.NOT_UTF8, "not UTF-8; if the file is from Excel, try --encoding cp1252")
-    return _Rejected(Reason.NOT_DECODABLE, f"not {lines.encoding}")
-
-
-_HASHED = "[0-9a-fA-F]"
-_EMAIL = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{_HASHED}{{32}}|{_HASHED}{{40}}|{_HASHED}{{64}}")
-
-
-class _Fields:
-    """Reads the fields of one row. Emails may be hashed: MD5, SHA-1, SHA-256 in hex."""
-
-    def __init__(self, header: _Header, region: str, limits: ImportLimits) -> None:
-        self._header = header
-        self._region = region
-        self._limits = limits
-        self.customer_ids_that_are_emails = 0
-
-    def read(self, record: list[str]) -> CustomerRow:
-        """Raises _Rejected with the first thing that is wrong."""
-        width, _, phone_at, email_at, id_at = self._header
-        if len(record) != width:
-            raise _Rejected(Reason.COLUMNS, f"{len(record)} fields where the header has {width}")
-        phone = self._phone(as_it_was(record[phone_at]))
-        email = self._email(as_it_was(record[email_at]).strip()) if email_at is not None else None
-        customer_id = self._customer_id(as_it_was(record[id_at]).strip()) if id_at is not None else None
-        if email is None and customer_id is None:
-            raise _Rejected(Reason.NO_CUSTOMER, "neither email nor customer id")
-        return CustomerRow(phone, email, customer_id)
-
-    def _phone(self, text: str) -> str:
-        if len(text) > self._limits.phone:
-            raise _Rejected(Reason.TOO_LONG, f"the phone is longer than {self._limits.phone} characters")
-        found = caller(text, self._region)
-        if found.e164 is None:
-            found = caller(text.strip("'\"= "), self._region)  # '+1... and ="+1...": text in a spreadsheet
-        if found.e164 is None:
-            raise _no_phone(text, found.kind, self._region)
-        return found.e164
-
-    def _email(self, text: str) -> str | None:
-        if not text:
-            return None
-        if len(text) > self._limits.email:
-            raise _Rejected(Reason.TOO_LONG, f"the email is longer than {self._limits.email} characters")
-        if not text.isprintable():
-            raise _Rejected(Reason.CONTROL_CHARACTER, "the email holds a character that cannot be seen")
-        if not _EMAIL.fullmatch(text):
-            raise _Rejected(Reason.EMAIL_INVALID, "neither an email nor its MD5, SHA-1 or SHA-256 in hex")
-        return text
-
-    def _customer_id(self, text: str) -> str | None:
-        if not text:
-            return None
-        if len(text) > self._limits.customer_id:
-            raise _Rejected(Reason.TOO_LONG, f"the customer id is longer than {self._limits.customer_id} characters")
-        if not text.isprintable():
-            raise _Rejected(Reason.CONTROL_CHARACTER, "the customer id holds a character that cannot be seen")
-        if "@" in text and _EMAIL.fullmatch(text):
-            self.customer_ids_that_are_emails += 1
-        return text
-
-
-def _no_phone(text: str, kind: CallerKind, region: str) -> _Rejected:
-    if not text.strip():
-        return _Rejected(Reason.PHONE_MISSING, "no phone")
-    if kind is CallerKind.WITHHELD:
-        return _Rejected(Reason.PHONE_WITHHELD, "what Twilio says of a caller who withholds the number")
-    if kind in (CallerKind.UNREADABLE, CallerKind.PHONE):
-        return _Rejected(Reason.PHONE_UNREADABLE, f"no phone number, neither international nor of {region}")
-    return _Rejected(Reason.PHONE_UNREADABLE, f"no phone number but a {kind.replace('_', ' ')}")
-
-
-# The second pass: from staging into the table
-
-_Staged = tuple[int, str, str | None, str | None]
-
-
-class _Merging:
-    """Settles conflicts and hands distinct phones to the table, a chunk at a time."""
-
-    def __init__(self, staging: sqlite3.Connection, table: CustomerTable, conflict: Conflict) -> None:
-        self._staging = staging
-        self._table = table
-        self._conflict = conflict
-        self._seen = 0
-        self.added = self.changed = self.unchanged = self.duplicate_rows = self.conflicts = 0
-
-    def chunks(self, chunk_rows: int) -> Iterator[int]:
-        """Merge everything; yields after each chunk how many rows of the file are done."""
-        winners = self._winners()
-        while chunk := list(islice(winners, chunk_rows)):
-            counts = self._table.merge_customers(chunk)
-            self.added += counts.added
-            self.changed += counts.changed
-            self.unchanged += counts.unchanged
-            yield self._seen
-
-    def _winners(self) -> Iterator[CustomerRow]:
-        """One row a phone. The one that wins comes first, so that nothing has to be kept of the others."""
-        order = "DESC" if self._conflict == "last" else "ASC"
-        staged = self._staging.execute(
-            f"SELECT line, phone, email, customer_id FROM taken ORDER BY phone, line {order}"
-        )
-        winner: _Staged | None = None
-        contested = False
-        for row in staged:
-            self._seen += 1
-            if winner is not None and row[1] == winner[1]:
-                contested = self._is_rival(row, winner) or contested
-                continue
-            if winner is not None and self._is_used(winner, contested):
-                yield CustomerRow(*winner[1:])
-            winner, contested = row, False
-        if winner is not None and self._is_used(winner, contested):
-            yield CustomerRow(*winner[1:])
-
-    def _is_rival(self, row: _Staged, winner: _Staged) -> bool:
-        """Another row for the winner's phone: does it name another customer?"""
-        if row[2:] == winner[2:]:
-            self.duplicate_rows += 1
-            return False
-        used = "is not used either" if self._conflict == "none" else "is used"
-        self._set_aside(row[0], f"line {winner[0]} gives this phone to another customer and {used}")
-        return True
-
-    def _is_used(self, winner: _Staged, contested: bool) -> bool:
-        if contested and self._conflict == "none":
-            self._set_aside(winner[0], "other lines give this phone to another customer; none of them is used")
-            return False
-        return True
-
-    def _set_aside(self, line: int, detail: str) -> None:
-        self.conflicts += 1
-        self._staging.execute(
-            "INSERT INTO rejected SELECT line, ?, ?, row FROM taken WHERE line = ?",
-            (Reason.CONFLICT.value, detail, line),
-        )
+        return Problem(Reason.NOT_UTF8, f"not UTF-8{lines.offer()}")
+    return Problem(Reason.NOT_DECODABLE, f"not {lines.encoding}")
 
 
 # What is left
 
 
-def _write_rejects(staging: sqlite3.Connection, path: Path) -> Path | None:
+class _AsBefore(Exception):
+    """The import before has left the same rejects."""
+
+
+_Rejects = Callable[[IO[str]], None]
+
+
+def _kept_rejects(staging: sqlite3.Connection, wished: Path | None, default: Path) -> Path | None:
     """All rows that were not used, in the file's order. None, and no file, when there are none."""
-    rows = staging.execute("SELECT line, reason, detail, row FROM rejected ORDER BY line")
-    first = rows.fetchone()
     try:
-        if first is None:
-            if path.is_file():  # never a device
-                path.unlink()
+        if staging.execute("SELECT 1 FROM rejected").fetchone() is None:
+            if wished is not None and wished.is_file():  # never a device
+                wished.unlink()
             return None
-        with written_whole(path) as file:
-            write_rows(file, chain([("line", "reason", "detail", "row"), first], rows))
+        if wished is None:
+            return _written_beside(default, partial(_write_rejects, staging))
+        with written_whole(wished) as file:
+            _write_rejects(staging, file)
     except OSError as error:
-        raise ImportRefused(
-            f"The rows are imported, but the rejects could not be written to {path}: {error}."
-        ) from error
-    return path
+        told = f"The rows are imported, but the rejects could not be written to {wished or default}: {error}."
+        raise ImportRefused(told) from error
+    return wished
 
 
-def _report(staging: sqlite3.Connection, reading: _Reading, merging: _Merging) -> ImportReport:
+def _write_rejects(staging: sqlite3.Connection, file: IO[str]) -> None:
+    rows = staging.execute("SELECT line, reason, detail, row FROM rejected ORDER BY line, rowid")
+    write_rows(file, chain([("line", "reason", "detail", "row")], rows))
+
+
+def _written_beside(path: Path, write: _Rejects) -> Path:
+    """Under this name, or under the first free one like it where rejects of another import stand; those stay.
+
+    The same rejects as the last ones there are not written again, so that a nightly import leaves one file.
+    """
+    names = chain([path], (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(2)))
+    before: Path | None = None
+    for wished in names:
+        try:
+            if not wished.exists():
+                _write_new(wished, before, write)
+                return wished
+        except _AsBefore:
+            break
+        except FileExistsError:  # another import was quicker
+            pass
+        before = wished
+    assert before is not None
+    return before
+
+
+def _write_new(path: Path, before: Path | None, write: _Rejects) -> None:
+    with placed_whole(path, replace=False) as beside:
+        with beside.open("w", encoding="utf-8", newline="") as file:
+            write(file)
+        if before is not None and filecmp.cmp(before, beside, shallow=False):
+            raise _AsBefore
+
+
+def _report(staging: sqlite3.Connection, reading: _Reading, merging: Merging) -> ImportReport:
     counted = staging.execute("SELECT reason, count(*) FROM rejected GROUP BY reason ORDER BY count(*) DESC, reason")
     return ImportReport(
-        rows=reading.taken,
+        rows=reading.rows,
+        numbers=merging.numbers,
         added=merging.added,
         changed=merging.changed,
         unchanged=merging.unchanged,
         rejected=reading.rejected,
         conflicts=merging.conflicts,
         duplicate_rows=merging.duplicate_rows,
+        shared=merging.shared,
+        partly=reading.partly,
         reasons=dict(counted.fetchall()),
         customer_ids_that_are_emails=reading.customer_ids_that_are_emails,
     )

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
+from adapters.file_kinds import LONGEST_BEGINNING, PICTURES, SHEETS, FileKind, file_kind
+
 
 class ImportRefused(Exception):
     """The file cannot be imported as it is; the text says what to do."""
@@ -40,10 +42,21 @@ class Lines:
         self.name = name
         self.first_line = 1
         self.undecodable = False
+        self.encoding_offered: str | None = None
 
     @property
     def encoding(self) -> str:
         return self._text.encoding
+
+    @property
+    def encoding_in_words(self) -> str:
+        return "UTF-8" if self._escapes else self.encoding
+
+    def offer(self) -> str:
+        """Behind "not UTF-8": the encoding in which the record just read would be text, and how to say so."""
+        read_well = self._escapes and _is_cp1252("".join(self._record))
+        self.encoding_offered = self.encoding_offered or (_OFFERED if read_well else None)
+        return f"; if the file is from Excel, try --encoding {_OFFERED}" if read_well else ""
 
     def begin_record(self) -> None:
         """The next line is the first of a record."""
@@ -113,6 +126,17 @@ class Lines:
             return 0
 
 
+_OFFERED = "cp1252"  # what Excel writes in western languages where it is not asked for UTF-8
+
+
+def _is_cp1252(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape").decode(_OFFERED)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _printable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
@@ -146,9 +170,28 @@ def _open(path: Path | str, name: str) -> io.BufferedReader:
 
 
 def _unzipped(source: io.BufferedReader, name: str) -> io.BufferedReader:
-    if not _beginning(source, name).startswith(b"\x1f\x8b"):
+    kind = file_kind(_beginning(source, name))
+    if kind is not FileKind.GZIP:
+        _refuse(kind, name)
         return source
-    return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=source)))
+    plain: io.BufferedReader = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=source)))
+    _refuse(file_kind(_beginning(plain, name)), name)
+    return plain
+
+
+def _refuse(kind: FileKind | None, name: str) -> None:
+    """Call a file that holds no text by its name, and never print it."""
+    if kind is None:
+        return
+    if kind in SHEETS:
+        remedy = 'open it and save the sheet as "CSV UTF-8"'
+    elif kind in PICTURES or kind is FileKind.PDF:
+        remedy = "customers are read from text: export the table as CSV"
+    elif kind is FileKind.SQLITE:
+        remedy = "export its table as CSV"
+    else:
+        remedy = "unpack it and import the CSV file in it, or export the table as CSV"
+    raise ImportRefused(f"{name} is {kind}, not a CSV file; {remedy}.")
 
 
 def _encoding_of(plain: io.BufferedReader, name: str) -> str:
@@ -158,7 +201,7 @@ def _encoding_of(plain: io.BufferedReader, name: str) -> str:
 
 def _beginning(stream: io.BufferedReader, name: str) -> bytes:
     try:
-        return stream.peek(2)[:2]
+        return stream.peek(LONGEST_BEGINNING)[:LONGEST_BEGINNING]
     except (OSError, EOFError, zlib.error) as error:
         raise ImportRefused(f"{name} cannot be read ({error}).") from None
 

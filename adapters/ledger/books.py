@@ -11,17 +11,17 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.ledger.rows import KEY, for_each, insert, look_up, with_rows
-from adapters.ledger.schema import callbacks, calls, conversions, counters, customers, decisions, legs, micros
-from adapters.ledger.waiting import IS_OPEN, MAPPING_VERSION
+from adapters.ledger.people import find_customers, find_customers_and_version
+from adapters.ledger.rows import KEY, for_each, insert, with_rows
+from adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
+from adapters.ledger.waiting import IS_OPEN
 from pipeline.call import CallKey, RawCallback, root_of
-from pipeline.conversion import Convert, Customer, Park, Skip
+from pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
 from pipeline.delivery import State
 from pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
 from pipeline.unfinished import UNFINISHED, OpenCall
@@ -33,8 +33,6 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
 BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 _BY_PARENT = "t.parent_call_sid = v.call_sid AND t.account_sid = v.account_sid"
-_PHONE = {"phone": "text"}
-_BY_PHONE = "t.phone = v.phone"
 
 _ON_LEG = (
     "ON CONFLICT (account_sid, call_sid) DO UPDATE SET "
@@ -67,6 +65,14 @@ _LEFT = {**KEY, "state": "text", "decided_at": "bigint"}
 _LEAVE = (
     f"UPDATE calls SET decided_at = v.decided_at FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state "
     "AND calls.decided_at IS NULL"
+)
+
+
+# What waits because several people have its number, and says so already, waits on as long as they have it.
+_UNTOLD = (
+    "(NOT EXISTS (SELECT 1 FROM shared_numbers AS s WHERE s.phone = calls.customer_phone) OR NOT EXISTS ("
+    "SELECT 1 FROM decisions AS d WHERE d.call_sid = calls.call_sid AND d.account_sid = calls.account_sid "
+    f"AND d.reasons LIKE '%\"{SEVERAL_CUSTOMERS}\"%'))"
 )
 
 
@@ -159,14 +165,14 @@ class BooksOnSql:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
         statement = (
             select(*names)
-            .where(text("state = 'parked'"), calls.c.customer_phone > after)
+            .where(text("state = 'parked'"), calls.c.customer_phone > after, text(_UNTOLD))
             .order_by(calls.c.customer_phone)
             .limit(limit)
         )
         with self._read() as connection:
             rows = connection.execute(statement).all()
             known = find_customers(connection, {row.customer_phone for row in rows})
-        found = [CallKey(row.account_sid, row.call_sid) for row in rows if row.customer_phone in known]
+        found = [_key(row) for row in rows if row.customer_phone in known]
         if len(rows) < limit:
             return ParkedPage(found, None)
         last = rows[-1].customer_phone
@@ -178,9 +184,7 @@ class BooksOnSql:
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
             legs_rows = for_each(connection, _named(keys), KEY, legs, BY_ROOT)
-            members = {
-                CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in legs_rows
-            }
+            members = {_key(row): Link(row.parent_call_sid, row.root_sid) for row in legs_rows}
             rows = _callbacks_of(connection, members)
             children = for_each(connection, _named(members), KEY, callbacks, f"{_BY_PARENT} AND t.folded = 0")
         waiting = {row.seq: row for row in (*rows, *children) if not row.folded and not _is_linked(row, members)}
@@ -230,6 +234,10 @@ def _reasons(*told: tuple[str, str]) -> str:
     return json.dumps(told, ensure_ascii=False)
 
 
+def _key(row: Any) -> CallKey:
+    return CallKey(row.account_sid, row.call_sid)
+
+
 def _stored(row: Row[Any]) -> Stored:
     return Stored(row.seq, to_raw(row))
 
@@ -251,7 +259,7 @@ def _known_legs(connection: Connection, fresh: Sequence[Stored]) -> dict[CallKey
     touched = for_each(connection, _named(keys), KEY, legs, BY_KEY)
     roots = {CallKey(row.account_sid, row.root_sid) for row in touched}
     rows = for_each(connection, _named(roots), KEY, legs, BY_ROOT)
-    return {CallKey(row.account_sid, row.call_sid): Link(row.parent_call_sid, row.root_sid) for row in rows}
+    return {_key(row): Link(row.parent_call_sid, row.root_sid) for row in rows}
 
 
 def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallKey, Link]:
@@ -274,19 +282,19 @@ def _callbacks_of(connection: Connection, members: Iterable[CallKey]) -> list[Ro
 def _absorbed(connection: Connection, below: Mapping[CallKey, Link]) -> dict[CallKey, str]:
     """Of these legs, those that stood as calls of their own, with the state of each."""
     rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
-    return {CallKey(row.account_sid, row.call_sid): row.state for row in rows}
+    return {_key(row): row.state for row in rows}
 
 
 def _is_linked(row: Row[Any], members: Mapping[CallKey, Link]) -> bool:
     """True when the callback says nothing new about where its leg hangs."""
-    link = members.get(CallKey(row.account_sid, row.call_sid))
+    link = members.get(_key(row))
     return link is not None and row.parent_call_sid in (None, link.parent)
 
 
 def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[CallKey, list[RawCallback]]:
     found: dict[CallKey, list[RawCallback]] = {}
     for row in rows:
-        root = members[CallKey(row.account_sid, row.call_sid)].root
+        root = members[_key(row)].root
         found.setdefault(CallKey(row.account_sid, root), []).append(to_raw(row))
     return found
 
@@ -312,35 +320,12 @@ def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
     }
 
 
-def find_customers(connection: Connection, phones: Collection[str]) -> dict[str, Customer]:
-    """Those of the E.164 numbers that are in the mapping."""
-    rows = for_each(connection, [{"phone": phone} for phone in phones], _PHONE, customers, _BY_PHONE)
-    return {row.phone: Customer(row.phone, row.email, row.customer_id) for row in rows}
-
-
-def find_customers_and_version(connection: Connection, phones: Collection[str]) -> tuple[dict[str, Customer], int]:
-    """The same and the mapping's version, of one moment: in one statement, since on Postgres each has its own."""
-    statement = _customers_and_version(connection.dialect.name == "sqlite")
-    rows = connection.execute(statement, {"rows": json.dumps([{"phone": phone} for phone in phones])}).all()
-    found = {row.phone: Customer(row.phone, row.email, row.customer_id) for row in rows if row.phone is not None}
-    return found, rows[0].version
-
-
-@cache
-def _customers_and_version(is_sqlite: bool) -> Any:
-    found = look_up(is_sqlite, tuple(_PHONE.items()), customers, _BY_PHONE)
-    version = f"SELECT coalesce((SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'), 0) AS version"
-    names = (counters.c.value.label("version"), customers.c.phone, customers.c.email, customers.c.customer_id)
-    told = f"SELECT m.version, f.phone, f.email, f.customer_id FROM ({version}) AS m LEFT JOIN ({found}) AS f ON 1 = 1"
-    return text(told).columns(*names)
-
-
 def _decided_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
         "state": _RESULTS[type(one.decision)],
         "decided_at": micros(one.decided_at),
-        "customer_phone": one.from_e164,
+        "customer_phone": one.customer_phone,
     }
 
 

@@ -19,6 +19,7 @@ from adapters.ledger.schema import attempts, callbacks, calls, conversions, deci
 from adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from pipeline.call import RawCallback
 from pipeline.delivery import State
+from pipeline.phone import spellings
 from pipeline.unfinished import UNFINISHED
 
 RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
@@ -95,7 +96,7 @@ class Inspection:
         """The newest calls whose customer has this number (E.164)."""
         statement = (
             select(calls)
-            .where(calls.c.customer_phone == phone, calls.c.state != "merged")
+            .where(calls.c.customer_phone.in_(spellings(phone)), calls.c.state != "merged")
             .order_by(calls.c.first_received_at.desc())
             .limit(limit)
         )

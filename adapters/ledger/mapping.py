@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
-from adapters.ledger.books import find_customers, upsert
+from adapters.ledger.books import upsert
 from adapters.ledger.engine import Database
-from adapters.ledger.rows import Insert, insert
-from adapters.ledger.schema import counters, customers
+from adapters.ledger.people import find_customers
+from adapters.ledger.rows import Insert, insert, with_rows
+from adapters.ledger.schema import counters, customers, shared_numbers
 from adapters.ledger.waiting import MAPPING_VERSION
 from pipeline.conversion import Customer
+from pipeline.phone import spellings
 
 _LONGEST_PAUSE_SECONDS = 0.05
 
 
 class CustomerRow(Protocol):
-    """A row of the mapping: E.164 phone, and at least one of the others."""
+    """A number and who has it: E.164 phone, and at least one of email and customer id, or how many `people` above 1."""
 
     @property
     def phone(self) -> str: ...
@@ -28,14 +31,57 @@ class CustomerRow(Protocol):
     def email(self) -> str | None: ...
     @property
     def customer_id(self) -> str | None: ...
+    @property
+    def people(self) -> int: ...
 
 
 class MergeCounts(NamedTuple):
-    """What a merge did to the table, in rows."""
+    """What a merge did to the table, in rows; numbers of several people are not among them."""
 
     added: int
     changed: int
     unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows beside what the table says: those of one person, and what to write."""
+
+    new: Sequence[CustomerRow]
+    different: Sequence[CustomerRow]
+    same: int
+    shared: Sequence[CustomerRow]
+    no_longer_shared: Sequence[CustomerRow]
+
+    @property
+    def counts(self) -> MergeCounts:
+        return MergeCounts(len(self.new), len(self.different), self.same)
+
+    def batches(self, size: int) -> Iterator[Sequence[CustomerRow]]:
+        """What is to be written, in the order of the numbers, so that everybody locks in one order."""
+        wanted = sorted([*self.new, *self.different, *self.shared], key=lambda row: row.phone)
+        return (wanted[first : first + size] for first in range(0, len(wanted), size))
+
+
+def compare(rows: Sequence[CustomerRow], known: Mapping[str, Customer]) -> Comparison:
+    """`rows` must have distinct phones; `known` is what the table says of them."""
+    new: list[CustomerRow] = []
+    different: list[CustomerRow] = []
+    shared: list[CustomerRow] = []
+    no_longer: list[CustomerRow] = []
+    for row in rows:
+        was = known.get(row.phone)
+        if was is None and row.people == 1:
+            new.append(row)
+        elif was is None or _said(row) != _said(was):
+            (different if row.people == 1 else shared).append(row)
+            no_longer += [row] if was is not None and row.people == 1 < was.people else []
+    same = sum(row.people == 1 for row in rows) - len(new) - len(different)
+    return Comparison(new, different, same, shared, no_longer)
+
+
+def _said(row: CustomerRow | Customer) -> tuple[str | None, str | None, int]:
+    return (row.email, row.customer_id, 1) if row.people == 1 else (None, None, row.people)
 
 
 class MappingTable:
@@ -54,41 +100,39 @@ class MappingTable:
         if not rows:
             return MergeCounts(0, 0, 0)
         with self._database.read() as connection:
-            known = find_customers(connection, [row.phone for row in rows])
-        new = [row for row in rows if row.phone not in known]
-        different = [row for row in rows if row.phone in known and _differs(row, known[row.phone])]
-        wanted = sorted([*new, *different], key=lambda row: row.phone)
-        for first in range(0, len(wanted), self._batch_rows):
+            found = compare(rows, find_customers(connection, [row.phone for row in rows]))
+        no_longer = {row.phone for row in found.no_longer_shared}
+        for batch in found.batches(self._batch_rows):
             began = time.monotonic()
-            batch = _insertion(wanted[first : first + self._batch_rows])
+            named = _insertion(customers, [row for row in batch if row.people == 1], ("email", "customer_id"))
+            shared = _insertion(shared_numbers, [row for row in batch if row.people > 1], ("people",))
+            over = [{"phone": one} for row in batch if row.phone in no_longer for one in spellings(row.phone)]
+            freed = with_rows(_FREE, {"phone": "text"}, over)
             with self._database.write() as connection:
-                batch.run(connection)
+                named.run(connection)
+                shared.run(connection)
+                freed.run(connection)
                 bump(connection, MAPPING_VERSION)
             time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
-        return MergeCounts(len(new), len(different), len(rows) - len(new) - len(different))
+        return found.counts
 
     def find_customers(self, phones: Collection[str]) -> Mapping[str, Customer]:
-        """Those of the E.164 numbers that are in the mapping."""
+        """Those of the E.164 numbers that are in the mapping; of one that several people have, how many."""
         with self._database.read(patient=True) as connection:
             return find_customers(connection, phones)
 
 
-def _differs(row: CustomerRow, known: Customer) -> bool:
-    return (row.email, row.customer_id) != (known.email, known.customer_id)
+_FREE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows})"
 
 
-_ON_CONFLICT = (
-    "ON CONFLICT (phone) DO UPDATE SET "
-    "email = excluded.email, customer_id = excluded.customer_id, changed_at = excluded.changed_at"
-)
-
-
-def _insertion(rows: Sequence[CustomerRow]) -> Insert:
+def _insertion(table: Table, rows: Sequence[CustomerRow], names: Sequence[str]) -> Insert:
     now = datetime.now(UTC)
     values = [
-        {"phone": row.phone, "email": row.email, "customer_id": row.customer_id, "changed_at": now} for row in rows
+        {"phone": spellings(row.phone)[0], **{name: getattr(row, name) for name in names}, "changed_at": now}
+        for row in rows
     ]
-    return insert(customers, values, _ON_CONFLICT)
+    told = ", ".join(f"{name} = excluded.{name}" for name in (*names, "changed_at"))
+    return insert(table, values, f"ON CONFLICT (phone) DO UPDATE SET {told}")
 
 
 def bump(connection: Connection, name: str) -> None:

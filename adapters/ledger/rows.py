@@ -61,17 +61,24 @@ def _look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table
     return text(look_up(is_sqlite, columns, table, condition)).columns(*table.columns)
 
 
-def look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table, condition: str) -> str:
-    """The statement of `for_each`.
+def look_up(
+    is_sqlite: bool,
+    columns: tuple[tuple[str, str], ...],
+    table: Table,
+    condition: str,
+    *,
+    names: Sequence[str] = (),
+) -> str:
+    """The statement of `for_each`; of all columns of the table, or of these `names`.
 
     The keys come first in either database: SQLite keeps the order of a CROSS JOIN, Postgres that of LATERAL.
     """
-    names = ", ".join(f"t.{column.name}" for column in table.columns)
+    told = ", ".join(f"t.{name}" for name in names or table.columns.keys())
     keys = source(is_sqlite, columns)
     if is_sqlite:
-        return f"SELECT {names} FROM {keys} CROSS JOIN {table.name} AS t WHERE {condition}"
+        return f"SELECT {told} FROM {keys} CROSS JOIN {table.name} AS t WHERE {condition}"
     inner = f"SELECT * FROM {table.name} AS t WHERE {condition} OFFSET 0"  # OFFSET 0 keeps it a look-up of its own
-    return f"SELECT {names} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
+    return f"SELECT {told} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
 
 
 @dataclass(frozen=True, slots=True)

@@ -244,6 +244,15 @@ customers = Table(
     Column("changed_at", Moment, nullable=False),
 )
 
+# Numbers that several customers have: nobody is credited, whatever `customers` says of them. `phone` is E.164.
+shared_numbers = Table(
+    "shared_numbers",
+    metadata,
+    Column("phone", PhoneText, primary_key=True),
+    Column("people", Integer, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+)
+
 # Single numbers: mapping_version, and the mark that /readyz writes to see whether the disk takes it.
 counters = Table(
     "counters",

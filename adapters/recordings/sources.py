@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from adapters.file_kinds import LONGEST_BEGINNING, SHEETS, FileKind, file_kind
 from adapters.recordings.format import Record, RecordingError
 from adapters.recordings.found import Defaults, Found, Unused, left_out, names_call
 from adapters.recordings.json_files import Place, found_in_json, of_alert
@@ -34,25 +35,25 @@ class Source(StrEnum):
 
 _JSON_SOURCES = frozenset({Source.HAR, Source.ALERTS, Source.JSON})
 
-# The first bytes of files that hold no text (https://www.garykessler.net/library/file_sigs.html), and what to do instead.
-_BINARY: tuple[tuple[bytes, str, str], ...] = (
-    (b"PK\x03\x04", "a ZIP archive (.xlsx and .saz are such, too)", "unpack it, or save the sheet as CSV"),
-    (b"\x1f\x8b", "a gzip archive", "unpack it with gunzip"),
-    (b"BZh", "a bzip2 archive", "unpack it with bunzip2"),
-    (b"(\xb5/\xfd", "a zstd archive", "unpack it with unzstd"),
-    (b"%PDF", "a PDF", "export the table or the log itself"),
-    (b"\x89PNG", "a picture (PNG)", "save the requests as text"),
-    (b"\xff\xd8\xff", "a picture (JPEG)", "save the requests as text"),
-    (b"GIF8", "a picture (GIF)", "save the requests as text"),
-    (b"SQLite format 3\0", "a SQLite database", "for Offhook's own: flask recordings export"),
-    (b"\xd4\xc3\xb2\xa1", "a network capture (pcap)", "follow the HTTP stream in Wireshark and save it as text"),
-    (b"\xa1\xb2\xc3\xd4", "a network capture (pcap)", "follow the HTTP stream in Wireshark and save it as text"),
-    (b"\x0a\x0d\x0d\x0a", "a network capture (pcapng)", "follow the HTTP stream in Wireshark and save it as text"),
-    (b"\xac\xed\x00\x05", "a session of Charles in its own format (.chls)", "export it as JSON (.chlsj) or HAR"),
-    (b"\xd0\xcf\x11\xe0", "a document of old Office", "save the sheet as CSV"),
-    (b"RIFF", "a sound (WAV)", "a recording is meant here as a file of callbacks"),
-    (b"ID3", "a sound (MP3)", "a recording is meant here as a file of callbacks"),
-)
+_AS_TEXT = "save the requests as text"
+_IN_WIRESHARK = "follow the HTTP stream in Wireshark and save it as text"
+_NO_SOUND = "a recording is meant here as a file of callbacks"
+# What to do with a file that holds no text; a ZIP may hold anything.
+_REMEDIES = {
+    FileKind.ZIP: "unpack it, or save the sheet as CSV",
+    FileKind.GZIP: "unpack it with gunzip",
+    FileKind.BZIP2: "unpack it with bunzip2",
+    FileKind.ZSTD: "unpack it with unzstd",
+    FileKind.PDF: "export the table or the log itself",
+    FileKind.SQLITE: "for Offhook's own: flask recordings export",
+    FileKind.PCAP: _IN_WIRESHARK,
+    FileKind.PCAPNG: _IN_WIRESHARK,
+    FileKind.CHARLES: "export it as JSON (.chlsj) or HAR",
+    FileKind.WAV: _NO_SOUND,
+    FileKind.MP3: _NO_SOUND,
+    **dict.fromkeys(SHEETS, "save the sheet as CSV"),
+    **dict.fromkeys((FileKind.XZ, FileKind.SEVEN_ZIP, FileKind.RAR, FileKind.TAR), "unpack it"),
+}
 
 
 _MARKUP = re.compile(r"<(?:[?!]|[A-Za-z][\w:-]*[\s/>])")
@@ -107,11 +108,11 @@ def from_file(raw: bytes, kind: Source | None, defaults: Defaults, name: str) ->
 
 
 def _refuse_binary(raw: bytes, name: str) -> None:
-    for start, what, remedy in _BINARY:
-        if raw.startswith(start):
-            raise RecordingError(name, f"looks like {what}; {remedy}")
-    if b"\0" in raw[:4096] and not raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise RecordingError(name, "looks like binary data; save the requests as text")
+    kind = file_kind(raw[:LONGEST_BEGINNING])
+    if kind is None and b"\0" in raw[:LONGEST_BEGINNING] and not _is_wide(raw):
+        kind = FileKind.BINARY
+    if kind is not None:
+        raise RecordingError(name, f"looks like {kind}; {_REMEDIES.get(kind, _AS_TEXT)}")
 
 
 def _read(raw: bytes, kind: Source, defaults: Defaults, name: str) -> Iterator[Found]:

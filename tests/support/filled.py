@@ -8,7 +8,17 @@ from tests.support import ledger
 from tests.support.twilio import ACCOUNT_SID
 
 ROWS = 20_000
-GROWING = ("callbacks", "legs", "calls", "decisions", "conversions", "attempts", "replaced", "customers")
+GROWING = (
+    "callbacks",
+    "legs",
+    "calls",
+    "decisions",
+    "conversions",
+    "attempts",
+    "replaced",
+    "customers",
+    "shared_numbers",
+)
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
 _WHEN = f"{_LONG_AGO} + i"
@@ -55,6 +65,7 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
         | once
         | {"number": "1", "started_at": _WHEN, "finished_at": _WHEN, "answer": "''", "next_state": "'delivered'"},
         "replaced": key | {"action": "''", "order_id": "''", "payload": no_body, "attempts": "1", "replaced_at": _WHEN},
+        "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }
 

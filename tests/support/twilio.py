@@ -21,8 +21,8 @@ ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-token-for-tests"
 PUBLIC_URL = "https://calls.example.test"
 PATH = "/twilio/status"
-CALLER = "+15550100300"
-OURS = "+15550100200"
+CALLER = "+14155550300"
+OURS = "+14155550200"
 
 Pairs = list[tuple[str, str]]
 Sign = Callable[[str, Iterable[tuple[str, str]], str], str]

@@ -16,7 +16,7 @@ from tests.system.conftest import Offhook
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = SIGNED + b"Transfer-Encoding: chunked\r\n\r\n"
-NUMBER = "15550100300"
+NUMBER = "14155550300"
 _CAREFUL = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 

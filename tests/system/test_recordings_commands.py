@@ -122,7 +122,7 @@ def test_a_tap_spoils_no_other_file(content: str, offhook: Offhook, tmp_path: Pa
 def test_an_export_brings_the_mapping_rows_that_it_needs_under_the_same_pseudonyms(
     offhook: Offhook, tmp_path: Path
 ) -> None:
-    ledger.add_customer(offhook.database_url, "+15550100999", "somebody.else@example.test")
+    ledger.add_customer(offhook.database_url, "+14155550999", "somebody.else@example.test")
     exported, mapping = tmp_path / "calls.jsonl", tmp_path / "customers.csv"
     with offhook.web() as web:
         assert web.twilio.send(callback(new_sid())).status == 204

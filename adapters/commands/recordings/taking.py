@@ -135,7 +135,7 @@ def _has_status(service: Offhook, raw: RawCallback, status: str | None) -> bool:
 def _customer_numbers(service: Offhook, raw: RawCallback) -> set[str]:
     """Whom a decision about this callback's call would look up."""
     leg = fold(raw.key, [service.read(raw)])
-    number = customer_number(leg, service.settings.default_country).e164
+    number = customer_number(leg, service.settings.numbering).e164
     return {number} if number else set()
 
 

@@ -1,0 +1,250 @@
+"""The header of a customer file: which column is the phone, the email, the customer id. Reads one line and no row."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from adapters.customers.lines import ImportRefused, Lines, RecordTooLong
+
+DEFAULT_COLUMNS = ("phone", "email", "customer_id")
+SEVERAL = "|"  # "Phone|Mobile": several columns of phones
+_DELIMITERS = ",;\t|"
+_SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # what Excel writes before the header
+_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where the columns stand. `email` or `customer_id` may be missing, not both; `remarks` is what a person should know."""
+
+    width: int
+    delimiter: str
+    phones: tuple[tuple[str, int], ...]
+    email: int | None
+    customer_id: int | None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What one delimiter makes of the header: its names, where each wanted column stands, and which are not there."""
+
+    names: list[str]
+    delimiter: str
+    phones: list[tuple[str, int]] = field(default_factory=list)
+    email: int | None = None
+    customer_id: int | None = None
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def is_enough(self) -> bool:
+        return bool(self.phones) and (self.email is not None or self.customer_id is not None)
+
+    @property
+    def others(self) -> list[str]:
+        """Columns of the file that nobody asked for."""
+        taken = {place for _, place in self.phones} | {self.email, self.customer_id}
+        return [name.strip() for place, name in enumerate(self.names) if place not in taken and name.strip()]
+
+
+def read_columns(lines: Lines, wanted: tuple[str, str, str]) -> Columns:
+    """The columns that are called as `wanted` says, whatever their case. Raises ImportRefused with the file's own names.
+
+    A column of phones is needed, and one of email and customer id; the others may be missing, where nothing in the file
+    looks like them under another name.
+    """
+    line, delimiters = _header_line(lines)
+    every = [_found(line, delimiter, wanted, lines.name) for delimiter in delimiters]
+    found = next((one for one in every if one.is_enough), None)
+    if found is None or "\0" in line:
+        raise ImportRefused(_no_columns(lines, wanted, max(every, key=lambda one: len(one.names)), line))
+    remarks = tuple(_remark(lines.name, found, wanted, name) for name in found.missing)
+    return Columns(len(found.names), found.delimiter, tuple(found.phones), found.email, found.customer_id, remarks)
+
+
+def _found(line: str, delimiter: str, wanted: tuple[str, str, str], file: str) -> _Found:
+    names = next(csv.reader([line], delimiter=delimiter), [])
+    phone, email, customer_id = wanted
+    places = {name: _place(name, names, file) for name in (phone, email, customer_id)}
+    several = [phone] if places[phone] is not None else [name.strip() for name in phone.split(SEVERAL)]
+    phones = [(name, _place(name, names, file)) for name in several if name]
+    return _Found(
+        names,
+        delimiter,
+        [(name, place) for name, place in phones if place is not None],
+        places[email],
+        places[customer_id],
+        [name for name, place in [*phones, *places.items()] if place is None and name.strip() and name != phone],
+    )
+
+
+def _place(wanted: str, names: Sequence[str], file: str) -> int | None:
+    """Where the header has a column: as it is written but for its case, else with other signs between its words."""
+    for same in (_cased, _bare):
+        found = [place for place, name in enumerate(names) if same(name) == same(wanted) != ""]
+        if len(found) > 1:
+            raise ImportRefused(f'{file} has the column "{wanted}" twice; rename or remove one of them.')
+        if found:
+            return found[0]
+    return None
+
+
+def _cased(name: str) -> str:
+    return name.strip().casefold()
+
+
+def _bare(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def _header_line(lines: Lines) -> tuple[str, str]:
+    """The first line that is not blank, and the delimiters that may be in it."""
+    delimiters = _DELIMITERS
+    try:
+        while True:
+            lines.begin_record()
+            line = next(lines).rstrip("\n")
+            sep = _SEP_LINE.fullmatch(line)
+            if sep and sep[1] not in '\r\n"':
+                delimiters = sep[1]
+            elif line.strip():
+                return line, delimiters
+    except StopIteration:
+        raise ImportRefused(f"{lines.name} is empty; its first line must name its columns.") from None
+    except RecordTooLong:
+        raise ImportRefused(f"{lines.name} does not begin with a line of column names; is it a CSV file?") from None
+
+
+# What is told where a column is not there
+
+_TEXTS = (
+    (re.compile(r"\s*<(?:!doctype\s+html|html)", re.IGNORECASE), "an HTML page: did the download ask for a sign-in?"),
+    (re.compile(r"\s*<\?xml|\s*<[A-Za-z][\w:-]*[\s/>]"), "XML: export the table as CSV"),
+    (re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{]|[{\[]\s*$)"), "JSON: export the table as CSV"),
+    (re.compile(r"BEGIN:VCARD", re.IGNORECASE), "a vCard file: export the contacts as CSV"),
+)
+
+
+def _no_columns(lines: Lines, wanted: tuple[str, str, str], found: _Found, line: str) -> str:
+    kind = next((what for pattern, what in _TEXTS if pattern.match(line)), None)
+    if kind is not None:
+        return f"{lines.name} looks like {kind}."
+    if any(ord(char) < 32 and char not in "\0\t" for char in line):
+        return f"{lines.name} looks like binary data, not like a CSV file."
+    phones = '" or "'.join(name.strip() for name in wanted[0].split(SEVERAL))
+    told = (
+        f'{lines.name} must have a column "{phones}" and a column "{wanted[1]}" or "{wanted[2]}". '
+        f"{_shown(found.names)} Say which is which with --columns PHONE,EMAIL,CUSTOMER_ID "
+        "or with OFFHOOK_CUSTOMERS_COLUMNS."
+    )
+    if "\0" in line:
+        return f"{lines.name} looks like UTF-16; say --encoding utf-16-le (or utf-16-be). {told}"
+    if lines.undecodable:
+        return f"The names of its columns are not {lines.encoding_in_words}{lines.offer()}. {told}"
+    return told
+
+
+_WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+|\d+|#")
+_ID_WORDS = frozenset(
+    [
+        "id",
+        "ids",
+        "uid",
+        "uuid",
+        "guid",
+        "key",
+        "no",
+        "nr",
+        "num",
+        "number",
+        "code",
+        "ref",
+        "reference",
+        "identifier",
+        "kundennummer",
+        "kundennr",
+        "numero",
+        "nummer",
+        "#",
+    ]
+)
+_ID_END = re.compile(r"(?:customer|client|contact|lead|member|account|record|user|person|external|crm|profile)id")
+_PHONE_WORDS = frozenset(
+    [
+        "phone",
+        "phones",
+        "mobile",
+        "tel",
+        "telephone",
+        "telefon",
+        "telefono",
+        "fax",
+        "cell",
+        "cellphone",
+        "handy",
+        "msisdn",
+    ]
+)
+_OTHER_WORDS = _PHONE_WORDS | frozenset(
+    ["zip", "postal", "post", "postcode", "country", "area", "house", "street", "tax", "vat", "order", "orders", "name"]
+)
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(name)}
+
+
+def _looks_like_phone(name: str) -> bool:
+    return bool(_words(name) & _PHONE_WORDS)
+
+
+def _looks_like_email(name: str) -> bool:
+    return "mail" in _bare(name)
+
+
+def _looks_like_id(name: str) -> bool:
+    words = _words(name)
+    return not words & _OTHER_WORDS and (bool(words & _ID_WORDS) or bool(_ID_END.fullmatch(_bare(name))))
+
+
+_WHAT = ("numbers from there", "an email", "a customer id")
+_LIKE = (_looks_like_phone, _looks_like_email, _looks_like_id)
+
+
+def _remark(file: str, found: _Found, wanted: tuple[str, str, str], name: str) -> str:
+    """A column is not there: what that means, where nothing looks like it. Raises ImportRefused where something does."""
+    place = wanted.index(name) if name in wanted else 0
+    likely = [_printable(other) for other in found.others if _LIKE[place](other)]
+    told = f'{file} has no column "{name}". {_shown(found.names)}'
+    if not likely:
+        return f"{told} Customers come without {_WHAT[place]}."
+    raise ImportRefused(
+        f'{told} If it is "{likely[0]}", say {_said(wanted, name, likely[0])}; '
+        f"if there is none, say {_said(wanted, name, '')}."
+    )
+
+
+def _said(wanted: tuple[str, str, str], name: str, instead: str) -> str:
+    """The option with another name in its place."""
+    phones = [instead if phone.strip() == name else phone.strip() for phone in wanted[0].split(SEVERAL)]
+    others = [instead if other == name else other for other in wanted[1:]]
+    return f'--columns "{",".join([SEVERAL.join(filter(None, phones)), *others])}"'
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"Its header has: {', '.join(f'{chr(34)}{_printable(name.strip())}{chr(34)}' for name in names[:_SHOWN])}{more}."
+
+
+def _printable(text: str) -> str:
+    """Fit for a terminal: what cannot be read, or would move the cursor, as `\\xe9`."""
+    plain = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in plain)
+
+
+def names_of(text: str) -> Iterator[str]:
+    """The three names in `Phone|Mobile,Email,Lead ID`; one with a comma stands in quotes."""
+    return (name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))

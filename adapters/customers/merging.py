@@ -1,0 +1,172 @@
+"""From staging into the mapping: who has each number, what the file says twice, and where it names several people.
+
+Keeps no rows in memory: those of one number are read again where there are several.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Literal, NamedTuple, Protocol
+
+from adapters.customers.fields import ImportLimits, Reason
+
+
+class CustomerRow(NamedTuple):
+    """A number for the mapping: E.164 phone, and email or customer id; of one that several `people` have, neither."""
+
+    phone: str
+    email: str | None
+    customer_id: str | None
+    people: int = 1
+
+
+class Counts(Protocol):
+    """What a merge did to the table, in rows; numbers of several people are not among them."""
+
+    @property
+    def added(self) -> int: ...
+    @property
+    def changed(self) -> int: ...
+    @property
+    def unchanged(self) -> int: ...
+
+
+class CustomerTable(Protocol):
+    """Where the mapping lives."""
+
+    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+        """Add what is new, change what differs, in one short transaction. The rows have distinct phones."""
+
+
+Conflict = Literal["none", "last", "first"]
+SCHEMA = """
+    CREATE TABLE taken (line INTEGER, phone TEXT, email TEXT, customer_id TEXT, row TEXT);
+    CREATE TABLE rejected (line INTEGER, reason TEXT, detail TEXT, row TEXT);
+"""
+_INDEX = "CREATE INDEX taken_phone ON taken (phone, line, email, customer_id)"
+_NUMBERS = "SELECT phone, count(*), email, customer_id FROM taken GROUP BY phone ORDER BY phone"
+_OF_NUMBER = "SELECT line, email, customer_id FROM taken WHERE phone = ? ORDER BY line"
+_SET_ASIDE = "INSERT INTO rejected SELECT line, ?, ?, row FROM taken WHERE phone = ? AND line = ?"
+
+_Named = tuple[str | None, str | None]  # email and customer id
+
+
+class _People:
+    """Who is the same person: those with the same email or the same customer id, and whoever is the same as these.
+
+    Of at most so many names; what comes beyond is another person each.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._above: dict[tuple[str, str], tuple[str, str]] = {}
+        self.is_full = False
+
+    def add(self, named: _Named) -> None:
+        names = _names(named)
+        if len(self._above) >= self._most:
+            self.is_full = self.is_full or any(name not in self._above for name in names)
+            return
+        for name in names:
+            self._above.setdefault(name, name)
+        for name in names[1:]:
+            self._above[self._top(name)] = self._top(names[0])
+
+    def __len__(self) -> int:
+        return sum(name == above for name, above in self._above.items()) + self.is_full
+
+    def person(self, named: _Named) -> tuple[str, str] | None:
+        """A name of the person; None for one beyond the most."""
+        known = [name for name in _names(named) if name in self._above]
+        return self._top(known[0]) if known else None
+
+    def _top(self, name: tuple[str, str]) -> tuple[str, str]:
+        while (above := self._above[name]) != name:
+            self._above[name] = name = self._above[above]
+        return name
+
+
+def _names(named: _Named) -> list[tuple[str, str]]:
+    email, customer_id = named
+    told = (("email", email and email.lower()), ("id", customer_id))
+    return [(kind, name) for kind, name in told if name]
+
+
+class Merging:
+    """Settles conflicts and hands distinct phones to the table, a chunk at a time.
+
+    `numbers` is in how many of the file's rows numbers stood (a row with two counts twice), `shared` how many numbers
+    several people have.
+    """
+
+    def __init__(
+        self, staging: sqlite3.Connection, table: CustomerTable, conflict: Conflict, limits: ImportLimits
+    ) -> None:
+        self._staging = staging
+        self._table = table
+        self._conflict = conflict
+        self._limits = limits
+        self.numbers = 0
+        self.added = self.changed = self.unchanged = self.duplicate_rows = self.conflicts = self.shared = 0
+
+    def chunks(self, chunk_rows: int) -> Iterator[int]:
+        """Merge everything; yields after each chunk how many `numbers` are done."""
+        self._staging.execute(_INDEX)
+        rows = self._rows()
+        while chunk := list(islice(rows, chunk_rows)):
+            counts = self._table.merge_customers(chunk)
+            self.added += counts.added
+            self.changed += counts.changed
+            self.unchanged += counts.unchanged
+            yield self.numbers
+
+    def _rows(self) -> Iterator[CustomerRow]:
+        for phone, count, email, customer_id in self._staging.execute(_NUMBERS):
+            self.numbers += count
+            yield CustomerRow(phone, email, customer_id) if count == 1 else self._settled(phone)
+
+    def _settled(self, phone: str) -> CustomerRow:
+        """One row of the several that a number has."""
+        people = _People(self._limits.people)
+        for _, *named in self._of(phone):
+            people.add((named[0], named[1]))
+        if len(people) == 1:
+            return self._of_one(phone, people)
+        self.shared += 1
+        return self._of_nobody(phone, people) if self._conflict == "none" else self._of_one(phone, people)
+
+    def _of(self, phone: str) -> Iterator[tuple[int, str | None, str | None]]:
+        return iter(self._staging.execute(_OF_NUMBER, (phone,)))
+
+    def _of_one(self, phone: str, people: _People) -> CustomerRow:
+        """The person of the row that wins: what its rows say together, its own row first."""
+        order = "ASC" if self._conflict == "first" else "DESC"
+        rows = self._staging.execute(_OF_NUMBER.replace("ORDER BY line", f"ORDER BY line {order}"), (phone,))
+        line, email, customer_id = next(rows)
+        winner, person = (email, customer_id), people.person((email, customer_id))
+        for other, *named in rows:
+            if (named[0], named[1]) == winner or (person and people.person((named[0], named[1])) == person):
+                self.duplicate_rows += 1
+                email, customer_id = email or named[0], customer_id or named[1]
+            else:
+                self._set_aside(phone, other, f"line {line} gives the number to another customer and is used")
+        return CustomerRow(phone, email, customer_id)
+
+    def _of_nobody(self, phone: str, people: _People) -> CustomerRow:
+        least = "at least " if people.is_full else ""
+        told = f"{least}{len(people)} customers have this number; a call from it waits (several_customers)"
+        seen: set[_Named] = set()
+        for line, *named in self._of(phone):
+            if (named[0], named[1]) in seen:
+                self.duplicate_rows += 1
+                continue
+            if len(seen) < self._limits.people:
+                seen.add((named[0], named[1]))
+            self._set_aside(phone, line, told)
+        return CustomerRow(phone, None, None, len(people))
+
+    def _set_aside(self, phone: str, line: int, detail: str) -> None:
+        self.conflicts += 1
+        self._staging.execute(_SET_ASIDE, (Reason.CONFLICT.value, detail, phone, line))
