@@ -80,7 +80,8 @@ def works(ledger: SqlLedger, service) -> None:
     while worker.keep_books_once():
         pass
     assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20
-    ledger.merge_customers([Customer(UNKNOWN, None, None, people=2)])  # a number of several people, and one's again
+    several = [Customer(phone, None, None, people=2) for phone in (UNKNOWN, "+14155550102")]
+    ledger.merge_customers(several)  # and one of them is one person's again
     while worker.keep_books_once():
         pass
     ledger.merge_customers([Customer(UNKNOWN, "b@example.test", None)])
