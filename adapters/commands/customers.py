@@ -119,6 +119,7 @@ def import_(
     """
     service = offhook()
     settings = service.settings
+    policy = conflict or settings.customers_conflict
     _stand_back(settings.customers_nice)
     try:
         with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
@@ -127,7 +128,7 @@ def import_(
                 DryRun(service.ledger) if dry_run else service.ledger,
                 columns=columns or cast(tuple[str, str, str], settings.customers_columns),
                 region=country or settings.default_country,
-                conflict=conflict or settings.customers_conflict,
+                conflict=policy,
                 rejects_path=rejects_path,
                 encoding=encoding,
                 progress=progress,
@@ -139,7 +140,7 @@ def import_(
         fail_without_database(error, " Import the same file again then; rows that are in stay in.")
     if rejects_path != rejects and report.rejects_path is not None:
         report = replace(report, rejects_path=Path("the lines above"))
-    _tell(report, file, dry_run)
+    _tell(report, file, policy, dry_run)
     if not report.is_of_use:
         fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
@@ -203,7 +204,7 @@ def _tenths(size: int) -> Callable[[int], None]:
     return progress
 
 
-def _tell(report: ImportReport, file: str, dry_run: bool) -> None:
+def _tell(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
     read = report.rows + report.rejected
     several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
     done = "; a dry run, nothing was changed" if dry_run else ""
@@ -217,7 +218,7 @@ def _tell(report: ImportReport, file: str, dry_run: bool) -> None:
     for word, count in told.items():
         if count or word == "added":
             click.echo(f"  {count:>11,}  {word}")
-    _tell_unused(report)
+    _tell_unused(report, policy)
     if report.encoding_offered:
         again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
         _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
@@ -228,7 +229,14 @@ def _tell(report: ImportReport, file: str, dry_run: bool) -> None:
         )
 
 
-def _tell_unused(report: ImportReport) -> None:
+_WHOSE: dict[Conflict, str] = {
+    "none": f"nobody is credited, and calls from them wait ({SEVERAL_CUSTOMERS})",
+    "first": "each is the one of the first row",
+    "last": "each is the one of the last row",
+}
+
+
+def _tell_unused(report: ImportReport, policy: Conflict) -> None:
     if report.rejects_path is None:
         return
     whole = report.rejected + report.conflicts
@@ -238,7 +246,7 @@ def _tell_unused(report: ImportReport) -> None:
     for reason, count in report.reasons.items():
         _warn(f"  {count:>11,}  {reason}")
     if report.shared:
-        _warn(f"{report.shared:,} numbers have several customers; of these calls `conversions show` says who counts.")
+        _warn(f"{report.shared:,} numbers have several customers; {_WHOSE[policy]}.")
 
 
 def _warn(text: str) -> None:

@@ -221,15 +221,17 @@ def _remark(file: str, found: _Found, wanted: tuple[str, str, str], name: str) -
     told = f'{file} has no column "{name}". {_shown(found.names)}'
     if not likely:
         return f"{told} Customers come without {_WHAT[place]}."
+    more = [] if place == 0 else [_printable(other) for other in found.others if _looks_like_phone(other)]
     raise ImportRefused(
-        f'{told} If it is "{likely[0]}", say {_said(wanted, name, likely[0])}; '
-        f"if there is none, say {_said(wanted, name, '')}."
+        f'{told} If it is "{likely[0]}", say {_said(wanted, name, likely[0], more)}; '
+        f"if there is none, say {_said(wanted, name, '', more)}."
     )
 
 
-def _said(wanted: tuple[str, str, str], name: str, instead: str) -> str:
-    """The option with another name in its place."""
+def _said(wanted: tuple[str, str, str], name: str, instead: str, more: Sequence[str]) -> str:
+    """The option with another name in its place, and with `more` columns of phones."""
     phones = [instead if phone.strip() == name else phone.strip() for phone in wanted[0].split(SEVERAL)]
+    phones += more
     others = [instead if other == name else other for other in wanted[1:]]
     return f'--columns "{",".join([SEVERAL.join(filter(None, phones)), *others])}"'
 
