@@ -75,7 +75,7 @@ class Office:
         for _ in range(100):
             if walk.after is None:
                 return
-            review_parked_batch(self.ledger, self.judge, self._now, 3, walk)
+            review_parked_batch(self.ledger, self.judge, self._now, 10, walk)
         raise AssertionError("the review has no end")
 
     def story(self, sid: str) -> tuple[str, list[str], str]:

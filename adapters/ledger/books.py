@@ -68,15 +68,6 @@ _LEAVE = (
 )
 
 
-# What waits because several people have its number, and says so already, waits on as long as they have it. Scalars, for
-# of an EXISTS Postgres may read the whole table at once.
-_UNTOLD = (
-    "((SELECT s.people FROM shared_numbers AS s WHERE s.phone = calls.customer_phone) IS NULL OR ("
-    "SELECT 1 FROM decisions AS d WHERE d.call_sid = calls.call_sid AND d.account_sid = calls.account_sid "
-    f"AND d.reasons LIKE '%\"{SEVERAL_CUSTOMERS}\"%' LIMIT 1) IS NULL)"
-)
-
-
 def try_to_keep_books(connection: Connection) -> bool:
     """Postgres: true when this transaction may keep the books, until it ends."""
     return bool(
@@ -166,18 +157,18 @@ class BooksOnSql:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
         statement = (
             select(*names)
-            .where(text("state = 'parked'"), calls.c.customer_phone > after, text(_UNTOLD))
+            .where(text("state = 'parked'"), calls.c.customer_phone > after)
             .order_by(calls.c.customer_phone)
             .limit(limit)
         )
         with self._read() as connection:
             rows = connection.execute(statement).all()
-            known = find_customers(connection, {row.customer_phone for row in rows})
-        found = [_key(row) for row in rows if row.customer_phone in known]
+            known = _to_decide(connection, rows)
+        found = [_key(row) for row in rows if _key(row) in known]
         if len(rows) < limit:
             return ParkedPage(found, None)
         last = rows[-1].customer_phone
-        if last not in known:  # nor are the others from there
+        if _key(rows[-1]) not in known:  # nor are the others from there
             return ParkedPage(found, last)
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
         return ParkedPage(found, max((row.customer_phone for row in rows if row.customer_phone != last), default=after))
@@ -233,6 +224,19 @@ class BooksOnSql:
 def _reasons(*told: tuple[str, str]) -> str:
     """[word, sentence] of each, as the journal keeps them."""
     return json.dumps(told, ensure_ascii=False)
+
+
+def _to_decide(connection: Connection, rows: Sequence[Any]) -> set[CallKey]:
+    """Of these parked calls, those of whose caller the mapping says something else by now.
+
+    That several people have a number is told once to those of its calls that are on one page; any more wait as they were.
+    """
+    found = find_customers(connection, {row.customer_phone for row in rows})
+    known = {_key(row): found[row.customer_phone] for row in rows if row.customer_phone in found}
+    shared = [key for key, customer in known.items() if customer.people > 1]
+    told = for_each(connection, _named(shared), KEY, decisions, BY_KEY)
+    newest = {_key(row): row for row in sorted(told, key=lambda row: row.id)}
+    return known.keys() - {key for key, row in newest.items() if SEVERAL_CUSTOMERS in dict(json.loads(row.reasons))}
 
 
 def _key(row: Any) -> CallKey:
