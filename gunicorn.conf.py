@@ -5,19 +5,15 @@ import signal
 import sys
 
 # At SIGHUP the code is read again, too: the master has ours from its start, and each worker has what the master has.
-for _name in [
-    name
-    for name in sys.modules
-    if name.removeprefix("offhook.").split(".")[0] in ("app", "service", "adapters", "pipeline", "settings", "pasted")
-]:
+for _name in [name for name in sys.modules if name.split(".")[0] in ("app", "offhook")]:
     del sys.modules[_name]
 
-from adapters.logs import config as log_config
-from adapters.web.framing import Limits
-from adapters.web.restart import refusal_of, reload_only_what_starts
-from adapters.web.worker import Patience
-from adapters.web.worker import worker_class as whole_requests
-from settings import Settings, SettingsError, load
+from offhook.adapters.logs import config as log_config
+from offhook.adapters.web.framing import Limits
+from offhook.adapters.web.restart import refusal_of, reload_only_what_starts
+from offhook.adapters.web.worker import Patience
+from offhook.adapters.web.worker import worker_class as whole_requests
+from offhook.settings import Settings, SettingsError, load
 
 try:
     _settings = load(Settings.missing_for_web)
@@ -58,7 +54,7 @@ logconfig_dict = log_config(_settings.log_level)
 
 def on_starting(server):  # type: ignore[no-untyped-def]
     """Refuse before the first worker starts, with one message that says what to do."""
-    from service import check_start
+    from offhook.service import check_start
 
     try:
         for warning in check_start():

@@ -9,11 +9,11 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from pipeline.phone import mask_numbers_in
+from offhook.pipeline.phone import mask_numbers_in
 
 _request_id: Callable[[], str] = str
 _DIGITS = re.compile(r"[0-9]{8,}")
-_OURS = ("offhook", "adapters", "pipeline")
+_OURS = ("offhook",)
 _SEVERE = ("WARNING", "ERROR")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.rules import Problem, Rules, RulesError, parse
+from offhook.pipeline.rules import Problem, Rules, RulesError, parse
 
 log = logging.getLogger("offhook.rules")
 

@@ -30,10 +30,10 @@ from rig import (
     write_mapping,
 )
 
-from adapters.rockerbox.client import Rockerbox
-from adapters.twilio.reading import NotACallback, read_request
-from pipeline.call import RawCallback
-from service import build
+from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.twilio.reading import NotACallback, read_request
+from offhook.pipeline.call import RawCallback
+from offhook.service import build
 
 THREADS = 32
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"

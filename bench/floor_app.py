@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from flask import Flask
 
-from pipeline.call import RawCallback
-from service import create_app
+from offhook.pipeline.call import RawCallback
+from offhook.service import create_app
 
 
 class NullInbox:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rig import ACCOUNT, ROOT, TOKEN, database, environment, folder, kinds, table, web
 
-from adapters.recordings.format import dump, read
-from adapters.recordings.replay import with_new_sids
+from offhook.adapters.recordings.format import dump, read
+from offhook.adapters.recordings.replay import with_new_sids
 
 HEADER = ("", "callbacks/s", "sender / receiver", "p50 ms", "p99 ms", "sender's peak MiB")
 _TOLD = re.compile(r"(\d+) sent in ([\d.]+) s.*\n\1 answered 204\n.*p50 ([\d.]+) ms, .*p99 ([\d.]+) ms")

@@ -28,7 +28,7 @@ from urllib.parse import quote_plus
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a bench is run as a file, so that its own folder is all that Python knows
 
-from settings import Settings, load  # noqa: E402
+from offhook.settings import Settings, load  # noqa: E402
 
 ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "bench-auth-token"

@@ -17,7 +17,7 @@ from email.utils import format_datetime
 from hashlib import sha256
 from pathlib import Path
 
-from adapters.recordings.format import (
+from offhook.adapters.recordings.format import (
     FORM_CONTENT_TYPE,
     JSON_CONTENT_TYPE,
     SHARED_KEY_SHA256,

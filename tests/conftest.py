@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.postgres import PostgresServer
 
 
-pytest_plugins = ["pytest_offhook", "pytester"]  # our own tests use what others install
+pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use what others install
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
@@ -46,8 +46,8 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def _with_tables(url: str) -> str:
-    from adapters.ledger.store import SqlLedger
-    from settings import given
+    from offhook.adapters.ledger.store import SqlLedger
+    from offhook.settings import given
 
     ledger = SqlLedger(given({"DATABASE_URL": url}).database_url)
     ledger.migrations.upgrade()
@@ -88,6 +88,6 @@ def offhook_database_url(database_url: str) -> str:
 @pytest.fixture
 def signed() -> Callable[[int], Twilio]:
     """port -> a caller whose callbacks are signed by Offhook's own `sign`."""
-    from adapters.twilio.signature import sign
+    from offhook.adapters.twilio.signature import sign
 
     return lambda port: Twilio(port, sign=sign)

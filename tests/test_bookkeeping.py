@@ -17,19 +17,19 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from sqlalchemy import event
 
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.bookkeeper import Bookkeeper, BooksPace
-from pipeline.call import Callback, RawCallback
-from pipeline.conversion import Conversion, Customer, Numbering
-from pipeline.delivery import Outcome, Result, RetryPolicy
-from pipeline.lookout import Lookout, Unkept, must_dispatch
-from pipeline.ports import LedgerUnavailable, Waiting
-from pipeline.rules import Rules
-from pipeline.steps import Judge, decide_batch, fold_batch
-from pipeline.worker import Pace, Worker
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
+from offhook.pipeline.call import Callback, RawCallback
+from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch
+from offhook.pipeline.ports import LedgerUnavailable, Waiting
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge, decide_batch, fold_batch
+from offhook.pipeline.worker import Pace, Worker
+from offhook.settings import given
 from tests.support import ledger as by_hand
 from tests.support.filled import fill
 from tests.support.waiting import wait_until

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.call import Callback, CallKey, Direction, RawCallback, Status, fold, is_terminal, root_of
-from pipeline.conversion import answered_by
+from offhook.pipeline.call import Callback, CallKey, Direction, RawCallback, Status, fold, is_terminal, root_of
+from offhook.pipeline.conversion import answered_by
 
 pytestmark = pytest.mark.unit
 

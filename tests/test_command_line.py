@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.commands.listed import LISTED
-from pipeline.version import VERSION
+from offhook.adapters.commands.listed import LISTED
+from offhook.pipeline.version import VERSION
 from tests.support.processes import bare_environment, environment, flask
 
 pytestmark = pytest.mark.unit
@@ -20,7 +20,7 @@ MODULES_AT_MOST = 450  # Flask's own are 290; with all of Offhook's it is a thou
 _RUN = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
-from app import main
+from offhook.main import main
 main()
 """
 

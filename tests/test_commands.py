@@ -12,9 +12,8 @@ import psutil
 import psycopg
 import pytest
 
-from adapters.commands.context import LedgerCommand
-from adapters.commands.listed import Listed
-from app import COMMANDS
+from offhook.adapters.commands.context import LedgerCommand
+from offhook.adapters.commands.listed import LISTED, Listed
 from tests.support.processes import environment, flask
 from tests.support.waiting import wait_until
 
@@ -32,7 +31,7 @@ def leaves(command: click.Command) -> Iterator[click.Command]:
 
 @pytest.mark.unit
 def test_every_command_answers_for_the_database() -> None:
-    found = [leaf for command in COMMANDS for leaf in leaves(command)]
+    found = [leaf for command in (command.load() for command in LISTED) for leaf in leaves(command)]
     assert len(found) > 15
     assert [leaf.name for leaf in found if not isinstance(leaf, LedgerCommand)] == []
 

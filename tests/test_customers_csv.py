@@ -18,11 +18,11 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.customers.csv_file import ImportReport, default_rejects_path, import_csv
-from adapters.customers.fields import ImportLimits
-from adapters.customers.lines import ImportRefused
-from adapters.customers.merging import CustomerRow
-from adapters.customers.spreadsheet import as_it_was
+from offhook.adapters.customers.csv_file import ImportReport, default_rejects_path, import_csv
+from offhook.adapters.customers.fields import ImportLimits
+from offhook.adapters.customers.lines import ImportRefused
+from offhook.adapters.customers.merging import CustomerRow
+from offhook.adapters.customers.spreadsheet import as_it_was
 
 pytestmark = pytest.mark.unit
 
@@ -816,7 +816,7 @@ class Console:
     """`flask customers ...` on a SQLite ledger of its own."""
 
     def __init__(self, folder: Path) -> None:
-        from service import create_app
+        from offhook.service import create_app
 
         self.app = create_app()
         self.file = folder / "customers.csv"
@@ -909,7 +909,7 @@ def test_a_long_import_without_a_terminal_tells_each_tenth_on_a_line(console: Co
 
 
 def test_the_help_teaches_by_example() -> None:
-    from adapters.commands.customers import customers
+    from offhook.adapters.commands.customers import customers
 
     told = CliRunner().invoke(customers, ["import", "--help"]).output
     assert "flask customers import customers.csv" in told and "phone,email,customer_id" in told

@@ -12,7 +12,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from settings import SettingsError, given
+from offhook.settings import SettingsError, given
 from tests.support.processes import environment, flask
 
 if TYPE_CHECKING:
@@ -145,5 +145,5 @@ def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback_and
 
 
 def test_sqlite_waits_for_no_driver_of_postgres() -> None:
-    told = "import settings, sys; settings.given({'DATABASE_URL': 'sqlite:///x.db'}); print('psycopg' in sys.modules)"
+    told = "import sys; from offhook.settings import given; given({'DATABASE_URL': 'sqlite:///x.db'}); print('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True).stdout.strip() == "False"

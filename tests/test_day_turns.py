@@ -16,16 +16,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.client import Rockerbox
-from adapters.rockerbox.sandbox import Day, Sandbox
-from adapters.twilio.reading import read
-from pipeline.conversion import Customer, Numbering
-from pipeline.delivery import RetryPolicy
-from pipeline.rules import Rules
-from pipeline.steps import Judge
-from pipeline.worker import Pace, Worker
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.sandbox import Day, Sandbox
+from offhook.adapters.twilio.reading import read
+from offhook.pipeline.conversion import Customer, Numbering
+from offhook.pipeline.delivery import RetryPolicy
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.worker import Pace, Worker
+from offhook.settings import given
 from tests.support.waiting import wait_until
 from tests.test_ledger import CALLER, final
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.call import CallKey
-from pipeline.delivery import (
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.delivery import (
     TRANSITIONS,
     Blockade,
     Breaker,

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event
 
-from adapters.ledger.store import SqlLedger
-from pipeline.heart import Heart, HeartPace
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.heart import Heart, HeartPace
+from offhook.settings import given
 from tests.support import ledger as by_hand
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)

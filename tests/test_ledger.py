@@ -14,17 +14,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import event
 
-from adapters.ledger.schema import metadata
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.call import RawCallback
-from pipeline.conversion import Conversion, Customer, Numbering
-from pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
-from pipeline.ports import LedgerUnavailable
-from pipeline.rules import Rules
-from pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
-from settings import given
+from offhook.adapters.ledger.schema import metadata
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
+from offhook.settings import given
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"

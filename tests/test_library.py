@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_offhook import LIBRARY, Pipeline
+from offhook.pytest_offhook import LIBRARY, Pipeline
 
 RULES = """
 min_duration_seconds = 30

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.unit
 
 _SAY = """
 import logging, sys
-from adapters import logs
+from offhook.adapters import logs
 logs.configure(sys.argv[1])
-for name in ("offhook.worker", "adapters.rockerbox.client", "twilio.http_client", "urllib3.connectionpool", "anybody"):
+for name in ("offhook.worker", "offhook.adapters.rockerbox.client", "twilio.http_client", "urllib3.connectionpool", "anybody"):
     for level in ("DEBUG", "INFO", "WARNING", "ERROR"):
         logging.getLogger(name).log(getattr(logging, level), "said")
 """
@@ -32,7 +32,7 @@ def test_libraries_speak_from_a_warning_on_and_we_as_the_setting_says(level: str
         name: [line["level"] for line in lines if line["logger"] == name] for name in {line["logger"] for line in lines}
     }
     wanted = list(LEVELS[LEVELS.index(level) :])
-    assert heard.pop("offhook.worker") == heard.pop("adapters.rockerbox.client") == wanted
+    assert heard.pop("offhook.worker") == heard.pop("offhook.adapters.rockerbox.client") == wanted
     severe = [each for each in wanted if each in ("WARNING", "ERROR")]
     assert all(levels == severe for levels in heard.values())
     assert len(heard) == 3

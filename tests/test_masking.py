@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.masking import mask_email, masking
+from offhook.pipeline.masking import mask_email, masking
 
 pytestmark = pytest.mark.unit
 

@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, Inspector, create_engine, inspect, types
 
-from adapters.ledger.schema import metadata
-from adapters.ledger.store import SqlLedger
-from pipeline.ports import LedgerUnavailable
-from settings import given
+from offhook.adapters.ledger.schema import metadata
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.settings import given
 from tests.support import ledger
 from tests.support.filled import fill
 from tests.support.migrations import upgrade_to

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.phone import CallerKind, _to_e164_by_library, caller, is_region, mask, mask_numbers_in, spellings, to_e164
+from offhook.pipeline.phone import (
+    CallerKind,
+    _to_e164_by_library,
+    caller,
+    is_region,
+    mask,
+    mask_numbers_in,
+    spellings,
+    to_e164,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -11,16 +11,16 @@ from urllib.parse import urlencode
 
 import pytest
 
-from adapters.ledger.store import SqlLedger
-from adapters.twilio.reading import read_request
-from pipeline.call import CallKey, RawCallback
-from pipeline.conversion import Customer
-from pipeline.delivery import Outcome, Result
-from pipeline.ports import Sign
-from pipeline.refusals import Run
-from pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
-from service import build
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.twilio.reading import read_request
+from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ports import Sign
+from offhook.pipeline.refusals import Run
+from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
+from offhook.service import build
+from offhook.settings import given
 from tests import sinks
 from tests.support.filled import GROWING, ROWS, fill
 from tests.support.ledger import count

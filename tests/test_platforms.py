@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import platform_url
+from offhook.settings import platform_url
 from tests.support.processes import REPOSITORY, environment, flask
 
 RULES = 'action = "rang"\nmin_duration_seconds = 30\n'

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.private_file import hide_from_others, open_to_append, write_whole, written_whole
+from offhook.adapters.private_file import hide_from_others, open_to_append, write_whole, written_whole
 from tests.support.disks import CannotMount, small_tmpfs
 from tests.support.processes import bare_environment
 from tests.support.waiting import wait_until
@@ -136,7 +136,7 @@ def test_it_is_there_whole_or_as_it_was(pieces: list[str], fails_after: int | No
 _WRITES_AND_HANGS = """
 import sys, time
 from pathlib import Path
-from adapters.private_file import written_whole
+from offhook.adapters.private_file import written_whole
 with written_whole(Path(sys.argv[1])) as file:
     file.write("half of it")
     file.flush()
@@ -164,7 +164,7 @@ def test_a_killed_process_leaves_what_was_there_and_the_next_one_clears_its_rest
 
 def test_many_writers_of_one_folder_do_not_take_each_other_for_leftovers(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from adapters.private_file import write_whole\n"
+        "import sys; from pathlib import Path; from offhook.adapters.private_file import write_whole\n"
         "for n in range(100): write_whole(Path(sys.argv[1]), f'{sys.argv[2]} {n}')"
     )
     names = ("one", "two", "three")

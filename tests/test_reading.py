@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.twilio.reading import EVENT_STREAM, NotACallback, OtherKind, moment, pairs, read, read_request
-from adapters.twilio.signature import Account, Forged, Keyring, SignedRequest, Verified, sign, verify
-from pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.adapters.twilio.reading import EVENT_STREAM, NotACallback, OtherKind, moment, pairs, read, read_request
+from offhook.adapters.twilio.signature import Account, Forged, Keyring, SignedRequest, Verified, sign, verify
+from offhook.pipeline.call import Callback, Direction, RawCallback, Status
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.commands.settings import as_markdown
+from offhook.adapters.commands.settings import as_markdown
 
 pytestmark = pytest.mark.unit
 

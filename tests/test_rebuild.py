@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.call import CallKey
-from pipeline.conversion import Conversion, Customer, Numbering
-from pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
-from pipeline.rules import Rules
-from pipeline.steps import Judge, attempt, decide_anew, decide_batch, fold_batch
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge, attempt, decide_anew, decide_batch, fold_batch
+from offhook.settings import given
 from tests.support import ledger as by_hand
 
 ACCOUNT, CALLER = "AC00000000000000000000000000000001", "+14155550100"

@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl
 import pytest
 from twilio.request_validator import RequestValidator
 
-from adapters.recordings.asgi import AsgiError, is_asgi
-from adapters.recordings.client import SignedClient, of_app
-from adapters.recordings.format import Record
-from adapters.twilio.signature import by_auth_token
+from offhook.adapters.recordings.asgi import AsgiError, is_asgi
+from offhook.adapters.recordings.client import SignedClient, of_app
+from offhook.adapters.recordings.format import Record
+from offhook.adapters.twilio.signature import by_auth_token
 from tests.test_recordings_client import LIBRARY_OF_TOKENS, TOKEN, receiver
 
 pytestmark = pytest.mark.unit

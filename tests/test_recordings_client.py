@@ -11,10 +11,10 @@ from flask import Flask, redirect, request
 from twilio.request_validator import RequestValidator
 from werkzeug.serving import make_server
 
-from adapters.recordings.client import SignedClient, of_app
-from adapters.recordings.format import Record, parameters
-from adapters.recordings.replay import RemoteTarget
-from adapters.twilio.signature import by_auth_token
+from offhook.adapters.recordings.client import SignedClient, of_app
+from offhook.adapters.recordings.format import Record, parameters
+from offhook.adapters.recordings.replay import RemoteTarget
+from offhook.adapters.twilio.signature import by_auth_token
 
 pytestmark = pytest.mark.unit
 

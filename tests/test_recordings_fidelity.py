@@ -19,13 +19,13 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.commands.recordings import recordings
-from adapters.ledger.schema import metadata
-from adapters.recordings.format import Record, parameters, read
-from adapters.recordings.redact import Redactor
-from pipeline.conversion import Customer
-from pipeline.rules import parse as parse_rules
-from pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
+from offhook.adapters.commands.recordings import recordings
+from offhook.adapters.ledger.schema import metadata
+from offhook.adapters.recordings.format import Record, parameters, read
+from offhook.adapters.recordings.redact import Redactor
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.rules import parse as parse_rules
+from offhook.pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
 
 NAMES = sorted(path.stem for path in LIBRARY.glob("*.jsonl"))
 KEY = "sixteen characters or more"

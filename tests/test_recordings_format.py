@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings.format import (
+from offhook.adapters.recordings.format import (
     KEPT_HEADERS,
     SIGNINGS,
     Record,
@@ -27,8 +27,8 @@ from adapters.recordings.format import (
     read,
     with_parameters,
 )
-from adapters.twilio import reading
-from pipeline.call import RawCallback
+from offhook.adapters.twilio import reading
+from offhook.pipeline.call import RawCallback
 from recordings.make import LIBRARY, files
 
 pytestmark = pytest.mark.unit

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings.golden import MAX_TOLD, GoldenError, check, differences, message
-from pipeline.call import Direction
-from pytest_offhook import golden_path
+from offhook.adapters.recordings.golden import MAX_TOLD, GoldenError, check, differences, message
+from offhook.pipeline.call import Direction
+from offhook.pytest_offhook import golden_path
 from tests.support.processes import REPOSITORY
 
 pytestmark = pytest.mark.unit
@@ -186,7 +186,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
     def run(*options: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("-p", "pytest_offhook", "-p", "no:cacheprovider", *options)
+        return pytester.runpytest_subprocess("-p", "offhook.pytest_offhook", "-p", "no:cacheprovider", *options)
 
     return run
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings import kept
-from adapters.recordings.format import (
+from offhook.adapters.recordings import kept
+from offhook.adapters.recordings.format import (
     KEPT_HEADERS,
     Pairs,
     Record,
@@ -29,10 +29,10 @@ from adapters.recordings.format import (
     query_pairs,
     read,
 )
-from adapters.recordings.redact import Redactor
-from pipeline import rules
-from pipeline.conversion import Customer
-from pipeline.phone import CallerKind, caller
+from offhook.adapters.recordings.redact import Redactor
+from offhook.pipeline import rules
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.phone import CallerKind, caller
 
 pytestmark = pytest.mark.unit
 

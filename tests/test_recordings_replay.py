@@ -25,8 +25,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings.format import Pairs, Record, RecordingError, dump, parameters, read
-from adapters.recordings.replay import (
+from offhook.adapters.recordings.format import Pairs, Record, RecordingError, dump, parameters, read
+from offhook.adapters.recordings.replay import (
     Latencies,
     Planned,
     RemoteTarget,
@@ -39,8 +39,8 @@ from adapters.recordings.replay import (
     request_bytes,
     target,
 )
-from adapters.recordings.sending import Answer
-from adapters.twilio import signature
+from offhook.adapters.recordings.sending import Answer
+from offhook.adapters.twilio import signature
 from tests.support.processes import bare_environment
 
 pytestmark = pytest.mark.unit

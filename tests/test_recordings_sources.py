@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.recordings.format import Record, RecordingError, dump, parameters, parse
-from adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused, moment
-from adapters.recordings.sources import Source, from_alerts, from_file, kind_of
+from offhook.adapters.recordings.format import Record, RecordingError, dump, parameters, parse
+from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused, moment
+from offhook.adapters.recordings.sources import Source, from_alerts, from_file, kind_of
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.recordings.format import Record, RecordingError, dump, read
-from adapters.recordings.tap import TapFile
+from offhook.adapters.recordings.format import Record, RecordingError, dump, read
+from offhook.adapters.recordings.tap import TapFile
 
 pytestmark = pytest.mark.unit
 

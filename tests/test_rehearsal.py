@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from adapters.recordings.format import Record
-from pipeline.conversion import Customer
-from pipeline.rules import RulesError
-from pipeline.steps import decide_batch, fold_batch
-from pytest_offhook import Pipeline
-from settings import SettingsError, given
+from offhook.adapters.recordings.format import Record
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.rules import RulesError
+from offhook.pipeline.steps import decide_batch, fold_batch
+from offhook.pytest_offhook import Pipeline
+from offhook.settings import SettingsError, given
 
 CALLER = Customer("+17655550142", "ann@example.com", "C-1")
 RULES = """

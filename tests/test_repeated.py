@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ports import LedgerUnavailable
-from pipeline.repeated import MOST_KINDS, Repeated, kind_of
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.repeated import MOST_KINDS, Repeated, kind_of
 
 pytestmark = pytest.mark.unit
 

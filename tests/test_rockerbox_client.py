@@ -25,11 +25,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.rockerbox import client, deadline
-from adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
-from adapters.rockerbox.dialing import Address, Dialer
-from adapters.rockerbox.resolver import Resolver
-from pipeline.delivery import Outcome, Result
+from offhook.adapters.rockerbox import client, deadline
+from offhook.adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
+from offhook.adapters.rockerbox.dialing import Address, Dialer
+from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.pipeline.delivery import Outcome, Result
 from tests import sinks
 from tests.sinks import Sink
 from tests.support.waiting import wait_until
@@ -592,7 +592,7 @@ def test_those_who_ask_for_a_name_at_the_same_time_share_one_look_up(connect: Co
 
 _BESIDE_A_SILENT_RESOLVER = """
 import socket, sys
-from adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.client import Rockerbox
 silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 silent.bind(("127.0.0.1", 53))
 rockerbox = Rockerbox("http://rockerbox.example/", "id", total_deadline_seconds=0.5)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.rockerbox.payload import FIXED_FIELDS, encode
-from pipeline.call import CallKey
-from pipeline.conversion import Conversion
+from offhook.adapters.rockerbox.payload import FIXED_FIELDS, encode
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.conversion import Conversion
 
 pytestmark = pytest.mark.unit
 

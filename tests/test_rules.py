@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.call import Direction, Status
-from pipeline.rules import (
+from offhook.pipeline.call import Direction, Status
+from offhook.pipeline.rules import (
     ALIASES,
     FIELDS,
     FIXED,

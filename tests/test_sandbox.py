@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from adapters.rockerbox.client import Rockerbox
-from adapters.rockerbox.sandbox import Day, NotLoopback, Sandbox, ScriptError, Verdict
-from adapters.rockerbox.sandbox.server import HOLD_SECONDS
-from pipeline.delivery import Result
+from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.sandbox import Day, NotLoopback, Sandbox, ScriptError, Verdict
+from offhook.adapters.rockerbox.sandbox.server import HOLD_SECONDS
+from offhook.pipeline.delivery import Result
 from tests.support.processes import Process, bare_environment, flask
 
 pytestmark = pytest.mark.unit

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.rockerbox.sandbox import Sandbox
+from offhook.adapters.rockerbox.sandbox import Sandbox
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 

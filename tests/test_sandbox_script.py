@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.rockerbox.sandbox.failures import AS_USUAL, MAX_STEPS, Kind, Player, Script, ScriptError, Step
+from offhook.adapters.rockerbox.sandbox.failures import AS_USUAL, MAX_STEPS, Kind, Player, Script, ScriptError, Step
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from settings import Settings, SettingsError, load, unknown
-from settings import given as settings_of
+from offhook.settings import Settings, SettingsError, load, unknown
+from offhook.settings import given as settings_of
 
 pytestmark = pytest.mark.unit
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 
-from adapters.twilio.signature import (
+from offhook.adapters.twilio.signature import (
     ALGORITHMS,
     HMAC_SHA1,
     HMAC_SHA256,

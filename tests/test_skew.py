@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.skew import DATE_RESOLUTION_SECONDS, Change, Skew, log_change, skew_seconds
+from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Change, Skew, log_change, skew_seconds
 
 pytestmark = pytest.mark.unit
 

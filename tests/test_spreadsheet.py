@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.customers.csv_file import import_csv
-from adapters.customers.fields import Reason
-from adapters.customers.spreadsheet import as_it_was, as_text, write_rows
+from offhook.adapters.customers.csv_file import import_csv
+from offhook.adapters.customers.fields import Reason
+from offhook.adapters.customers.spreadsheet import as_it_was, as_text, write_rows
 from tests.test_customers_csv import Table
 
 pytestmark = pytest.mark.unit

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from adapters.ledger import sqlite
-from adapters.ledger.refused import LedgerRefused
-from adapters.ledger.store import SqlLedger
-from pipeline.conversion import Customer
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters.ledger import sqlite
+from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.ports import LedgerUnavailable
 from tests.support.ledger import count
 from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, attempt, decide_batch, final, fold_batch
 

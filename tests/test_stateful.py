@@ -31,17 +31,17 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from adapters.ledger.inspect import RETRYABLE
-from adapters.ledger.schema import attempts, calls, conversions, metadata
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.call import RawCallback
-from pipeline.conversion import Conversion, Numbering
-from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from pipeline.ports import Attempt, Claimed, LedgerUnavailable
-from pipeline.rules import Rules
-from pipeline.steps import (
+from offhook.adapters.ledger.inspect import RETRYABLE
+from offhook.adapters.ledger.schema import attempts, calls, conversions, metadata
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.conversion import Conversion, Numbering
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from offhook.pipeline.ports import Attempt, Claimed, LedgerUnavailable
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import (
     Judge,
     attempt,
     decide_batch,
@@ -50,7 +50,7 @@ from pipeline.steps import (
     leave_unfinished_batch,
     review_parked_batch,
 )
-from settings import given
+from offhook.settings import given
 from tests.support.postgres import PostgresServer
 
 # What becomes of a request: whether it arrives, and what is heard of it.

@@ -14,15 +14,24 @@ from hypothesis import given as for_all
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from adapters.ledger.store import SqlLedger
-from adapters.twilio.explaining import explain
-from adapters.twilio.reading import read_request
-from adapters.twilio.signature import Account, Check, Forged, Keyring, SignedRequest, presented_urls, sign, verify
-from adapters.web.routes import shown_path
-from adapters.web.tally import Explained, Tally, TallyLimits
-from pipeline.ports import LedgerUnavailable
-from pipeline.refusals import Run, joined, unless_over
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.twilio.explaining import explain
+from offhook.adapters.twilio.reading import read_request
+from offhook.adapters.twilio.signature import (
+    Account,
+    Check,
+    Forged,
+    Keyring,
+    SignedRequest,
+    presented_urls,
+    sign,
+    verify,
+)
+from offhook.adapters.web.routes import shown_path
+from offhook.adapters.web.tally import Explained, Tally, TallyLimits
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.refusals import Run, joined, unless_over
+from offhook.settings import given
 from tests.support import ledger as by_hand
 from tests.support.waiting import wait_until
 

@@ -10,17 +10,17 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import event
 
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.bookkeeper import Bookkeeper, BooksPace
-from pipeline.call import RawCallback
-from pipeline.conversion import Conversion, Customer, Numbering
-from pipeline.delivery import Outcome, Result
-from pipeline.lookout import Lookout
-from pipeline.rules import Rules
-from pipeline.steps import Judge
-from settings import given
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.lookout import Lookout
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge
+from offhook.settings import given
 from tests.support import ledger as by_hand
 
 ACCOUNT = "AC00000000000000000000000000000001"

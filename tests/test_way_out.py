@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.rockerbox.client import Rockerbox
-from adapters.rockerbox.proxy import parse_proxy
-from adapters.rockerbox.resolver import Resolver
-from adapters.twilio.rest import Access, TwilioRefused, alerts
-from pipeline.delivery import Outcome, Result
-from settings import SettingsError, given, load
+from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.proxy import parse_proxy
+from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.settings import SettingsError, given, load
 from tests import sinks
 from tests.sinks import Sink
 from tests.support.egress import EgressProxy

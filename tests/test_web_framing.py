@@ -12,7 +12,7 @@ from gunicorn.config import Config
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
+from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
 
 pytestmark = pytest.mark.unit
 

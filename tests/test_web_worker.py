@@ -22,10 +22,10 @@ from gunicorn.config import Config
 from gunicorn.http import errors, message, parser, unreader, wsgi
 from gunicorn.workers import base, gthread
 
-from adapters.logs import MaskingJsonFormatter
-from adapters.web.framing import Limits
-from adapters.web.notices import Notices
-from adapters.web.worker import Connection, Patience, WholeRequestWorker, status_of, worker_class
+from offhook.adapters.logs import MaskingJsonFormatter
+from offhook.adapters.web.framing import Limits
+from offhook.adapters.web.notices import Notices
+from offhook.adapters.web.worker import Connection, Patience, WholeRequestWorker, status_of, worker_class
 
 pytestmark = pytest.mark.unit
 

@@ -11,16 +11,16 @@ from urllib.parse import urlencode
 
 import pytest
 
-from adapters.customers.csv_file import import_csv
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.payload import encode
-from adapters.twilio.reading import read, read_request
-from pipeline.conversion import Conversion, Customer, Numbering
-from pipeline.delivery import Outcome
-from pipeline.rules import Rules, parse
-from pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
-from service import create_app
-from settings import given
+from offhook.adapters.customers.csv_file import import_csv
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.twilio.reading import read, read_request
+from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.delivery import Outcome
+from offhook.pipeline.rules import Rules, parse
+from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
+from offhook.service import create_app
+from offhook.settings import given
 from tests.support import ledger as by_hand
 
 ACCOUNT = "AC00000000000000000000000000000001"

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 from flask import current_app
 
-from adapters import logs
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters import logs
+from offhook.pipeline.ports import LedgerUnavailable
 
 if TYPE_CHECKING:  # a command that needs no database, or no settings, does not wait for their libraries either
-    from adapters.ledger.store import SqlLedger
-    from adapters.rockerbox.client import Rockerbox
-    from pipeline.delivery import RetryPolicy
-    from pipeline.ports import Reader
-    from pipeline.rules import Rules
-    from pipeline.skew import Skew
-    from pipeline.steps import Judge
-    from pipeline.worker import Worker
-    from settings import Needed, Settings
+    from offhook.adapters.ledger.store import SqlLedger
+    from offhook.adapters.rockerbox.client import Rockerbox
+    from offhook.pipeline.delivery import RetryPolicy
+    from offhook.pipeline.ports import Reader
+    from offhook.pipeline.rules import Rules
+    from offhook.pipeline.skew import Skew
+    from offhook.pipeline.steps import Judge
+    from offhook.pipeline.worker import Worker
+    from offhook.settings import Needed, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Offhook:
 
     def check_web(self) -> list[str]:
         """Warnings; raises with everything that keeps a web process from starting."""
-        from settings import platform_url
+        from offhook.settings import platform_url
 
         inline = self.settings.worker == "inline"
         problems = self.settings.missing_for_web() + (self.settings.missing_for_worker() if inline else [])
@@ -66,7 +66,7 @@ class Offhook:
         return warnings
 
     def _wrong_rules(self) -> list[str]:
-        from pipeline.rules import RulesError
+        from offhook.pipeline.rules import RulesError
 
         try:
             self.rules()
@@ -75,8 +75,8 @@ class Offhook:
         return []
 
     def _refuse_or_warn(self, problems: list[str]) -> list[str]:
-        from adapters.ledger.engine import LedgerRefused
-        from settings import SettingsError, unknown
+        from offhook.adapters.ledger.engine import LedgerRefused
+        from offhook.settings import SettingsError, unknown
 
         if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
             problems = [*problems, _EPHEMERAL]
@@ -115,7 +115,7 @@ def offhook(needed: Needed = lambda _: []) -> Offhook:
 
 def known_settings(needed: Needed = lambda _: []) -> Settings:
     """The settings of the running command, for what needs no more than them; see `offhook`."""
-    from settings import SettingsError, load
+    from offhook.settings import SettingsError, load
 
     known = current_app.extensions
     if "offhook" in known:

@@ -9,16 +9,16 @@ from typing import Any, NoReturn
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerGroup, fail, offhook
-from adapters.commands.named_call import call_sid_or_phone, only_call_sid
-from adapters.commands.retrying import again
-from adapters.ledger.inspect import RETRYABLE, CallStory, state_of
-from adapters.ledger.moves import LATE
-from adapters.ledger.waiting import COUNTED_UP_TO
-from pipeline.delivery import State
-from pipeline.masking import Masking, in_clear, masking
-from pipeline.phone import mask
-from pipeline.unfinished import REMEDY, UNFINISHED
+from offhook.adapters.commands.context import LedgerGroup, fail, offhook
+from offhook.adapters.commands.named_call import call_sid_or_phone, only_call_sid
+from offhook.adapters.commands.retrying import again
+from offhook.adapters.ledger.inspect import RETRYABLE, CallStory, state_of
+from offhook.adapters.ledger.moves import LATE
+from offhook.adapters.ledger.waiting import COUNTED_UP_TO
+from offhook.pipeline.delivery import State
+from offhook.pipeline.masking import Masking, in_clear, masking
+from offhook.pipeline.phone import mask
+from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
 _MOST_CALLS = 20
 _STATES = [state.value for state in State]

@@ -15,17 +15,17 @@ from typing import cast
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
-from adapters.customers.columns import names_of
-from adapters.customers.csv_file import ImportReport, import_csv
-from adapters.customers.lines import ImportRefused
-from adapters.customers.merging import Conflict, Counts, CustomerRow
-from adapters.ledger.mapping import compare
-from adapters.ledger.store import SqlLedger
-from pipeline.conversion import SEVERAL_CUSTOMERS
-from pipeline.masking import in_clear, masking
-from pipeline.phone import is_region, mask, to_e164
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
+from offhook.adapters.customers.columns import names_of
+from offhook.adapters.customers.csv_file import ImportReport, import_csv
+from offhook.adapters.customers.lines import ImportRefused
+from offhook.adapters.customers.merging import Conflict, Counts, CustomerRow
+from offhook.adapters.ledger.mapping import compare
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
+from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.phone import is_region, mask, to_e164
+from offhook.pipeline.ports import LedgerUnavailable
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 

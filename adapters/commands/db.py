@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from adapters.ledger.engine import LedgerRefused
-from adapters.ledger.migrate import Tables
-from adapters.ledger.sqlite import file_of
-from pipeline.delivery import resend_since
-from pipeline.ports import LedgerUnavailable
-from pipeline.rules import RulesError
-from pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
+from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.ledger.engine import LedgerRefused
+from offhook.adapters.ledger.migrate import Tables
+from offhook.adapters.ledger.sqlite import file_of
+from offhook.pipeline.delivery import resend_since
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.rules import RulesError
+from offhook.pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
 
 _BATCH = 200
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import click
 
-from adapters.commands.context import LedgerCommand
+from offhook.adapters.commands.context import LedgerCommand
 
 
 class Listed(LedgerCommand):

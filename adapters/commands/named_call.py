@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from adapters.commands.context import fail
-from pipeline.phone import to_e164
+from offhook.adapters.commands.context import fail
+from offhook.pipeline.phone import to_e164
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}", re.IGNORECASE)
 _OTHER_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.IGNORECASE)

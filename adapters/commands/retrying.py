@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from adapters.commands.context import Offhook, fail, offhook
-from pipeline.call import CallKey
-from pipeline.conversion import Convert, Reason
-from pipeline.masking import Masking, in_clear, masking
-from pipeline.ports import Decided
-from pipeline.rules import RulesError
-from pipeline.steps import decide_anew
+from offhook.adapters.commands.context import Offhook, fail, offhook
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.conversion import Convert, Reason
+from offhook.pipeline.masking import Masking, in_clear, masking
+from offhook.pipeline.ports import Decided
+from offhook.pipeline.rules import RulesError
+from offhook.pipeline.steps import decide_anew
 
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting

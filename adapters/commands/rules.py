@@ -7,10 +7,10 @@ from datetime import timedelta
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from pipeline.ports import LedgerUnavailable, Sign
-from pipeline.rules import RulesError, in_english
-from settings import Settings
+from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.pipeline.ports import LedgerUnavailable, Sign
+from offhook.pipeline.rules import RulesError, in_english
+from offhook.settings import Settings
 
 
 @click.group(cls=LedgerGroup)

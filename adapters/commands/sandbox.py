@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from adapters.commands.context import LedgerCommand, fail
-from adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
-from pipeline.phone import mask
+from offhook.adapters.commands.context import LedgerCommand, fail
+from offhook.adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
+from offhook.pipeline.phone import mask
 
 _SID_OR_NUMBER = re.compile(r"\b(?P<sid>[A-Z]{2}[0-9a-f]{32})\b|\+?[0-9][0-9 ().-]{5,}[0-9]")
 _MAX_TOLD_CHARS = 60

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from adapters.commands.context import LedgerCommand
-from settings import table
+from offhook.adapters.commands.context import LedgerCommand
+from offhook.settings import table
 
 
 @click.command("settings", cls=LedgerCommand)

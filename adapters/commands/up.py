@@ -24,20 +24,20 @@ from typing import NoReturn
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, known_settings
-from adapters.commands.sandbox import tell
-from adapters.private_file import PRIVATE_FOLDER, open_to_append
-from adapters.recordings.replay import Replay, Tape, plan, replay, target
-from adapters.rockerbox.sandbox import Sandbox
-from adapters.twilio.signature import by_auth_token
-from settings import Settings, SettingsError
+from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
+from offhook.adapters.commands.sandbox import tell
+from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
+from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
+from offhook.adapters.rockerbox.sandbox import Sandbox
+from offhook.adapters.twilio.signature import by_auth_token
+from offhook.settings import Settings, SettingsError
 
 ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
 START_SECONDS = 20.0
 STOP_SECONDS = 27.0
 _HOME = Path(__file__).parents[2]
 _RECORDINGS = _HOME / "recordings"
-_APP = f"{__name__.removesuffix('adapters.commands.up')}app"  # installed it is within a package
+_APP = "offhook.main:create_app"
 _SCRATCH = Path(".run")
 _LOCK = "lock"
 _LOOPBACK = "127.0.0.1"
@@ -190,7 +190,7 @@ def _why_not(address: str, port: int) -> str:
     return ""
 
 
-_WEB = [sys.executable, "-m", "gunicorn", "-c", str(_HOME / "gunicorn.conf.py"), f"{_APP}:app"]
+_WEB = [sys.executable, "-m", "gunicorn", "-c", str(_HOME / "gunicorn.conf.py"), f"{_APP}()"]
 _WORKER = [sys.executable, "-m", "flask", "worker"]
 
 

@@ -7,8 +7,8 @@ from importlib.metadata import version as version_of
 
 import click
 
-from adapters.commands.context import LedgerCommand
-from pipeline.version import VERSION
+from offhook.adapters.commands.context import LedgerCommand
+from offhook.pipeline.version import VERSION
 
 
 @click.command(cls=LedgerCommand)

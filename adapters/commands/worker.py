@@ -8,8 +8,8 @@ import signal
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, offhook
-from settings import Settings, SettingsError
+from offhook.adapters.commands.context import LedgerCommand, fail, offhook
+from offhook.settings import Settings, SettingsError
 
 log = logging.getLogger("offhook.worker")
 

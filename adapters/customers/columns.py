@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from adapters.customers.lines import ImportRefused, Lines, RecordTooLong
+from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong
 
 DEFAULT_COLUMNS = ("phone", "email", "customer_id")
 SEVERAL = "|"  # "Phone|Mobile": several columns of phones

@@ -19,12 +19,12 @@ from itertools import chain, count, islice
 from pathlib import Path
 from typing import IO
 
-from adapters.customers.columns import DEFAULT_COLUMNS, read_columns
-from adapters.customers.fields import Fields, ImportLimits, Problem, Reason
-from adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
-from adapters.customers.merging import SCHEMA, Conflict, CustomerTable, Merging
-from adapters.customers.spreadsheet import write_rows
-from adapters.private_file import placed_whole, written_whole
+from offhook.adapters.customers.columns import DEFAULT_COLUMNS, read_columns
+from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, Reason
+from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
+from offhook.adapters.customers.merging import SCHEMA, Conflict, CustomerTable, Merging
+from offhook.adapters.customers.spreadsheet import write_rows
+from offhook.adapters.private_file import placed_whole, written_whole
 
 Progress = Callable[[int], None]
 Tell = Callable[[str], None]

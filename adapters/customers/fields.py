@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from adapters.customers.columns import Columns
-from adapters.customers.spreadsheet import as_it_was
-from pipeline.phone import Caller, CallerKind, caller
+from offhook.adapters.customers.columns import Columns
+from offhook.adapters.customers.spreadsheet import as_it_was
+from offhook.pipeline.phone import Caller, CallerKind, caller
 
 
 class Reason(StrEnum):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from adapters.file_kinds import LONGEST_BEGINNING, PICTURES, SHEETS, FileKind, file_kind
+from offhook.adapters.file_kinds import LONGEST_BEGINNING, PICTURES, SHEETS, FileKind, file_kind
 
 
 class ImportRefused(Exception):

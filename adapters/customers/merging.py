@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Literal, NamedTuple, Protocol
 
-from adapters.customers.fields import ImportLimits, Reason
+from offhook.adapters.customers.fields import ImportLimits, Reason
 
 
 class CustomerRow(NamedTuple):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import func, select, text
 
-from adapters.ledger.engine import Database
-from adapters.ledger.refused import LedgerRefused
-from adapters.ledger.schema import calls, conversions, micros
-from adapters.ledger.sqlite import CopyFailed
-from adapters.private_file import placed_whole
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.ledger.schema import calls, conversions, micros
+from offhook.adapters.ledger.sqlite import CopyFailed
+from offhook.adapters.private_file import placed_whole
 
 _COPY_SECONDS = 3600.0  # what hangs for longer is stuck
 # Those that are not certainly delivered may have been, between the backup and now, at any time since their call was final.

@@ -16,15 +16,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.ledger.people import find_customers, find_customers_and_version
-from adapters.ledger.rows import KEY, for_each, insert, with_rows
-from adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
-from adapters.ledger.waiting import IS_OPEN
-from pipeline.call import CallKey, RawCallback, root_of
-from pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
-from pipeline.delivery import State
-from pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
-from pipeline.unfinished import UNFINISHED, OpenCall
+from offhook.adapters.ledger.people import find_customers, find_customers_and_version
+from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
+from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
+from offhook.adapters.ledger.waiting import IS_OPEN
+from offhook.pipeline.call import CallKey, RawCallback, root_of
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
+from offhook.pipeline.delivery import State
+from offhook.pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
 _RESULTS: dict[type[Convert] | type[Park] | type[Skip], str] = {Convert: "converted", Park: "parked", Skip: "skipped"}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pipeline.skew import Skew, log_change, skew_seconds
+from offhook.pipeline.skew import Skew, log_change, skew_seconds
 
 log = logging.getLogger("offhook.ledger")
 

@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from adapters.ledger import postgres, sqlite
-from adapters.ledger.clock import TOLERANCE_SECONDS, LedgerClock
-from adapters.ledger.refused import LedgerRefused
-from adapters.ledger.watch import Watch, Watchdog
-from adapters.ledger.write_lock import FairLock
-from pipeline.ports import LedgerUnavailable
-from pipeline.repeated import EVERY_SECONDS
+from offhook.adapters.ledger import postgres, sqlite
+from offhook.adapters.ledger.clock import TOLERANCE_SECONDS, LedgerClock
+from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.ledger.watch import Watch, Watchdog
+from offhook.adapters.ledger.write_lock import FairLock
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.repeated import EVERY_SECONDS
 
 __all__ = ["Database", "LedgerRefused", "Patience"]
 

@@ -11,14 +11,14 @@ from concurrent.futures import TimeoutError as NotInTime
 from datetime import datetime
 from typing import Any, Protocol
 
-from adapters.ledger.clock import LedgerClock
-from adapters.ledger.migrate import Tables
-from adapters.ledger.waiting import Backlog
-from pipeline.lookout import Unkept, tell_unkept
-from pipeline.ports import LedgerUnavailable
-from pipeline.refusals import IntakeSums
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
-from pipeline.skew import Skew
+from offhook.adapters.ledger.clock import LedgerClock
+from offhook.adapters.ledger.migrate import Tables
+from offhook.adapters.ledger.waiting import Backlog
+from offhook.pipeline.lookout import Unkept, tell_unkept
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.refusals import IntakeSums
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.skew import Skew
 
 log = logging.getLogger("offhook.ledger")
 

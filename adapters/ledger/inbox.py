@@ -20,12 +20,12 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from adapters.ledger.engine import Database
-from adapters.ledger.rows import values_of
-from adapters.ledger.schema import callbacks, micros
-from pipeline.call import RawCallback
-from pipeline.ports import LedgerUnavailable
-from pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import values_of
+from offhook.adapters.ledger.schema import callbacks, micros
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.ledger")
 

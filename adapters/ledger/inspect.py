@@ -12,15 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, tuple_
 
-from adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
-from adapters.ledger.engine import Database
-from adapters.ledger.rows import KEY, for_each, with_rows
-from adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros, replaced
-from adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
-from pipeline.call import RawCallback
-from pipeline.delivery import State
-from pipeline.phone import spellings
-from pipeline.unfinished import UNFINISHED
+from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import KEY, for_each, with_rows
+from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros, replaced
+from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.delivery import State
+from offhook.pipeline.phone import spellings
+from offhook.pipeline.unfinished import UNFINISHED
 
 RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
 

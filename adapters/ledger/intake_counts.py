@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text
 
-from adapters.ledger.engine import Database
-from adapters.ledger.rows import insert
-from adapters.ledger.schema import counters, micros, moment
-from pipeline.refusals import IntakeSums, Run, joined, unless_over
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import insert
+from offhook.adapters.ledger.schema import counters, micros, moment
+from offhook.pipeline.refusals import IntakeSums, Run, joined, unless_over
 
 _SUM, _RUN = "intake/sum/", "intake/run/"
 _NO_ACCOUNT = "-"

@@ -10,14 +10,14 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection, Table
 
-from adapters.ledger.books import upsert
-from adapters.ledger.engine import Database
-from adapters.ledger.people import find_customers
-from adapters.ledger.rows import Insert, insert, with_rows
-from adapters.ledger.schema import counters, customers, shared_numbers
-from adapters.ledger.waiting import MAPPING_VERSION
-from pipeline.conversion import Customer
-from pipeline.phone import spellings
+from offhook.adapters.ledger.books import upsert
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.people import find_customers
+from offhook.adapters.ledger.rows import Insert, insert, with_rows
+from offhook.adapters.ledger.schema import counters, customers, shared_numbers
+from offhook.adapters.ledger.waiting import MAPPING_VERSION
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.phone import spellings
 
 _LONGEST_PAUSE_SECONDS = 0.05
 

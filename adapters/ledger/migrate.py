@@ -24,10 +24,10 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, false, select, text
 
-from adapters.ledger.engine import Database
-from adapters.ledger.refused import LedgerRefused
-from adapters.ledger.schema import metadata
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.ledger.schema import metadata
+from offhook.pipeline.ports import LedgerUnavailable
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from adapters.ledger.rows import KEY, WithRows, with_rows
-from adapters.ledger.schema import micros, micros_or_none
-from pipeline.call import CallKey
-from pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
-from pipeline.ports import Attempt
+from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
+from offhook.adapters.ledger.schema import micros, micros_or_none
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
+from offhook.pipeline.ports import Attempt
 
 _MOVED = {
     "state": "text",

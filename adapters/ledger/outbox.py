@@ -14,12 +14,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, select, text, update
 
-from adapters.ledger import moves
-from adapters.ledger.books import upsert
-from adapters.ledger.engine import Database
-from adapters.ledger.schema import Moment, breakers, conversions
-from pipeline.call import CallKey
-from pipeline.delivery import (
+from offhook.adapters.ledger import moves
+from offhook.adapters.ledger.books import upsert
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.schema import Moment, breakers, conversions
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.delivery import (
     DAY_TURNED,
     LATE_ANSWER,
     Blockade,
@@ -40,7 +40,7 @@ from pipeline.delivery import (
     resend_since,
     turn_of,
 )
-from pipeline.ports import Attempt, Claimed, Finished
+from offhook.pipeline.ports import Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from adapters.ledger.rows import look_up
-from adapters.ledger.schema import counters, customers, shared_numbers
-from adapters.ledger.waiting import MAPPING_VERSION
-from pipeline.conversion import Customer
-from pipeline.phone import spellings
+from offhook.adapters.ledger.rows import look_up
+from offhook.adapters.ledger.schema import counters, customers, shared_numbers
+from offhook.adapters.ledger.waiting import MAPPING_VERSION
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.phone import spellings
 
 _PHONE = (("phone", "text"),)
 _BY_PHONE = "t.phone = v.phone"

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
-from adapters.ledger.clock import LedgerClock, steady_seconds
+from offhook.adapters.ledger.clock import LedgerClock, steady_seconds
 
 # A peer that is gone without a word is noticed within half a minute, from our end and from the server's.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES

@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
-from adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
-from adapters.ledger.engine import Database
-from adapters.ledger.rows import KEY, for_each
-from adapters.ledger.schema import attempts, conversions, decisions, replaced
-from pipeline.call import CallKey
-from pipeline.conversion import Convert
-from pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
-from pipeline.ports import Books, Decided
+from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import KEY, for_each
+from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
+from offhook.pipeline.call import CallKey
+from offhook.pipeline.conversion import Convert
+from offhook.pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
+from offhook.pipeline.ports import Books, Decided
 
 REBUILT = "rebuilt"
 _AT_ONCE = 50  # in one transaction, so that no callback waits for it

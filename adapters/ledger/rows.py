@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from adapters.ledger.schema import Moment, micros_or_none
+from offhook.adapters.ledger.schema import Moment, micros_or_none
 
 KEY = {"account_sid": "text", "call_sid": "text"}
 # Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number

@@ -23,9 +23,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
-from adapters.ledger.refused import LedgerRefused
-from adapters.private_file import PRIVATE, hide_from_others
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.private_file import PRIVATE, hide_from_others
+from offhook.pipeline.ports import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
 

@@ -6,8 +6,8 @@ import logging
 
 from sqlalchemy import text
 
-from adapters.ledger.engine import Database
-from adapters.ledger.schema import metadata
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.schema import metadata
 
 log = logging.getLogger("offhook.ledger")
 

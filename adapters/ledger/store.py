@@ -10,24 +10,24 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from adapters.ledger import sqlite
-from adapters.ledger.backup import Backups
-from adapters.ledger.books import BooksOnSql, try_to_keep_books
-from adapters.ledger.engine import Database, Patience
-from adapters.ledger.inbox import InboxTable
-from adapters.ledger.inspect import Inspection
-from adapters.ledger.intake_counts import IntakeCountsTable
-from adapters.ledger.mapping import MappingTable
-from adapters.ledger.migrate import Migrations
-from adapters.ledger.outbox import OutboxTable
-from adapters.ledger.rebuild import Rebuilding
-from adapters.ledger.statistics import analyze_unknown
-from adapters.ledger.waiting import Backlog, read_backlog, read_waiting
-from adapters.ledger.workers import WorkersTable
-from adapters.ledger.write_lock import FairLock
-from pipeline.call import RawCallback
-from pipeline.delivery import BreakerPolicy
-from pipeline.ports import Books, LedgerUnavailable, Waiting
+from offhook.adapters.ledger import sqlite
+from offhook.adapters.ledger.backup import Backups
+from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
+from offhook.adapters.ledger.engine import Database, Patience
+from offhook.adapters.ledger.inbox import InboxTable
+from offhook.adapters.ledger.inspect import Inspection
+from offhook.adapters.ledger.intake_counts import IntakeCountsTable
+from offhook.adapters.ledger.mapping import MappingTable
+from offhook.adapters.ledger.migrate import Migrations
+from offhook.adapters.ledger.outbox import OutboxTable
+from offhook.adapters.ledger.rebuild import Rebuilding
+from offhook.adapters.ledger.statistics import analyze_unknown
+from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
+from offhook.adapters.ledger.workers import WorkersTable
+from offhook.adapters.ledger.write_lock import FairLock
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.delivery import BreakerPolicy
+from offhook.pipeline.ports import Books, LedgerUnavailable, Waiting
 
 _CLOCK_SECONDS = 1.0  # then the process starts without
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from adapters.ledger.engine import Database
-from adapters.ledger.schema import micros, moment
-from pipeline.ports import Waiting
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.schema import micros, moment
+from offhook.pipeline.ports import Waiting
 
 MAPPING_VERSION = "mapping_version"
 COUNTED_UP_TO = 10_000  # nobody reads more of a number; to count on would take longer with every call

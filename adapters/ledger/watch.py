@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.ledger")
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
-from adapters.ledger.engine import Database
-from adapters.ledger.schema import micros, workers
-from pipeline.ports import Sign
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.schema import micros, workers
+from offhook.pipeline.ports import Sign
 
 _COLUMNS = ("id", "host", "pid", "version", "rules_version", "started_at", "seen_at")
 _MOST_SHOWN = 100

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.private_file import PRIVATE
-from pipeline.ports import LedgerUnavailable
+from offhook.adapters.private_file import PRIVATE
+from offhook.pipeline.ports import LedgerUnavailable
 
 
 class FairLock:

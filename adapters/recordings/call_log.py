@@ -12,8 +12,8 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import Any
 
-from adapters.recordings.format import Record
-from adapters.recordings.found import Defaults, Found, Unused, form_found, moment
+from offhook.adapters.recordings.format import Record
+from offhook.adapters.recordings.found import Defaults, Found, Unused, form_found, moment
 
 ABOUT = "assembled from Twilio's log of calls"
 _SID = re.compile(r"CA[0-9a-zA-Z]{1,62}")

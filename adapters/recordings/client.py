@@ -17,10 +17,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from werkzeug.test import run_wsgi_app
 
-from adapters.recordings.asgi import Answered, AsgiApp, RunningApp, is_asgi
-from adapters.recordings.format import Pairs, Record, encoded, parameters
-from adapters.recordings.replay import Replay, Request, Sign, Tape, Target, plan, signed_request, target
-from adapters.recordings.sending import Endpoint
+from offhook.adapters.recordings.asgi import Answered, AsgiApp, RunningApp, is_asgi
+from offhook.adapters.recordings.format import Pairs, Record, encoded, parameters
+from offhook.adapters.recordings.replay import Replay, Request, Sign, Tape, Target, plan, signed_request, target
+from offhook.adapters.recordings.sending import Endpoint
 
 WsgiApp = Callable[..., Iterable[bytes]]
 _TIMEOUT_SECONDS = 15.0  # as Twilio

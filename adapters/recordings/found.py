@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from adapters.recordings.format import FORM_CONTENT_TYPE, Pairs, Record, encoded, from_request, parameters
+from offhook.adapters.recordings.format import FORM_CONTENT_TYPE, Pairs, Record, encoded, from_request, parameters
 
 DEFAULT_PATH = "/twilio/status"
 ANY_ACCOUNT = "AC" + "0" * 32  # where a source tells of no account: `recordings replay --account-sid` puts another in

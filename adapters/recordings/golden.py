@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID
 
-from adapters.private_file import write_whole
+from offhook.adapters.private_file import write_whole
 
 Outcomes = Mapping[str, Mapping[str, Any]]
 """CallSid -> what became of the call, of values that JSON knows or `plain` makes such."""

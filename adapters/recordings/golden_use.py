@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapters.recordings.golden import GoldenError, text_of
+from offhook.adapters.recordings.golden import GoldenError, text_of
 
 FOLDER = "golden"
 

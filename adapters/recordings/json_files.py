@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from adapters.recordings.call_log import flat_name, is_call, of_call
-from adapters.recordings.format import Pairs, RecordingError, encoded, parse
-from adapters.recordings.found import (
+from offhook.adapters.recordings.call_log import flat_name, is_call, of_call
+from offhook.adapters.recordings.format import Pairs, RecordingError, encoded, parse
+from offhook.adapters.recordings.found import (
     NO_CALL,
     Defaults,
     Found,
@@ -30,7 +30,7 @@ from adapters.recordings.found import (
     request_found,
     whole,
 )
-from adapters.recordings.text_lines import found_in_text
+from offhook.adapters.recordings.text_lines import found_in_text
 
 Object = Mapping[str, Any]
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from pipeline.phone import is_region
-from pipeline.rules import ALIASES, FIELDS
+from offhook.pipeline.phone import is_region
+from offhook.pipeline.rules import ALIASES, FIELDS
 
 _ENDS = ("From", "To", "Caller", "Called")
 PLACES = frozenset(f"{end}{part}" for end in _ENDS for part in ("City", "State", "Zip"))

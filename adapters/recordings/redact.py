@@ -14,8 +14,16 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from adapters.recordings.format import Pairs, Record, RecordingError, encoded, parameters, query_pairs, with_parameters
-from adapters.recordings.kept import (
+from offhook.adapters.recordings.format import (
+    Pairs,
+    Record,
+    RecordingError,
+    encoded,
+    parameters,
+    query_pairs,
+    with_parameters,
+)
+from offhook.adapters.recordings.kept import (
     ADDRESSES,
     NAMES,
     NAMES_OF_PERSONS,
@@ -26,10 +34,10 @@ from adapters.recordings.kept import (
     kept_header,
     kept_value,
 )
-from adapters.recordings.redacted_rules import redacted_rules
-from pipeline.conversion import Customer
-from pipeline.phone import CallerKind, caller, to_e164
-from pipeline.rules import RulesError, parse
+from offhook.adapters.recordings.redacted_rules import redacted_rules
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.phone import CallerKind, caller, to_e164
+from offhook.pipeline.rules import RulesError, parse
 
 MIN_KEY_BYTES = 16
 

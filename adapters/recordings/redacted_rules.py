@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
-from pipeline.rules import ExtraValue, Number, Rules
+from offhook.adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
+from offhook.pipeline.rules import ExtraValue, Number, Rules
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from adapters.recordings.format import (
+from offhook.adapters.recordings.format import (
     Pairs,
     Record,
     ascii_target,
@@ -33,7 +33,7 @@ from adapters.recordings.format import (
     with_parameters,
     without_body_hash,
 )
-from adapters.recordings.sending import Answer, Connections, Endpoint
+from offhook.adapters.recordings.sending import Answer, Connections, Endpoint
 
 Sign = Callable[[str, Pairs, str], Mapping[str, str]]
 """(URL, form values or none, the record's `signing`) -> the headers that prove that Twilio sent it."""

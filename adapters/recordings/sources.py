@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
-from adapters.file_kinds import LONGEST_BEGINNING, SHEETS, FileKind, file_kind
-from adapters.recordings.format import Record, RecordingError
-from adapters.recordings.found import Defaults, Found, Unused, left_out, names_call
-from adapters.recordings.json_files import Place, found_in_json, of_alert
-from adapters.recordings.tables import columns_in_words, found_in_csv, found_in_xml, header_of, is_known_xml
-from adapters.recordings.text_lines import found_in_text
-from adapters.recordings.text_requests import found_in_curl, found_in_http, has_curl, has_requests
+from offhook.adapters.file_kinds import LONGEST_BEGINNING, SHEETS, FileKind, file_kind
+from offhook.adapters.recordings.format import Record, RecordingError
+from offhook.adapters.recordings.found import Defaults, Found, Unused, left_out, names_call
+from offhook.adapters.recordings.json_files import Place, found_in_json, of_alert
+from offhook.adapters.recordings.tables import columns_in_words, found_in_csv, found_in_xml, header_of, is_known_xml
+from offhook.adapters.recordings.text_lines import found_in_text
+from offhook.adapters.recordings.text_requests import found_in_curl, found_in_http, has_curl, has_requests
 
 
 class Source(StrEnum):

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from xml.etree import ElementTree
 
-from adapters.recordings.call_log import is_header, of_call
-from adapters.recordings.format import RecordingError
-from adapters.recordings.found import Defaults, Found, form_found, left_out, moment, request_found
-from adapters.recordings.json_files import found_in_json
+from offhook.adapters.recordings.call_log import is_header, of_call
+from offhook.adapters.recordings.format import RecordingError
+from offhook.adapters.recordings.found import Defaults, Found, form_found, left_out, moment, request_found
+from offhook.adapters.recordings.json_files import found_in_json
 
 _PARAMETER = re.compile(r"[A-Z][A-Za-z0-9]*")
 _DELIMITERS = ",;\t|"

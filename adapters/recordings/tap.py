@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from adapters.private_file import open_to_append
-from adapters.recordings.format import Record, RecordingError, dump, numbered_lines, parse
+from offhook.adapters.private_file import open_to_append
+from offhook.adapters.recordings.format import Record, RecordingError, dump, numbered_lines, parse
 
 
 class TapFile:

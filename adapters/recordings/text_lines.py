@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from adapters.recordings.format import Pairs, Record
-from adapters.recordings.found import Defaults, Found, Unused, form_found, left_out, moment, request_found
+from offhook.adapters.recordings.format import Pairs, Record
+from offhook.adapters.recordings.found import Defaults, Found, Unused, form_found, left_out, moment, request_found
 
 _ENDS = "\t\r\n \"'`<>|\\(){}[],"  # what ends a form body or an address within a line
 _END = re.compile(f"[{re.escape(_ENDS)}]")

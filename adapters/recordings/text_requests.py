@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
-from adapters.recordings.found import Defaults, Found, Unused, left_out, request_found
-from adapters.recordings.text_lines import found_in_text, unescaped
+from offhook.adapters.recordings.found import Defaults, Found, Unused, left_out, request_found
+from offhook.adapters.recordings.text_lines import found_in_text, unescaped
 
 _METHOD = rb"(?P<method>GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|CONNECT|TRACE)"
 _LINE = _METHOD + rb" (?P<target>\S+) HTTP/[0-9.]+[ \t]*\r?$"

@@ -24,14 +24,14 @@ from requests import PreparedRequest, Request, Response
 from requests.exceptions import RequestException
 from urllib3.util.ssl_ import create_urllib3_context
 
-from adapters.rockerbox import payload as payloads
-from adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
-from adapters.rockerbox.dialing import Dialer
-from adapters.rockerbox.proxy import HEAD_BYTES, Proxy, parse_proxy
-from adapters.rockerbox.resolver import Resolver
-from pipeline.conversion import Conversion
-from pipeline.delivery import Outcome, Result
-from pipeline.version import VERSION
+from offhook.adapters.rockerbox import payload as payloads
+from offhook.adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
+from offhook.adapters.rockerbox.dialing import Dialer
+from offhook.adapters.rockerbox.proxy import HEAD_BYTES, Proxy, parse_proxy
+from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.version import VERSION
 
 USER_AGENT = f"Offhook/{VERSION}"
 KEPT_ANSWER_CHARACTERS = 2000

@@ -11,7 +11,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
-from pipeline.conversion import Conversion
+from offhook.pipeline.conversion import Conversion
 
 FIXED_FIELDS = ("email", "customer_id", "action", "timestamp", "conversion_source", "order_id", "revenue")
 

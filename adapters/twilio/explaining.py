@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from adapters.twilio.signature import (
+from offhook.adapters.twilio.signature import (
     Check,
     Keyring,
     SignedRequest,

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
 
-from adapters.twilio.signature import (
+from offhook.adapters.twilio.signature import (
     Carrier,
     Pairs,
     carrier,
@@ -26,7 +26,7 @@ from adapters.twilio.signature import (
     query_of,
     signed_text,
 )
-from pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.pipeline.call import Callback, Direction, RawCallback, Status
 
 KEPT_HEADERS = ("I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
 WEBHOOK = "webhook"

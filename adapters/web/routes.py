@@ -15,13 +15,13 @@ from typing import Any, Protocol
 from flask import Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
-from adapters.web.answers import CAREFUL_HEADERS
-from adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
-from adapters.web.tally import Explain, Tally
-from pipeline.call import RawCallback
-from pipeline.phone import mask_numbers_in
-from pipeline.ports import Inbox, LedgerUnavailable
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.adapters.web.answers import CAREFUL_HEADERS
+from offhook.adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
+from offhook.adapters.web.tally import Explain, Tally
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.phone import mask_numbers_in
+from offhook.pipeline.ports import Inbox, LedgerUnavailable
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")
 

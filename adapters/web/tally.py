@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.phone import mask_numbers_in
-from pipeline.ports import LedgerUnavailable
-from pipeline.refusals import IntakeCounts, Run, joined, other_kind_name, refused_name, wrong_path_name
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.phone import mask_numbers_in
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.refusals import IntakeCounts, Run, joined, other_kind_name, refused_name, wrong_path_name
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")
 

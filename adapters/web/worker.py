@@ -27,9 +27,9 @@ from gunicorn import http
 from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from adapters.web.answers import last_answer
-from adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
-from adapters.web.notices import Notices
+from offhook.adapters.web.answers import last_answer
+from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
+from offhook.adapters.web.notices import Notices
 
 log = logging.getLogger("offhook.web")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.ledger.sqlite import has_reset_bug
+from offhook.adapters.ledger.sqlite import has_reset_bug
 from tests.support.ledger import sqlite_file
 from tests.support.processes import (
     REPOSITORY,
@@ -41,7 +41,7 @@ def python(*arguments: str, folder: Path = REPOSITORY) -> subprocess.CompletedPr
 
 
 def test_without_the_package_the_sqlite_of_python_is_taken() -> None:
-    told = "from adapters.ledger.sqlite import module; print(module().__name__, module().sqlite_version)"
+    told = "from offhook.adapters.ledger.sqlite import module; print(module().__name__, module().sqlite_version)"
     assert python("-c", told).stdout.split() == ["sqlite3", sqlite3.sqlite_version]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from adapters.commands.context import LedgerGroup
-from adapters.commands.listed import RECORDINGS
+from offhook.adapters.commands.context import LedgerGroup
+from offhook.adapters.commands.listed import RECORDINGS
 
 
 @click.group(cls=LedgerGroup)

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from adapters.commands.context import fail, known_settings
-from adapters.recordings.format import Record
-from adapters.recordings.redact import Redactor
-from pipeline.conversion import Customer
+from offhook.adapters.commands.context import fail, known_settings
+from offhook.adapters.recordings.format import Record
+from offhook.adapters.recordings.redact import Redactor
+from offhook.pipeline.conversion import Customer
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, fail, known_settings
-from adapters.recordings.format import RecordingError
-from adapters.recordings.replay import Replay, Sign, Tape, Target, plan, replay, target
-from adapters.recordings.sending import Answer
-from adapters.twilio.signature import by_auth_token, by_shared_key
+from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
+from offhook.adapters.recordings.format import RecordingError
+from offhook.adapters.recordings.replay import Replay, Sign, Tape, Target, plan, replay, target
+from offhook.adapters.recordings.sending import Answer
+from offhook.adapters.twilio.signature import by_auth_token, by_shared_key
 
 if TYPE_CHECKING:
-    from settings import Settings
+    from offhook.settings import Settings
 
 _AS_FAST_AS_IT_CAN = "max"
 _LONG_SECONDS = 60

@@ -16,20 +16,20 @@ from typing import IO
 import click
 from flask.cli import with_appcontext
 
-from adapters.commands.context import LedgerCommand, Offhook, fail, offhook
-from adapters.commands.recordings.cover import Cover, cover_options
-from adapters.customers.spreadsheet import write_rows
-from adapters.ledger.inspect import Following
-from adapters.private_file import write_whole, written_whole
-from adapters.recordings.format import RecordingError, dump, from_raw_callback
-from adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused
-from adapters.recordings.sources import Source, from_alerts, from_file
-from adapters.recordings.tap import TapFile
-from adapters.twilio.rest import Access, TwilioRefused, alerts
-from pipeline.call import RawCallback, fold
-from pipeline.conversion import Customer, customer_number
-from pipeline.ports import LedgerUnavailable
-from pipeline.rules import RulesError
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.recordings.cover import Cover, cover_options
+from offhook.adapters.customers.spreadsheet import write_rows
+from offhook.adapters.ledger.inspect import Following
+from offhook.adapters.private_file import write_whole, written_whole
+from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
+from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused
+from offhook.adapters.recordings.sources import Source, from_alerts, from_file
+from offhook.adapters.recordings.tap import TapFile
+from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
+from offhook.pipeline.call import RawCallback, fold
+from offhook.pipeline.conversion import Customer, customer_number
+from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOOK_UP_ROWS = 500

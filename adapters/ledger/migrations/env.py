@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from adapters.ledger.schema import metadata
+from offhook.adapters.ledger.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -18,9 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from adapters.private_file import open_to_append
-from adapters.rockerbox.sandbox.checks import Reading, fields_of, read
-from adapters.rockerbox.sandbox.dedupe import Day, DedupeKey, Seen
+from offhook.adapters.private_file import open_to_append
+from offhook.adapters.rockerbox.sandbox.checks import Reading, fields_of, read
+from offhook.adapters.rockerbox.sandbox.dedupe import Day, DedupeKey, Seen
 
 KEEP_EVENTS = 10_000
 KEEP_BYTES = 64_000_000  # of bodies in memory, however few events that is

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from html import escape
 
-from adapters.rockerbox.sandbox.journal import Event, Journal, Summary, Verdict
+from offhook.adapters.rockerbox.sandbox.journal import Event, Journal, Summary, Verdict
 
 EVENTS = 100  # on the page; all that are kept stand in /events.json
 HOURS = 48

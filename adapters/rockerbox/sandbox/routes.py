@@ -19,9 +19,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from adapters.rockerbox.sandbox.failures import Kind, Player, Script, ScriptError, Step
-from adapters.rockerbox.sandbox.journal import Event, Journal, NotWritten, Verdict
-from adapters.rockerbox.sandbox.page import page
+from offhook.adapters.rockerbox.sandbox.failures import Kind, Player, Script, ScriptError, Step
+from offhook.adapters.rockerbox.sandbox.journal import Event, Journal, NotWritten, Verdict
+from offhook.adapters.rockerbox.sandbox.page import page
 
 MAX_BODY_BYTES = 65_536
 MAX_DISCARDED_BYTES = 1_000_000  # read before a refusal, so that the sender gets to see it

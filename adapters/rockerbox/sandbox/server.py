@@ -14,10 +14,10 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from adapters.rockerbox.sandbox.dedupe import MAX_KEYS, Day, DedupeKey
-from adapters.rockerbox.sandbox.failures import Player, Script
-from adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict, utc_now
-from adapters.rockerbox.sandbox.routes import MAX_BODY_BYTES, Desk, Requests
+from offhook.adapters.rockerbox.sandbox.dedupe import MAX_KEYS, Day, DedupeKey
+from offhook.adapters.rockerbox.sandbox.failures import Player, Script
+from offhook.adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict, utc_now
+from offhook.adapters.rockerbox.sandbox.routes import MAX_BODY_BYTES, Desk, Requests
 
 MAX_CONNECTIONS = 1000  # one thread each; those beyond are closed at once
 HOLD_SECONDS = 60.0

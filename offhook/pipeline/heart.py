@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipeline.ports import LedgerUnavailable, Sign, SignsOfLife
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.ports import LedgerUnavailable, Sign, SignsOfLife
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.worker")
 

@@ -1,4 +1,23 @@
-"""The whole service on this page: its parts, put together by plain calls. app.py draws the way of the data."""
+"""The whole service on this page: its parts, put together by plain calls. The way of the data:
+
+    Twilio ── POST /twilio/status ──> adapters/web/
+                                        │  verify and read      adapters/twilio/
+                                        v
+                                      callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
+                                        │
+        pipeline/worker.py              │ fold                  pipeline/call.py
+        makes the moves of              v
+        pipeline/steps.py             calls
+                                        │ decide                pipeline/conversion.py, by pipeline/rules.py (offhook.toml)
+        customers (the mapping) ──────> v
+                                      decisions + conversions   one transaction
+                                        │ deliver               pipeline/delivery.py
+                                        v
+                                      Rockerbox                 adapters/rockerbox/
+
+`gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> main -> service -> commands ->
+the other adapters -> pipeline.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +30,17 @@ from zoneinfo import ZoneInfo
 from flask import Flask
 from flask.cli import NoAppException
 
-from adapters import logs
-from adapters.commands.context import Offhook
-from adapters.commands.listed import LISTED
-from adapters.ledger.engine import Patience
-from adapters.ledger.health import LedgerHealth
-from adapters.ledger.store import SqlLedger
-from adapters.rockerbox.client import Rockerbox
-from adapters.rockerbox.resolver import Resolver
-from adapters.rules_file import RulesSource, RulesWatch
-from adapters.twilio import explaining, reading, signature
-from adapters.web.routes import (
+from offhook.adapters import logs
+from offhook.adapters.commands.context import Offhook
+from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.ledger.engine import Patience
+from offhook.adapters.ledger.health import LedgerHealth
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.adapters.rules_file import RulesSource, RulesWatch
+from offhook.adapters.twilio import explaining, reading, signature
+from offhook.adapters.web.routes import (
     Arrived,
     OtherKind,
     Refused,
@@ -31,16 +50,16 @@ from adapters.web.routes import (
     forwarded_base,
     request_id,
 )
-from adapters.web.tally import Explained, Tally, TallyLimits
-from pipeline.call import RawCallback
-from pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
-from pipeline.heart import Heart, HeartPace
-from pipeline.ports import Inbox
-from pipeline.skew import Skew
-from pipeline.steps import Judge
-from pipeline.version import VERSION
-from pipeline.worker import Pace, Worker
-from settings import Settings, SettingsError, load
+from offhook.adapters.web.tally import Explained, Tally, TallyLimits
+from offhook.pipeline.call import RawCallback
+from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from offhook.pipeline.heart import Heart, HeartPace
+from offhook.pipeline.ports import Inbox
+from offhook.pipeline.skew import Skew
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.version import VERSION
+from offhook.pipeline.worker import Pace, Worker
+from offhook.settings import Settings, SettingsError, load
 
 
 def build(settings: Settings) -> Offhook:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from pipeline.phone import mask, mask_numbers_in
+from offhook.pipeline.phone import mask, mask_numbers_in
 
 Masking = Callable[[str], str]
 

@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from adapters.commands.context import Offhook
-    from adapters.ledger.inspect import Outcome
-    from adapters.recordings.asgi import AsgiApp
-    from adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
-    from adapters.recordings.format import Pairs, Record
-    from adapters.recordings.golden_use import GoldenUse
-    from adapters.rockerbox.sandbox import Sandbox
-    from pipeline.conversion import Customer
+    from offhook.adapters.commands.context import Offhook
+    from offhook.adapters.ledger.inspect import Outcome
+    from offhook.adapters.recordings.asgi import AsgiApp
+    from offhook.adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
+    from offhook.adapters.recordings.format import Pairs, Record
+    from offhook.adapters.recordings.golden_use import GoldenUse
+    from offhook.adapters.rockerbox.sandbox import Sandbox
+    from offhook.pipeline.conversion import Customer
 
 LIBRARY = Path(__file__).parent / "recordings"
 ACCOUNT_SID = "AC00000000000000000000000000000001"  # the account of the library's recordings
@@ -76,7 +76,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser) -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    from adapters.recordings.golden_use import GoldenUse
+    from offhook.adapters.recordings.golden_use import GoldenUse
 
     config.stash[_USE] = GoldenUse()
     config.pluginmanager.register(_Reports(config.stash[_USE]), "offhook-reports")
@@ -126,8 +126,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    from adapters.recordings.golden import OPTION
-    from adapters.recordings.golden_use import removed, report
+    from offhook.adapters.recordings.golden import OPTION
+    from offhook.adapters.recordings.golden_use import removed, report
 
     use = config.stash[_USE]
     unused = use.unused()
@@ -147,8 +147,8 @@ def offhook_client() -> Iterator[Callable[..., SignedClient]]:
     `signed_for`, where its public address is another one, and `yes_remote` to send beyond this machine. Async tests
     await what the client gives.
     """
-    from adapters.recordings.client import of_app, of_url
-    from adapters.twilio.signature import by_auth_token, by_shared_key
+    from offhook.adapters.recordings.client import of_app, of_url
+    from offhook.adapters.twilio.signature import by_auth_token, by_shared_key
 
     made: list[SignedClient] = []
 
@@ -177,7 +177,7 @@ def offhook_recording(request: pytest.FixtureRequest) -> Callable[..., tuple[Rec
     A path is looked for beside the test's file, then in pytest's root folder. A plain name without `.jsonl` is one of
     the library's, such as "answered" or "shop-day". Raises RecordingError with file, line and field.
     """
-    from adapters.recordings.format import read
+    from offhook.adapters.recordings.format import read
 
     return lambda name: tuple(read(find_file(name, _folders_of(request))))
 
@@ -223,7 +223,7 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     What came out is CallSid -> fields, such as `offhook_pipeline.run()` gives. Fails with each call and field that
     differs; `pytest --offhook-update-golden` writes the file instead. A file belongs to one test.
     """
-    from adapters.recordings.golden import GoldenError, check, message, text_of
+    from offhook.adapters.recordings.golden import GoldenError, check, message, text_of
 
     mine: set[Path] = set()
 
@@ -253,7 +253,7 @@ def golden_path(test_file: Path, name: str) -> Path:
     No two names share a file: where a name is changed to be one of a file, and where a file system that takes capitals
     for small letters would mix it with another, a hash of it follows.
     """
-    from adapters.recordings.golden_use import golden_folder
+    from offhook.adapters.recordings.golden_use import golden_folder
 
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.").encode()[:MAX_NAME_BYTES].decode("utf-8", "ignore")
     if plain != name or plain != plain.lower() or not plain:
@@ -269,7 +269,7 @@ def open_pipeline(
 
     `look_in` are folders in which names of files are looked for, before the library.
     """
-    from adapters.rockerbox.sandbox import Sandbox
+    from offhook.adapters.rockerbox.sandbox import Sandbox
 
     with Sandbox() as sandbox:
         pipeline = Pipeline(database_url, folder, sandbox, settings or {}, look_in)
@@ -295,11 +295,11 @@ class Pipeline:
         settings: Mapping[str, str],
         look_in: Iterable[Path] = (),
     ) -> None:
-        from adapters.private_file import write_whole
-        from adapters.recordings.client import of_app
-        from pipeline.rehearsal import JumpingClock
-        from service import build, web
-        from settings import given
+        from offhook.adapters.private_file import write_whole
+        from offhook.adapters.recordings.client import of_app
+        from offhook.pipeline.rehearsal import JumpingClock
+        from offhook.service import build, web
+        from offhook.settings import given
 
         self._folder = folder
         self._look_in = tuple(look_in)
@@ -325,7 +325,7 @@ class Pipeline:
 
     def rules(self, toml: str) -> None:
         """The text of an offhook.toml, for all that is decided from now on. Raises RulesError at once if it is wrong."""
-        from adapters.private_file import write_whole
+        from offhook.adapters.private_file import write_whole
 
         write_whole(self._rules, toml)
         self.service.rules()
@@ -335,8 +335,8 @@ class Pipeline:
 
         Raises ValueError for a row of a file that cannot be used.
         """
-        from adapters.customers.csv_file import import_csv
-        from pipeline.conversion import Customer
+        from offhook.adapters.customers.csv_file import import_csv
+        from offhook.pipeline.conversion import Customer
 
         if not isinstance(source, str | Path):
             self.service.ledger.merge_customers([Customer(*row) if isinstance(row, tuple) else row for row in source])
@@ -352,8 +352,8 @@ class Pipeline:
 
         All callbacks become those of the one account that the pipeline knows. Raises AssertionError when one is refused.
         """
-        from adapters.recordings.client import Played, played
-        from adapters.recordings.format import read
+        from offhook.adapters.recordings.client import Played, played
+        from offhook.adapters.recordings.format import read
 
         records = read(find_file(recording, self._look_in)) if isinstance(recording, str | Path) else recording
         told = Played(tuple(map(self.send, played(records, **{"account_sid": ACCOUNT_SID, **options}))))
@@ -369,8 +369,8 @@ class Pipeline:
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Fold, decide and deliver to the end, retries included; then `outcomes()`."""
-        from pipeline.rehearsal import run_to_end
-        from service import pace
+        from offhook.pipeline.rehearsal import run_to_end
+        from offhook.service import pace
 
         service = self.service
         run_to_end(
@@ -400,8 +400,8 @@ def _shown(told: Outcome) -> dict[str, Any]:
 
 def _sign(url: str, pairs: Pairs, signing: str) -> dict[str, str]:
     """As the recording says that the original was signed."""
-    from adapters.recordings.format import SHARED_KEY_SHA1, SHARED_KEY_SHA256
-    from adapters.twilio.signature import HMAC_SHA1, HMAC_SHA256, by_auth_token, by_shared_key
+    from offhook.adapters.recordings.format import SHARED_KEY_SHA1, SHARED_KEY_SHA256
+    from offhook.adapters.twilio.signature import HMAC_SHA1, HMAC_SHA256, by_auth_token, by_shared_key
 
     algorithm = {SHARED_KEY_SHA1: HMAC_SHA1, SHARED_KEY_SHA256: HMAC_SHA256}.get(signing)
     sign = by_shared_key(SHARED_KEY_ID, SHARED_SECRET, algorithm) if algorithm else by_auth_token(AUTH_TOKEN)

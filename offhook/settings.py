@@ -26,10 +26,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from adapters.customers.columns import DEFAULT_COLUMNS, names_of
-from adapters.ledger.address import libpq_address
-from adapters.rockerbox.proxy import parse_proxy
-from pasted import (
+from offhook.adapters.customers.columns import DEFAULT_COLUMNS, names_of
+from offhook.adapters.ledger.address import libpq_address
+from offhook.adapters.rockerbox.proxy import parse_proxy
+from offhook.pasted import (
     account_sid,
     advertiser_id,
     alike,
@@ -41,8 +41,8 @@ from pasted import (
     undressed,
     whole_url,
 )
-from pipeline.conversion import Numbering
-from pipeline.phone import is_region
+from offhook.pipeline.conversion import Numbering
+from offhook.pipeline.phone import is_region
 
 _ENV_FILE = ".env"
 _ENCODING = "utf-8-sig"  # some editors of Windows begin a file with a mark

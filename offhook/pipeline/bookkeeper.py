@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
-from pipeline.ports import Bookkeeping, Waiting
-from pipeline.rules import Rules
-from pipeline.steps import (
+from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
+from offhook.pipeline.ports import Bookkeeping, Waiting
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import (
     Judge,
     ParkedReview,
     decide_batch,
@@ -26,7 +26,7 @@ from pipeline.steps import (
     leave_unfinished_batch,
     review_parked_batch,
 )
-from pipeline.unfinished import UnfinishedLook
+from offhook.pipeline.unfinished import UnfinishedLook
 
 log = logging.getLogger("offhook.worker")
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from pipeline.delivery import RetryPolicy
-from pipeline.ports import Destination
-from pipeline.steps import Judge, deliver_batch, fold_batch
-from pipeline.worker import Pace, WatchedLedger, Worker
+from offhook.pipeline.delivery import RetryPolicy
+from offhook.pipeline.ports import Destination
+from offhook.pipeline.steps import Judge, deliver_batch, fold_batch
+from offhook.pipeline.worker import Pace, WatchedLedger, Worker
 
 MAX_JUMPS = 100_000
 _AT_LEAST = timedelta(seconds=1)

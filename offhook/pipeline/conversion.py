@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from pipeline.call import Call, CallKey, Direction, Leg
-from pipeline.phone import Caller, CallerKind, caller
-from pipeline.rules import ExtraValue, Number, Rules, render, render_extra
+from offhook.pipeline.call import Call, CallKey, Direction, Leg
+from offhook.pipeline.phone import Caller, CallerKind, caller
+from offhook.pipeline.rules import ExtraValue, Number, Rules, render, render_extra
 
 SEVERAL_CUSTOMERS = "several_customers"
 

@@ -10,13 +10,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipeline.call import Call, CallKey, RawCallback, fold
-from pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
-from pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from pipeline.ports import Attempt, Bookkeeping, Books, Decided, Destination, Folded, Outbox, Reader, Settled, Stored
-from pipeline.rules import Rules
-from pipeline.telling import tell_finished, tell_moved
-from pipeline.unfinished import OpenCall, sentence
+from offhook.pipeline.call import Call, CallKey, RawCallback, fold
+from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
+from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
+from offhook.pipeline.ports import (
+    Attempt,
+    Bookkeeping,
+    Books,
+    Decided,
+    Destination,
+    Folded,
+    Outbox,
+    Reader,
+    Settled,
+    Stored,
+)
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.telling import tell_finished, tell_moved
+from offhook.pipeline.unfinished import OpenCall, sentence
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from pipeline.delivery import State, Turn
-from pipeline.ports import Attempt, Finished
+from offhook.pipeline.delivery import State, Turn
+from offhook.pipeline.ports import Attempt, Finished
 
 log = logging.getLogger("offhook.worker")
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from pipeline.delivery import RetryPolicy, resend_since
-from pipeline.ports import Waiting
+from offhook.pipeline.delivery import RetryPolicy, resend_since
+from offhook.pipeline.ports import Waiting
 
 
 class Asked(Protocol):

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from pipeline.call import Direction, Status, is_terminal
-from pipeline.phone import to_e164
+from offhook.pipeline.call import Direction, Status, is_terminal
+from offhook.pipeline.phone import to_e164
 
 ExtraValue = str | int | float | bool
 

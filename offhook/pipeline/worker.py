@@ -17,16 +17,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from pipeline.bookkeeper import Bookkeeper, BooksPace
-from pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from pipeline.heart import Heart
-from pipeline.lookout import Lookout, leases_are_over, must_dispatch
-from pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
-from pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
-from pipeline.rules import Rules
-from pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
-from pipeline.steps import Judge, attempt, deliver
-from pipeline.telling import tell_finished, tell_moved
+from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from offhook.pipeline.heart import Heart
+from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
+from offhook.pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
+from offhook.pipeline.steps import Judge, attempt, deliver
+from offhook.pipeline.telling import tell_finished, tell_moved
 
 log = logging.getLogger("offhook.worker")
 

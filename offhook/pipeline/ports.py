@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from pipeline.call import Call, Callback, CallKey, RawCallback
-from pipeline.conversion import Conversion, Customer, Decision
-from pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
-from pipeline.unfinished import OpenCall
+from offhook.pipeline.call import Call, Callback, CallKey, RawCallback
+from offhook.pipeline.conversion import Conversion, Customer, Decision
+from offhook.pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
+from offhook.pipeline.unfinished import OpenCall
 
 
 class LedgerUnavailable(Exception):

@@ -1,0 +1,1 @@
+"""Offhook: a phone call becomes one Rockerbox conversion. service.py puts it together; importing this starts nothing."""
