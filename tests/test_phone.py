@@ -129,6 +129,7 @@ ten_digits = st.from_regex(r"\A(\+?1[ .-]?)?\(?[0-9]{3}\)?[ .\-\u00a0\u2013]?[0-
 
 
 @example(text="415555010.0", region="US")
+@example(text=")2002000000", region="AG")
 @given(text=nanp_spellings | ten_digits, region=st.sampled_from([*NANP_REGIONS, "GB", "DE", "", "XX"]))
 def test_the_fast_way_says_what_the_slow_way_says(text: str, region: str) -> None:
     assert to_e164(text, region) == _to_e164_by_library(text, region)

@@ -80,7 +80,7 @@ def test_an_inbound_completed_call_in_our_words() -> None:
     told = read(form(tuple(RECORDED["inbound-completed"].items())))
     assert told.status is Status.COMPLETED
     assert told.direction is Direction.INBOUND
-    assert (told.from_, told.to) == ("+15550100300", "+15550100200")
+    assert (told.from_, told.to) == ("+14155550300", "+14155550200")
     assert told.duration_seconds == 10  # CallDuration; Duration says 1, a billed minute
     assert told.sequence_number == 0
     assert told.occurred_at == datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC)

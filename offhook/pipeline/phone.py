@@ -189,7 +189,7 @@ def _is_plain_e164(text: str) -> bool:
 
 
 _NUMBER_SCHEME = re.compile(r"(?:tel|callto|whatsapp):", re.IGNORECASE)
-_NUMBER_START = re.compile(r"[+＋(\[（［\d.\-\u2010-\u2015\u2212]")  # not "Ext 12: ...", not a SID, not client:123
+_NUMBER_START = re.compile(r"[+＋()\[（［\d.\-\u2010-\u2015\u2212]")  # not "Ext 12: ...", not a SID, not client:123
 _SPREADSHEET = re.compile(r"\+?\d+(?:[.,]\d+)?[eE][+-]?\d+")  # 4.15868E+09 has lost digits
 _LONGEST = 64
 
