@@ -65,6 +65,7 @@ class ReadRow:
 
 _HASHED = "[0-9a-fA-F]"
 _EMAIL = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{_HASHED}{{32}}|{_HASHED}{{40}}|{_HASHED}{{64}}")
+_PLAIN_EMAIL = re.compile(r"[^\s@,;:<>'\"]+@[^\s@,;:<>'\"]+")  # nothing to take off
 _EMAILS_APART = re.compile(r"[;,|\r\n\t]+|\s/\s")
 _NAMED_EMAIL = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
 _MAILTO = re.compile(r"\Amailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
@@ -121,6 +122,10 @@ class Fields:
 
         Before a number is taken apart at a sign that may as well stand within it (030/123456), it is read as one.
         """
+        if not _MAY_BE_SEVERAL.search(cell):
+            whole = caller(cell, self._region)
+            if whole.e164 is not None:
+                return [whole]
         several = self._apart(_BETWEEN_NUMBERS, cell)
         if sum(one.e164 is not None for one in several) > 1:
             return several
@@ -136,6 +141,8 @@ class Fields:
     def _email(self, text: str, problems: list[Problem]) -> str | None:
         if not text:
             return None
+        if _PLAIN_EMAIL.fullmatch(text) and len(text) <= self._limits.email and text.isprintable():
+            return text
         first: str | None = None
         parts = [text] if _EMAIL.fullmatch(text) else _EMAILS_APART.split(text)
         wrong: list[Problem] = []
@@ -181,6 +188,8 @@ class Fields:
 
 def _as_wide_as_the_header(record: list[str], width: int) -> list[str]:
     """Cells at the end that are empty may be missing, and there may be more of them."""
+    if len(record) == width:
+        return record
     if any(cell.strip() for cell in record[width:]):
         raise Problem(Reason.COLUMNS, f"{len(record)} fields where the header has {width}")
     return [*record[:width], *([""] * (width - len(record)))]
@@ -217,6 +226,8 @@ _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?[eE][+-][0-9]{2,3}")  # with its 
 
 def value_of(cell: str) -> str:
     """What a cell means, without what was put around it; "" for what stands for nothing."""
+    if (cell[:1].isalnum() or cell[:1] == "+") and cell[-1].isalnum() and "'" not in cell:  # nothing is around it
+        return "" if cell.lower() in _NULLS else cell
     text = as_it_was(cell).strip(_EDGES)
     while (inner := _inner(text)) != text:
         text = inner
@@ -230,6 +241,7 @@ def _inner(text: str) -> str:
 
 
 _WORDS_BETWEEN = r"\s+(?:or|and|und|oder|et|ou|y|o|e)\s+"
+_MAY_BE_SEVERAL = re.compile(r"[;|\r\n\t&]|\s\+|\s[a-z]", re.IGNORECASE)
 _BETWEEN_NUMBERS = re.compile(rf"[;|\r\n\t]+|{_WORDS_BETWEEN}|\s*&\s*|\s+(?=\+)", re.IGNORECASE)
 _WITHIN_NUMBERS = re.compile(rf"{_BETWEEN_NUMBERS.pattern}|[,/]|\s{{2,}}", re.IGNORECASE)
 _REMARK = re.compile(r"[^\d+]*|(?:e?xt?n?|extension|#|durchwahl|poste)\s*[.:]*\s*\d{1,6}", re.IGNORECASE)
