@@ -143,23 +143,19 @@ class Fields:
             return None
         if _PLAIN_EMAIL.fullmatch(text) and len(text) <= self._limits.email and text.isprintable():
             return text
-        first: str | None = None
         parts = [text] if _EMAIL.fullmatch(text) else _EMAILS_APART.split(text)
-        wrong: list[Problem] = []
-        for part in map(_address, parts):
-            if not part:
-                continue
-            problem = self._wrong_email(part)
-            if problem is not None:
-                wrong.append(problem)
-            elif first is None:
-                first = part
-            elif part.lower() != first.lower():
-                wrong.append(Problem(Reason.EMAIL_SECOND, "only the first email of the cell is used"))
-        if first is None and wrong:
-            raise wrong[0]
-        problems += wrong
-        return first
+        return self._first_email([part for part in map(_address, parts) if part], problems)
+
+    def _first_email(self, parts: list[str], problems: list[Problem]) -> str | None:
+        """The first that is one, and what is wrong with the others. Raises Problem where none is."""
+        wrong = {part: self._wrong_email(part) for part in parts}
+        good = [part for part, problem in wrong.items() if problem is None]
+        bad = [problem for problem in wrong.values() if problem is not None]
+        if bad and not good:
+            raise bad[0]
+        others = {part.lower() for part in good} - {part.lower() for part in good[:1]}
+        problems += bad + [Problem(Reason.EMAIL_SECOND, "only the first email of the cell is used") for _ in others]
+        return good[0] if good else None
 
     def _wrong_email(self, text: str) -> Problem | None:
         if len(text) > self._limits.email:
