@@ -269,6 +269,13 @@ def test_the_story_and_the_mapping_name_how_many_and_show_no_number(office: Offi
     assert "2 customers have +1415***0142 (several_customers)" in shown.stderr and CALLER not in shown.output
 
 
+def test_a_number_of_no_known_plan_finds_its_call_before_it_is_decided(office: Office, flask: Any) -> None:
+    sid = office.is_called("+999123456789")
+    assert fold_batch(office.ledger, office.judge, 10) == 1
+    shown = flask("conversions", "show", "+999 123-456-789")
+    assert shown.exit_code == 0 and sid in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("csv", "exit_code"),
     [(HEADER + ANN, 0), (HEADER + ANN + "x,,2\n", 0), (HEADER + "x,,2\n", 1), (HEADER, 1), (HEADER + ANN + BO, 1)],

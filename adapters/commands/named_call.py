@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from offhook.adapters.commands.context import fail
-from offhook.pipeline.phone import to_e164
+from offhook.pipeline.phone import caller
 
 _CALL_SID = re.compile(r"CA[0-9a-f]{32}", re.IGNORECASE)
 _OTHER_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.IGNORECASE)
@@ -20,14 +20,14 @@ def call_sid(text: str) -> str | None:
 
 
 def call_sid_or_phone(text: str, country: str) -> tuple[str | None, str | None]:
-    """(CallSid, None) or (None, number in E.164). Ends the command with 2 where it is neither.
+    """(CallSid, None) or (None, the number by which a caller is known). Ends the command with 2 where it is neither.
 
     `country` is that of numbers written without one.
     """
     sid = call_sid(text)
     if sid is not None:
         return sid, None
-    phone = to_e164(text.strip(_QUOTES), country)
+    phone = caller(text.strip(_QUOTES), country).number
     return (None, phone) if phone else fail(_neither(text, country), 2)
 
 

@@ -65,6 +65,7 @@ class ReadRow:
 
 _HASHED = "[0-9a-fA-F]"
 _EMAIL = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{_HASHED}{{32}}|{_HASHED}{{40}}|{_HASHED}{{64}}")
+_PLAIN_EMAIL = re.compile(r"[^\s@,;:<>'\"]+@[^\s@,;:<>'\"]+")  # nothing to take off
 _EMAILS_APART = re.compile(r"[;,|\r\n\t]+|\s/\s")
 _NAMED_EMAIL = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
 _MAILTO = re.compile(r"\Amailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
@@ -121,6 +122,10 @@ class Fields:
 
         Before a number is taken apart at a sign that may as well stand within it (030/123456), it is read as one.
         """
+        if not _MAY_BE_SEVERAL.search(cell):
+            whole = caller(cell, self._region)
+            if whole.e164 is not None:
+                return [whole]
         several = self._apart(_BETWEEN_NUMBERS, cell)
         if sum(one.e164 is not None for one in several) > 1:
             return several
@@ -136,23 +141,21 @@ class Fields:
     def _email(self, text: str, problems: list[Problem]) -> str | None:
         if not text:
             return None
-        first: str | None = None
+        if _PLAIN_EMAIL.fullmatch(text) and len(text) <= self._limits.email and text.isprintable():
+            return text
         parts = [text] if _EMAIL.fullmatch(text) else _EMAILS_APART.split(text)
-        wrong: list[Problem] = []
-        for part in map(_address, parts):
-            if not part:
-                continue
-            problem = self._wrong_email(part)
-            if problem is not None:
-                wrong.append(problem)
-            elif first is None:
-                first = part
-            elif part.lower() != first.lower():
-                wrong.append(Problem(Reason.EMAIL_SECOND, "only the first email of the cell is used"))
-        if first is None and wrong:
-            raise wrong[0]
-        problems += wrong
-        return first
+        return self._first_email([part for part in map(_address, parts) if part], problems)
+
+    def _first_email(self, parts: list[str], problems: list[Problem]) -> str | None:
+        """The first that is one, and what is wrong with the others. Raises Problem where none is."""
+        wrong = {part: self._wrong_email(part) for part in parts}
+        good = [part for part, problem in wrong.items() if problem is None]
+        bad = [problem for problem in wrong.values() if problem is not None]
+        if bad and not good:
+            raise bad[0]
+        others = {part.lower() for part in good} - {part.lower() for part in good[:1]}
+        problems += bad + [Problem(Reason.EMAIL_SECOND, "only the first email of the cell is used") for _ in others]
+        return good[0] if good else None
 
     def _wrong_email(self, text: str) -> Problem | None:
         if len(text) > self._limits.email:
@@ -181,6 +184,8 @@ class Fields:
 
 def _as_wide_as_the_header(record: list[str], width: int) -> list[str]:
     """Cells at the end that are empty may be missing, and there may be more of them."""
+    if len(record) == width:
+        return record
     if any(cell.strip() for cell in record[width:]):
         raise Problem(Reason.COLUMNS, f"{len(record)} fields where the header has {width}")
     return [*record[:width], *([""] * (width - len(record)))]
@@ -217,6 +222,8 @@ _SCIENTIFIC = re.compile(r"[0-9](?:[.,][0-9]+)?[eE][+-][0-9]{2,3}")  # with its 
 
 def value_of(cell: str) -> str:
     """What a cell means, without what was put around it; "" for what stands for nothing."""
+    if (cell[:1].isalnum() or cell[:1] == "+") and cell[-1].isalnum() and "'" not in cell:  # nothing is around it
+        return "" if cell.lower() in _NULLS else cell
     text = as_it_was(cell).strip(_EDGES)
     while (inner := _inner(text)) != text:
         text = inner
@@ -230,6 +237,7 @@ def _inner(text: str) -> str:
 
 
 _WORDS_BETWEEN = r"\s+(?:or|and|und|oder|et|ou|y|o|e)\s+"
+_MAY_BE_SEVERAL = re.compile(r"[;|\r\n\t&]|\s\+|\s[a-z]", re.IGNORECASE)
 _BETWEEN_NUMBERS = re.compile(rf"[;|\r\n\t]+|{_WORDS_BETWEEN}|\s*&\s*|\s+(?=\+)", re.IGNORECASE)
 _WITHIN_NUMBERS = re.compile(rf"{_BETWEEN_NUMBERS.pattern}|[,/]|\s{{2,}}", re.IGNORECASE)
 _REMARK = re.compile(r"[^\d+]*|(?:e?xt?n?|extension|#|durchwahl|poste)\s*[.:]*\s*\d{1,6}", re.IGNORECASE)
