@@ -700,6 +700,117 @@ def test_a_file_in_cp1252_is_offered_as_one(imported: Import) -> None:
     assert imported(HEADER.encode() + b"+14155550142,\x81\x8d@example.com,C1\n").encoding_offered is None
 
 
+# The layouts of exporters, in files of our own
+
+EXPORTS = Path(__file__).parent / "data" / "customers"
+
+
+@pytest.mark.parametrize(
+    ("file", "columns", "rows", "shared", "reasons"),
+    [
+        (
+            "shopify",
+            ("Phone|Default Address Phone", "Email", "Customer ID"),
+            {
+                "+14155550142": ("ann@example.com", "6940095500001"),
+                "+14155550143": ("bo@example.com", "6940095500002"),
+                "+14155550144": (None, "6940095500003"),
+            },
+            {},
+            {"phone_missing": 1},
+        ),
+        (
+            "hubspot",
+            ("Phone Number|Mobile Phone Number", "Email", "Record ID"),
+            {"+14155550143": ("bo@example.com", "352"), "+14155550144": ("cy@example.com", "353")},
+            {"+14155550142": 2},
+            {"conflict": 2, "email_second": 1},
+        ),
+        (
+            "salesforce",
+            ("Phone|Mobile|Home Phone", "Email", "Contact ID"),
+            {
+                "+14155550142": ("ann@example.com", "0035g00000XyZ1aAAF"),
+                "+14155550143": ("ann@example.com", "0035g00000XyZ1aAAF"),
+                "+14155550144": (None, "0035g00000XyZ1bAAF"),
+            },
+            {},
+            {"phone_missing": 3},
+        ),
+        (
+            "google-contacts",
+            ("Phone 1 - Value|Phone 2 - Value", "E-mail 1 - Value", ""),
+            {
+                "+14155550142": ("ann@example.com", None),
+                "+14155550143": ("ann@example.com", None),
+                "+14155550144": ("bo@example.com", None),
+            },
+            {},
+            {"email_second": 1},
+        ),
+        (
+            "pipedrive",
+            ("Person - Phone - Work|Person - Phone - Mobile", "Person - Email - Work", "Person - ID"),
+            {
+                "+14155550142": ("ann@example.com", "1"),
+                "+14155550143": ("ann@example.com", "1"),
+                "+525555550144": ("bo@example.com", "2"),
+            },
+            {},
+            {},
+        ),
+        (
+            "mailchimp",
+            ("Phone Number", "Email Address", "LEID"),
+            {"+14155550142": ("ann@example.com", "529843605")},
+            {},
+            {"phone_missing": 1},
+        ),
+        (
+            "excel-german",
+            ("Telefon|Mobil", "E-Mail", "Kundennummer"),
+            {
+                "+49301234567": ("juergen@example.com", "10042"),
+                "+491711234567": ("juergen@example.com", "10042"),
+                "+49307654321": ("zoe@example.com", "10043"),
+                "+49301111111": (None, "10044"),
+                "+49713155501": ("gross@example.com", None),
+            },
+            {},
+            {"id_lost_digits": 1},
+        ),
+        ("google-ads", ("Phone", "Email", "External Id"), {"+14155550142": ("ann@example.com", "x1")}, {}, {}),
+        (
+            "access",
+            ("phone", "email", "customer_id"),
+            {"+14155550142": ("ann@example.com", "1042"), "+14155550143": (None, "1043")},
+            {},
+            {"phone_missing": 1},
+        ),
+    ],
+)
+def test_an_exporters_file_is_taken_as_it_comes(
+    tmp_path: Path,
+    file: str,
+    columns: tuple[str, str, str],
+    rows: dict[str, Any],
+    shared: dict[str, int],
+    reasons: dict[str, int],
+) -> None:
+    table, is_german = Table(), file == "excel-german"
+    encoding, region = ("cp1252", "DE") if is_german else (None, "US")
+    report = import_csv(
+        EXPORTS / f"{file}.csv",
+        table,
+        columns=columns,
+        region=region,
+        encoding=encoding,
+        rejects_path=tmp_path / "r.csv",
+    )
+    assert table.rows == rows
+    assert (table.shared, dict(report.reasons)) == (shared, reasons)
+
+
 # Any file
 
 

@@ -19,7 +19,7 @@ from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome
 from offhook.pipeline.rules import Rules, parse
 from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
-from offhook.service import create_app
+from offhook.service import build, create_app
 from offhook.settings import given
 from tests.support import ledger as by_hand
 
@@ -222,7 +222,8 @@ def test_a_sip_address_is_a_number_on_our_end_and_on_the_callers_where_a_setting
 
 
 def test_the_setting_reaches_whoever_decides() -> None:
-    assert given({"OFFHOOK_SIP_CALLERS": "1", "OFFHOOK_DEFAULT_COUNTRY": "gb"}).numbering == Numbering("GB", True)
+    asked = given({"OFFHOOK_SIP_CALLERS": "1", "OFFHOOK_DEFAULT_COUNTRY": "gb", "DATABASE_URL": "sqlite:///none.db"})
+    assert build(asked).judge().numbering == Numbering("GB", True)
     assert given({}).numbering == Numbering("US", False)
     assert given({"OFFHOOK_CUSTOMERS_COLUMNS": "Phone|Mobile, Email,"}).customers_columns == (
         "Phone|Mobile",

@@ -297,14 +297,13 @@ def _written_beside(path: Path, write: _Rejects) -> Path:
     before: Path | None = None
     for wished in names:
         try:
-            if not wished.exists():
-                _write_new(wished, before, write)
-                return wished
+            _write_new(wished, before, write)
         except _AsBefore:
             break
-        except FileExistsError:  # another import was quicker
-            pass
-        before = wished
+        except FileExistsError:
+            before = wished
+        else:
+            return wished
     assert before is not None
     return before
 

@@ -66,7 +66,7 @@ class ReadRow:
 _HASHED = "[0-9a-fA-F]"
 _EMAIL = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{_HASHED}{{32}}|{_HASHED}{{40}}|{_HASHED}{{64}}")
 _PLAIN_EMAIL = re.compile(r"[^\s@,;:<>'\"]+@[^\s@,;:<>'\"]+")  # nothing to take off
-_EMAILS_APART = re.compile(r"[;,|\r\n\t]+|\s/\s")
+_EMAILS_APART = re.compile(r"[;,|\r\n\t]+|\s/\s|\s:::\s")  # the last is Google's
 _NAMED_EMAIL = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
 _MAILTO = re.compile(r"\Amailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 
@@ -237,8 +237,8 @@ def _inner(text: str) -> str:
 
 
 _WORDS_BETWEEN = r"\s+(?:or|and|und|oder|et|ou|y|o|e)\s+"
-_MAY_BE_SEVERAL = re.compile(r"[;|\r\n\t&]|\s\+|\s[a-z]", re.IGNORECASE)
-_BETWEEN_NUMBERS = re.compile(rf"[;|\r\n\t]+|{_WORDS_BETWEEN}|\s*&\s*|\s+(?=\+)", re.IGNORECASE)
+_MAY_BE_SEVERAL = re.compile(r"[;|\r\n\t&:]|\s\+|\s[a-z]", re.IGNORECASE)
+_BETWEEN_NUMBERS = re.compile(rf"[;|\r\n\t]+|\s:::\s|{_WORDS_BETWEEN}|\s*&\s*|\s+(?=\+)", re.IGNORECASE)
 _WITHIN_NUMBERS = re.compile(rf"{_BETWEEN_NUMBERS.pattern}|[,/]|\s{{2,}}", re.IGNORECASE)
 _REMARK = re.compile(r"[^\d+]*|(?:e?xt?n?|extension|#|durchwahl|poste)\s*[.:]*\s*\d{1,6}", re.IGNORECASE)
 _SHORTENED = re.compile(r"\+?\d(?:[.,]\d+)?[eE][+-]?\d+")
