@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,9 +57,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         text=True,
     )
     for name in ignored.stdout.splitlines():  # pip builds in the folder: not in ours
-        if (REPOSITORY / name).is_file():
+        if (REPOSITORY / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((REPOSITORY / name).read_bytes())
+            shutil.copy(REPOSITORY / name, source / name, follow_symlinks=False)
     done = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source), "pytest")
     assert done.returncode == 0, done.stdout + done.stderr
     for name, text in examples().items():

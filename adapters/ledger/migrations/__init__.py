@@ -1,0 +1,1 @@
+"""The ledger's migrations, which Alembic finds by their files."""
