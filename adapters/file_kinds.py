@@ -9,7 +9,7 @@ from enum import StrEnum
 class FileKind(StrEnum):
     """In the words by which its owner knows it."""
 
-    EXCEL = "an Excel workbook (.xlsx)"
+    EXCEL = "an Excel workbook (.xlsx) or another file of Office"
     OPEN_DOCUMENT = "an OpenDocument file (.ods)"
     OLD_OFFICE = "a document of old Office (.xls)"
     ZIP = "a ZIP archive (.xlsx and .saz are such, too)"

@@ -223,7 +223,8 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     What came out is CallSid -> fields, such as `offhook_pipeline.run()` gives. Fails with each call and field that
     differs; `pytest --offhook-update-golden` writes the file instead. A file belongs to one test.
     """
-    from offhook.adapters.recordings.golden import GoldenError, check, message, text_of
+    from offhook.adapters.recordings.golden import check, message, text_of
+    from offhook.adapters.recordings.golden_values import GoldenError
 
     mine: set[Path] = set()
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from offhook.adapters.recordings.golden import GoldenError, text_of
+from offhook.adapters.recordings.golden import text_of
+from offhook.adapters.recordings.golden_values import GoldenError
 
 FOLDER = "golden"
 
