@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from offhook.adapters.recordings.golden import MAX_TOLD, check, message
 from offhook.adapters.recordings.golden_values import GoldenError, differences
-from offhook.pipeline.call import Direction
+from offhook.pipeline.callback import Direction
 from offhook.pytest_offhook import golden_path
 from tests.support.processes import REPOSITORY
 
