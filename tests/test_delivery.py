@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
-    TRANSITIONS,
+    CONVERSION_MOVES,
     Blockade,
     Breaker,
     BreakerPolicy,
@@ -178,7 +178,7 @@ def test_every_move_is_in_the_table(
     outcome = Outcome(result, "why", retry_after_seconds=retry_after)
     policy = RetryPolicy(resend=resend)
     to = after(sending(attempts=attempts, expired=expired), outcome, now, policy, lambda: draw)
-    assert to.state in TRANSITIONS[State.SENDING, result]
+    assert to.state in CONVERSION_MOVES.rows[State.SENDING, result]
     assert (to.due_at is not None) == (to.state is State.PENDING)
     assert to.due_at is None or now <= to.due_at <= NOON + timedelta(hours=max(72.0, hours))
 

@@ -40,7 +40,7 @@ def test_what_a_platform_says_is_the_address(said: dict[str, str], url: str | No
 def settings_of(folder: Path, **changes: str) -> str:
     """The public addresses of a process with this environment."""
     env = environment("sqlite:///offhook.db") | changes
-    told = "from settings import load; print(','.join(load().public_urls))"
+    told = "from offhook.settings import load; print(','.join(load().public_urls))"
     done = subprocess.run([sys.executable, "-c", told], env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

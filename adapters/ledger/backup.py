@@ -13,6 +13,8 @@ from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.schema import calls, conversions, micros
 from offhook.adapters.ledger.sqlite import CopyFailed
 from offhook.adapters.private_file import placed_whole
+from offhook.pipeline.call import CallState
+from offhook.pipeline.delivery import State
 
 _COPY_SECONDS = 3600.0  # what hangs for longer is stuck
 # Those that are not certainly delivered may have been, between the backup and now, at any time since their call was final.
@@ -20,9 +22,9 @@ _COPY_SECONDS = 3600.0  # what hangs for longer is stuck
 _DOUBT = text(
     "UPDATE conversions SET maybe_sent = 1, first_attempt_at = "
     "coalesce((SELECT c.final_at FROM calls AS c WHERE c.account_sid = conversions.account_sid "
-    "AND c.call_sid = conversions.call_sid), created_at) WHERE state <> 'delivered'"
+    f"AND c.call_sid = conversions.call_sid), created_at) WHERE state <> '{State.DELIVERED}'"
 )
-_SETTLE = text("UPDATE calls SET settle_at = :now WHERE state = 'settling' AND settle_at > :now")
+_SETTLE = text(f"UPDATE calls SET settle_at = :now WHERE state = '{CallState.SETTLING}' AND settle_at > :now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ class Backups:
         """
         with self._database.write(seconds=_COPY_SECONDS) as connection:
             connection.execute(_DOUBT)
-            rests = conversions.c.state.in_(["pending", "sending"])
+            rests = conversions.c.state.in_([State.PENDING.value, State.SENDING.value])
             late = conversions.c.first_attempt_at < since if since else text("1 = 1")
             count = select(func.count()).select_from(conversions).where(rests)
-            parked = select(func.count()).select_from(calls).where(calls.c.state == "parked")
+            parked = select(func.count()).select_from(calls).where(calls.c.state == CallState.PARKED.value)
             return Doubted(*(connection.execute(one).scalar_one() for one in (count, count.where(late), parked)))

@@ -16,19 +16,24 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from offhook.adapters.ledger.legal import is_one_of, leads, may_move
 from offhook.adapters.ledger.people import find_customers, find_customers_and_version
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
-from offhook.pipeline.call import root_of
-from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
-_RESULTS: dict[type[Convert] | type[Park] | type[Skip], str] = {Convert: "converted", Park: "parked", Skip: "skipped"}
+_RESULTS: dict[type[Convert] | type[Park] | type[Skip], CallState] = {
+    Convert: CallState.CONVERTED,
+    Park: CallState.PARKED,
+    Skip: CallState.SKIPPED,
+}
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
@@ -40,15 +45,17 @@ _ON_LEG = (
     "parent_call_sid = excluded.parent_call_sid, root_sid = excluded.root_sid"
 )
 _THE_CALL = "calls.account_sid = v.account_sid AND calls.call_sid = v.call_sid"
-_MERGE = f"UPDATE calls SET state = 'merged', settle_at = NULL FROM {{rows}} WHERE {_THE_CALL}"
+_MERGE = (
+    f"UPDATE calls SET state = '{CALL_MOVES.only_target(CallEvent.MERGE)}', settle_at = NULL FROM {{rows}} "
+    f"WHERE {_THE_CALL} AND {may_move(CALL_MOVES, CallEvent.MERGE, 'calls.state')}"
+)
 _COUNTED = (
     "status", "direction", "from_number", "to_number", "duration_seconds", "callbacks", "legs", "first_received_at",
     "ended_at", "final_at", "settle_at",
 )  # fmt: skip
-# What was decided stays, whatever comes later; a call of which a leg was told is told.
+_FOLDING = (CallEvent.FOLD, CallEvent.LEG_CONVERTED)
 _STATE = (
-    "CASE WHEN calls.state IN ('open', 'settling') THEN excluded.state "
-    "WHEN calls.state = 'parked' AND excluded.state = 'converted' THEN excluded.state ELSE calls.state END"
+    f"CASE WHEN {leads(CALL_MOVES, _FOLDING, 'calls.state', 'excluded.state')} THEN excluded.state ELSE calls.state END"
 )
 _ON_CALL = (
     f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET state = {_STATE}, "
@@ -59,7 +66,7 @@ _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq
 _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
 _DECIDE = (
     "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
-    f"WHERE {_THE_CALL} AND calls.state IN ('settling', 'parked')"
+    f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [CallEvent.DECIDE], 'calls.state', 'v.state')}"
 )
 # The state is a column so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
 _LEFT = {**KEY, "state": "text", "decided_at": "bigint"}
@@ -125,7 +132,11 @@ class BooksOnSql:
             seqs={*taken, *(one.seq for one in fresh)},
             links=new,
             absorbed=absorbed.keys(),
-            told={CallKey(key.account_sid, links[key].root) for key, state in absorbed.items() if state == "converted"},
+            told={
+                CallKey(key.account_sid, links[key].root)
+                for key, state in absorbed.items()
+                if state == CallState.CONVERTED
+            },
         )
 
     def save(self, families: Families, folded: Sequence[Folded]) -> None:
@@ -147,7 +158,7 @@ class BooksOnSql:
         order = calls.c.settle_at.desc() if newest else calls.c.settle_at
         statement = (
             select(calls.c.account_sid, calls.c.call_sid)
-            .where(text("state = 'settling'"), calls.c.settle_at <= now)
+            .where(text(is_one_of("state", [CallState.SETTLING])), calls.c.settle_at <= now)
             .order_by(order)
             .limit(limit)
         )
@@ -158,7 +169,7 @@ class BooksOnSql:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
         statement = (
             select(*names)
-            .where(text("state = 'parked'"), calls.c.customer_phone > after)
+            .where(text(is_one_of("state", [CallState.PARKED])), calls.c.customer_phone > after)
             .order_by(calls.c.customer_phone)
             .limit(limit)
         )
@@ -211,7 +222,8 @@ class BooksOnSql:
         return [OpenCall(CallKey(*row[:2]), *row[2:]) for row in rows]
 
     def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
-        rows = [{**key._asdict(), "state": "open", "decided_at": micros(now)} for key in why]
+        stays = CALL_MOVES.only_target(CallEvent.LEAVE)
+        rows = [{**key._asdict(), "state": stays.value, "decided_at": micros(now)} for key in why]
         moved = with_rows(_LEAVE, _LEFT, rows)
         told = {"decided_at": now, "result": UNFINISHED, "rules_version": rules_version, "mapping_version": 0}
         journaled = insert(
@@ -287,7 +299,7 @@ def _callbacks_of(connection: Connection, members: Iterable[CallKey]) -> list[Ro
 
 def _absorbed(connection: Connection, below: Mapping[CallKey, Link]) -> dict[CallKey, str]:
     """Of these legs, those that stood as calls of their own, with the state of each."""
-    rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
+    rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
     return {_key(row): row.state for row in rows}
 
 
@@ -307,12 +319,12 @@ def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[
 
 def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
     call, root = folded.call, folded.call.root
-    state = "settling" if folded.settle_at else "open"
+    state = CallState.SETTLING if folded.settle_at else CallState.OPEN
     return {
         **call.key._asdict(),
-        "state": "converted" if call.key in told else state,
-        "status": root.status.value if root else "unknown",
-        "direction": root.direction.value if root else "unknown",
+        "state": (CallState.CONVERTED if call.key in told else state).value,
+        "status": (root.status if root else Status.UNKNOWN).value,
+        "direction": (root.direction if root else Direction.UNKNOWN).value,
         "from_number": root.from_ if root else "",
         "to_number": root.to if root else "",
         "customer_phone": folded.customer_phone,
@@ -329,7 +341,7 @@ def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
 def _decided_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
-        "state": _RESULTS[type(one.decision)],
+        "state": _RESULTS[type(one.decision)].value,
         "decided_at": micros(one.decided_at),
         "customer_phone": one.customer_phone,
     }
@@ -339,7 +351,7 @@ def decision_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
         "decided_at": one.decided_at,
-        "result": _RESULTS[type(one.decision)],
+        "result": _RESULTS[type(one.decision)].value,
         "reasons": _reasons(*((reason.word, reason.sentence) for reason in one.decision.reasons)),
         "rules_version": one.rules_version,
         "mapping_version": one.mapping_version,

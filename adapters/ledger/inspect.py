@@ -14,15 +14,17 @@ from sqlalchemy import Connection, Row, and_, exists, func, literal, select, tex
 
 from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.legal import may_move
 from offhook.adapters.ledger.rows import KEY, for_each, with_rows
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
+from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.delivery import State
+from offhook.pipeline.delivery import CONVERSION_MOVES, Event, State
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.unfinished import UNFINISHED
 
-RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
+RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class CallStory:
 
 def state_of(call: Any) -> str:
     """What a call's state is called where people read it: `unfinished` is an open one that waited too long for its end."""
-    return UNFINISHED if call.state == "open" and call.decided_at else str(call.state)
+    return UNFINISHED if call.state == CallState.OPEN and call.decided_at else str(call.state)
 
 
 class Inspection:
@@ -89,14 +91,14 @@ class Inspection:
             named = [{"account_sid": account, "call_sid": call_sid} for account in _accounts_of(connection, call_sid)]
             linked = for_each(connection, named, KEY, legs, BY_KEY)
             roots = [{"account_sid": row.account_sid, "call_sid": row.root_sid} for row in linked]
-            rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> 'merged'")
+            rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
             return [_story(connection, row) for row in rows]
 
     def calls_of(self, phone: str, limit: int) -> Sequence[Row[Any]]:
         """The newest calls whose customer has this number (E.164)."""
         statement = (
             select(calls)
-            .where(calls.c.customer_phone.in_(spellings(phone)), calls.c.state != "merged")
+            .where(calls.c.customer_phone.in_(spellings(phone)), calls.c.state != CallState.MERGED.value)
             .order_by(calls.c.first_received_at.desc())
             .limit(limit)
         )
@@ -169,7 +171,7 @@ class Inspection:
             )
             .outerjoin(decided, _same_call(decided.c))
             .outerjoin(conversions, _same_call(told))
-            .where(calls.c.state != "merged")
+            .where(calls.c.state != CallState.MERGED.value)
             .order_by(calls.c.first_received_at, calls.c.call_sid)
         )
         with self._read() as connection:
@@ -238,10 +240,11 @@ _ACCOUNTS = text(
     "SELECT account_sid FROM callbacks WHERE parent_call_sid = :sid ORDER BY account_sid"
 )
 _RETRY = (
-    "UPDATE conversions SET state = 'pending', reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
+    f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.RETRY)}', "
+    "reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
     "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
     "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
-    f"AND conversions.state IN ({', '.join(repr(state) for state in RETRYABLE)})"
+    f"AND {may_move(CONVERSION_MOVES, Event.RETRY, 'conversions.state')}"
 )
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from offhook.adapters.ledger.legal import leads, may_move
 from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
 from offhook.adapters.ledger.schema import micros, micros_or_none
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
+from offhook.pipeline.delivery import CONVERSION_MOVES, LATE_ANSWER, UNSENT, Event, Result, State
 from offhook.pipeline.ports import Attempt
 
 _MOVED = {
@@ -42,11 +43,12 @@ _TRIED = {
 _MOVES = {**KEY, "fence": "integer", "from_state": "text", **_MOVED}
 _LINE = {**KEY, **_TRIED}
 _THE_ROW = "conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid"
+_LEADS = leads(CONVERSION_MOVES, (*Result, Event.ARRIVED), "conversions.state", "v.state")
 # `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
 # lies dead until somebody vacuums.
 _MOVE = (
     f"UPDATE conversions SET {', '.join(f'{name} = v.{name}' for name in _MOVED)}, lease_until = NULL FROM {{rows}} "
-    f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state "
+    f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state AND {_LEADS} "
     "RETURNING conversions.account_sid, conversions.call_sid, conversions.fence"
 )
 _JOURNAL = f"INSERT INTO attempts ({', '.join(_LINE)}) SELECT {', '.join(_LINE)} FROM {{rows}}"
@@ -68,7 +70,15 @@ class Ready:
 def ready(attempts: Iterable[Attempt]) -> Ready:
     """To be moved and, those that left, journaled. What the caller does with its own list afterwards changes nothing."""
     every = tuple(attempts)
+    for one in every:
+        _must_be_legal(one)
     return Ready(every, with_rows(_MOVE, _MOVES, map(_moved_row, every)), _lines(left(every), None))
+
+
+def _must_be_legal(one: Attempt) -> None:
+    """Raises IllegalMove, before anything is written."""
+    is_late = (one.next.state, one.next.reason) == (State.DELIVERED, LATE_ANSWER)
+    CONVERSION_MOVES.check(State.SENDING, Event.ARRIVED if is_late else one.outcome.result, one.next.state)
 
 
 def left(attempts: Iterable[Attempt]) -> list[Attempt]:
@@ -85,9 +95,10 @@ def move(connection: Connection, attempts: Ready) -> set[tuple[CallKey, int]]:
 def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[CallKey]:
     """A late 2xx: the conversion has arrived, whatever it rests in. What is being sent is left alone."""
     statement = (
-        f"UPDATE conversions SET state = '{State.DELIVERED}', reason = '{LATE_ANSWER}', due_at = NULL, "
+        f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.LATE_ANSWER)}', "
+        f"reason = '{LATE_ANSWER}', due_at = NULL, "
         f"delivered_at = v.delivered_at FROM {{rows}} WHERE {_THE_ROW} "
-        "AND conversions.state IN ('pending', 'dead', 'ambiguous', 'quarantined') "
+        f"AND {may_move(CONVERSION_MOVES, Event.LATE_ANSWER, 'conversions.state')} "
         "RETURNING conversions.account_sid, conversions.call_sid"
     )
     rows = [{**one.sending.key._asdict(), "delivered_at": micros(one.finished_at)} for one in moves]

@@ -17,14 +17,17 @@ from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, 
 from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.legal import may_move
 from offhook.adapters.ledger.schema import Moment, breakers, conversions
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
+    CONVERSION_MOVES,
     DAY_TURNED,
     LATE_ANSWER,
     Blockade,
     Breaker,
     BreakerPolicy,
+    Event,
     Next,
     Outcome,
     Result,
@@ -43,9 +46,12 @@ from offhook.pipeline.delivery import (
 from offhook.pipeline.ports import Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
-_PENDING = text("state = 'pending'")
-_SENDING = text("state = 'sending'")
-_MAY_HAVE_ARRIVED = text("state = 'pending' AND maybe_sent = 1")  # as its index says it
+# As the indexes say it.
+_MAY_BE_CLAIMED = text(may_move(CONVERSION_MOVES, Event.CLAIM))
+_MAY_EXPIRE = text(may_move(CONVERSION_MOVES, Result.LEASE_EXPIRED))
+_MAY_HAVE_ARRIVED = text(f"{may_move(CONVERSION_MOVES, Event.TURN_OF_DAY)} AND maybe_sent = 1")
+_CLAIMED = CONVERSION_MOVES.only_target(Event.CLAIM)
+_HELD = CONVERSION_MOVES.only_target(Event.TURN_OF_DAY)
 _OF_A_SENDING = [
     conversions.c[name]
     for name in (
@@ -140,7 +146,7 @@ class OutboxTable:
 
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
         """Take back conversions whose worker was not heard of in time."""
-        late = and_(_SENDING, conversions.c.lease_until < now)
+        late = and_(_MAY_EXPIRE, conversions.c.lease_until < now)
         with self._database.read() as connection:
             if not connection.execute(select(exists().where(late))).scalar_one():
                 return []
@@ -154,7 +160,7 @@ class OutboxTable:
 
 
 def _due(now: Any) -> tuple[Any, ...]:
-    return (_PENDING, conversions.c.due_at <= now)
+    return (_MAY_BE_CLAIMED, conversions.c.due_at <= now)
 
 
 def _overdue(since: datetime) -> Any:
@@ -172,7 +178,7 @@ def _leasing(order: Any) -> Any:
     due = select(conversions.c.account_sid, conversions.c.call_sid).where(*_due(now)).order_by(order)
     picked = due.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True).cte("picked")
     values = {
-        "state": State.SENDING.value,
+        "state": _CLAIMED.value,
         "lease_until": until,
         "due_at": None,
         "fence": conversions.c.fence + 1,
@@ -190,9 +196,9 @@ def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attemp
     overdue = select(conversions.c.account_sid, conversions.c.call_sid).where(_overdue(since))
     some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
     picked = some.with_for_update(skip_locked=True).cte("picked")
-    values = {"state": State.AMBIGUOUS.value, "reason": DAY_TURNED, "due_at": None}
+    values = {"state": _HELD.value, "reason": DAY_TURNED, "due_at": None}
     rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_OF_A_SENDING)).all()
-    outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(State.AMBIGUOUS, DAY_TURNED)
+    outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(_HELD, DAY_TURNED)
     return [Attempt(_sending(row), outcome, now, now, to) for row in rows]
 
 
@@ -224,7 +230,7 @@ def _unless_arrived(connection: Connection, done: moves.Ready) -> moves.Ready:
     known = moves.arrived(connection, doubtful)
     if not known:
         return done
-    to = Next(State.DELIVERED, LATE_ANSWER)
+    to = Next(CONVERSION_MOVES.check(State.SENDING, Event.ARRIVED, State.DELIVERED), LATE_ANSWER)
     return moves.ready([replace(one, next=to) if one.sending.key in known else one for one in done.attempts])
 
 

@@ -10,18 +10,20 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, text, update
 
 from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.legal import may_move
 from offhook.adapters.ledger.rows import KEY, for_each
 from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
-from offhook.pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
+from offhook.pipeline.delivery import CONVERSION_MOVES, NOT_TAKEN, Event, Result, State, nothing_can_have_counted
 from offhook.pipeline.ports import Books, Decided
 
 REBUILT = "rebuilt"
+_MAY_BE_REBUILT = may_move(CONVERSION_MOVES, Event.REBUILD, "conversions.state")
 _AT_ONCE = 50  # in one transaction, so that no callback waits for it
 
 
@@ -67,7 +69,7 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
     assert isinstance(one.decision, Convert)
     table = conversions.c
     mine = _of(table, key)
-    refused = (table.state == State.DEAD.value, table.maybe_sent == 0, table.fence == fences[key], ~_in_doubt(key))
+    refused = (text(_MAY_BE_REBUILT), table.maybe_sent == 0, table.fence == fences[key], ~_in_doubt(key))
     before = connection.execute(select(conversions).where(*mine, *refused).with_for_update()).first()
     if before is None:
         return False
@@ -89,7 +91,7 @@ def _in_doubt(key: CallKey) -> Any:
 
 def _as_new(now: datetime) -> dict[str, Any]:
     return {
-        "state": State.PENDING.value,
+        "state": CONVERSION_MOVES.only_target(Event.REBUILD).value,
         "reason": REBUILT,
         "due_at": now,
         "horizon_from": now,

@@ -9,6 +9,8 @@ from typing import Any
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import micros, moment
+from offhook.pipeline.call import CallState
+from offhook.pipeline.delivery import CONVERSION_MOVES, Event, State
 from offhook.pipeline.ports import Waiting
 
 MAPPING_VERSION = "mapping_version"
@@ -18,16 +20,16 @@ _OLDEST = "FROM callbacks WHERE folded = 0 ORDER BY seq LIMIT 1"
 _QUESTION = f"""SELECT
  (SELECT seq {_OLDEST}),
  (SELECT received_at {_OLDEST}),
- (SELECT min(settle_at) FROM calls WHERE state = 'settling'),
- (SELECT min(due_at) FROM conversions WHERE state = 'pending'),
- (SELECT min(lease_until) FROM conversions WHERE state = 'sending'),
- (SELECT min(first_attempt_at) FROM conversions WHERE state = 'pending' AND maybe_sent = 1),
+ (SELECT min(settle_at) FROM calls WHERE state = '{CallState.SETTLING}'),
+ (SELECT min(due_at) FROM conversions WHERE state = '{State.PENDING}'),
+ (SELECT min(lease_until) FROM conversions WHERE state = '{State.SENDING}'),
+ (SELECT min(first_attempt_at) FROM conversions WHERE state = '{State.PENDING}' AND maybe_sent = 1),
  (SELECT max(open_until) FROM breakers),
  (SELECT value FROM counters WHERE name = '{MAPPING_VERSION}')"""
 
 
-IS_OPEN = "state = 'open' AND decided_at IS NULL"
-IS_UNFINISHED = "state = 'open' AND decided_at IS NOT NULL"
+IS_OPEN = f"state = '{CallState.OPEN}' AND decided_at IS NULL"
+IS_UNFINISHED = f"state = '{CallState.OPEN}' AND decided_at IS NOT NULL"
 _OLDEST_OPEN = f"(SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
 
 
@@ -41,7 +43,7 @@ def _bounded(rows: str) -> str:
 
 
 UNFINISHED_COUNT = _bounded(f"SELECT 1 FROM calls WHERE {IS_UNFINISHED} ORDER BY decided_at")
-_HELD = " + ".join(bounded_count(state) for state in ("dead", "ambiguous", "quarantined"))
+_HELD = " + ".join(bounded_count(state) for state in CONVERSION_MOVES.sources(Event.RETRY))
 
 
 @dataclass(frozen=True, slots=True)

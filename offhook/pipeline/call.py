@@ -8,8 +8,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from offhook.pipeline.callback import ON_ITS_WAY, Callback, CallKey, Direction, Status, is_terminal
+from offhook.pipeline.states import Moves
+
+
+class CallState(StrEnum):
+    """Where a call stands in the ledger. An open one with a time of decision is unfinished: its end was not told in time."""
+
+    OPEN = "open"
+    SETTLING = "settling"
+    CONVERTED = "converted"
+    SKIPPED = "skipped"
+    PARKED = "parked"
+    MERGED = "merged"
+
+
+class CallEvent(StrEnum):
+    """What moves a call."""
+
+    FOLD = "fold"  # callbacks were taken in
+    LEG_CONVERTED = "leg_converted"  # a leg joined it that stood as a call of its own and was converted
+    DECIDE = "decide"
+    LEAVE = "leave"  # it is called unfinished
+    MERGE = "merge"  # it turned out to be a leg of another call
+
+
+# The whole machine. What was decided stays, whatever comes later; a call of which a leg was converted is converted.
+CALL_MOVES: Moves[CallState, CallEvent] = Moves(
+    {
+        (CallState.OPEN, CallEvent.FOLD): (CallState.OPEN, CallState.SETTLING),
+        (CallState.SETTLING, CallEvent.FOLD): (CallState.SETTLING, CallState.OPEN),
+        (CallState.OPEN, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
+        (CallState.SETTLING, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
+        (CallState.PARKED, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
+        (CallState.SETTLING, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
+        (CallState.PARKED, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
+        (CallState.OPEN, CallEvent.LEAVE): (CallState.OPEN,),
+        (CallState.OPEN, CallEvent.MERGE): (CallState.MERGED,),
+        (CallState.SETTLING, CallEvent.MERGE): (CallState.MERGED,),
+        (CallState.CONVERTED, CallEvent.MERGE): (CallState.MERGED,),
+        (CallState.SKIPPED, CallEvent.MERGE): (CallState.MERGED,),
+        (CallState.PARKED, CallEvent.MERGE): (CallState.MERGED,),
+    }
+)
 
 _RANK = {status: rank for rank, status in enumerate(ON_ITS_WAY)}
 _TERMINAL_RANK = len(ON_ITS_WAY)

@@ -1,6 +1,6 @@
 """A conversion's way out: what an attempt came to (Outcome), where a conversion stands (State), and when to try again.
 
-The state machine is the table TRANSITIONS; nothing else decides where a conversion goes. Pure: no clock, no I/O.
+The state machine is the table CONVERSION_MOVES; nothing else decides where a conversion goes. Pure: no clock, no I/O.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from offhook.pipeline.callback import CallKey
+from offhook.pipeline.states import Moves
 
 
 class State(StrEnum):
@@ -72,28 +73,41 @@ class Resend(StrEnum):
     NEVER = "never"
 
 
+class Event(StrEnum):
+    """What moves a conversion beside the result of an attempt."""
+
+    CLAIM = "claim"
+    TURN_OF_DAY = "day_turned"  # it may have arrived, and a second copy would arrive on another day
+    LATE_ANSWER = "late_answer"  # a 2xx whose fence was lost: a fact all the same, while nobody sends it
+    ARRIVED = "arrived"  # an attempt is over, and a late 2xx of an earlier one has come meanwhile
+    RETRY = "ask_again"  # a person wants it sent again
+    REBUILD = "rebuild"  # a person has it decided anew
+
+
 # The whole machine: (where it stands, what happened) -> where it may go, the first being the usual one.
-# `sending` is entered by a claim alone, and a person's `retry` brings the three resting states back to `pending`.
-# A late 2xx, whose fence is lost, is a fact all the same: whatever is not being sent rests in `delivered` by it.
-TRANSITIONS: dict[tuple[State, Result | str], tuple[State, ...]] = {
-    (State.PENDING, "claim"): (State.SENDING, State.AMBIGUOUS),
-    (State.SENDING, Result.DELIVERED): (State.DELIVERED,),
-    (State.SENDING, Result.RETRY): (State.PENDING, State.DEAD),
-    (State.SENDING, Result.BLOCKED): (State.PENDING, State.DEAD),
-    (State.SENDING, Result.REFUSED): (State.DEAD,),
-    (State.SENDING, Result.MAYBE_SENT): (State.PENDING, State.AMBIGUOUS, State.DEAD),
-    (State.SENDING, Result.LEASE_EXPIRED): (State.PENDING, State.AMBIGUOUS, State.QUARANTINED, State.DEAD),
-    (State.SENDING, Result.RELEASED): (State.PENDING,),
-    (State.SENDING, Result.HELD): (State.AMBIGUOUS,),
-    (State.PENDING, LATE_ANSWER): (State.DELIVERED,),
-    (State.DEAD, LATE_ANSWER): (State.DELIVERED,),
-    (State.AMBIGUOUS, LATE_ANSWER): (State.DELIVERED,),
-    (State.QUARANTINED, LATE_ANSWER): (State.DELIVERED,),
-    (State.DEAD, "retry"): (State.PENDING,),
-    (State.AMBIGUOUS, "retry"): (State.PENDING,),
-    (State.QUARANTINED, "retry"): (State.PENDING,),
-    (State.DEAD, "rebuild"): (State.PENDING,),
-}
+CONVERSION_MOVES: Moves[State, Event | Result] = Moves(
+    {
+        (State.PENDING, Event.CLAIM): (State.SENDING,),
+        (State.PENDING, Event.TURN_OF_DAY): (State.AMBIGUOUS,),
+        (State.SENDING, Result.DELIVERED): (State.DELIVERED,),
+        (State.SENDING, Result.RETRY): (State.PENDING, State.DEAD),
+        (State.SENDING, Result.BLOCKED): (State.PENDING, State.DEAD),
+        (State.SENDING, Result.REFUSED): (State.DEAD,),
+        (State.SENDING, Result.MAYBE_SENT): (State.PENDING, State.AMBIGUOUS, State.DEAD),
+        (State.SENDING, Result.LEASE_EXPIRED): (State.PENDING, State.AMBIGUOUS, State.QUARANTINED, State.DEAD),
+        (State.SENDING, Result.RELEASED): (State.PENDING,),
+        (State.SENDING, Result.HELD): (State.AMBIGUOUS,),
+        (State.SENDING, Event.ARRIVED): (State.DELIVERED,),
+        (State.PENDING, Event.LATE_ANSWER): (State.DELIVERED,),
+        (State.DEAD, Event.LATE_ANSWER): (State.DELIVERED,),
+        (State.AMBIGUOUS, Event.LATE_ANSWER): (State.DELIVERED,),
+        (State.QUARANTINED, Event.LATE_ANSWER): (State.DELIVERED,),
+        (State.DEAD, Event.RETRY): (State.PENDING,),
+        (State.AMBIGUOUS, Event.RETRY): (State.PENDING,),
+        (State.QUARANTINED, Event.RETRY): (State.PENDING,),
+        (State.DEAD, Event.REBUILD): (State.PENDING,),
+    }
+)
 
 # What says for certain that the destination did not take it.
 NOT_TAKEN = frozenset({Result.RETRY, Result.BLOCKED, Result.REFUSED})
@@ -191,10 +205,16 @@ def resend_since(at: datetime, policy: RetryPolicy) -> datetime | None:
 def after(
     sending: Sending, outcome: Outcome, now: datetime, policy: RetryPolicy, draw: Callable[[], float] = random.random
 ) -> Next:
-    """Where a conversion goes after an attempt came to `outcome`. Always a move that TRANSITIONS allows."""
+    """Where a conversion goes after an attempt came to `outcome`. Raises IllegalMove where CONVERSION_MOVES has no such move."""
+    to = _next(sending, outcome, now, policy, draw)
+    CONVERSION_MOVES.check(State.SENDING, outcome.result, to.state)
+    return to
+
+
+def _next(sending: Sending, outcome: Outcome, now: datetime, policy: RetryPolicy, draw: Callable[[], float]) -> Next:
     match outcome.result:
         case Result.DELIVERED | Result.REFUSED | Result.HELD:
-            return Next(TRANSITIONS[State.SENDING, outcome.result][0], outcome.reason)
+            return Next(CONVERSION_MOVES.usual(State.SENDING, outcome.result), outcome.reason)
         case Result.RELEASED:
             return Next(State.PENDING, outcome.reason, now)
         case Result.RETRY | Result.BLOCKED:

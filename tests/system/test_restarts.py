@@ -141,8 +141,8 @@ def tree(tmp_path: Path) -> Iterator[Path]:
     """A copy of the code that a test may change."""
     copy = tmp_path / "tree"
     copy.mkdir()
-    for name in ("adapters", "pipeline"):
-        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("adapters", "offhook"):
+        shutil.copytree(REPOSITORY / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for path in REPOSITORY.glob("*.py"):
         shutil.copy(path, copy / path.name)
     yield copy

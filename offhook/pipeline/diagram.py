@@ -1,0 +1,37 @@
+"""docs/states.md, made from the tables: `python -m offhook.pipeline.diagram > docs/states.md`."""
+
+from __future__ import annotations
+
+from offhook.pipeline.call import CALL_MOVES, CallState
+from offhook.pipeline.delivery import CONVERSION_MOVES, State
+
+
+def states() -> str:
+    """The page."""
+    calls = CALL_MOVES.as_mermaid(CallState.OPEN, CallState.SETTLING, CallState.CONVERTED)
+    conversions = CONVERSION_MOVES.as_mermaid(State.PENDING)
+    return f"""# States
+
+Made from the tables in `offhook/pipeline/call.py` and `offhook/pipeline/delivery.py`, which every move obeys. What is not drawn here
+cannot happen: it is refused, and nothing changes.
+
+## A call
+
+An open call that waited for `OFFHOOK_UNFINISHED_HOURS` is called unfinished, and goes on like any other should its end come after all.
+
+```mermaid
+{calls}
+```
+
+## A conversion
+
+`finish` is one attempt's result: see `Result` in `offhook/pipeline/delivery.py`.
+
+```mermaid
+{conversions}
+```
+"""
+
+
+if __name__ == "__main__":
+    print(states(), end="")

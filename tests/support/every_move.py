@@ -1,0 +1,331 @@
+"""Every move of a call and of a conversion, made on a real ledger, each seen to lead where it should.
+
+    python -m tests.support.every_move FILE [call|conversion STATE EVENT]
+
+With a row's name the table is without that row from the beginning, and whatever comes of that is told by the exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlencode
+
+from offhook.pipeline import call, delivery
+from offhook.pipeline.states import Moves
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+PATIENCE = timedelta(minutes=2)  # longer than any lease here and than any wait; all of it is one day
+ACCOUNT, ANN, NOBODY = "AC00000000000000000000000000000001", "+14155550142", "+14155550144"
+
+
+def tables() -> dict[str, Moves[Any, Any]]:
+    return {"call": call.CALL_MOVES, "conversion": delivery.CONVERSION_MOVES}
+
+
+def rows() -> list[tuple[str, StrEnum, StrEnum]]:
+    """Every row of both tables."""
+    return [(name, state, event) for name, table in tables().items() for state, event in table.rows]
+
+
+def remove(name: str, state: str, event: str) -> None:
+    table = tables()[name]
+    [row] = [row for row in table.rows if row == (state, event)]
+    del table.rows[row]
+
+
+class Scene:
+    """A ledger whose tables are as they are now; one call after another."""
+
+    def __init__(self, file: str) -> None:
+        from offhook.adapters.ledger.store import SqlLedger
+        from offhook.adapters.rockerbox.payload import encode
+        from offhook.adapters.twilio.reading import read
+        from offhook.pipeline.conversion import Customer, Numbering
+        from offhook.pipeline.rules import Rules
+        from offhook.pipeline.steps import Judge
+        from offhook.settings import given
+
+        class Destination:
+            def encode(self, conversion: Any) -> bytes:
+                return encode(conversion)
+
+            def send(self, payload: bytes) -> Any:
+                raise AssertionError("nothing is sent here")
+
+        self.ledger = SqlLedger(given({"DATABASE_URL": f"sqlite:///{file}"}).database_url)
+        self.ledger.migrations.upgrade()
+        self.ledger.merge_customers([Customer(ANN, "ann@example.com", "1")])
+        self.judge = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+        self.slow = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=9000)
+        self.now = NOON
+        self._calls = 0
+
+    def sid(self) -> str:
+        self._calls += 1
+        return f"CA{self._calls:032x}"
+
+    def receives(self, sid: str, status: str = "completed", caller: str = ANN, **more: str) -> str:
+        from offhook.adapters.twilio.reading import read_request
+
+        told = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
+        body = urlencode(told | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
+        form = "application/x-www-form-urlencoded"
+        found = read_request("POST", "/twilio/status", form, {}, body, self.now, ACCOUNT)
+        assert isinstance(found, tuple)
+        self.ledger.append(found)
+        return sid
+
+    def folds(self, judge: Any = None) -> None:
+        from offhook.pipeline.steps import fold_batch
+
+        while fold_batch(self.ledger, judge or self.judge, 10):
+            pass
+
+    def decides(self) -> None:
+        from offhook.pipeline.steps import decide_batch, review_parked_batch
+
+        self.folds()
+        decide_batch(self.ledger, self.judge, self.now, 10)
+        review_parked_batch(self.ledger, self.judge, self.now, 10)
+
+    def call_is(self, sid: str, state: str) -> None:
+        self._is("calls", sid, state)
+
+    def conversion_is(self, sid: str, state: str) -> None:
+        self._is("conversions", sid, state)
+
+    def _is(self, table: str, sid: str, state: str) -> None:
+        found = self.ledger.database.ask(f"SELECT max(state) FROM {table} WHERE call_sid = '{sid}'")[0]
+        assert found == state, f"{table}: {sid} is {found}, not {state}"
+
+    def converted(self) -> str:
+        sid = self.receives(self.sid())
+        self.decides()
+        return sid
+
+    def policy(self, **changes: Any) -> Any:
+        from offhook.pipeline.delivery import RetryPolicy
+
+        return RetryPolicy(cap_seconds=60, **changes)
+
+    def claims(self) -> Any:
+        self.now += PATIENCE  # whatever waits is due
+        return self.ledger.claim(self.now, 10, 60, self.policy())
+
+    def expires(self, **changes: Any) -> Any:
+        self.now += PATIENCE
+        return self.ledger.expire_leases(self.now, self.policy(**changes))
+
+    def comes_to(self, result: Any, sending: Any = None, policy: Any = None) -> Any:
+        """One attempt, at the only conversion that waits."""
+        from offhook.pipeline.delivery import Outcome
+        from offhook.pipeline.steps import attempt
+
+        [one] = [sending] if sending else self.claims().taken
+        done = attempt(one, Outcome(result, "why", 200), self.now, self.now, policy or self.policy())
+        self.ledger.finish([done], self.now)
+        return one
+
+
+def calls(scene: Scene) -> None:
+    """Every row of a call's table."""
+    sid = scene.receives(scene.sid(), "ringing")
+    scene.folds()
+    scene.call_is(sid, "open")
+    scene.receives(sid, "in-progress")
+    scene.folds()
+    scene.call_is(sid, "open")
+    scene.receives(sid)
+    scene.folds(scene.slow)
+    scene.call_is(sid, "settling")
+    scene.receives(sid, CallDuration="64")
+    scene.folds()  # the time to settle is another one now
+    scene.call_is(sid, "settling")
+    assert scene.ledger.database.ask("SELECT max(settle_at - final_at) FROM calls")[0] == 0
+    scene.decides()
+    scene.call_is(sid, "converted")
+    parked = scene.receives(scene.sid(), caller=NOBODY)
+    scene.decides()
+    scene.call_is(parked, "parked")
+    _customer(scene, NOBODY)
+    scene.decides()
+    scene.call_is(parked, "converted")
+    skipped = scene.receives(scene.sid(), "busy")
+    scene.decides()
+    scene.call_is(skipped, "skipped")
+    _left_open(scene)
+    _in_a_circle(scene)
+    _merged(scene)
+    _with_a_converted_leg(scene)
+
+
+def _customer(scene: Scene, phone: str) -> None:
+    from offhook.pipeline.conversion import Customer
+
+    scene.ledger.merge_customers([Customer(phone, "new@example.com", None)])
+
+
+def _left_open(scene: Scene) -> None:
+    from offhook.pipeline.steps import leave_unfinished_batch
+
+    sid = scene.receives(scene.sid(), "ringing")
+    scene.folds()
+    late = scene.now + timedelta(hours=30)
+    [left] = leave_unfinished_batch(scene.ledger, scene.judge, late, 24 * 3600, 10)
+    assert left.key.call_sid == sid
+    scene.call_is(sid, "open")
+
+
+def _in_a_circle(scene: Scene) -> None:
+    """Two legs, each of which is said to hang from the other: nobody knows whose call that is, so it is not decided."""
+    first, second = scene.sid(), scene.sid()
+    scene.receives(first)
+    scene.folds(scene.slow)
+    scene.call_is(first, "settling")
+    scene.receives(second, ParentCallSid=first)
+    scene.receives(first, ParentCallSid=second, SequenceNumber="7")
+    scene.folds(scene.slow)
+    scene.call_is(first, "open")
+
+
+def _merged(scene: Scene) -> None:
+    """Whatever a call rested in, it may turn out to be a leg of another."""
+    for state in ("open", "settling", "converted", "skipped", "parked"):
+        parent, sid = scene.sid(), scene.sid()
+        status = {"open": "ringing", "skipped": "busy"}.get(state, "completed")
+        scene.receives(sid, status, "+14155550149" if state == "parked" else ANN)
+        scene.folds(scene.slow if state == "settling" else None)
+        if state != "settling":
+            scene.decides()
+        scene.call_is(sid, state)
+        scene.receives(sid, "completed", ParentCallSid=parent, Direction="outbound-dial", SequenceNumber="7")
+        scene.folds(scene.slow)
+        scene.call_is(sid, "merged")
+
+
+def _with_a_converted_leg(scene: Scene) -> None:
+    """A call whose leg was converted as a call of its own is converted, whatever it rested in but skipped."""
+    for state in ("open", "settling", "parked"):
+        parent, leg = scene.sid(), scene.converted()
+        scene.receives(
+            parent, "ringing" if state == "open" else "completed", "+14155550148" if state == "parked" else ANN
+        )
+        scene.folds(scene.slow if state == "settling" else None)
+        if state == "parked":
+            scene.decides()
+        scene.call_is(parent, state)
+        scene.receives(leg, ParentCallSid=parent, Direction="outbound-dial", SequenceNumber="7")
+        scene.folds(scene.slow)
+        scene.call_is(parent, "converted")
+
+
+def conversions(scene: Scene) -> None:
+    """Every row of a conversion's table."""
+    from offhook.pipeline.delivery import Resend, Result
+
+    never = scene.policy(resend=Resend.NEVER)
+    for result, state in (("delivered", "delivered"), ("refused", "dead"), ("held", "ambiguous")):
+        sid = scene.converted()
+        scene.comes_to(Result(result))
+        scene.conversion_is(sid, state)
+    sid = scene.converted()
+    for result in ("retry", "blocked", "released"):
+        scene.comes_to(Result(result))
+        scene.conversion_is(sid, "pending")
+    scene.comes_to(Result.MAYBE_SENT, policy=never)
+    scene.conversion_is(sid, "ambiguous")
+    _leases(scene)
+    _asked_again(scene)
+    _rebuilt(scene)
+    _day_turned(scene)
+    _late_answers(scene)
+
+
+def _leases(scene: Scene) -> None:
+    sid = scene.converted()
+    for expired in range(3):
+        [_] = scene.claims().taken
+        [_] = scene.expires()
+        scene.conversion_is(sid, "pending" if expired < 2 else "quarantined")
+
+
+def _asked_again(scene: Scene) -> None:
+    """From wherever a conversion rests that nobody delivered."""
+    from offhook.pipeline.delivery import Result
+
+    rows = scene.ledger.inspection.conversions(("dead", "ambiguous", "quarantined"), 100)
+    assert {row.state for row in rows} == {"dead", "ambiguous", "quarantined"}
+    keys = [(row.account_sid, row.call_sid) for row in rows]
+    assert scene.ledger.inspection.retry(keys, scene.now) == len(keys)
+    for sending in scene.claims().taken:
+        scene.comes_to(Result.DELIVERED, sending)
+    for _, sid in keys:
+        scene.conversion_is(sid, "delivered")
+
+
+def _rebuilt(scene: Scene) -> None:
+    from offhook.pipeline.callback import CallKey
+    from offhook.pipeline.delivery import Outcome, Result
+    from offhook.pipeline.steps import attempt, decide_anew
+
+    sid = scene.converted()
+    [one] = scene.claims().taken
+    refused = Outcome(Result.REFUSED, "http_400", 400)
+    scene.ledger.finish([attempt(one, refused, scene.now, scene.now, scene.policy())], scene.now)
+    scene.conversion_is(sid, "dead")
+    key, rebuilding = CallKey(ACCOUNT, sid), scene.ledger.rebuilding
+    decided = decide_anew(rebuilding.books(), [key], scene.judge, scene.now)
+    assert rebuilding.rebuild(decided, {key: one.fence}, scene.now) == 1
+    scene.conversion_is(sid, "pending")
+    scene.comes_to(Result.DELIVERED)
+
+
+def _day_turned(scene: Scene) -> None:
+    from offhook.pipeline.delivery import Result
+
+    sid = scene.converted()
+    scene.comes_to(Result.MAYBE_SENT)
+    scene.conversion_is(sid, "pending")
+    scene.now += timedelta(days=1)
+    [_] = scene.claims().held
+    scene.conversion_is(sid, "ambiguous")
+
+
+def _late_answers(scene: Scene) -> None:
+    """A 2xx that comes when its lease is lost delivers, whatever the conversion rests in by then."""
+    from offhook.pipeline.delivery import Resend, Result
+
+    how = {"ambiguous": {"resend": Resend.NEVER}, "quarantined": {"max_expired_leases": 1}}
+    for rests in ("pending", "dead", "ambiguous", "quarantined"):
+        sid = scene.converted()
+        [lost] = scene.claims().taken
+        scene.expires(**how.get(rests, {}))
+        if rests == "dead":
+            scene.comes_to(Result.REFUSED)
+        scene.conversion_is(sid, rests)
+        scene.comes_to(Result.DELIVERED, lost)
+        scene.conversion_is(sid, "delivered")
+    sid = scene.converted()
+    [lost] = scene.claims().taken
+    scene.expires()
+    [again] = scene.claims().taken
+    scene.comes_to(Result.DELIVERED, lost)
+    scene.conversion_is(sid, "sending")  # somebody sends it
+    scene.comes_to(Result.MAYBE_SENT, again)
+    scene.conversion_is(sid, "delivered")
+
+
+def main(file: str, *row: str) -> None:
+    if row:
+        remove(*row)
+    scene = Scene(file)
+    calls(scene)
+    scene = Scene(f"{file}.2")
+    conversions(scene)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
