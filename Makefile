@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test unit check soak bench clean
+.PHONY: help run test unit check soak bench clean requirements
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make unit   the quick tests alone, about a minute"
 	@echo "make soak   the slow tests, and the unit tests on Python 3.11, 3.12 and 3.13"
 	@echo "make bench  every figure that the README quotes"
+	@echo "make requirements  newer versions of what is installed, pinned with their hashes"
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Offhook needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
@@ -20,15 +21,26 @@ help:
 
 .venv/run: .venv/made requirements.txt
 	@echo "Setting up .venv (once) ..."
-	@$(PIP) -r requirements.txt
+	@$(PIP) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/dev: .venv/run requirements-dev.txt
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: .venv/run
 	@$(BIN)/python -m flask up
+
+# Everything that is installed, pinned anew with the hashes of its files for every machine and Python that we name.
+UV := .venv/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--no-annotate --no-emit-index-url --custom-compile-command "make requirements"
+
+requirements: .venv/made
+	@$(BIN)/python -m venv .venv/uv
+	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) -o requirements.txt requirements.in
+	@$(UV) -o requirements-dev.txt requirements-dev.in
+	@git --no-pager diff --stat -- requirements.txt requirements-dev.txt
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -46,8 +46,8 @@ def pinned(platform: str) -> list[Pin]:
     """What requirements.txt pins for a machine of this kind."""
     system, machine = platform.split()
     known = {"sys_platform": "darwin" if system == "macosx" else "linux", "platform_machine": machine}
-    lines = [line for line in FILE.read_text().splitlines() if line and not line.startswith("#")]
-    wanted = [each for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate(known)]
+    pins = re.findall(r"^([A-Za-z][^\\\n]*)", FILE.read_text(), re.MULTILINE)  # their hashes stand in lines below
+    wanted = [each for each in map(Requirement, pins) if each.marker is None or each.marker.evaluate(known)]
     return [(canonicalize_name(each.name), str(each.specifier).removeprefix("==")) for each in wanted]
 
 

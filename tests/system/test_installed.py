@@ -115,11 +115,23 @@ def test_the_command_is_there_under_its_own_name(project: Project) -> None:
     assert (sent.returncode, "1 without an answer" in sent.stdout) == (1, True), sent.stdout + sent.stderr
 
 
+def names(text: str) -> set[str]:
+    return {name.lower() for name in re.findall(r"^ *[\"']*([A-Za-z][A-Za-z0-9-]*)(?=[\[><=])", text, re.M)}
+
+
 def test_what_is_asked_of_pip_is_what_is_deployed() -> None:
-    """Each direct dependency of pyproject.toml is pinned in requirements.txt, and the other way round."""
+    """Each direct dependency of pyproject.toml stands in requirements.in, the other way round, and is pinned."""
     asked = re.search(r"^dependencies = \[(.*?)^\]", (REPOSITORY / "pyproject.toml").read_text(), re.S | re.M)
     assert asked
-    names = set(re.findall(r"^ +[\"']+([A-Za-z0-9-]+)", asked[1], re.M))
-    direct = (REPOSITORY / "requirements.txt").read_text().split("\n\n")[0]
-    pinned = {re.split(r"[=\[]", line)[0] for line in direct.splitlines() if line and not line.startswith("#")}
-    assert names == pinned
+    direct = names((REPOSITORY / "requirements.in").read_text())
+    assert names(asked[1]) == direct
+    assert direct <= names((REPOSITORY / "requirements.txt").read_text())
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_every_package_is_pinned_with_hashes_and_no_index_is_named(file: str) -> None:
+    text = (REPOSITORY / file).read_text()
+    pins = re.split(r"^(?=[A-Za-z])", text, flags=re.M)[1:]
+    assert len(pins) > 30
+    assert [pin for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
+    assert "://" not in text
