@@ -147,3 +147,32 @@ def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback_and
 def test_sqlite_waits_for_no_driver_of_postgres() -> None:
     told = "import sys; from offhook.settings import given; given({'DATABASE_URL': 'sqlite:///x.db'}); print('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True).stdout.strip() == "False"
+
+
+_WITHOUT_DRIVER = """
+import sys
+class NoDriver:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0].startswith("psycopg"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, NoDriver())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "psycopg" else found(name, package)
+from offhook.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("url", "exit_code", "said"),
+    [("sqlite:///x.db", 0, "SQLite ledger"), ("postgres://h/d", 2, "pip install 'offhook[postgres]'")],
+)
+def test_without_the_driver_sqlite_works_and_postgres_says_what_to_install(
+    url: str, exit_code: int, said: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _WITHOUT_DRIVER, "db", "upgrade"]
+    done = subprocess.run(command, env=environment(url), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == exit_code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

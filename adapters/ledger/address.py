@@ -6,6 +6,7 @@ What is wrong is said without a piece of the address, for any piece may be one o
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from urllib.parse import unquote, unquote_to_bytes
 
 # What others write for the same thing: https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS
@@ -66,6 +67,8 @@ def libpq_address(address: str) -> str:
 
     Raises ValueError with what to write instead.
     """
+    if find_spec("psycopg") is None:
+        raise ValueError("names a Postgres, whose driver is not installed: pip install 'offhook[postgres]'")
     # As libpq reads it: an @ before any / ends what names the user.
     # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
     at = re.search("[@/]", address)

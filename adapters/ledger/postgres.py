@@ -12,13 +12,14 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from offhook.adapters.ledger.clock import LedgerClock, steady_seconds
+
+if TYPE_CHECKING:
+    import psycopg
 
 # A peer that is gone without a word is noticed within half a minute, from our end and from the server's.
 # https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-KEEPALIVES
@@ -91,6 +92,8 @@ def engine_for(
 
     `opened` is handed each new connection, and gives it back.
     """
+    import psycopg  # SQLite alone does without (address.py says what to install)
+
     conninfo = url.replace("postgresql+psycopg://", "postgresql://", 1)
     options = _options(conninfo, connect_seconds)
     engine = create_engine(
@@ -143,6 +146,8 @@ def _options(conninfo: str, connect_seconds: float) -> dict[str, Any]:
         "keepalives_count": _COUNT,
         "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
     }
+    from psycopg.conninfo import conninfo_to_dict
+
     given = conninfo_to_dict(conninfo)
     wanted = {name: value for name, value in ours.items() if name not in given}
     # Transactions begin where we say so, with our own BEGIN. A prepared statement belongs to a session.
@@ -153,8 +158,13 @@ def word_of(error: BaseException) -> str | None:
     """Our word for an error of the driver."""
     state = getattr(error, "sqlstate", None)
     if state is None:
-        return "unreachable" if isinstance(error, psycopg.OperationalError) else None
+        return "unreachable" if _is_drivers_own(error) else None
     return "unreachable" if state.startswith(("08", "57P")) else _WORDS.get(state)
+
+
+def _is_drivers_own(error: BaseException) -> bool:
+    """True for an error that the driver met before the server could say anything."""
+    return any((kind.__module__, kind.__name__) == ("psycopg", "OperationalError") for kind in type(error).__mro__)
 
 
 def is_useless(error: BaseException) -> bool:
