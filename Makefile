@@ -47,6 +47,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@sh .ci/audit
 
 # Twilio's own package for Node.js checks our signatures. Without npm that check is left out; in CI it then fails.
 NPM := tests/npm/node_modules/.package-lock.json
