@@ -19,7 +19,9 @@ def requests_of(count: int) -> list[tuple[dict[str, str], str]]:
     template = Template.load()
     made = []
     for number in range(count):
-        head, _, body = template.request_of(random_sid("wsgi", number), f"+1415555{number:04}").decode().partition("\r\n\r\n")
+        head, _, body = (
+            template.request_of(random_sid("wsgi", number), f"+1415555{number:04}").decode().partition("\r\n\r\n")
+        )
         headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
         del headers["Content-Length"]
         made.append((headers, body))
@@ -28,7 +30,9 @@ def requests_of(count: int) -> list[tuple[dict[str, str], str]]:
 
 def turn(side: Side, question: str, place: Path) -> dict[str, list[float]]:
     """Seconds of CPU a call, of each turn of the empty app and of ours. Log lines go to a file, as a server's do."""
-    env = environment({"DATABASE_URL": f"sqlite:///{place / 'none.db'}", "ROCKERBOX_URL": "http://127.0.0.1:9"}, side.code)
+    env = environment(
+        {"DATABASE_URL": f"sqlite:///{place / 'none.db'}", "ROCKERBOX_URL": "http://127.0.0.1:9"}, side.code
+    )
     with (place / "log").open("w") as log:
         done = subprocess.run(
             [sys.executable, str(ROOT / "bench" / "wsgi_side.py")],

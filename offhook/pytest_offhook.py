@@ -398,10 +398,11 @@ def _shown(told: Outcome) -> dict[str, Any]:
     return shown | {"delivery": told.delivery, "conversion": json.loads(told.payload)}
 
 
-def _sign(url: str, pairs: Pairs, signing: str) -> dict[str, str]:
+def _sign(url: str, pairs: Pairs, signing: str) -> Mapping[str, str]:
     """As the recording says that the original was signed."""
     from offhook.adapters.recordings.format import SHARED_KEY_SHA1, SHARED_KEY_SHA256
-    from offhook.adapters.twilio.signature import HMAC_SHA1, HMAC_SHA256, by_auth_token, by_shared_key
+    from offhook.adapters.twilio.signature import by_auth_token, by_shared_key
+    from offhook.adapters.twilio.spelling import HMAC_SHA1, HMAC_SHA256
 
     algorithm = {SHARED_KEY_SHA1: HMAC_SHA1, SHARED_KEY_SHA256: HMAC_SHA256}.get(signing)
     sign = by_shared_key(SHARED_KEY_ID, SHARED_SECRET, algorithm) if algorithm else by_auth_token(AUTH_TOKEN)
