@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from flask import Flask, request_started
+from flask import Flask, Response, request_started
 from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.datastructures import EnvironHeaders
@@ -164,11 +164,12 @@ REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "too long": lambda: environ((*CALL, ("x", "y" * MOST_BYTES))),
     "a length that is none": lambda: environ(CONTENT_LENGTH="\u00b2"),
     "shorter than it says": lambda: environ(CONTENT_LENGTH="900"),
-    "shorter than it says, and nobody ends it": lambda: environ(
-        CONTENT_LENGTH="900", **{"wsgi.input_terminated": None}
-    ),
-    "a connection that is lost": lambda: environ(**{"wsgi.input": BrokenOff(OSError)}),
-    "broken off": lambda: environ(**{"wsgi.input": BrokenOff(EOFError)}),
+    "shorter than it says, and nobody ends it": lambda: {
+        **environ(CONTENT_LENGTH="900"),
+        "wsgi.input_terminated": False,
+    },
+    "a connection that is lost": lambda: {**environ(), "wsgi.input": BrokenOff(OSError)},
+    "broken off": lambda: {**environ(), "wsgi.input": BrokenOff(EOFError)},
     "HEAD": lambda: environ(method="HEAD"),
     "PUT": lambda: environ(method="PUT"),
     "another path": lambda: environ(path="/twilio/stat"),
@@ -222,7 +223,12 @@ def test_a_request_that_is_left_to_flask_is_verified_once(name: str, failure: Ex
 def test_a_request_has_one_name_and_leaves_none_behind() -> None:
     web = Web()
     answered: list[str] = []
-    web.app.after_request(lambda response: answered.append(request_id.get()) or response)
+
+    @web.app.after_request
+    def see(response: Response) -> Response:
+        answered.append(request_id.get())
+        return response
+
     web.through_front(environ(signature="x", HTTP_X_REQUEST_ID="bad name!"))
     assert answered == web.names and len(answered[0]) == 32
     for request in (environ(), environ(signature="x"), environ(method="HEAD")):
