@@ -76,6 +76,6 @@ def _body(environ: Mapping[str, Any], length: int) -> bytes:
         body: bytes = environ["wsgi.input"].read(length) if length else b""
     except (OSError, ValueError):
         raise ClientDisconnected from None
-    if len(body) < length and not environ.get("wsgi.input_terminated"):
+    if len(body) < length and "wsgi.input_terminated" not in environ:
         raise ClientDisconnected
     return body
