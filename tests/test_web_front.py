@@ -99,6 +99,8 @@ def urls_of(target: str, _headers: Mapping[str, str], _scheme: str) -> tuple[str
 
 
 def answer_of(app: Callable[..., Any], environ: dict[str, Any]) -> Answer:
+    """Of an environ without what is None in it."""
+    environ = {name: value for name, value in environ.items() if value is not None}
     said: list[tuple[str, list[tuple[str, str]]]] = []
     body = b"".join(app(environ, lambda status, headers, _error=None: said.append((status, list(headers)))))
     ((status, headers),) = said
@@ -117,7 +119,7 @@ def environ(
     query = "" if method == "POST" else urlencode(params)
     target = f"{path}?{query}" if query else path
     signed = sign(BASE + target, params if method == "POST" else (), TOKEN) if signature is None else signature
-    made = {
+    made: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "RAW_URI": target,
         "PATH_INFO": path,
@@ -134,7 +136,7 @@ def environ(
         "wsgi.input": BytesIO(body),
         "wsgi.input_terminated": True,
     }
-    return {name: value for name, value in {**made, **more}.items() if value is not None}
+    return {**made, **more}
 
 
 class BrokenOff:
@@ -166,7 +168,7 @@ REQUESTS: dict[str, Callable[[], dict[str, Any]]] = {
     "shorter than it says": lambda: environ(CONTENT_LENGTH="900"),
     "shorter than it says, and nobody ends it": lambda: {
         **environ(CONTENT_LENGTH="900"),
-        "wsgi.input_terminated": False,
+        "wsgi.input_terminated": None,
     },
     "a connection that is lost": lambda: {**environ(), "wsgi.input": BrokenOff(OSError)},
     "broken off": lambda: {**environ(), "wsgi.input": BrokenOff(EOFError)},
