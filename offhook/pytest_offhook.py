@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from offhook.adapters.ledger.inspect import Outcome
     from offhook.adapters.recordings.asgi import AsgiApp
     from offhook.adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
-    from offhook.adapters.recordings.format import Pairs, Record
+    from offhook.adapters.recordings.format import Record
     from offhook.adapters.recordings.golden_use import GoldenUse
     from offhook.adapters.rockerbox.sandbox import Sandbox
+    from offhook.adapters.twilio.spelling import Pairs
     from offhook.pipeline.conversion import Customer
 
 LIBRARY = Path(__file__).parent / "recordings"

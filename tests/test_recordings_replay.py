@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.recordings.format import Pairs, Record, RecordingError, dump, parameters, read
+from offhook.adapters.recordings.format import Record, RecordingError, dump, parameters, read
 from offhook.adapters.recordings.replay import (
     Latencies,
     Planned,
@@ -43,7 +43,7 @@ from offhook.adapters.recordings.sending import Answer
 from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.signature import Verified, verify
 from offhook.adapters.twilio.signature import sign as signature_for
-from offhook.adapters.twilio.spelling import presented_urls
+from offhook.adapters.twilio.spelling import Pairs, presented_urls
 from tests.support.arriving import arrived
 from tests.support.processes import bare_environment
 

@@ -21,6 +21,7 @@ from offhook.adapters.twilio.spelling import (
     SETTINGS_HEADER,
     Carrier,
     Content,
+    Pairs,
     candidates,
     carrier,
     content_of,
@@ -163,7 +164,7 @@ def sign(url: str, pairs: Iterable[tuple[str, str]], secret: str, algorithm: str
     return str(RequestValidator(secret).compute_signature(text, None, algorithm))
 
 
-Signer = Callable[[str, Iterable[tuple[str, str]], str], Mapping[str, str]]
+Signer = Callable[[str, Pairs, str], Mapping[str, str]]
 """(URL, form values or none, how the original was signed) -> the headers that prove that Twilio sent it."""
 
 
