@@ -1,7 +1,7 @@
 """The whole service on this page: its parts, put together by plain calls. The way of the data:
 
-    Twilio ── POST /twilio/status ──> adapters/web/
-                                        │  verify and read      adapters/twilio/
+    Twilio ── POST /twilio/status ──> adapters/web/front.py
+                                        │  verify and read      adapters/twilio/receive.py
                                         v
                                       callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
                                         │

@@ -57,16 +57,7 @@ def create_web(
 
     `clock` tells when a callback was received; `version` is said by /readyz.
     """
-    app = Flask("offhook", static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
-    app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
-    app.before_request(_name_request)
-    app.after_request(_with_care)
-    app.after_request(_watching_paths(tally))
-    app.teardown_request(lambda _error: forget_request())
-    app.register_error_handler(HTTPException, _http_error(tally, clock))
-    app.register_error_handler(LedgerUnavailable, lambda _error: _try_later(limits, "the callback could not be stored"))
-    app.register_error_handler(Exception, _unexpected(limits))
+    app = _without_routes(limits, tally, clock)
     intake = Intake(admit, inbox, tally, limits.log_repeat_seconds)
 
     def twilio_status() -> Response:
@@ -82,6 +73,20 @@ def create_web(
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
     app.wsgi_app = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes)  # type: ignore[method-assign]
+    return app
+
+
+def _without_routes(limits: WebLimits, tally: Tally, clock: Callable[[], datetime]) -> Flask:
+    app = Flask("offhook", static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
+    app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
+    app.before_request(_name_request)
+    app.after_request(_with_care)
+    app.after_request(_watching_paths(tally))
+    app.teardown_request(lambda _error: forget_request())
+    app.register_error_handler(HTTPException, _http_error(tally, clock))
+    app.register_error_handler(LedgerUnavailable, lambda _error: _try_later(limits, "the callback could not be stored"))
+    app.register_error_handler(Exception, _unexpected(limits))
     return app
 
 
