@@ -36,7 +36,7 @@ from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.receive import receive
 from offhook.pipeline.arrival import CALLBACK_PATH, Arrived
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.service import build
 
 THREADS = 32

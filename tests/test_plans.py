@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.ports import Sign

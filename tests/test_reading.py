@@ -19,7 +19,7 @@ from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.reading import EVENT_STREAM, moment, pairs, read
 from offhook.adapters.twilio.signature import Forged, Verified, sign, verify
 from offhook.pipeline.arrival import OtherKind, Refused
-from offhook.pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 from tests.support.arriving import ANY_URL, arrived, read_request
 
 pytestmark = pytest.mark.unit

@@ -15,7 +15,7 @@ from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.signature import sign
 from offhook.adapters.twilio.spelling import Pairs, presented_urls, with_body_hash
 from offhook.pipeline.arrival import SIGNATURE_HEADER, Arrived, OtherKind, Refused
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from tests.support.arriving import NOW, arrived
 
 pytestmark = pytest.mark.unit

@@ -24,7 +24,7 @@ from offhook.adapters.web.parts import headers_of, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.arrival import CALLBACK_PATH, Admitted, Arrived
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 

@@ -25,7 +25,7 @@ from offhook.adapters.twilio.spelling import (
     query_of,
     without_body_hash,
 )
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 VERSION = 1
 KEPT_HEADERS = ("Content-Type", *spelling.KEPT_HEADERS)

@@ -27,7 +27,7 @@ from offhook.adapters.twilio.spelling import (
     query_of,
 )
 from offhook.pipeline.arrival import Arrived, OtherKind, Refused
-from offhook.pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 
 WEBHOOK = "webhook"
 EVENT_STREAM = "event-stream"

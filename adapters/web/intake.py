@@ -9,7 +9,7 @@ from werkzeug.exceptions import BadRequest, HTTPException
 
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import Admit, Arrived, OtherKind, Refused
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.ports import Inbox, LedgerUnavailable
 from offhook.pipeline.repeated import Repeated, kind_of
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 CALLBACK_PATH = "/twilio/status"
 """Where Twilio posts a call's status, behind PUBLIC_URL."""

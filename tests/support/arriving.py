@@ -11,7 +11,7 @@ from offhook.adapters.twilio.keys import KeyKind
 from offhook.adapters.twilio.signature import Verified
 from offhook.adapters.twilio.spelling import SETTINGS_HEADER, carrier, content_of, query_of
 from offhook.pipeline.arrival import SIGNATURE_HEADER, Arrived, OtherKind, Refused
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 ANY_URL = "https://calls.example.test/any"
