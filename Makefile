@@ -74,6 +74,7 @@ soak: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python bench/intake.py
+	$(BIN)/python bench/wsgi.py
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/backlog.py
 	$(BIN)/python bench/idle.py

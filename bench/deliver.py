@@ -10,12 +10,14 @@ import argparse
 import itertools
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rig import (
     ACCOUNT,
+    TOKEN,
     Template,
     arrivals,
     cpu_seconds,
@@ -31,22 +33,27 @@ from rig import (
 )
 
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.twilio.reading import NotACallback, read_request
+from offhook.adapters.twilio.keys import Account, Keyring
+from offhook.adapters.twilio.receive import receive
+from offhook.pipeline.arrival import CALLBACK_PATH, Arrived
 from offhook.pipeline.callback import RawCallback
 from offhook.service import build
 
 THREADS = 32
-FORM = "application/x-www-form-urlencoded; charset=UTF-8"
+KEYS = Keyring({ACCOUNT: Account(ACCOUNT, (TOKEN,), {})})
 PAYLOAD = (
     b'{"email":"caller1@example.com","customer_id":"customer-1","action":"phone_call","order_id":"x","timestamp":"1"}'
 )
 
 
 def raw(template: Template, number: int) -> RawCallback:
-    body = template.request(number).partition(b"\r\n\r\n")[2]
-    read = read_request("POST", "/twilio/status", FORM, {}, body, datetime.now(UTC), ACCOUNT)
-    assert not isinstance(read, NotACallback)
-    return read[0]
+    head, _, body = template.request(number).partition(b"\r\n\r\n")
+    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+    urls = (f"https://bench.example.com{CALLBACK_PATH}",)
+    arrived = Arrived("POST", CALLBACK_PATH, urls, headers["Content-Type"], headers, body, datetime.now(UTC))
+    received = receive(arrived, KEYS)
+    assert isinstance(received, Sequence), received
+    return received[0]
 
 
 def fill(env: dict[str, str], count: int) -> float:

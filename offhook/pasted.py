@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from urllib.parse import SplitResult, urlsplit
 
+from offhook.pipeline.arrival import CALLBACK_PATH
+
 _PAIRS = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "„": "“", "«": "»"}
 _AROUND = re.compile("^[\\s\u200b-\u200d\u2060\ufeff]+|[\\s\u200b-\u200d\u2060\ufeff]+$")
 _SID = re.compile(r"([A-Z]{2})[0-9a-f]{32}", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"<.*>|\{.*\}|\.{3,}|[x*]{4,}|(your|my|insert|enter)[ _-].*|change[ _-]?me|todo", re.IGNORECASE
 )
-_CALLBACK_PATH = "/twilio/status"
 _OURS = re.compile("OFF?_?HOOK|ROCKERBOX")
 # What Kubernetes gives each container where a service is named offhook:
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
@@ -95,7 +96,7 @@ def public_url(text: str) -> str:
     if found.query or found.fragment:
         raise ValueError("must be like https://calls.example.com, with no query and no fragment")
     bare = text.rstrip("/")
-    return bare.removesuffix(_CALLBACK_PATH) if bare.endswith(_CALLBACK_PATH) else text
+    return bare.removesuffix(CALLBACK_PATH) if bare.endswith(CALLBACK_PATH) else text
 
 
 def whole_url(text: str, example: str) -> str:

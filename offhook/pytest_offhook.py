@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from offhook.adapters.ledger.inspect import Outcome
     from offhook.adapters.recordings.asgi import AsgiApp
     from offhook.adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
-    from offhook.adapters.recordings.format import Pairs, Record
+    from offhook.adapters.recordings.format import Record
     from offhook.adapters.recordings.golden_use import GoldenUse
     from offhook.adapters.rockerbox.sandbox import Sandbox
+    from offhook.adapters.twilio.spelling import Pairs
     from offhook.pipeline.conversion import Customer
 
 LIBRARY = Path(__file__).parent / "recordings"
@@ -399,10 +400,11 @@ def _shown(told: Outcome) -> dict[str, Any]:
     return shown | {"delivery": told.delivery, "conversion": json.loads(told.payload)}
 
 
-def _sign(url: str, pairs: Pairs, signing: str) -> dict[str, str]:
+def _sign(url: str, pairs: Pairs, signing: str) -> Mapping[str, str]:
     """As the recording says that the original was signed."""
     from offhook.adapters.recordings.format import SHARED_KEY_SHA1, SHARED_KEY_SHA256
-    from offhook.adapters.twilio.signature import HMAC_SHA1, HMAC_SHA256, by_auth_token, by_shared_key
+    from offhook.adapters.twilio.signature import by_auth_token, by_shared_key
+    from offhook.adapters.twilio.spelling import HMAC_SHA1, HMAC_SHA256
 
     algorithm = {SHARED_KEY_SHA1: HMAC_SHA1, SHARED_KEY_SHA256: HMAC_SHA256}.get(signing)
     sign = by_shared_key(SHARED_KEY_ID, SHARED_SECRET, algorithm) if algorithm else by_auth_token(AUTH_TOKEN)

@@ -1,7 +1,7 @@
 """The whole service on this page: its parts, put together by plain calls. The way of the data:
 
-    Twilio ── POST /twilio/status ──> adapters/web/
-                                        │  verify and read      adapters/twilio/
+    Twilio ── POST /twilio/status ──> adapters/web/front.py
+                                        │  verify and read      adapters/twilio/receive.py
                                         v
                                       callbacks ── append ──>   adapters/ledger/      (204 only after the commit)
                                         │
@@ -16,14 +16,15 @@
                                       Rockerbox                 adapters/rockerbox/
 
 `gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> main -> service -> commands ->
-the other adapters -> pipeline.
+recordings -> the other adapters -> pipeline.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -39,19 +40,13 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.rules_file import RulesSource, RulesWatch
-from offhook.adapters.twilio import explaining, reading, signature
-from offhook.adapters.web.routes import (
-    Arrived,
-    OtherKind,
-    Refused,
-    UrlsOf,
-    WebLimits,
-    create_web,
-    forwarded_base,
-    request_id,
-)
-from offhook.adapters.web.tally import Explained, Tally, TallyLimits
-from offhook.pipeline.callback import RawCallback
+from offhook.adapters.twilio import reading
+from offhook.adapters.twilio.keys import Account, Keyring, parse_keyring
+from offhook.adapters.twilio.receive import receive
+from offhook.adapters.twilio.spelling import presented_urls
+from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
+from offhook.adapters.web.routes import WebLimits, create_web
+from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports import Inbox
@@ -167,70 +162,19 @@ def rules_source(settings: Settings) -> RulesSource:
     return RulesSource(settings.config, is_optional, settings.rules_text, settings.default_country)
 
 
-def keyring(settings: Settings) -> signature.Keyring:
+def keyring(settings: Settings) -> Keyring:
     """All keys that a callback may be signed with. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     try:
-        listed = signature.parse_keyring(settings.keyring_json) if settings.keyring_json else ()
+        listed = parse_keyring(settings.keyring_json) if settings.keyring_json else ()
     except ValueError as error:
         raise SettingsError(f"TWILIO_KEYRING: {error}") from None
     accounts = {account.account_sid: account for account in listed}
     sid = settings.twilio_account_sid
     if sid:
-        known = accounts.get(sid, signature.Account(sid, (), {}))
+        known = accounts.get(sid, Account(sid, (), {}))
         tokens = (*settings.auth_tokens, *known.auth_tokens)
-        accounts[sid] = signature.Account(sid, tokens, known.shared_keys)
-    return signature.Keyring(accounts, settings.twilio_refuse_auth_tokens)
-
-
-class Gate:
-    """Verifies and reads in one call: nobody gets at a callback that was not verified."""
-
-    def __init__(self, keys: signature.Keyring, max_fields: int) -> None:
-        self._keys = keys
-        self._max_fields = max_fields
-
-    def __call__(self, arrived: Arrived) -> Sequence[RawCallback] | OtherKind | Refused:
-        signed = _signed(arrived)
-        verified = signature.verify(signed, self._keys, max_fields=self._max_fields)
-        if isinstance(verified, signature.Forged):
-            return self._forged(arrived, signed, verified)
-        read = reading.read_request(
-            arrived.method,
-            arrived.target,
-            arrived.content_type,
-            arrived.headers,
-            arrived.body,
-            arrived.received_at,
-            verified.account_sid,
-        )
-        if isinstance(read, reading.OtherKind):
-            return OtherKind(read.kind)
-        if isinstance(read, reading.NotACallback):
-            return Refused(400, read.reason, verified.url, verified.account_sid)
-        return read
-
-    def _forged(self, arrived: Arrived, signed: signature.SignedRequest, forged: signature.Forged) -> Refused:
-        def explained() -> Explained:
-            keys, most = self._keys, self._max_fields
-            guess = explaining.explain(signed, keys, forged.check, arrived.target, arrived.headers, most)
-            return Explained(forged.url, guess.hashed_url, guess.usually)
-
-        looks_like_twilios = signed.signature or arrived.headers.get("User-Agent", "").startswith(_TWILIOS_AGENT)
-        return Refused(403, forged.check, forged.url, forged.account_sid, explained if looks_like_twilios else None)
-
-
-_TWILIOS_AGENT = "TwilioProxy/"
-
-
-def _signed(arrived: Arrived) -> signature.SignedRequest:
-    return signature.SignedRequest(
-        method=arrived.method,
-        urls=arrived.urls,
-        content_type=arrived.content_type,
-        body=arrived.body,
-        signature=arrived.headers.get("X-Twilio-Signature", ""),
-        settings=arrived.headers.get("X-Twilio-Webhooks-Signature-Settings", ""),
-    )
+        accounts[sid] = Account(sid, tokens, known.shared_keys)
+    return Keyring(accounts, settings.twilio_refuse_auth_tokens)
 
 
 def urls_of(settings: Settings) -> UrlsOf:
@@ -238,7 +182,7 @@ def urls_of(settings: Settings) -> UrlsOf:
 
     def urls(target: str, headers: Mapping[str, str], scheme: str) -> tuple[str, ...]:
         bases = settings.public_urls or (forwarded_base(headers, scheme, settings.twilio_trusted_proxies),)
-        return signature.presented_urls(bases, target)
+        return presented_urls(bases, target)
 
     return urls
 
@@ -271,11 +215,11 @@ def tally(service: Offhook) -> Tally:
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
     """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     known = service.settings
-    gate = Gate(keyring(known), known.max_callback_fields)
+    admit = partial(receive, keyring=keyring(known), max_fields=known.max_callback_fields)
     limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds, known.log_repeat_seconds)
     app = create_web(
         inbox or service.ledger,
-        gate,
+        admit,
         urls_of(known),
         health(service),
         limits,

@@ -28,7 +28,7 @@ from pydantic_settings import (
 
 from offhook.adapters.customers.columns import DEFAULT_COLUMNS, names_of
 from offhook.adapters.ledger.address import libpq_address
-from offhook.adapters.rockerbox.proxy import parse_proxy
+from offhook.adapters.proxies import parse_proxy
 from offhook.pasted import (
     account_sid,
     advertiser_id,

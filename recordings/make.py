@@ -18,17 +18,15 @@ from hashlib import sha256
 from pathlib import Path
 
 from offhook.adapters.recordings.format import (
-    FORM_CONTENT_TYPE,
-    JSON_CONTENT_TYPE,
     SHARED_KEY_SHA256,
-    Pairs,
     Record,
     dump,
     encoded,
 )
+from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, JSON_CONTENT_TYPE, Pairs
+from offhook.pipeline.arrival import CALLBACK_PATH
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
-PATH = "/twilio/status"
 MORNING = datetime(2026, 3, 12, 14, 0, tzinfo=UTC)  # a Thursday, ten in the morning in Indiana
 
 
@@ -127,7 +125,7 @@ def record(told: Told, about: str, *, delay_seconds: float = 0.35) -> Record:
     return Record(
         received_at=told.at + timedelta(seconds=delay_seconds),
         method="POST",
-        path_and_query=PATH,
+        path_and_query=CALLBACK_PATH,
         headers=(
             ("Content-Type", FORM_CONTENT_TYPE),
             ("I-Twilio-Idempotency-Token", f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-{token[20:32]}"),
@@ -307,7 +305,7 @@ def get() -> Iterator[Record]:
         Told("get", seconds=121), "A number whose callback is set to GET: all parameters stand in the query."
     )
     headers = tuple(pair for pair in posted.headers if pair[0] != "Content-Type")
-    target = f"{PATH}?{encoded(posted.form or ())}"
+    target = f"{CALLBACK_PATH}?{encoded(posted.form or ())}"
     yield replace(posted, method="GET", path_and_query=target, form=None, headers=headers)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.callback import Callback, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
@@ -31,6 +31,7 @@ from offhook.pipeline.steps import Judge, decide_batch, fold_batch
 from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import given
 from tests.support import ledger as by_hand
+from tests.support.arriving import read_request
 from tests.support.filled import fill
 from tests.support.waiting import wait_until
 

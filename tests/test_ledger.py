@@ -17,7 +17,7 @@ from sqlalchemy import event
 from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
@@ -25,6 +25,7 @@ from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from offhook.settings import given
+from tests.support.arriving import read_request
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"

@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 import pytest
 
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.adapters.twilio.reading import read_request
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
@@ -22,6 +21,7 @@ from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, leave_un
 from offhook.service import build
 from offhook.settings import given
 from tests import sinks
+from tests.support.arriving import read_request
 from tests.support.filled import GROWING, ROWS, fill
 from tests.support.ledger import count
 from tests.support.plans import Plans, watched

@@ -15,9 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.twilio.reading import EVENT_STREAM, NotACallback, OtherKind, moment, pairs, read, read_request
-from offhook.adapters.twilio.signature import Account, Forged, Keyring, SignedRequest, Verified, sign, verify
+from offhook.adapters.twilio.keys import Account, Keyring
+from offhook.adapters.twilio.reading import EVENT_STREAM, moment, pairs, read
+from offhook.adapters.twilio.signature import Forged, Verified, sign, verify
+from offhook.pipeline.arrival import OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
+from tests.support.arriving import ANY_URL, arrived, read_request
 
 pytestmark = pytest.mark.unit
 
@@ -45,15 +48,19 @@ def form(params: Pairs, headers: Mapping[str, str] | None = None, account: str =
 
 def reason(params: Pairs, account: str = SID) -> str:
     found = read_request("POST", TARGET, FORM, {}, urlencode(params).encode(), NOW, account)
-    assert isinstance(found, NotACallback)
-    return found.reason
+    assert isinstance(found, Refused)
+    return found.check
+
+
+def refused(check: str) -> Refused:
+    return Refused(400, check, ANY_URL, SID)
 
 
 def event(params: object, event_id: object = "EZ1", kind: object = "com.twilio.voice.status-callback.call.v1") -> Any:
     return {"specversion": "1.0", "type": kind, "id": event_id, "data": {"request": {"parameters": params}}}
 
 
-def batch(told: object) -> tuple[RawCallback, ...] | NotACallback | OtherKind:
+def batch(told: object) -> tuple[RawCallback, ...] | Refused | OtherKind:
     body = told if isinstance(told, bytes) else json.dumps(told).encode()
     return read_request("POST", TARGET + "?bodySHA256=0", "application/json", {}, body, NOW, SID)
 
@@ -109,7 +116,7 @@ def test_what_stands_behind_a_hash_is_not_signed_and_so_not_read() -> None:
 
 def test_a_post_has_none_of_its_parameters_in_the_query() -> None:
     found = read_request("POST", f"{TARGET}?{urlencode(NEEDED)}", FORM, {}, b"", NOW, SID)
-    assert found == NotACallback("missing_account_sid")
+    assert found == refused("missing_account_sid")
 
 
 def test_few_headers_are_kept_and_never_a_signature() -> None:
@@ -168,7 +175,7 @@ def test_moved_boundaries_verify_under_the_same_signature_and_so_are_the_same_ca
     moved = (*NEEDED, ("Fro", "m+1555To+1666"))
     url, token = f"https://h.example.com{TARGET}", "t"
     keys = Keyring({SID: Account(SID, (token,), {})}, False)
-    replayed = SignedRequest("POST", (url,), FORM, urlencode(moved).encode(), sign(url, sent, token), "")
+    replayed = arrived("POST", (url,), FORM, urlencode(moved).encode(), sign(url, sent, token), "")
     assert isinstance(verify(replayed, keys), Verified)
     assert form(moved).dedupe_key == form(sent).dedupe_key
 
@@ -181,7 +188,7 @@ def test_whatever_verifies_under_a_signature_has_one_key(extra: list[tuple[str, 
     moved = (*NEEDED, (text[:cut], text[cut:]))
     url = "https://h.example.com/"
     keys = Keyring({SID: Account(SID, ("t",), {})}, False)
-    request = SignedRequest("POST", (url,), FORM, urlencode(moved).encode(), sign(url, sent, "t"), "")
+    request = arrived("POST", (url,), FORM, urlencode(moved).encode(), sign(url, sent, "t"), "")
     if isinstance(verify(request, keys), Forged):  # cut before the first letter, the text sorts elsewhere
         return
     assert form(moved).dedupe_key == form(sent).dedupe_key
@@ -224,7 +231,7 @@ def test_an_event_is_the_same_by_its_id_and_by_its_content_when_it_has_none() ->
 
 def test_an_event_of_another_account_refuses_the_batch() -> None:
     foreign = event({**dict(NEEDED), "AccountSid": "AC2"}, "EZ2")
-    assert batch([event(dict(NEEDED)), foreign]) == NotACallback("mixed_accounts")
+    assert batch([event(dict(NEEDED)), foreign]) == refused("mixed_accounts")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +251,7 @@ def test_an_event_of_another_account_refuses_the_batch() -> None:
     ],
 )
 def test_a_batch_without_a_call_is_no_callback(told: object, word: str) -> None:
-    assert batch(told) == NotACallback(word)
+    assert batch(told) == refused(word)
 
 
 TEST_EVENT = {"specversion": "1.0", "type": "com.twilio.eventstreams.test-event", "source": "Sink", "id": "EZ1"}
@@ -392,7 +399,7 @@ fields = ("CallDuration", "SequenceNumber", "Timestamp", "Direction", "CallStatu
 told_params = st.dictionaries(st.sampled_from(fields) | anything, anything | json_values, max_size=5)
 
 
-def assert_storable(found: tuple[RawCallback, ...] | NotACallback) -> None:
+def assert_storable(found: tuple[RawCallback, ...] | Refused) -> None:
     for raw in found if isinstance(found, tuple) else ():
         told = read(raw)
         assert isinstance(told, Callback)
@@ -424,7 +431,7 @@ def test_no_form_whatever_raises(params: dict[str, str]) -> None:
 def test_no_event_whatever_raises(others: list[Any], params: dict[str, Any], event_id: Any) -> None:
     found = batch([*others, event({**params, **dict(NEEDED)}, event_id)])
     assert_storable(found)
-    assert found == NotACallback("mixed_accounts") or isinstance(found, tuple)
+    assert found == refused("mixed_accounts") or isinstance(found, tuple)
 
 
 @given(st.binary(max_size=60), anything, st.sampled_from(["webhook", EVENT_STREAM, "rest"]), anything)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
@@ -20,6 +20,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_anew, decide_batch, fold_batch
 from offhook.settings import given
 from tests.support import ledger as by_hand
+from tests.support.arriving import read_request
 
 ACCOUNT, CALLER = "AC00000000000000000000000000000001", "+14155550100"
 KEY = CallKey(ACCOUNT, "CA" + "1" * 32)

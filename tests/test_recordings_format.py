@@ -30,6 +30,7 @@ from offhook.adapters.recordings.format import (
 from offhook.adapters.twilio import reading
 from offhook.pipeline.callback import RawCallback
 from recordings.make import LIBRARY, files
+from tests.support.arriving import read_request
 
 pytestmark = pytest.mark.unit
 
@@ -247,7 +248,7 @@ def test_every_recording_is_a_callback_to_the_receiver(name: str) -> None:
     """Read by Offhook's own reading, which knows nothing of recordings."""
     for record in read(LIBRARY_FOLDER / f"{name}.jsonl"):
         body, content_type = body_of(record)
-        found = reading.read_request(
+        found = read_request(
             record.method,
             record.path_and_query,
             content_type,

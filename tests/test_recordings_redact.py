@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from offhook.adapters.recordings import kept
 from offhook.adapters.recordings.format import (
     KEPT_HEADERS,
-    Pairs,
     Record,
     RecordingError,
     dump,
@@ -30,6 +29,7 @@ from offhook.adapters.recordings.format import (
     read,
 )
 from offhook.adapters.recordings.redact import Redactor
+from offhook.adapters.twilio.spelling import Pairs
 from offhook.pipeline import rules
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.recordings.format import Pairs, Record, RecordingError, dump, parameters, read
+from offhook.adapters.recordings.format import Record, RecordingError, dump, parameters, read
 from offhook.adapters.recordings.replay import (
     Latencies,
     Planned,
@@ -40,7 +40,11 @@ from offhook.adapters.recordings.replay import (
     target,
 )
 from offhook.adapters.recordings.sending import Answer
-from offhook.adapters.twilio import signature
+from offhook.adapters.twilio.keys import Account, Keyring
+from offhook.adapters.twilio.signature import Verified, verify
+from offhook.adapters.twilio.signature import sign as signature_for
+from offhook.adapters.twilio.spelling import Pairs, presented_urls
+from tests.support.arriving import arrived
 from tests.support.processes import bare_environment
 
 pytestmark = pytest.mark.unit
@@ -52,7 +56,7 @@ ACCOUNT_SID = "AC00000000000000000000000000000001"
 
 
 def sign(url: str, pairs: Pairs, signing: str) -> Mapping[str, str]:
-    return {"X-Twilio-Signature": signature.sign(url, pairs, TOKEN)}
+    return {"X-Twilio-Signature": signature_for(url, pairs, TOKEN)}
 
 
 def numbered(count: int, gap_seconds: float = 10.0) -> list[Record]:
@@ -249,19 +253,14 @@ def test_the_path_of_the_target_goes_before_the_recorded_one(url: str, recorded:
 @pytest.mark.parametrize("name", sorted(path.stem for path in LIBRARY.glob("*.jsonl")))
 def test_what_is_sent_verifies_at_the_receiver(name: str) -> None:
     """Offhook's own verification, for another public URL than the one that is connected to."""
-    keyring = signature.Keyring({ACCOUNT_SID: signature.Account(ACCOUNT_SID, (TOKEN,), {})})
+    keyring = Keyring({ACCOUNT_SID: Account(ACCOUNT_SID, (TOKEN,), {})})
     to = target("http://127.0.0.1:8000/hook", signed_for="https://calls.example.com/")
     for record in itertools.islice(read(LIBRARY / f"{name}.jsonl"), 20):
         method, raw_target, headers, body = parts(request_bytes(record, to, sign))
-        request = signature.SignedRequest(
-            method,
-            signature.presented_urls(["https://calls.example.com"], raw_target),
-            headers.get("Content-Type", ""),
-            body,
-            headers["X-Twilio-Signature"],
-            "",
-        )
-        assert isinstance(signature.verify(request, keyring), signature.Verified)
+        urls = presented_urls(["https://calls.example.com"], raw_target)
+        signed = headers["X-Twilio-Signature"]
+        request = arrived(method, urls, headers.get("Content-Type", ""), body, signed, target=raw_target)
+        assert isinstance(verify(request, keyring), Verified)
         assert headers["Host"] == "127.0.0.1:8000"
 
 

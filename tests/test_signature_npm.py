@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from offhook.adapters.recordings.client import of_url, over_http
 from offhook.adapters.recordings.format import SHARED_KEY_SHA256, Record, parameters, read, with_parameters
 from offhook.adapters.recordings.replay import Replay, Request, Tape, plan, replay, signed_request, target
-from offhook.adapters.twilio.signature import HMAC_SHA1, Signer, by_auth_token, by_shared_key
+from offhook.adapters.twilio.signature import Signer, by_auth_token, by_shared_key
+from offhook.adapters.twilio.spelling import HMAC_SHA1
 from offhook.pytest_offhook import LIBRARY
 
 TOKEN = "12345"

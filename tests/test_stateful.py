@@ -35,7 +35,7 @@ from offhook.adapters.ledger.inspect import RETRYABLE
 from offhook.adapters.ledger.schema import attempts, calls, conversions, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
@@ -51,6 +51,7 @@ from offhook.pipeline.steps import (
     review_parked_batch,
 )
 from offhook.settings import given
+from tests.support.arriving import read_request
 from tests.support.postgres import PostgresServer
 
 # What becomes of a request: whether it arrives, and what is heard of it.

@@ -16,23 +16,17 @@ from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.twilio.explaining import explain
-from offhook.adapters.twilio.reading import read_request
-from offhook.adapters.twilio.signature import (
-    Account,
-    Check,
-    Forged,
-    Keyring,
-    SignedRequest,
-    presented_urls,
-    sign,
-    verify,
-)
+from offhook.adapters.twilio.keys import Account, Keyring
+from offhook.adapters.twilio.signature import Check, Forged, sign, verify
+from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.web.routes import shown_path
-from offhook.adapters.web.tally import Explained, Tally, TallyLimits
+from offhook.adapters.web.tally import Tally, TallyLimits
+from offhook.pipeline.arrival import Arrived, Explained
 from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.refusals import Run, joined, unless_over
 from offhook.settings import given
 from tests.support import ledger as by_hand
+from tests.support.arriving import arrived, read_request
 from tests.support.waiting import wait_until
 
 OURS, OTHER = f"AC{1:032x}", f"AC{2:032x}"
@@ -181,10 +175,11 @@ KEYS = Keyring({OURS: Account(OURS, (TOKEN,), {})})
 PAIRS = (("AccountSid", OURS), ("CallSid", "CA1"))
 
 
-def refused(signed_for: str, base: str, target: str = "/twilio/status", token: str = TOKEN) -> SignedRequest:
+def refused(signed_for: str, base: str, target: str = "/twilio/status", token: str = TOKEN) -> Arrived:
     body = urlencode(PAIRS).encode()
     signature = sign(signed_for, PAIRS, token)
-    return SignedRequest("POST", presented_urls([base], target), "", body, signature, "")
+    headers = {"Host": "real.test", "X-Forwarded-Host": "x y, front.test"}
+    return arrived("POST", presented_urls([base], target), "", body, signature, target=target, headers=headers)
 
 
 GIVEN = {
@@ -205,8 +200,7 @@ def test_the_address_that_twilio_was_given_is_found(name: str) -> None:
     request = refused(given_, base)
     found = verify(request, KEYS)
     assert isinstance(found, Forged) and (found.check, found.account_sid) == (Check.SIGNATURE, OURS)
-    headers = {"Host": "real.test", "X-Forwarded-Host": "x y, front.test"}
-    guess = explain(request, KEYS, found.check, "/twilio/status", headers, 100)
+    guess = explain(request, KEYS, found.check, 100)
     assert guess.hashed_url == given_
     assert told in guess.usually and "PUBLIC_URL" in guess.usually and TOKEN not in guess.usually
 
@@ -223,8 +217,9 @@ def test_the_address_that_twilio_was_given_is_found(name: str) -> None:
 def test_an_explanation_is_a_sentence_whatever_was_sent(
     check: Check, host: str, target: str, body: bytes, urls: list[str], signature: str
 ) -> None:
-    request = SignedRequest("POST", tuple(urls), "", body, signature, "")
-    guess = explain(request, KEYS, check, target, {"Host": host, "X-Forwarded-Host": host}, 100)
+    headers = {"Host": host, "X-Forwarded-Host": host}
+    request = arrived("POST", urls, "", body, signature, target=target, headers=headers)
+    guess = explain(request, KEYS, check, 100)
     assert guess.hashed_url is None and len(guess.usually) > 20 and TOKEN not in guess.usually
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
@@ -22,6 +22,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge
 from offhook.settings import given
 from tests.support import ledger as by_hand
+from tests.support.arriving import read_request
 
 ACCOUNT = "AC00000000000000000000000000000001"
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)

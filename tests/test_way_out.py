@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.rockerbox.proxy import parse_proxy
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
 from offhook.pipeline.delivery import Outcome, Result
@@ -353,6 +353,12 @@ def test_twilio_in_plain_http_is_asked_through_the_proxy_too() -> None:
     with Sink(answer) as sink, EgressProxy(sink.port, login=LOGIN) as proxy:
         assert asked_of_twilio(api_url="http://api.invalid", proxy_url=through(proxy, IN_URL)) == []
         assert proxy.asked[0].line.startswith("GET http://api.invalid/v1/Alerts?")
+
+
+def test_a_proxy_s_user_without_a_password_is_named_to_it() -> None:
+    answer = sinks.answer(200, NO_ALERTS, {"Content-Type": "application/json"})
+    with Sink(answer) as sink, EgressProxy(sink.port, login="me:") as proxy:
+        assert asked_of_twilio(api_url="http://api.invalid", proxy_url=through(proxy, "me")) == []
 
 
 def test_the_environment_s_proxies_authorities_and_netrc_are_not_twilio_s(

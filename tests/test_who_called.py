@@ -14,7 +14,7 @@ import pytest
 from offhook.adapters.customers.csv_file import import_csv
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.twilio.reading import read, read_request
+from offhook.adapters.twilio.reading import read
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome
 from offhook.pipeline.rules import Rules, parse
@@ -22,6 +22,7 @@ from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch
 from offhook.service import build, create_app
 from offhook.settings import given
 from tests.support import ledger as by_hand
+from tests.support.arriving import read_request
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER, OTHER, OURS = "+14155550142", "+14155550143", "+14155550100"

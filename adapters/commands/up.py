@@ -30,6 +30,7 @@ from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
 from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
 from offhook.adapters.rockerbox.sandbox import Sandbox
 from offhook.adapters.twilio.signature import by_auth_token
+from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.settings import Settings, SettingsError
 
 ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
@@ -108,7 +109,7 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         if not _is_up(port, web, stop):
             _tell_why_not_up(stop)
         click.secho(
-            "\nRecorded callbacks go to /twilio/status, signed; each conversion as it arrives at the sandbox:",
+            f"\nRecorded callbacks go to {CALLBACK_PATH}, signed; each conversion as it arrives at the sandbox:",
             bold=True,
         )
         _send_recordings(port, env["TWILIO_AUTH_TOKEN"])

@@ -18,9 +18,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from werkzeug.test import run_wsgi_app
 
 from offhook.adapters.recordings.asgi import Answered, AsgiApp, RunningApp, is_asgi
-from offhook.adapters.recordings.format import Pairs, Record, encoded, parameters
-from offhook.adapters.recordings.replay import Replay, Request, Sign, Tape, Target, plan, signed_request, target
+from offhook.adapters.recordings.format import Record, encoded, parameters
+from offhook.adapters.recordings.replay import Replay, Request, Tape, Target, plan, signed_request, target
 from offhook.adapters.recordings.sending import Endpoint
+from offhook.adapters.twilio.signature import Signer
+from offhook.adapters.twilio.spelling import Pairs
 
 WsgiApp = Callable[..., Iterable[bytes]]
 _TIMEOUT_SECONDS = 15.0  # as Twilio
@@ -85,7 +87,7 @@ class SignedClient:
     def __init__(
         self,
         to: Target,
-        sign: Sign,
+        sign: Signer,
         exchange: Exchange,
         later: Callable[[Request], Awaitable[Answered]] | None = None,
         close: Callable[[], None] = lambda: None,
@@ -143,7 +145,7 @@ def played(recording: Iterable[Record], **options: Any) -> Iterator[Record]:
     return (planned.record for planned in plan(Tape.of_records(recording), Replay(**{"speed": None, **options})))
 
 
-def of_url(url: str, sign: Sign, *, yes_remote: bool = False, signed_for: str = "") -> SignedClient:
+def of_url(url: str, sign: Signer, *, yes_remote: bool = False, signed_for: str = "") -> SignedClient:
     """A client for a server that runs. Raises RemoteTarget for another machine, unless `yes_remote`."""
     to = target(url, yes_remote=yes_remote, signed_for=signed_for)
 
@@ -153,7 +155,7 @@ def of_url(url: str, sign: Sign, *, yes_remote: bool = False, signed_for: str = 
     return SignedClient(to, sign, lambda request: over_http(to.endpoint, request), later)
 
 
-def of_app(app: WsgiApp | AsgiApp, sign: Sign, *, base_url: str = "http://localhost") -> SignedClient:
+def of_app(app: WsgiApp | AsgiApp, sign: Signer, *, base_url: str = "http://localhost") -> SignedClient:
     """A client for a WSGI or ASGI app in this process, which is told that it was called at `base_url`.
 
     An ASGI app is started (its lifespan) before its first request, and stopped by `close`.

@@ -13,21 +13,27 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, quote_plus
+from urllib.parse import quote, quote_plus
 
+from offhook.adapters.twilio import spelling
+from offhook.adapters.twilio.spelling import (
+    FORM_CONTENT_TYPE,
+    JSON_CONTENT_TYPE,
+    Carrier,
+    Pairs,
+    form_pairs,
+    query_of,
+    without_body_hash,
+)
 from offhook.pipeline.callback import RawCallback
 
 VERSION = 1
-FORM_CONTENT_TYPE = "application/x-www-form-urlencoded; charset=UTF-8"  # as Twilio sends it
-JSON_CONTENT_TYPE = "application/json"
-KEPT_HEADERS = ("Content-Type", "I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
+KEPT_HEADERS = ("Content-Type", *spelling.KEPT_HEADERS)
 METHODS = ("POST", "GET")
 SHARED_KEY_SHA256 = "shared_key_sha256"
 SHARED_KEY_SHA1 = "shared_key_sha1"
 SIGNINGS = ("", SHARED_KEY_SHA1, SHARED_KEY_SHA256)
 MAX_LINE_BYTES = 4 * 1024 * 1024
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 class RecordingError(ValueError):
@@ -288,7 +294,7 @@ def with_parameters(record: Record, pairs: Pairs) -> Record:
 
 def query_pairs(target: str) -> Pairs:
     """The parameters of a target's query in order, empties and duplicates kept."""
-    return tuple(parse_qsl(target.partition("?")[2], keep_blank_values=True, errors="replace"))
+    return form_pairs(query_of(target)) or ()
 
 
 _quoted = lru_cache(maxsize=4096)(quote_plus)  # most names and many values come again in the next callback
@@ -325,22 +331,15 @@ def from_request(
     """Any request as a record. Of the headers only KEPT_HEADERS stay; bytes that are no UTF-8 become U+FFFD."""
     kept = kept_headers(headers)
     posted = method.upper() == "POST"
-    is_json = posted and _is_json(dict(kept).get("Content-Type", ""), target)
-    text = body.decode("utf-8", "replace")
+    where = spelling.carrier(method, dict(kept).get("Content-Type", ""), query_of(target))
     return Record(
         received_at=received_at.astimezone(UTC),
         method="POST" if posted else "GET",
         path_and_query=without_body_hash(ascii_target(target)),
         headers=kept,
-        form=tuple(parse_qsl(text, keep_blank_values=True, errors="replace")) if posted and not is_json else None,
-        json=text if is_json else None,
+        form=form_pairs(body) if where is Carrier.FORM else None,
+        json=body.decode("utf-8", "replace") if where is Carrier.JSON else None,
     )
-
-
-def _is_json(content_type: str, target: str) -> bool:
-    """Twilio signs a JSON body through `bodySHA256` in the query; a form never has it."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or media_type.endswith("+json") or "bodySHA256=" in target
 
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
@@ -360,11 +359,3 @@ def ascii_target(target: str) -> str:
     except UnicodeEncodeError:
         raw = target.encode("utf-8", "replace")
     return quote(raw, safe="!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
-
-
-_BODY_HASH = re.compile(r"(?<=[?&])bodySHA256=[^&]*&?")
-
-
-def without_body_hash(target: str) -> str:
-    """The target as Twilio was given it: without the hash of a JSON body, which Twilio adds to the query."""
-    return _BODY_HASH.sub("", target).rstrip("?&") if "bodySHA256=" in target else target

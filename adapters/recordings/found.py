@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from offhook.adapters.recordings.format import FORM_CONTENT_TYPE, Pairs, Record, encoded, from_request, parameters
+from offhook.adapters.recordings.format import Record, encoded, from_request, parameters
+from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs
+from offhook.pipeline.arrival import CALLBACK_PATH
 
-DEFAULT_PATH = "/twilio/status"
 ANY_ACCOUNT = "AC" + "0" * 32  # where a source tells of no account: `recordings replay --account-sid` puts another in
 
 
@@ -21,7 +22,7 @@ class Defaults:
     """What a source does not tell: when the callback came (UTC; Twilio's Timestamp comes first), to which path, whose."""
 
     received_at: datetime
-    path: str = DEFAULT_PATH
+    path: str = CALLBACK_PATH
     account_sid: str = ANY_ACCOUNT
 
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import unquote_plus
 
 from offhook.adapters.recordings.call_log import flat_name, is_call, of_call
-from offhook.adapters.recordings.format import Pairs, RecordingError, encoded, parse
+from offhook.adapters.recordings.format import RecordingError, encoded, parse
 from offhook.adapters.recordings.found import (
     NO_CALL,
     Defaults,
@@ -31,6 +31,7 @@ from offhook.adapters.recordings.found import (
     whole,
 )
 from offhook.adapters.recordings.text_lines import found_in_text
+from offhook.adapters.twilio.spelling import Pairs, form_pairs
 
 Object = Mapping[str, Any]
 
@@ -387,7 +388,7 @@ def _variables(told: object) -> Pairs | None:
         except (ValueError, RecursionError):
             return None
         return pairs_of(inner) if isinstance(inner, dict) else None
-    return tuple(parse_qsl(whole(told), keep_blank_values=True, errors="replace"))
+    return form_pairs(whole(told)) or ()
 
 
 # An event of Event Streams: https://www.twilio.com/docs/events

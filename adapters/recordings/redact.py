@@ -15,7 +15,6 @@ from hashlib import sha256
 from typing import Any
 
 from offhook.adapters.recordings.format import (
-    Pairs,
     Record,
     RecordingError,
     encoded,
@@ -35,6 +34,7 @@ from offhook.adapters.recordings.kept import (
     kept_value,
 )
 from offhook.adapters.recordings.redacted_rules import redacted_rules
+from offhook.adapters.twilio.spelling import Pairs
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
 from offhook.pipeline.rules import RulesError, parse

@@ -13,17 +13,16 @@ import re
 import socket
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from hashlib import blake2s, sha256
+from hashlib import blake2s
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from offhook.adapters.recordings.format import (
-    Pairs,
     Record,
     ascii_target,
     body_of,
@@ -31,12 +30,11 @@ from offhook.adapters.recordings.format import (
     parameters,
     parse,
     with_parameters,
-    without_body_hash,
 )
 from offhook.adapters.recordings.sending import Answer, Connections, Endpoint
-
-Sign = Callable[[str, Pairs, str], Mapping[str, str]]
-"""(URL, form values or none, the record's `signing`) -> the headers that prove that Twilio sent it."""
+from offhook.adapters.twilio.signature import Signer
+from offhook.adapters.twilio.spelling import Pairs, with_body_hash, without_body_hash
+from offhook.pipeline.arrival import CALLBACK_PATH
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +265,9 @@ class Target:
     def of(self, record: Record) -> str:
         """The request target for a record, with the hash of a JSON body as Twilio adds it."""
         path, _, recorded = without_body_hash(record.path_and_query).partition("?")
-        hashed = f"bodySHA256={sha256(record.json.encode()).hexdigest()}" if record.json is not None else ""
-        query = "&".join(filter(None, (self.query, recorded, hashed)))
-        return f"{self.path or path}?{query}" if query else self.path or path
+        query = "&".join(filter(None, (self.query, recorded)))
+        asked = f"{self.path or path}?{query}" if query else self.path or path
+        return with_body_hash(asked, record.json.encode()) if record.json is not None else asked
 
     def signed_url(self, path_and_query: str) -> str:
         """The URL that Twilio would have signed for this request target.
@@ -292,7 +290,7 @@ def target(url: str, *, yes_remote: bool = False, signed_for: str = "", public_u
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL to send to; write it as http://127.0.0.1:8000/twilio/status")
+        raise ValueError(f"{url!r} is no URL to send to; write it as http://127.0.0.1:8000{CALLBACK_PATH}")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         addresses = tuple(dict.fromkeys(str(found[4][0]) for found in socket.getaddrinfo(parts.hostname, port)))
@@ -339,7 +337,7 @@ class Request(NamedTuple):
     body: bytes
 
 
-def signed_request(record: Record, to: Target, sign: Sign) -> Request:
+def signed_request(record: Record, to: Target, sign: Signer) -> Request:
     """The record as a request, signed for the target."""
     body, content_type = body_of(record)
     path_and_query = to.of(record)
@@ -351,7 +349,7 @@ def signed_request(record: Record, to: Target, sign: Sign) -> Request:
     return Request(record.method, path_and_query, tuple(headers.items()), body)
 
 
-def request_bytes(record: Record, to: Target, sign: Sign) -> bytes:
+def request_bytes(record: Record, to: Target, sign: Signer) -> bytes:
     """The whole request, signed for the target."""
     method, path_and_query, headers, body = signed_request(record, to, sign)
     lines = [f"{method} {path_and_query} HTTP/1.1", f"Host: {to.endpoint.host}"]
@@ -436,7 +434,7 @@ class Summary:
 def replay(
     planned: Iterable[Planned],
     to: Target,
-    sign: Sign,
+    sign: Signer,
     *,
     concurrency: int = 8,
     timeout_seconds: float = 15.0,

@@ -9,10 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from urllib.parse import parse_qsl
 
-from offhook.adapters.recordings.format import Pairs, Record
+from offhook.adapters.recordings.format import Record
 from offhook.adapters.recordings.found import Defaults, Found, Unused, form_found, left_out, moment, request_found
+from offhook.adapters.twilio.spelling import Pairs, form_pairs, query_of
 
 _ENDS = "\t\r\n \"'`<>|\\(){}[],"  # what ends a form body or an address within a line
 _END = re.compile(f"[{re.escape(_ENDS)}]")
@@ -91,7 +91,7 @@ def _of_run(line: str, start: int, end: int, at: datetime | None, defaults: Defa
     text = _FIELD_BEFORE.sub("", text)
     if "&" not in text and text != line:
         return Unused(place, "a CallSid without the other parameters", has_call=True)
-    pairs = tuple(parse_qsl(text, keep_blank_values=True, errors="replace"))
+    pairs = form_pairs(text) or ()
     return form_found(pairs, _unless_told(pairs, at), defaults, place)
 
 
@@ -100,7 +100,7 @@ def _of_address(before: str, address: str, at: datetime | None, defaults: Defaul
     method = _METHOD_BEFORE.search(before)
     if method and method[1].upper() == "POST":
         return Unused(place, "a POST whose body is not there", has_call=True)
-    pairs = tuple(parse_qsl(address.partition("?")[2]))
+    pairs = form_pairs(query_of(address)) or ()
     return request_found(method[1] if method else "GET", address, (), b"", _unless_told(pairs, at), defaults, place)
 
 

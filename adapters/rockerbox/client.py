@@ -24,10 +24,11 @@ from requests import PreparedRequest, Request, Response
 from requests.exceptions import RequestException
 from urllib3.util.ssl_ import create_urllib3_context
 
+from offhook.adapters.proxies import Proxy, parse_proxy
 from offhook.adapters.rockerbox import payload as payloads
 from offhook.adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
 from offhook.adapters.rockerbox.dialing import Dialer
-from offhook.adapters.rockerbox.proxy import HEAD_BYTES, Proxy, parse_proxy
+from offhook.adapters.rockerbox.proxy import HEAD_BYTES
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.delivery import Outcome, Result

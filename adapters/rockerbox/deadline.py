@@ -26,8 +26,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import allowed_gai_family
 
+from offhook.adapters.proxies import Proxy
 from offhook.adapters.rockerbox.dialing import Dialer, SocketOptions
-from offhook.adapters.rockerbox.proxy import Proxy, open_tunnel
+from offhook.adapters.rockerbox.proxy import open_tunnel
 from offhook.adapters.rockerbox.resolver import Resolver
 
 if TYPE_CHECKING:

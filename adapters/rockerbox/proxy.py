@@ -1,21 +1,19 @@
-"""The way out through a proxy: who it is, and the tunnel (CONNECT) that it opens. Sends no byte of a request, shows no password.
+"""The way out through a proxy: the tunnel (CONNECT) that it opens. Sends no byte of a request, shows no password.
 
 https://www.rfc-editor.org/rfc/rfc9110#name-connect
 """
 
 from __future__ import annotations
 
-import base64
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+
+from offhook.adapters.proxies import Proxy
 
 HEAD_BYTES = 65536
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_BLANK = re.compile(r"[\s\x00-\x20\x7f]")
 _STATUS = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9][0-9])(?![0-9])")
 
 
@@ -25,41 +23,6 @@ class ProxyRefused(OSError):
     def __init__(self, word: str) -> None:
         super().__init__(f"the proxy opens no tunnel: {word}")
         self.word = word
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy that is spoken to in plain HTTP. `authorization` is the header's value, "" for none.
-
-    `secrets` are the texts that may be shown nowhere.
-    """
-
-    host: str
-    port: int
-    authorization: str = field(default="", repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-
-def parse_proxy(url: str) -> Proxy:
-    """`http://user:password@host:port`; user and password percent-encoded, or left out.
-
-    Raises ValueError, whose text holds nothing of the url.
-    """
-    try:
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:  # its text may hold a piece of the password
-        scheme, host, port = "", None, None
-    is_bare = scheme and parts.path in ("", "/") and not parts.query and not parts.fragment
-    if scheme != "http" or not host or port == 0 or not is_bare or _BLANK.search(url):
-        raise ValueError("the proxy must be like http://proxy.example.com:3128")
-    if parts.username is None:
-        return Proxy(host, port or 80)
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    # https://www.rfc-editor.org/rfc/rfc7617
-    token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    secrets = {token, password, parts.password or ""} - {""}
-    return Proxy(host, port or 80, f"Basic {token}", tuple(sorted(secrets, key=len, reverse=True)))
 
 
 def open_tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int, remaining: Callable[[], float]) -> None:

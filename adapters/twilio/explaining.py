@@ -9,15 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from offhook.adapters.twilio.signature import (
-    Check,
-    Keyring,
-    SignedRequest,
-    Verified,
-    named_accounts,
-    presented_urls,
-    verify,
-)
+from offhook.adapters.twilio.keys import Keyring
+from offhook.adapters.twilio.signature import Check, Verified, named_accounts, verify
+from offhook.adapters.twilio.spelling import presented_urls
+from offhook.pipeline.arrival import Arrived
 
 _HOST_HEADERS = ("Host", "X-Forwarded-Host", "X-Original-Host")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
@@ -51,15 +46,13 @@ class Guess:
     usually: str
 
 
-def explain(
-    request: SignedRequest, keyring: Keyring, check: str, target: str, headers: Mapping[str, str], max_fields: int
-) -> Guess:
-    """For a request that `verify` refused by this check. `target` is its raw target, `headers` are WSGI's spelling."""
+def explain(request: Arrived, keyring: Keyring, check: str, max_fields: int) -> Guess:
+    """For a request that `verify` refused by this check."""
     if check == Check.UNKNOWN_ACCOUNT:
         return Guess(None, _other_account(request, keyring, max_fields))
     if check != Check.SIGNATURE:
         return Guess(None, _USUALLY.get(Check(check), ""))
-    tried = tuple(dict.fromkeys(_other_urls(request.urls, target, headers)))
+    tried = tuple(dict.fromkeys(_other_urls(request.urls, request.target, request.headers)))
     found = verify(replace(request, urls=tried), keyring, max_fields=max_fields) if tried else None
     if isinstance(found, Verified):
         return Guess(found.url, f"{_difference(request.urls, found.url)} {_REMEDY}")
@@ -108,7 +101,7 @@ def _difference(compared: tuple[str, ...], hashed: str) -> str:
     return "Twilio signs for another address than the one that we compared with."
 
 
-def _other_account(request: SignedRequest, keyring: Keyring, max_fields: int) -> str:
+def _other_account(request: Arrived, keyring: Keyring, max_fields: int) -> str:
     named = [sid for sid in named_accounts(request, max_fields) if _ACCOUNT_SID.fullmatch(sid)]
     told = f"They name the account {named[0]}" if named else "They name an account"
     ours = ", ".join(sorted(keyring.accounts)[:3]) or "none"
@@ -118,7 +111,7 @@ def _other_account(request: SignedRequest, keyring: Keyring, max_fields: int) ->
     )
 
 
-def _placeholder(request: SignedRequest, keyring: Keyring, max_fields: int) -> str:
+def _placeholder(request: Arrived, keyring: Keyring, max_fields: int) -> str:
     tokens = [
         token
         for sid in named_accounts(request, max_fields) & keyring.accounts.keys()

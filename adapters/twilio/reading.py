@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any
 
-from offhook.adapters.twilio.signature import (
+from offhook.adapters.twilio.signature import Verified
+from offhook.adapters.twilio.spelling import (
+    KEPT_HEADERS,
     Carrier,
     Pairs,
-    carrier,
     event_account,
     event_parameters,
     form_pairs,
     json_events,
     query_of,
-    signed_text,
 )
+from offhook.pipeline.arrival import Arrived, OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 
-KEPT_HEADERS = ("I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
 WEBHOOK = "webhook"
 EVENT_STREAM = "event-stream"
 AMD = "amd"
@@ -60,63 +60,39 @@ _STATUSES = {status.value: status for status in Status}
 _DIRECTIONS = {direction.value: direction for direction in Direction}
 
 
-@dataclass(frozen=True, slots=True)
-class NotACallback:
-    """Why a verified request is no call callback, in one word."""
-
-    reason: str
+NotRead = OtherKind | Refused
 
 
 @dataclass(frozen=True, slots=True)
-class OtherKind:
-    """A verified request of Twilio's that is about something else than how a call stands: one of OTHER_KINDS."""
+class _Source:
+    """Where the callbacks of one request come from."""
 
-    kind: str
-
-
-NotRead = NotACallback | OtherKind
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrival:
-    """What the callbacks of one request share."""
-
-    method: str
-    target: str
-    content_type: str
-    headers: tuple[tuple[str, str], ...]
-    received_at: datetime
+    arrived: Arrived
     account_sid: str
+    url: str
+    headers: Pairs
+
+    def refused(self, reason: str) -> Refused:
+        """Verified, and no call callback, for a reason of one word."""
+        return Refused(400, reason, self.url, self.account_sid)
 
 
-def read_request(
-    method: str,
-    target: str,
-    content_type: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    received_at: datetime,
-    verified_account: str,
-) -> tuple[RawCallback, ...] | NotRead:
-    """The callbacks that a verified request carries: one, or one for each voice event of an Event Streams batch.
-
-    `target` is the raw request target, `received_at` UTC, `verified_account` the account whose key signed.
-    """
-    if _UNSTORABLE.search(target):
-        return NotACallback("bad_target")
-    kept = tuple((name, _storable(headers[name])) for name in KEPT_HEADERS if name in headers)
-    arrival = _Arrival(method, target, _storable(content_type), kept, received_at, verified_account)
-    where = carrier(method, content_type, query_of(target))
-    if where is Carrier.JSON:
-        return _read_events(arrival, body)
-    pairs = form_pairs(query_of(target) if where is Carrier.QUERY else body) or ()
-    key = _digest("webhook", verified_account, signed_text(pairs))
-    params = dict(pairs)
+def read_request(arrived: Arrived, verified: Verified) -> tuple[RawCallback, ...] | NotRead:
+    """The callbacks that a verified request carries: one, or one for each voice event of an Event Streams batch."""
+    kept = tuple([(name, _storable(arrived.headers[name])) for name in KEPT_HEADERS if name in arrived.headers])
+    source = _Source(arrived, verified.account_sid, verified.url, kept)
+    if _UNSTORABLE.search(arrived.target):
+        return source.refused("bad_target")
+    content = verified.content
+    if content.carrier is Carrier.JSON:
+        return _read_events(source, content.events)
+    params = dict(content.pairs)
     other = _other_kind(params)
     if other:
         return OtherKind(other)
-    read = _callback(arrival, params, key, body, AMD if _is_amd_result(params) else WEBHOOK)
-    return read if isinstance(read, NotACallback) else (read,)
+    key = _digest("webhook", verified.account_sid, content.text)
+    read = _callback(source, params, key, arrived.body, AMD if _is_amd_result(params) else WEBHOOK)
+    return read if isinstance(read, Refused) else (read,)
 
 
 def _other_kind(params: Mapping[str, str]) -> str:
@@ -130,59 +106,56 @@ def _is_amd_result(params: Mapping[str, str]) -> bool:
     return not params.get("CallStatus") and bool(params.get("AnsweredBy"))
 
 
-def _read_events(arrival: _Arrival, body: bytes) -> tuple[RawCallback, ...] | NotRead:
+def _read_events(source: _Source, every: Sequence[dict[str, Any]]) -> tuple[RawCallback, ...] | NotRead:
     """Other events of the batch are no affair of ours; one that is told twice is one."""
-    every = json_events(body)
     events = [event for event in every if _is_of_a_call(event.get("type"))]
     if not events:
         is_batch = any(isinstance(event.get("type"), str) for event in every)
-        return OtherKind(_EVENTS) if is_batch else NotACallback("no_call_event")
-    if any(event_account(event) not in ("", arrival.account_sid) for event in events):
-        return NotACallback("mixed_accounts")
-    read = [_event_callback(arrival, event) for event in events]
+        return OtherKind(_EVENTS) if is_batch else source.refused("no_call_event")
+    if any(event_account(event) not in ("", source.account_sid) for event in events):
+        return source.refused("mixed_accounts")
+    read = [_event_callback(source, event) for event in events]
     callbacks = {callback.dedupe_key: callback for callback in read if isinstance(callback, RawCallback)}
     if callbacks:
         return tuple(callbacks.values())
-    return next(each for each in read if isinstance(each, NotACallback))
+    return next(each for each in read if isinstance(each, Refused))
 
 
 def _is_of_a_call(event_type: object) -> bool:
     return isinstance(event_type, str) and event_type.startswith(_EVENT_TYPE)
 
 
-def _event_callback(arrival: _Arrival, event: dict[str, Any]) -> RawCallback | NotACallback:
+def _event_callback(source: _Source, event: dict[str, Any]) -> RawCallback | Refused:
     try:
         body = _json_bytes([event])
         identity = _json_text(event.get("id") or event)
     except RecursionError:
-        return NotACallback("nested_too_deeply")
+        return source.refused("nested_too_deeply")
     # An event is told at least once; "id" is what its duplicates share (https://www.twilio.com/docs/events).
-    key = _digest("event", arrival.account_sid, identity)
-    return _callback(arrival, dict(_event_pairs(event)), key, body, EVENT_STREAM)
+    key = _digest("event", source.account_sid, identity)
+    return _callback(source, dict(_event_pairs(event)), key, body, EVENT_STREAM)
 
 
-def _callback(
-    arrival: _Arrival, params: Mapping[str, str], key: str, body: bytes, source: str
-) -> RawCallback | NotACallback:
-    call_sid = params.get("CallSid", "")
-    missing = _what_is_missing(params, "AnsweredBy" if source == AMD else "CallStatus")
+def _callback(source: _Source, params: Mapping[str, str], key: str, body: bytes, kind: str) -> RawCallback | Refused:
+    missing = _what_is_missing(params, "AnsweredBy" if kind == AMD else "CallStatus")
     if missing:
-        return NotACallback(missing)
-    if params["AccountSid"] != arrival.account_sid:
-        return NotACallback("mixed_accounts")
+        return source.refused(missing)
+    if params["AccountSid"] != source.account_sid:
+        return source.refused("mixed_accounts")
     parent = params.get("ParentCallSid", "")
+    arrived = source.arrived
     return RawCallback(
         dedupe_key=key,
-        account_sid=arrival.account_sid,
-        call_sid=call_sid,
+        account_sid=source.account_sid,
+        call_sid=params["CallSid"],
         parent_call_sid=parent if _is_sid(parent) else None,
-        received_at=arrival.received_at,
-        method=arrival.method,
-        target=arrival.target,
-        content_type=arrival.content_type,
-        headers=arrival.headers,
+        received_at=arrived.received_at,
+        method=arrived.method,
+        target=arrived.target,
+        content_type=_storable(arrived.content_type),
+        headers=source.headers,
         body=body,
-        source=source,
+        source=kind,
     )
 
 

@@ -5,7 +5,6 @@ https://www.twilio.com/docs/usage/monitor-alert
 
 from __future__ import annotations
 
-import base64
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 from requests import RequestException
 from requests.adapters import HTTPAdapter
-from requests.utils import get_auth_from_url, urldefragauth
+from requests.utils import urldefragauth
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
@@ -26,6 +25,8 @@ from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
+
+from offhook.adapters.proxies import parse_proxy
 
 RETRIES = 5
 PAGE_SIZE = 1000
@@ -63,9 +64,8 @@ class _Way(HTTPAdapter):
     """
 
     def __init__(self, proxy_url: str) -> None:
-        user, password = get_auth_from_url(proxy_url)
-        token = base64.b64encode(f"{user}:{password}".encode()).decode()
-        self._proxy_headers = {"Proxy-Authorization": f"Basic {token}"} if user else {}
+        authorization = parse_proxy(proxy_url).authorization if proxy_url else ""
+        self._proxy_headers = {"Proxy-Authorization": authorization} if authorization else {}
         self._proxy_address = urldefragauth(proxy_url) if proxy_url else ""
         # A connection that does not come about is tried again, too, but not where the other side has answered no.
         super().__init__(

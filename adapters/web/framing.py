@@ -11,11 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-CALLBACK_PATHS = ("/twilio/status", "/twilio/status/")
-"""The second one is what Twilio was given where somebody wrote a slash at the end; the signature is over it. Slashes before
-either make no difference to the router: they come of a PUBLIC_URL that ends in one."""
-SIGNATURE_HEADER = "X-Twilio-Signature"
-"""Without it a callback's body is not waited for."""
+from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER
 
 LONGEST_LINE = 8190  # of a request; gunicorn's own limit can be set to this at most
 _LONGEST_CHUNK_LINE = 256  # hex digits and extensions, which nobody sends

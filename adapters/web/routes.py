@@ -1,76 +1,31 @@
-"""In: the HTTP routes. Reads the request, has it verified, keeps it, answers. Never folds, decides or delivers."""
+"""In: the HTTP routes of Flask, and what it answers. Never folds, decides or delivers."""
 
 from __future__ import annotations
 
 import logging
 import re
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
-from flask import Flask, Request, Response, g, jsonify, request
-from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
+from flask import Flask, Request, Response, jsonify, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from offhook.adapters.web.answers import CAREFUL_HEADERS
-from offhook.adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
-from offhook.adapters.web.tally import Explain, Tally
-from offhook.pipeline.callback import RawCallback
+from offhook.adapters.web.front import LEFT, Front
+from offhook.adapters.web.intake import Intake, read_body
+from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
+from offhook.adapters.web.tally import Tally
+from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.ports import Inbox, LedgerUnavailable
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.web")
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")
-_REQUEST_ID_LENGTH = 64
 _SHOWN_PATH_LENGTH = 200
 _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why a request is not kept: the HTTP status (400 or 403), the check that failed, the URL that was hashed.
-
-    `account` is the account that it names, where we have its keys, else "". With `explain` it looks like Twilio's, so that
-    many of them in a row mean that a setting is wrong.
-    """
-
-    http_status: int
-    check: str
-    url: str = ""
-    account: str = ""
-    explain: Explain | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OtherKind:
-    """Twilio's, and about something else than a call's status: there is nothing to keep, and nobody's mistake."""
-
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A request on plain parts. `urls` are what Twilio may have signed, the most probable first."""
-
-    method: str
-    target: str
-    urls: tuple[str, ...]
-    content_type: str
-    headers: Mapping[str, str]
-    body: bytes
-    received_at: datetime
-
-
-Admit = Callable[[Arrived], "Sequence[RawCallback] | OtherKind | Refused"]
-"""Verifies and reads in one go, so that nobody can get at a callback that was not verified."""
-
-UrlsOf = Callable[[str, Mapping[str, str], str], tuple[str, ...]]
-"""(raw target, headers, scheme) -> the URLs that Twilio may have signed."""
 
 
 class Health(Protocol):
@@ -88,10 +43,6 @@ class WebLimits:
     log_repeat_seconds: float = EVERY_SECONDS
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 def create_web(
     inbox: Inbox,
     admit: Admit,
@@ -99,110 +50,51 @@ def create_web(
     health: Health,
     limits: WebLimits,
     tally: Tally,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Callable[[], datetime],
     version: str = "",
 ) -> Flask:
-    """The Flask app with its three routes. `clock` tells when a callback was received; `version` is said by /readyz."""
+    """The Flask app with its three routes, and in front of it what answers callbacks that are kept.
+
+    `clock` tells when a callback was received; `version` is said by /readyz.
+    """
+    app = _without_routes(limits, tally, clock)
+    intake = Intake(admit, inbox, tally, limits.log_repeat_seconds)
+
+    def twilio_status() -> Response:
+        if request.method == "HEAD":  # Flask adds it to GET by itself
+            return _text(405, "use POST or GET")
+        left = request.environ[LEFT] if LEFT in request.environ else intake(_arrived(request, urls_of, clock()))
+        if isinstance(left, Exception):
+            raise left
+        return _no_content() if left is None else _refuse(left)
+
+    for path in CALLBACK_PATHS:
+        app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
+    app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
+    app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
+    app.wsgi_app = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes)  # type: ignore[method-assign]
+    return app
+
+
+def _without_routes(limits: WebLimits, tally: Tally, clock: Callable[[], datetime]) -> Flask:
     app = Flask("offhook", static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
     app.after_request(_with_care)
     app.after_request(_watching_paths(tally))
-    app.teardown_request(_forget_request)
+    app.teardown_request(lambda _error: forget_request())
     app.register_error_handler(HTTPException, _http_error(tally, clock))
+    app.register_error_handler(LedgerUnavailable, lambda _error: _try_later(limits, "the callback could not be stored"))
     app.register_error_handler(Exception, _unexpected(limits))
-
-    not_stored = Repeated(log, "callback_not_stored", limits.log_repeat_seconds)
-
-    def twilio_status() -> Response:
-        if request.method == "HEAD":  # Flask adds it to GET by itself
-            return _text(405, "use POST or GET")
-        arrived = _arrived(request, urls_of, clock())
-        admitted = admit(arrived)
-        if isinstance(admitted, Refused):
-            tally.refused(admitted.check, admitted.account, arrived.received_at, admitted.explain)
-            return _refuse(admitted)
-        if isinstance(admitted, OtherKind):
-            tally.other(admitted.kind)
-            log.info("callback_of_other_kind", extra={"kind": admitted.kind})
-            return _no_content()
-        return _store(admitted, inbox, limits, tally, not_stored)
-
-    for path in CALLBACK_PATHS:
-        app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
-    app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
-    app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
     return app
 
 
-def _store(
-    admitted: Sequence[RawCallback], inbox: Inbox, limits: WebLimits, tally: Tally, not_stored: Repeated
-) -> Response:
-    try:
-        inbox.append(admitted)
-    except LedgerUnavailable as error:
-        not_stored.tell(logging.ERROR, kind_of(error), {"call_sid": admitted[0].call_sid, "error": str(error)})
-        return _try_later(limits, "the callback could not be stored")
-    not_stored.works()
-    tally.stored(admitted[0].source)
-    log.info("callback_stored", extra={"call_sid": admitted[0].call_sid, "count": len(admitted)})
-    return _no_content()
-
-
 def _arrived(incoming: Request, urls_of: UrlsOf, received_at: datetime) -> Arrived:
-    environ = incoming.environ
-    target = raw_target(environ)
-    headers = dict(incoming.headers)  # WSGI's spelling: Every-Word-Capitalised
-    return Arrived(
-        method=incoming.method,
-        target=target,
-        urls=urls_of(target, headers, environ.get("wsgi.url_scheme", "http")),
-        content_type=headers.get("Content-Type", ""),
-        headers=headers,
-        body=_body(incoming) if headers.get(SIGNATURE_HEADER) else b"",
-        received_at=received_at,
-    )
-
-
-def _body(incoming: Request) -> bytes:
-    """All of it. Raises BadRequest where it breaks off or is framed wrongly, RequestEntityTooLarge over the limit."""
-    try:
-        return incoming.get_data(cache=False)
-    except HTTPException:
-        raise
-    except Exception as error:  # each WSGI server has its own
-        log.warning("callback_broken_off", extra={"check": type(error).__name__})
-        raise BadRequest from None
-
-
-def raw_target(environ: Mapping[str, Any]) -> str:
-    """The request target byte for byte, as latin-1: Werkzeug's own reconstruction decodes and lower-cases.
-
-    gunicorn gives RAW_URI, Werkzeug's development server REQUEST_URI; otherwise PEP 3333's parts are all there is.
-    """
-    raw = environ.get("RAW_URI") or environ.get("REQUEST_URI")
-    if raw:
-        return str(raw)
-    query = environ.get("QUERY_STRING", "")
-    return f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}{'?' if query else ''}{query}"
-
-
-def forwarded_base(headers: Mapping[str, str], scheme: str, trusted_proxies: int) -> str:
-    """Scheme and host as the outermost trusted proxy saw them; with none trusted, as the request itself says.
-
-    Each proxy appends to X-Forwarded-*, so only the last `trusted_proxies` values are not the sender's own words.
-    """
-    if trusted_proxies:
-        scheme = _nth_last(headers.get("X-Forwarded-Proto", ""), trusted_proxies) or scheme
-        host = _nth_last(headers.get("X-Forwarded-Host", ""), trusted_proxies)
-        return f"{scheme}://{host or headers.get('Host', '')}"
-    return f"{scheme}://{headers.get('Host', '')}"
-
-
-def _nth_last(value: str, count: int) -> str:
-    parts = [part.strip() for part in value.split(",") if part.strip()]
-    return parts[max(0, len(parts) - count)] if parts else ""
+    """Of a request that Twilio does not send so: without a signature, in chunks, through a path of two slashes."""
+    is_signed = incoming.headers.get(SIGNATURE_HEADER)
+    body = read_body(lambda: incoming.get_data(cache=False)) if is_signed else b""
+    return arrived_of(incoming.environ, body, urls_of, received_at)
 
 
 def _refuse(refused: Refused) -> Response:
@@ -235,16 +127,8 @@ def _backlog_asked(given: Sequence[str]) -> float | None:
 
 
 def _name_request() -> None:
-    """The platform's request id (Heroku sends X-Request-ID), or one of ours; letters, digits and dashes alone."""
-    given = request.headers.get("X-Request-ID", "")[:_REQUEST_ID_LENGTH]
-    name = given if given and given.replace("-", "").isalnum() and given.isascii() else uuid.uuid4().hex
-    g.started = time.perf_counter()
-    request_id.set(name)
-
-
-def _forget_request(_error: BaseException | None) -> None:
-    """The thread may next log a request that never gets as far as here."""
-    request_id.set("")
+    if LEFT not in request.environ:  # else it has its name
+        name_request(request.environ)
 
 
 def _with_care(response: Response) -> Response:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from offhook.pipeline.arrival import Explain, Explained
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.refusals import IntakeCounts, Run, joined, other_kind_name, refused_name, wrong_path_name
@@ -23,21 +24,6 @@ from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 log = logging.getLogger("offhook.web")
 
 _QUIET_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """Why callbacks are refused, as far as it can be told: the URL that we hashed, the one that Twilio did where that came
-    out (else None), and a sentence about what it usually is. No secret, no number that the masking knows.
-    """
-
-    compared_url: str
-    hashed_url: str | None
-    usually: str
-
-
-Explain = Callable[[], Explained]
-"""To be called when it is to be told, which is seldom."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ TEST_EVENT = [
 
 
 def send_events(twilio: Twilio, events: object) -> Answer:
-    from offhook.adapters.twilio.signature import with_body_hash
+    from offhook.adapters.twilio.spelling import with_body_hash
 
     body = json.dumps(events)
     url = with_body_hash(f"{PUBLIC_URL}/twilio/status", body.encode())

@@ -16,9 +16,9 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
 from offhook.adapters.recordings.format import RecordingError
-from offhook.adapters.recordings.replay import Replay, Sign, Tape, Target, plan, replay, target
+from offhook.adapters.recordings.replay import Replay, Tape, Target, plan, replay, target
 from offhook.adapters.recordings.sending import Answer
-from offhook.adapters.twilio.signature import by_auth_token, by_shared_key
+from offhook.adapters.twilio.signature import Signer, by_auth_token, by_shared_key
 
 if TYPE_CHECKING:
     from offhook.settings import Settings
@@ -183,7 +183,7 @@ def _tell_how_long(tape: Tape, speed: float | None) -> None:
         )
 
 
-def _signing(auth_token: str, shared_key: tuple[str, str, str] | None) -> Sign:
+def _signing(auth_token: str, shared_key: tuple[str, str, str] | None) -> Signer:
     """How to sign: with a SharedKey, else with a token. Raises ValueError when there is neither."""
     if shared_key:
         return by_shared_key(*shared_key)

@@ -26,6 +26,7 @@ from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unus
 from offhook.adapters.recordings.sources import Source, from_alerts, from_file
 from offhook.adapters.recordings.tap import TapFile
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
+from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.call import fold
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer, customer_number
@@ -241,7 +242,7 @@ def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) ->
     "--twilio-alerts", is_flag=True, help="Ask Twilio for callbacks that failed: its alerts keep them for 30 days."
 )
 @click.option("--since", callback=_ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
-@click.option("--path", default="/twilio/status", show_default=True, help="The path, where a source does not tell it.")
+@click.option("--path", default=CALLBACK_PATH, show_default=True, help="The path, where a source does not tell it.")
 @cover_options
 @_OUTPUT
 @with_appcontext
