@@ -68,7 +68,7 @@ class Scene:
         return f"CA{self._calls:032x}"
 
     def receives(self, sid: str, status: str = "completed", caller: str = ANN, **more: str) -> str:
-        from offhook.adapters.twilio.reading import read_request
+        from tests.support.arriving import read_request
 
         told = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
         body = urlencode(told | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
