@@ -68,9 +68,9 @@ def rebuilt(ledger: SqlLedger, fence: int) -> int:
 
 def conversion(ledger: SqlLedger) -> tuple[str, bool]:
     """Where it stands, and whether the new bytes would be sent."""
-    [story] = ledger.inspection.stories(KEY.call_sid)
+    [story] = ledger.stories.of_call(KEY.call_sid)
     assert story.conversion is not None
-    return story.conversion.state, b"new@" in bytes(story.conversion.payload)
+    return story.conversion.state, b"new@" in story.conversion.payload
 
 
 def test_what_was_refused_is_replaced_once_and_what_it_was_is_kept(ledger: SqlLedger, database_url: str) -> None:
@@ -91,10 +91,10 @@ def test_a_conversion_that_was_claimed_since_it_was_looked_at_stays(ledger: SqlL
 def test_one_attempt_in_doubt_is_enough_however_long_ago(ledger: SqlLedger) -> None:
     """A person has sent it again since, so that the conversion itself knows of no doubt any more."""
     comes_to(ledger, Outcome(Result.MAYBE_SENT, "read_timeout"), REFUSED)
-    ledger.inspection.retry([tuple(KEY)], NOON)
+    ledger.retry([KEY], NOON)
     comes_to(ledger, REFUSED)
-    [story] = ledger.inspection.stories(KEY.call_sid)
-    assert story.conversion is not None and (story.conversion.state, story.conversion.maybe_sent) == ("dead", 0)
+    [story] = ledger.stories.of_call(KEY.call_sid)
+    assert story.conversion is not None and (story.conversion.state, story.conversion.maybe_sent) == ("dead", False)
     assert ledger.rebuilding.may_be_rebuilt([story.conversion]) == set()
     assert (rebuilt(ledger, story.conversion.fence), conversion(ledger)) == (0, ("dead", False))
 

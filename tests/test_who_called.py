@@ -80,14 +80,14 @@ class Office:
 
     def story(self, sid: str) -> tuple[str, list[str], str]:
         """State, the words of each decision, and who was credited."""
-        [story] = self.ledger.inspection.stories(sid)
-        words = ["+".join(word for word, _ in reasons) for _, reasons in story.decisions]
-        payload = json.loads(bytes(story.conversion.payload)) if story.conversion else {}
+        [story] = self.ledger.stories.of_call(sid)
+        words = ["+".join(reason.word for reason in one.reasons) for one in story.decisions]
+        payload = json.loads(story.conversion.payload) if story.conversion else {}
         return story.call.state, words, payload.get("email", payload.get("external_id", ""))
 
     def sentence(self, sid: str) -> str:
-        [story] = self.ledger.inspection.stories(sid)
-        return story.decisions[-1][1][-1][1]
+        [story] = self.ledger.stories.of_call(sid)
+        return story.decisions[-1].reasons[-1].sentence
 
     def version(self) -> int:
         return self.ledger.mapping_version()
@@ -181,7 +181,7 @@ def test_a_customer_is_found_under_either_spelling_of_the_line(office: Office, k
     sid = office.is_called(calls)
     office.decides()
     assert office.story(sid) == ("converted", ["counts"], "mx@example.com")
-    assert [row.call_sid for row in office.ledger.inspection.calls_of(kept, 5)] == [sid]
+    assert [row.key.call_sid for row in office.ledger.stories.calls_of(kept, 5)] == [sid]
     office.imports(f"{HEADER}{calls},new@example.com,\n")
     sid = office.is_called(kept)
     office.decides()

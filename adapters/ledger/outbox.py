@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, 
 from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.schema import Moment, breakers, conversions
+from offhook.adapters.ledger.rows import KEY, with_rows
+from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
 from offhook.pipeline.call import CallKey
 from offhook.pipeline.delivery import (
     DAY_TURNED,
@@ -152,6 +153,20 @@ class OutboxTable:
             moves.journal(connection, expired)
             return expired.attempts
 
+    def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
+        """Send these again, whatever they rest in but delivered. Returns how many were moved.
+
+        What came before binds no more: a person has looked, and has said that a copy may go out now, whatever the day.
+        In batches, so that no callback waits for it.
+        """
+        moved = 0
+        for first in range(0, len(keys), _RETRIED_AT_ONCE):
+            batch = [{**key._asdict(), "now": micros(now)} for key in keys[first:][:_RETRIED_AT_ONCE]]
+            retried = with_rows(_RETRY, {**KEY, "now": "bigint"}, batch)
+            with self._database.write() as connection:
+                moved += retried.run(connection)
+        return moved
+
 
 def _due(now: Any) -> tuple[Any, ...]:
     return (_PENDING, conversions.c.due_at <= now)
@@ -282,3 +297,13 @@ def _write_health(connection: Connection, health: _Health) -> None:
     }
     statement = upsert(connection)(breakers).values(destination=DESTINATION, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["destination"], set_=values))
+
+
+RETRYABLE = (State.DEAD.value, State.AMBIGUOUS.value, State.QUARANTINED.value)
+_RETRIED_AT_ONCE = 500
+_RETRY = (
+    "UPDATE conversions SET state = 'pending', reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
+    "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
+    "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
+    f"AND conversions.state IN ({', '.join(repr(state) for state in RETRYABLE)})"
+)
