@@ -54,7 +54,7 @@ from offhook.adapters.web.tally import Explained, Tally, TallyLimits
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
-from offhook.pipeline.ports import Inbox
+from offhook.pipeline.ports.books import Inbox
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.version import VERSION

@@ -25,7 +25,7 @@ from offhook.pipeline.call import Callback, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch
-from offhook.pipeline.ports import LedgerUnavailable, Waiting
+from offhook.pipeline.ports.books import LedgerUnavailable, Waiting
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_batch, fold_batch
 from offhook.pipeline.worker import Pace, Worker

@@ -39,7 +39,7 @@ from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.conversion import Conversion, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from offhook.pipeline.ports import Attempt, Claimed, LedgerUnavailable
+from offhook.pipeline.ports.books import Attempt, Claimed, LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
     Judge,

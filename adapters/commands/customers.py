@@ -25,7 +25,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region, mask, to_e164
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.books import LedgerUnavailable
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 

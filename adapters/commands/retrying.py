@@ -12,7 +12,7 @@ import click
 from offhook.adapters.commands.context import Offhook, fail, offhook
 from offhook.pipeline.conversion import Convert, Reason
 from offhook.pipeline.masking import Masking, in_clear, masking
-from offhook.pipeline.ports import Decided
+from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import decide_anew
 from offhook.pipeline.story import ConversionLine

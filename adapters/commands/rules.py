@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.pipeline.ports import LedgerUnavailable, Sign
+from offhook.pipeline.ports.books import LedgerUnavailable, Sign
 from offhook.pipeline.rules import RulesError, in_english
 from offhook.settings import Settings
 

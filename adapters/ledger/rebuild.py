@@ -19,7 +19,7 @@ from offhook.adapters.ledger.schema import attempts, conversions, decisions, rep
 from offhook.pipeline.call import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
-from offhook.pipeline.ports import Books, Decided
+from offhook.pipeline.ports.books import Books, Decided
 from offhook.pipeline.story import ConversionLine
 
 REBUILT = "rebuilt"

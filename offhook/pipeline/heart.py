@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from offhook.pipeline.ports import LedgerUnavailable, Sign, SignsOfLife
+from offhook.pipeline.ports.books import LedgerUnavailable, Sign, SignsOfLife
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.worker")

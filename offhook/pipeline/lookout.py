@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.delivery import RetryPolicy, resend_since
-from offhook.pipeline.ports import Waiting
+from offhook.pipeline.ports.books import Waiting
 
 
 class Asked(Protocol):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from offhook.pipeline.delivery import RetryPolicy
-from offhook.pipeline.ports import Destination
+from offhook.pipeline.ports.books import Destination
 from offhook.pipeline.steps import Judge, deliver_batch, fold_batch
 from offhook.pipeline.worker import Pace, WatchedLedger, Worker
 

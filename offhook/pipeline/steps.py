@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from offhook.pipeline.call import Call, CallKey, RawCallback, fold
 from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from offhook.pipeline.ports import (
+from offhook.pipeline.ports.books import (
     Attempt,
     Bookkeeping,
     Books,

@@ -21,7 +21,7 @@ from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from offhook.pipeline.heart import Heart
 from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
-from offhook.pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
+from offhook.pipeline.ports.books import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
