@@ -25,7 +25,8 @@ from offhook.pipeline.call import Callback, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch
-from offhook.pipeline.ports.books import LedgerUnavailable, Waiting
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_batch, fold_batch
 from offhook.pipeline.worker import Pace, Worker
@@ -47,7 +48,7 @@ class Destination:
         return Outcome(Result.DELIVERED, "delivered", 200)
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def start(ledger: SqlLedger, sandbox: Sandbox, clock: Clock) -> Iterator[Callabl
     destination = Rockerbox(
         f"{sandbox.url}/webhook/data", "id", connect_timeout_seconds=1.0, total_deadline_seconds=DEADLINE_SECONDS
     )
-    judge = Judge(Rules(), Numbering("US"), destination, read, settle_seconds=0)
+    judge = Judge(Rules(), Numbering("US"), destination.encode, read, settle_seconds=0)
     pace = Pace(poll_seconds=0.01, threads=2, deadline_seconds=DEADLINE_SECONDS, lease_seconds=60)
     workers: list[Worker] = []
 

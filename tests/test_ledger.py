@@ -21,7 +21,7 @@ from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
-from offhook.pipeline.ports.books import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from offhook.settings import given
@@ -53,7 +53,7 @@ class Answering(Destination):
         return self.outcome
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture

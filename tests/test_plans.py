@@ -16,7 +16,7 @@ from offhook.adapters.twilio.reading import read_request
 from offhook.pipeline.call import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
-from offhook.pipeline.ports.books import Sign
+from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
 from offhook.service import build

@@ -36,7 +36,7 @@ class Destination:
         raise AssertionError("nothing is sent here")
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture

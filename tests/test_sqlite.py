@@ -19,7 +19,7 @@ from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.ports.books import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from tests.support.ledger import count
 from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, attempt, decide_batch, final, fold_batch
 

@@ -39,7 +39,8 @@ from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.conversion import Conversion, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from offhook.pipeline.ports.books import Attempt, Claimed, LedgerUnavailable
+from offhook.pipeline.ports.outbox import Attempt, Claimed
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
     Judge,
@@ -159,7 +160,7 @@ class Pipeline(RuleBasedStateMachine):
         self.ledger.merge_customers([Customer(phone) for phone in KNOWN_AT_FIRST])
         self.mapped = set(KNOWN_AT_FIRST)
         self.destination = Destination(lambda: self.now)
-        self.judge = Judge(Rules(), Numbering("US"), self.destination, read, settle_seconds=20)
+        self.judge = Judge(Rules(), Numbering("US"), self.destination.encode, read, settle_seconds=20)
         self.now = EVENING
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()

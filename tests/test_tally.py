@@ -29,7 +29,7 @@ from offhook.adapters.twilio.signature import (
 )
 from offhook.adapters.web.routes import shown_path
 from offhook.adapters.web.tally import Explained, Tally, TallyLimits
-from offhook.pipeline.ports.books import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run, joined, unless_over
 from offhook.settings import given
 from tests.support import ledger as by_hand

@@ -43,7 +43,7 @@ class Office:
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
         self.ledger = SqlLedger(given({"DATABASE_URL": url}).database_url)
-        self.judge = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+        self.judge = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
         self._calls = 0
         self._now = NOON
 
@@ -209,13 +209,13 @@ def test_a_number_of_no_known_plan_waits_and_one_that_cannot_be_is_skipped(offic
 def test_a_sip_address_is_a_number_on_our_end_and_on_the_callers_where_a_setting_says_so(office: Office) -> None:
     office.imports(HEADER + ANN)
     rules = parse(f'only_listed_numbers = true\n[[numbers]]\nnumber = "{OURS}"\n')
-    office.judge = Judge(rules, Numbering("US"), Destination(), read, settle_seconds=0)
+    office.judge = Judge(rules, Numbering("US"), Destination().encode, read, settle_seconds=0)
     ours = office.is_called(To=f"sip:{OURS}@offhook.sip.twilio.com")
     theirs = office.is_called(f"sip:{CALLER}@pbx.example.com")
     office.decides()
     assert office.story(ours)[:2] == ("converted", ["counts"])
     assert office.story(theirs)[:2] == ("skipped", ["caller_not_a_phone"])
-    office.judge = Judge(rules, Numbering("US", sip_callers=True), Destination(), read, settle_seconds=0)
+    office.judge = Judge(rules, Numbering("US", sip_callers=True), Destination().encode, read, settle_seconds=0)
     theirs = office.is_called(f"sip:{CALLER}@pbx.example.com")
     office.decides()
     assert office.story(theirs) == ("converted", ["counts"], "ann@example.com")

@@ -23,7 +23,8 @@ from offhook.adapters.ledger.waiting import IS_OPEN
 from offhook.pipeline.call import CallKey, RawCallback, root_of
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
 from offhook.pipeline.delivery import State
-from offhook.pipeline.ports.books import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
@@ -97,7 +98,7 @@ def to_raw(row: Row[Any]) -> RawCallback:
 
 
 class BooksOnSql:
-    """`Books` of pipeline/ports. `read` and `write` give a connection in a transaction, the same one or new ones."""
+    """`Books` of pipeline/ports/books.py. `read` and `write` give a connection in a transaction, the same one or new ones."""
 
     def __init__(self, read: Transaction, write: Transaction) -> None:
         self._read = read

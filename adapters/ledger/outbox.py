@@ -41,7 +41,7 @@ from offhook.pipeline.delivery import (
     resend_since,
     turn_of,
 )
-from offhook.pipeline.ports.books import Attempt, Claimed, Finished
+from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
 _PENDING = text("state = 'pending'")
@@ -76,7 +76,7 @@ class _Written:
 
 
 class OutboxTable:
-    """`Outbox` of pipeline/ports."""
+    """`Outbox` of pipeline/ports/outbox.py."""
 
     def __init__(self, database: Database, breaker_policy: BreakerPolicy) -> None:
         self._database = database

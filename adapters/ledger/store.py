@@ -27,13 +27,16 @@ from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
-from offhook.pipeline.ports.books import Books, LedgerUnavailable, Stories, Waiting
+from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.waiting import Waiting
 
 _CLOCK_SECONDS = 1.0  # then the process starts without
 
 
 class SqlLedger:
-    """`Ledger` of pipeline/ports on SQLite or Postgres. Connects at first use."""
+    """`Ledger` of pipeline/ports/ledger.py on SQLite or Postgres. Connects at first use."""
 
     def __init__(
         self,

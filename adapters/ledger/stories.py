@@ -41,7 +41,7 @@ _ACCOUNTS = text(
 
 
 class StoriesOnSql:
-    """`Stories` of pipeline/ports."""
+    """`Stories` of pipeline/ports/stories.py."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -9,7 +9,7 @@ from typing import Any
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import micros, moment
-from offhook.pipeline.ports.books import Waiting
+from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.story import COUNTED_UP_TO
 
 MAPPING_VERSION = "mapping_version"

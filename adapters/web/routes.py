@@ -20,7 +20,8 @@ from offhook.adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
 from offhook.adapters.web.tally import Explain, Tally
 from offhook.pipeline.call import RawCallback
 from offhook.pipeline.phone import mask_numbers_in
-from offhook.pipeline.ports.books import Inbox, LedgerUnavailable
+from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")

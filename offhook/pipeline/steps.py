@@ -13,18 +13,10 @@ from datetime import datetime, timedelta
 from offhook.pipeline.call import Call, CallKey, RawCallback, fold
 from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from offhook.pipeline.ports.books import (
-    Attempt,
-    Bookkeeping,
-    Books,
-    Decided,
-    Destination,
-    Folded,
-    Outbox,
-    Reader,
-    Settled,
-    Stored,
-)
+from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, Settled, Stored
+from offhook.pipeline.ports.destination import Destination, Encode
+from offhook.pipeline.ports.outbox import Attempt, Outbox
+from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
@@ -36,7 +28,7 @@ class Judge:
 
     rules: Rules
     numbering: Numbering
-    destination: Destination
+    encode: Encode
     read: Reader
     settle_seconds: float
 
@@ -153,7 +145,7 @@ def _decided(
         due_at=due_at,
         rules_version=judge.rules.version,
         mapping_version=version,
-        payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,
+        payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
         customer_phone=customer_number(call, judge.numbering).number,
     )
 

@@ -27,7 +27,8 @@ from offhook.adapters.recordings.tap import TapFile
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
 from offhook.pipeline.call import RawCallback, fold
 from offhook.pipeline.conversion import Customer, customer_number
-from offhook.pipeline.ports.books import Following, LedgerUnavailable
+from offhook.pipeline.ports.stories import Following
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
