@@ -99,7 +99,7 @@ def is_decided_anew(ledger: SqlLedger, service, key: CallKey) -> int:
     rebuilding = ledger.rebuilding
     [story] = ledger.stories.of_call(key.call_sid)
     assert rebuilding.may_be_rebuilt([story.conversion]) == {key}
-    decided = decide_anew(rebuilding.books(), [key], service.judge(), ledger.clock())
+    decided = decide_anew(rebuilding.known_calls(), [key], service.judge(), ledger.clock())
     return rebuilding.rebuild(decided, {key: story.conversion.fence}, ledger.clock())
 
 

@@ -62,7 +62,7 @@ def comes_to(ledger: SqlLedger, *outcomes: Outcome) -> None:
 
 def rebuilt(ledger: SqlLedger, fence: int) -> int:
     ledger.merge_customers([Customer(CALLER, "new@example.test", None)])
-    decided = decide_anew(ledger.rebuilding.books(), [KEY], JUDGE, NOON)
+    decided = decide_anew(ledger.rebuilding.known_calls(), [KEY], JUDGE, NOON)
     return ledger.rebuilding.rebuild(decided, {KEY: fence}, NOON)
 
 

@@ -90,7 +90,9 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
     for first in range(0, len(compared), _PAGE_ROWS):
         page = compared[first : first + _PAGE_ROWS]
         keys = [row.key for row in page]
-        today = {one.call.key: one for one in decide_anew(rebuilding.books(), keys, judge, service.ledger.clock())}
+        today = {
+            one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, service.ledger.clock())
+        }
         free = rebuilding.may_be_rebuilt(page)
         found += [Today(row, today.get(row.key), row.key in free) for row in page]
     if len(rows) > len(found):

@@ -125,7 +125,9 @@ class BooksOnSql:
             seqs={*taken, *(one.seq for one in fresh)},
             links=new,
             absorbed=absorbed.keys(),
-            told={CallKey(key.account_sid, links[key].root) for key, state in absorbed.items() if state == "converted"},
+            converted={
+                CallKey(key.account_sid, links[key].root) for key, state in absorbed.items() if state == "converted"
+            },
         )
 
     def save(self, families: Families, folded: Sequence[Folded]) -> None:
@@ -135,7 +137,7 @@ class BooksOnSql:
         ]
         linked = insert(legs, new, _ON_LEG)
         merged = with_rows(_MERGE, KEY, _named(families.absorbed))
-        counted = insert(calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
+        counted = insert(calls, [_call_row(one, families.converted) for one in folded], _ON_CALL)
         taken = with_rows(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
             linked.run(connection)
@@ -305,12 +307,12 @@ def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[
     return found
 
 
-def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
+def _call_row(folded: Folded, converted: Collection[CallKey]) -> dict[str, Any]:
     call, root = folded.call, folded.call.root
     state = "settling" if folded.settle_at else "open"
     return {
         **call.key._asdict(),
-        "state": "converted" if call.key in told else state,
+        "state": "converted" if call.key in converted else state,
         "status": root.status.value if root else "unknown",
         "direction": root.direction.value if root else "unknown",
         "from_number": root.from_ if root else "",

@@ -96,7 +96,7 @@ class OutboxTable:
         with self._database.write() as connection:
             held = _hold(connection, since, now) if overdue else []
             taken = self._lease(connection, now, limit, lease_seconds, newest) if allowed else []
-        return Claimed(sorted(map(_sending, taken), key=lambda one: one.created_at), held)
+        return Claimed(sorted(map(_sending, taken), key=lambda one: one.horizon_from), held)
 
     def _lease(
         self, connection: Connection, now: datetime, limit: int, lease_seconds: float, newest: bool
@@ -119,10 +119,10 @@ class OutboxTable:
         ready = moves.ready(done)
         with self._database.write() as connection:
             written = _write(connection, ready)
-            turn = self._tell_health(connection, written.fresh, now)
+            turn = self._note_health(connection, written.fresh, now)
         return Finished(written.moved, written.late, turn)
 
-    def _tell_health(self, connection: Connection, tried: Sequence[Attempt], now: datetime) -> tuple[Turn, str] | None:
+    def _note_health(self, connection: Connection, tried: Sequence[Attempt], now: datetime) -> tuple[Turn, str] | None:
         before = _read_health(connection)
         if self._health_after(before, tried, now) == before:
             return None
@@ -217,7 +217,7 @@ def _sending(row: Row[Any]) -> Sending:
         fence=row.fence,
         attempts=row.attempts,
         expired_leases=row.expired_leases,
-        created_at=row.horizon_from,
+        horizon_from=row.horizon_from,
         first_attempt_at=row.first_attempt_at,
         maybe_sent=bool(row.maybe_sent),
         payload=bytes(row.payload),

@@ -19,7 +19,7 @@ from offhook.adapters.ledger.schema import attempts, conversions, decisions, rep
 from offhook.pipeline.call import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
-from offhook.pipeline.ports.books import Books, Decided
+from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.story import ConversionLine
 
 REBUILT = "rebuilt"
@@ -30,8 +30,8 @@ class Rebuilding:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def books(self) -> Books:
-        """To read what is known of calls now; nobody's turn is needed for that."""
+    def known_calls(self) -> KnownCalls:
+        """What is known now; nobody's turn is needed to read it."""
         return BooksOnSql(self._read, self._read)
 
     def _read(self) -> Any:

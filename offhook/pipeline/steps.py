@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from offhook.pipeline.call import Call, CallKey, RawCallback, fold
 from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, Settled, Stored
+from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
 from offhook.pipeline.ports.reader import Reader
@@ -90,7 +90,7 @@ def review_parked_batch(
         if books is None or walk.after is None:
             return 0
         page = books.parked(walk.after, limit)
-        found = books.settled(page.known)
+        found = books.settled(page.to_decide)
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
@@ -105,7 +105,7 @@ def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) 
     return _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
 
 
-def decide_anew(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:
+def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:
     """What these calls would come to today, whatever was decided of them. Changes nothing.
 
     Without those of which callbacks wait to be folded, and those that are no calls of their own any more.
@@ -125,7 +125,7 @@ def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Ca
 
 
 def _decisions(
-    books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
+    books: KnownCalls, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
 ) -> list[Decided]:
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.numbering).number for call in calls}

@@ -49,14 +49,14 @@ class Families:
 
     `calls` holds every callback of each, child legs with their root, by the root's key. `seqs` are the callbacks that are
     taken in with them. `links` are the legs whose link is new; `absorbed` stood as calls of their own and are legs now,
-    and the calls of `told` have such a leg that was converted already.
+    and the calls of `converted` have such a leg that was converted already.
     """
 
     calls: Mapping[CallKey, Sequence[RawCallback]]
     seqs: Collection[int]
     links: Mapping[CallKey, Link]
     absorbed: Collection[CallKey]
-    told: Collection[CallKey]
+    converted: Collection[CallKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,25 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class ParkedPage:
-    """Some parked calls of which the mapping says something else by now; `after` is where the next page begins, None at
-    the end."""
+    """Some parked calls of whose callers the mapping says something else by now; `after` is where the next page begins,
+    None at the end."""
 
-    known: Sequence[CallKey]
+    to_decide: Sequence[CallKey]
     after: str | None
 
 
-class Books(Protocol):
+class KnownCalls(Protocol):
+    """What is known of calls and callers: all that a decision needs. Changes nothing."""
+
+    def settled(self, keys: Collection[CallKey]) -> Settled:
+        """All that is known of these calls."""
+
+    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
+        """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
+        with every change. A number that several people have comes with how many."""
+
+
+class Books(KnownCalls, Protocol):
     """What the one bookkeeper of the ledger reads and writes. Nobody else changes these rows, but for new callbacks.
 
     Reading takes no lock that intake waits for. `save` and `record` are one short transaction each, or parts of one that
@@ -109,13 +120,6 @@ class Books(Protocol):
 
     def parked(self, after: str, limit: int) -> ParkedPage:
         """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
-
-    def settled(self, keys: Collection[CallKey]) -> Settled:
-        """All that is known of these calls."""
-
-    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
-        """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
-        with every change. A number that several people have comes with how many."""
 
     def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""
