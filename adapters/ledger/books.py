@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
-from offhook.adapters.ledger.people import find_customers, find_customers_and_version
+from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
@@ -157,24 +157,17 @@ class BooksOnSql:
             return [CallKey(*row) for row in connection.execute(statement)]
 
     def parked(self, after: str, limit: int) -> ParkedPage:
-        names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
-        statement = (
-            select(*names)
-            .where(text("state = 'parked'"), calls.c.customer_phone > after)
-            .order_by(calls.c.customer_phone)
-            .limit(limit)
-        )
         with self._read() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(parked_after(after, limit)).all()
             known = _to_decide(connection, rows)
         found = [_key(row) for row in rows if _key(row) in known]
         if len(rows) < limit:
             return ParkedPage(found, None)
-        last = rows[-1].customer_phone
+        last = rows[-1].place
         if _key(rows[-1]) not in known:  # nor are the others from there
             return ParkedPage(found, last)
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
-        return ParkedPage(found, max((row.customer_phone for row in rows if row.customer_phone != last), default=after))
+        return ParkedPage(found, max((row.place for row in rows if row.place != last), default=after))
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:

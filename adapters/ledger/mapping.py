@@ -7,16 +7,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import find_customers
-from offhook.adapters.ledger.rows import Insert, insert, with_rows
-from offhook.adapters.ledger.schema import counters, customers, shared_numbers
+from offhook.adapters.ledger.people import (
+    find_customers,
+    no_longer_shared,
+    saved_customers,
+    saved_shared_numbers,
+)
+from offhook.adapters.ledger.schema import counters
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.customers import MergeCounts
 
 _LONGEST_PAUSE_SECONDS = 0.05
@@ -83,10 +86,10 @@ class MappingTable:
         no_longer = {row.phone for row in found.no_longer_shared}
         for batch in found.batches(self._batch_rows):
             began = time.monotonic()
-            named = _insertion(customers, [row for row in batch if row.people == 1], ("email", "customer_id"))
-            shared = _insertion(shared_numbers, [row for row in batch if row.people > 1], ("people",))
-            over = [{"phone": one} for row in batch if row.phone in no_longer for one in spellings(row.phone)]
-            freed = with_rows(_FREE, {"phone": "text"}, over)
+            now = datetime.now(UTC)
+            named = saved_customers([row for row in batch if row.people == 1], now)
+            shared = saved_shared_numbers([row for row in batch if row.people > 1], now)
+            freed = no_longer_shared(row.phone for row in batch if row.phone in no_longer)
             with self._database.write() as connection:
                 named.run(connection)
                 shared.run(connection)
@@ -99,19 +102,6 @@ class MappingTable:
         """Those of the E.164 numbers that are in the mapping; of one that several people have, how many."""
         with self._database.read(patient=True) as connection:
             return find_customers(connection, phones)
-
-
-_FREE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows})"
-
-
-def _insertion(table: Table, rows: Sequence[Customer], names: Sequence[str]) -> Insert:
-    now = datetime.now(UTC)
-    values = [
-        {"phone": spellings(row.phone)[0], **{name: getattr(row, name) for name in names}, "changed_at": now}
-        for row in rows
-    ]
-    told = ", ".join(f"{name} = excluded.{name}" for name in (*names, "changed_at"))
-    return insert(table, values, f"ON CONFLICT (phone) DO UPDATE SET {told}")
 
 
 def bump(connection: Connection, name: str) -> None:

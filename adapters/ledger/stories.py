@@ -14,13 +14,13 @@ from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
+from offhook.adapters.ledger.people import is_call_of
 from offhook.adapters.ledger.rows import KEY, for_each
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
-from offhook.pipeline.phone import spellings
 from offhook.pipeline.story import (
     AttemptLine,
     CallLine,
@@ -78,7 +78,7 @@ class StoriesOnSql:
     def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
         statement = (
             select(calls)
-            .where(calls.c.customer_phone.in_(spellings(phone)), calls.c.state != "merged")
+            .where(is_call_of(phone), calls.c.state != "merged")
             .order_by(calls.c.first_received_at.desc())
             .limit(limit)
         )
