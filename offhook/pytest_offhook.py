@@ -28,7 +28,6 @@ import pytest
 
 if TYPE_CHECKING:
     from offhook.adapters.commands.context import Offhook
-    from offhook.adapters.ledger.inspect import Outcome
     from offhook.adapters.recordings.asgi import AsgiApp
     from offhook.adapters.recordings.client import Played, Reply, SignedClient, WsgiApp
     from offhook.adapters.recordings.format import Record
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from offhook.adapters.rockerbox.sandbox import Sandbox
     from offhook.adapters.twilio.spelling import Pairs
     from offhook.pipeline.conversion import Customer
+    from offhook.pipeline.story import CallOutcome
 
 LIBRARY = Path(__file__).parent / "recordings"
 ACCOUNT_SID = "AC00000000000000000000000000000001"  # the account of the library's recordings
@@ -382,7 +382,7 @@ class Pipeline:
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """CallSid -> what became of the call: its state, the reasons, and of a conversion the payload and its delivery."""
-        return {told.call_sid: _shown(told) for told in self.service.ledger.inspection.outcomes()}
+        return {told.key.call_sid: _shown(told) for told in self.service.ledger.stories.outcomes()}
 
     @property
     def conversions(self) -> list[dict[str, Any]]:
@@ -393,7 +393,7 @@ class Pipeline:
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _shown(told: Outcome) -> dict[str, Any]:
+def _shown(told: CallOutcome) -> dict[str, Any]:
     shown: dict[str, Any] = {"state": told.state, "reasons": list(told.reasons)}
     if told.payload is None:
         return shown

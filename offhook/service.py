@@ -49,7 +49,7 @@ from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
-from offhook.pipeline.ports import Inbox
+from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.version import VERSION
@@ -89,7 +89,7 @@ def build(settings: Settings) -> Offhook:
     source = rules_source(settings)
 
     def judge() -> Judge:
-        return Judge(source.read(), settings.numbering, destination, reading.read, settings.settle_seconds)
+        return Judge(source.read(), settings.numbering, destination.encode, reading.read, settings.settle_seconds)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)

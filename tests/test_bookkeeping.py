@@ -25,7 +25,8 @@ from offhook.pipeline.callback import Callback, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch
-from offhook.pipeline.ports import LedgerUnavailable, Waiting
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_batch, fold_batch
 from offhook.pipeline.worker import Pace, Worker
@@ -48,7 +49,7 @@ class Destination:
         return Outcome(Result.DELIVERED, "delivered", 200)
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def bookkeeper(ledger: SqlLedger, steady: list[float] | None = None, **pace: flo
 
 
 def converted(ledger: SqlLedger) -> set[str]:
-    return {row.call_sid for row in ledger.inspection.conversions((), 10_000)}
+    return {row.key.call_sid for row in ledger.stories.conversions((), 10_000)}
 
 
 # One bookkeeper, and nobody waits for what it reads and judges
@@ -122,7 +123,7 @@ def test_what_a_second_bookkeeper_has_changed_meanwhile_is_not_written_over(ledg
             books.save(families, [])
     other.close()
     assert decide_batch(ledger, JUDGE, NOON, 10) == 0
-    assert len(ledger.inspection.conversions((), 10)) == 2
+    assert len(ledger.stories.conversions((), 10)) == 2
 
 
 def test_only_one_worker_keeps_the_books_at_a_time(ledger: SqlLedger, url: str) -> None:
@@ -223,8 +224,8 @@ def test_a_call_of_now_waits_for_its_own_legs_and_not_for_those_of_others(ledger
         assert books is not None
         assert [one.raw.call_sid for one in books.settled(books.due(NOON, 10)).unlinked] == [sid(1)]
     assert [decide_batch(ledger, JUDGE, NOON, 10) for _ in range(3)] == [1, 1, 0]
-    [story] = ledger.inspection.stories(sid(1))
-    assert (story.call.call_sid, story.call.state, story.call.legs) == (sid(5000), "converted", 2)
+    [story] = ledger.stories.of_call(sid(1))
+    assert (story.call.key.call_sid, story.call.state, story.call.legs) == (sid(5000), "converted", 2)
 
 
 def test_nobody_waits_for_a_call_whose_legs_wait_to_be_folded(ledger: SqlLedger) -> None:
@@ -233,8 +234,8 @@ def test_nobody_waits_for_a_call_whose_legs_wait_to_be_folded(ledger: SqlLedger)
     assert fold_batch(ledger, JUDGE, 1) == 2  # both callbacks of the call itself
     steps = [decide_batch(ledger, JUDGE, NOON, 10) for _ in range(4)]
     assert steps == [1, 1, 1, 0]  # a leg, the leg of the leg, the call
-    [story] = ledger.inspection.stories(sid(3))
-    assert (story.call.call_sid, story.call.legs) == (sid(1), 3)
+    [story] = ledger.stories.of_call(sid(3))
+    assert (story.call.key.call_sid, story.call.legs) == (sid(1), 3)
 
 
 def test_parked_calls_are_reviewed_a_page_at_a_time_and_each_of_them(ledger: SqlLedger) -> None:
@@ -268,7 +269,7 @@ def test_an_idle_worker_asks_one_question_for_all_of_its_threads(ledger: SqlLedg
     worker = Worker(ledger, Destination(), JUDGE, RetryPolicy(), Pace(poll_seconds=0.01, idle_seconds=0.02, threads=2))
     worker.start()
     try:
-        wait_until(lambda: ledger.inspection.conversion_counts() == {"delivered": 1})
+        wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1})
         wait_until(lambda: _all_alike(statements[-15:]))
     finally:
         assert worker.stop()

@@ -11,7 +11,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -21,19 +21,14 @@ from hypothesis import strategies as st
 from offhook.adapters.customers.csv_file import ImportReport, default_rejects_path, import_csv
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import CustomerRow
 from offhook.adapters.customers.spreadsheet import as_it_was
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.ports.customers import MergeCounts
 
 pytestmark = pytest.mark.unit
 
 HEADER = "phone,email,customer_id\n"
 FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-class Counts(NamedTuple):
-    added: int
-    changed: int
-    unchanged: int
 
 
 class Table:
@@ -44,7 +39,7 @@ class Table:
         self.shared: dict[str, int] = {}
         self.transactions: list[int] = []
 
-    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+    def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
         assert len({row.phone for row in rows}) == len(rows)
         self.transactions.append(len(rows))
         self.shared.update({row.phone: row.people for row in rows if row.people > 1})
@@ -52,7 +47,7 @@ class Table:
         added = sum(row.phone not in self.rows for row in rows)
         same = sum(self.rows.get(row.phone) == (row.email, row.customer_id) for row in rows)
         self.rows.update({row.phone: (row.email, row.customer_id) for row in rows})
-        return Counts(added, len(rows) - added - same, same)
+        return MergeCounts(added, len(rows) - added - same, same)
 
 
 class Import:
@@ -365,7 +360,7 @@ def test_the_table_is_given_short_transactions(imported: Import) -> None:
 def test_what_the_table_raises_passes_and_leaves_no_file_behind(
     imported: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(_rows: Sequence[CustomerRow], /) -> Counts:
+    def down(_rows: Sequence[Customer], /) -> MergeCounts:
         raise ConnectionError
 
     monkeypatch.setattr(imported.table, "merge_customers", down)
@@ -878,8 +873,8 @@ def test_taken_and_rejected_add_up_to_the_rows_of_a_well_formed_file(
 
 def _peak_bytes(path: Path) -> int:
     class Nothing:
-        def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
-            return Counts(len(rows), 0, 0)
+        def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
+            return MergeCounts(len(rows), 0, 0)
 
     tracemalloc.start()
     try:

@@ -73,7 +73,7 @@ def start(ledger: SqlLedger, sandbox: Sandbox, clock: Clock) -> Iterator[Callabl
     destination = Rockerbox(
         f"{sandbox.url}/webhook/data", "id", connect_timeout_seconds=1.0, total_deadline_seconds=DEADLINE_SECONDS
     )
-    judge = Judge(Rules(), Numbering("US"), destination, read, settle_seconds=0)
+    judge = Judge(Rules(), Numbering("US"), destination.encode, read, settle_seconds=0)
     pace = Pace(poll_seconds=0.01, threads=2, deadline_seconds=DEADLINE_SECONDS, lease_seconds=60)
     workers: list[Worker] = []
 
@@ -111,10 +111,10 @@ def test_what_a_gateway_says_after_it_forwarded_a_call_makes_no_second_one_of_it
     sandbox.play(f"{answer} kept p=1")
     start(replace(POLICY, base_seconds=1e9, cap_seconds=1e9))  # no second attempt on this day
     sandbox.wait_for(3)
-    wait_until(lambda: ledger.inspection.conversion_counts() == {"pending": 3})
+    wait_until(lambda: ledger.stories.conversion_counts() == {"pending": 3})
     clock.set(MIDNIGHT + timedelta(minutes=5))
     with caplog.at_level(logging.INFO):
-        wait_until(lambda: ledger.inspection.conversion_counts() == {"ambiguous": 3}, 20)
+        wait_until(lambda: ledger.stories.conversion_counts() == {"ambiguous": 3}, 20)
         wait_until(lambda: len(errors(caplog, "conversion_ambiguous")) == 3)
     assert set(counted(sandbox).values()) == {1}
     assert len(errors(caplog, "conversion_ambiguous")) == 3
@@ -133,13 +133,13 @@ def test_a_day_that_turns_between_claim_and_sending_makes_no_call_count_twice(
     sandbox.wait_for(5)  # three arrived, nobody knows, and two of them are under way again
 
     def claimed_again() -> bool:
-        return [(row.state, row.fence) for row in ledger.inspection.conversions([], 10)] == [("sending", 2)] * 3
+        return [(row.state, row.fence) for row in ledger.stories.conversions([], 10)] == [("sending", 2)] * 3
 
     wait_until(claimed_again)
     clock.set(MIDNIGHT + timedelta(seconds=10))  # before its turn comes
-    wait_until(lambda: ledger.inspection.conversion_counts() == {"ambiguous": 3}, 20)
+    wait_until(lambda: ledger.stories.conversion_counts() == {"ambiguous": 3}, 20)
     assert sorted(counted(sandbox).values()) == [1, 1, 1]
-    assert {row.reason for row in ledger.inspection.conversions([], 10)} == {"day_turned", "deadline"}
+    assert {row.reason for row in ledger.stories.conversions([], 10)} == {"day_turned", "deadline"}
 
 
 def test_in_the_last_moments_of_a_day_nothing_leaves_that_could_arrive_after_it(
@@ -151,7 +151,7 @@ def test_in_the_last_moments_of_a_day_nothing_leaves_that_could_arrive_after_it(
     sandbox.play("reset kept p=1")
     clock.set(MIDNIGHT - timedelta(seconds=DEADLINE_SECONDS) + timedelta(milliseconds=1))
     start()
-    wait_until(lambda: ledger.inspection.conversion_counts() == {"ambiguous": 3})
+    wait_until(lambda: ledger.stories.conversion_counts() == {"ambiguous": 3})
     assert [event.verdict for event in sandbox.events()] == ["counted"] * 3
 
 
@@ -166,7 +166,7 @@ def test_the_day_of_the_first_attempt_is_the_one_on_which_it_left(
     clock.set(MIDNIGHT - timedelta(seconds=20))
     start()
     sandbox.wait_for(2)  # both threads are busy, and the third conversion waits
-    wait_until(lambda: ledger.inspection.conversion_counts() == {"sending": 3})
+    wait_until(lambda: ledger.stories.conversion_counts() == {"sending": 3})
     clock.set(MIDNIGHT + timedelta(seconds=10))
-    wait_until(lambda: ledger.inspection.conversion_counts() == {"delivered": 1, "ambiguous": 2}, 20)
+    wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1, "ambiguous": 2}, 20)
     assert sorted(counted(sandbox).values()) == [1, 1, 1]

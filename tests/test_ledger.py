@@ -21,7 +21,7 @@ from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from offhook.settings import given
@@ -54,7 +54,7 @@ class Answering(Destination):
         return self.outcome
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture
@@ -91,13 +91,13 @@ def test_a_callback_comes_back_exactly_as_it_was_kept(ledger: SqlLedger) -> None
     raw = final(1)
     ledger.append([raw])
     ledger.append([raw, raw])
-    assert list(ledger.inspection.every_callback()) == [raw]
+    assert list(ledger.stories.every_callback()) == [raw]
 
 
 def test_many_requests_at_once_are_each_kept_once(ledger: SqlLedger) -> None:
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(lambda number: ledger.append([final(number % 150)]), range(600)))
-    kept = [raw.call_sid for raw in ledger.inspection.every_callback()]
+    kept = [raw.call_sid for raw in ledger.stories.every_callback()]
     assert sorted(kept) == [f"CA{number:032x}" for number in range(150)]
 
 
@@ -120,10 +120,10 @@ def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: Sql
     refused = Outcome(Result.REFUSED, "http_400", 400)
     told = ledger.finish([attempt(old, refused, later, later, POLICY)], later)
     assert (told.moved, [one.outcome for one in told.late]) == ([], [refused])
-    assert ledger.inspection.conversion_counts() == {"sending": 1}
+    assert ledger.stories.conversion_counts() == {"sending": 1}
     delivered = Outcome(Result.DELIVERED, "delivered", 200)
     assert len(ledger.finish([attempt(new, delivered, later, later, POLICY)], later).moved) == 1
-    assert ledger.inspection.conversion_counts() == {"delivered": 1}
+    assert ledger.stories.conversion_counts() == {"delivered": 1}
 
 
 @pytest.mark.parametrize("rests", ["pending", "ambiguous", "quarantined", "dead"])
@@ -139,12 +139,12 @@ def test_a_late_2xx_delivers_what_nobody_is_sending(ledger: SqlLedger, rests: st
     }
     [expired] = ledger.expire_leases(later, resting[rests])
     assert expired.next.state == rests
-    assert ledger.inspection.conversion_counts() == {rests: 1}
+    assert ledger.stories.conversion_counts() == {rests: 1}
     told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
     assert [(one.next.state, one.next.reason) for one in told.moved] == [("delivered", "late_answer")]
-    assert ledger.inspection.conversion_counts() == {"delivered": 1}
+    assert ledger.stories.conversion_counts() == {"delivered": 1}
     assert not ledger.claim(later + timedelta(days=1), 1, 60, POLICY).taken
-    [story] = ledger.inspection.stories(old.key.call_sid)
+    [story] = ledger.stories.of_call(old.key.call_sid)
     assert [(row.result, row.next_state) for row in story.attempts] == [("lease_expired", rests), ("delivered", "late")]
 
 
@@ -160,7 +160,7 @@ def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_tha
     [new] = ledger.claim(later, 1, 60, POLICY).taken
     told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
     assert (told.moved, len(told.late)) == ([], 1)
-    assert ledger.inspection.conversion_counts() == {"sending": 1}
+    assert ledger.stories.conversion_counts() == {"sending": 1}
     later += timedelta(seconds=61)
     if second == "expired":
         moved = ledger.expire_leases(later, POLICY)
@@ -168,7 +168,7 @@ def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_tha
         outcome = BUSY if second == "busy" else Outcome(Result.RELEASED, "stopped")
         moved = ledger.finish([attempt(new, outcome, later, later, POLICY)], later).moved
     assert [one.next.state for one in moved] == ["delivered"]
-    assert ledger.inspection.conversion_counts() == {"delivered": 1}
+    assert ledger.stories.conversion_counts() == {"delivered": 1}
 
 
 def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_same(ledger: SqlLedger) -> None:
@@ -180,8 +180,8 @@ def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_
     first, second = ledger.finish(done, NOON), ledger.finish(done, NOON)
     assert sorted(one.next.state for one in second.moved) == ["dead", "delivered", "pending"]
     assert (len(first.moved), second.late) == (3, [])
-    assert ledger.inspection.conversion_counts() == {"delivered": 1, "pending": 1, "dead": 1}
-    assert [len(ledger.inspection.stories(one.key.call_sid)[0].attempts) for one in claims] == [1, 1, 1]
+    assert ledger.stories.conversion_counts() == {"delivered": 1, "pending": 1, "dead": 1}
+    assert [len(ledger.stories.of_call(one.key.call_sid)[0].attempts) for one in claims] == [1, 1, 1]
 
 
 def test_what_finish_tells_stays_though_its_caller_empties_the_list(ledger: SqlLedger) -> None:
@@ -228,11 +228,11 @@ def test_what_a_person_sends_again_goes_out_whatever_the_day(ledger: SqlLedger, 
     ledger.finish([attempt(claimed, unsure, NOON, NOON, policy)], NOON)
     last_moment = NOON + timedelta(hours=36) - timedelta(seconds=1)
     ledger.claim(last_moment, 0, 60, policy)
-    ledger.inspection.retry([tuple(claimed.key)], last_moment)
+    ledger.retry([claimed.key], last_moment)
     [again] = ledger.claim(last_moment, 1, 60, policy).taken
     destination = Answering(DELIVERED)
     ledger.finish([deliver(again, destination, policy, lambda: last_moment + timedelta(seconds=2))], last_moment)
-    assert (destination.asked, ledger.inspection.conversion_counts()) == (1, {"delivered": 1})
+    assert (destination.asked, ledger.stories.conversion_counts()) == (1, {"delivered": 1})
 
 
 def test_what_was_not_taken_for_certain_binds_the_next_attempt_to_no_day(ledger: SqlLedger) -> None:
@@ -259,7 +259,7 @@ def test_a_destination_that_refuses_everything_is_told_once_though_many_workers_
     ]
     another.close()
     assert told == [(Turn.BEGAN, "http_403"), None, None, None]
-    assert ledger.inspection.conversion_counts() == {"pending": 4, "sending": 2}
+    assert ledger.stories.conversion_counts() == {"pending": 4, "sending": 2}
     assert not ledger.claim(NOON + timedelta(seconds=9), 10, 60, POLICY).taken, "the breaker is open"
     later = NOON + timedelta(seconds=20)
     told = [ledger.finish([attempt(one, DELIVERED, later, later, POLICY)], later).turn for one in claims[4:]]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Inspector, create_engine, inspect, ty
 
 from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.settings import given
 from tests.support import ledger
 from tests.support.filled import fill

@@ -15,7 +15,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
-from offhook.pipeline.ports import Sign
+from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
 from offhook.service import build
@@ -97,9 +97,9 @@ def works(ledger: SqlLedger, service) -> None:
 
 def is_decided_anew(ledger: SqlLedger, service, key: CallKey) -> int:
     rebuilding = ledger.rebuilding
-    [story] = ledger.inspection.stories(key.call_sid)
+    [story] = ledger.stories.of_call(key.call_sid)
     assert rebuilding.may_be_rebuilt([story.conversion]) == {key}
-    decided = decide_anew(rebuilding.books(), [key], service.judge(), ledger.clock())
+    decided = decide_anew(rebuilding.known_calls(), [key], service.judge(), ledger.clock())
     return rebuilding.rebuild(decided, {key: story.conversion.fence}, ledger.clock())
 
 
@@ -109,12 +109,12 @@ def is_looked_at(ledger: SqlLedger) -> None:
     refused = Run(ACCOUNT_SID, 1, ledger.clock(), ledger.clock())
     assert [run.count for run in ledger.intake_counts.add({"other/recording": 1}, [refused])] == [1]
     assert [run.count for run in ledger.intake_sums().runs] == [1]
-    seen = ledger.inspection
+    seen = ledger.stories
     assert len(seen.conversions((), 50)) == 50
     assert seen.conversions(("dead", "sending"), 50)
     assert seen.conversion_counts()["delivered"] > 10_000
-    assert seen.stories(f"CA1a{0:030x}")[0].conversion is not None
-    assert not seen.stories("CA" + "f" * 32)
+    assert seen.of_call(f"CA1a{0:030x}")[0].conversion is not None
+    assert not seen.of_call("CA" + "f" * 32)
     assert len(seen.calls_of(KNOWN, 10)) == 10
     assert len(seen.calls_of("+188810", 10)) == 1
     ledger.workers.leave_sign(Sign("w", "host", 1, "0.1.0", "rules", NOW), ledger.clock())
@@ -128,7 +128,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     ledger.append([callback("CA" + "e" * 32, KNOWN)])
     assert len(following.fresh()) == 1
     following.fresh()
-    assert seen.retry([(row.account_sid, row.call_sid) for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
+    assert ledger.retry([row.key for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
     assert ledger.find_customers([KNOWN])
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
 

@@ -37,7 +37,7 @@ class Destination:
         raise AssertionError("nothing is sent here")
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ def comes_to(ledger: SqlLedger, *outcomes: Outcome) -> None:
 
 def rebuilt(ledger: SqlLedger, fence: int) -> int:
     ledger.merge_customers([Customer(CALLER, "new@example.test", None)])
-    decided = decide_anew(ledger.rebuilding.books(), [KEY], JUDGE, NOON)
+    decided = decide_anew(ledger.rebuilding.known_calls(), [KEY], JUDGE, NOON)
     return ledger.rebuilding.rebuild(decided, {KEY: fence}, NOON)
 
 
 def conversion(ledger: SqlLedger) -> tuple[str, bool]:
     """Where it stands, and whether the new bytes would be sent."""
-    [story] = ledger.inspection.stories(KEY.call_sid)
+    [story] = ledger.stories.of_call(KEY.call_sid)
     assert story.conversion is not None
-    return story.conversion.state, b"new@" in bytes(story.conversion.payload)
+    return story.conversion.state, b"new@" in story.conversion.payload
 
 
 def test_what_was_refused_is_replaced_once_and_what_it_was_is_kept(ledger: SqlLedger, database_url: str) -> None:
@@ -92,10 +92,10 @@ def test_a_conversion_that_was_claimed_since_it_was_looked_at_stays(ledger: SqlL
 def test_one_attempt_in_doubt_is_enough_however_long_ago(ledger: SqlLedger) -> None:
     """A person has sent it again since, so that the conversion itself knows of no doubt any more."""
     comes_to(ledger, Outcome(Result.MAYBE_SENT, "read_timeout"), REFUSED)
-    ledger.inspection.retry([tuple(KEY)], NOON)
+    ledger.retry([KEY], NOON)
     comes_to(ledger, REFUSED)
-    [story] = ledger.inspection.stories(KEY.call_sid)
-    assert story.conversion is not None and (story.conversion.state, story.conversion.maybe_sent) == ("dead", 0)
+    [story] = ledger.stories.of_call(KEY.call_sid)
+    assert story.conversion is not None and (story.conversion.state, story.conversion.maybe_sent) == ("dead", False)
     assert ledger.rebuilding.may_be_rebuilt([story.conversion]) == set()
     assert (rebuilt(ledger, story.conversion.fence), conversion(ledger)) == (0, ("dead", False))
 

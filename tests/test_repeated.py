@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import MOST_KINDS, Repeated, kind_of
 
 pytestmark = pytest.mark.unit

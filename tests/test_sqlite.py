@@ -19,7 +19,7 @@ from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from tests.support.ledger import count
 from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, attempt, decide_batch, final, fold_batch
 
@@ -156,6 +156,6 @@ def test_what_only_a_deleted_wal_held_is_saved_within_the_write_lock(tmp_path: P
     ledger.append([final(1)])
     seen.copies, seen.without_lock = 0, []
     Path(f"{file}-wal").unlink()
-    assert [raw.call_sid for raw in ledger.inspection.every_callback()] == [final(1).call_sid]
+    assert [raw.call_sid for raw in ledger.stories.every_callback()] == [final(1).call_sid]
     assert (seen.copies, seen.without_lock) == (1, [])
     ledger.close()

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from offhook.adapters.ledger.inspect import RETRYABLE
+from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.adapters.ledger.schema import attempts, calls, conversions, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
@@ -39,7 +39,8 @@ from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from offhook.pipeline.ports import Attempt, Claimed, LedgerUnavailable
+from offhook.pipeline.ports.outbox import Attempt, Claimed
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
     Judge,
@@ -160,7 +161,7 @@ class Pipeline(RuleBasedStateMachine):
         self.ledger.merge_customers([Customer(phone) for phone in KNOWN_AT_FIRST])
         self.mapped = set(KNOWN_AT_FIRST)
         self.destination = Destination(lambda: self.now)
-        self.judge = Judge(Rules(), Numbering("US"), self.destination, read, settle_seconds=20)
+        self.judge = Judge(Rules(), Numbering("US"), self.destination.encode, read, settle_seconds=20)
         self.now = EVENING
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()
@@ -306,9 +307,9 @@ class Pipeline(RuleBasedStateMachine):
     @rule()
     def a_person_looks_at_what_is_held(self) -> None:
         """Sends again what has not arrived, and nothing else."""
-        resting = self.ledger.inspection.conversions(RETRYABLE, 1000)
-        missing = [row for row in resting if not self.destination.has(row.call_sid)]
-        self.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in missing], self.now)
+        resting = self.ledger.stories.conversions(RETRYABLE, 1000)
+        missing = [row for row in resting if not self.destination.has(row.key.call_sid)]
+        self.ledger.retry([row.key for row in missing], self.now)
 
     @rule(dies=st.sampled_from([None, "before", "after"]))
     def late_leases_are_taken_back(self, dies: str | None) -> None:
@@ -330,7 +331,7 @@ class Pipeline(RuleBasedStateMachine):
     @invariant()
     def what_was_acknowledged_is_kept(self) -> None:
         if hasattr(self, "ledger"):
-            kept = {raw.dedupe_key for raw in self.ledger.inspection.every_callback()}
+            kept = {raw.dedupe_key for raw in self.ledger.stories.every_callback()}
             assert self.acknowledged <= kept
 
     def teardown(self) -> None:
@@ -371,7 +372,7 @@ class Pipeline(RuleBasedStateMachine):
                 done = deliver(sending, self.destination, POLICY, lambda: self.now)
                 worked += len(self.ledger.finish([done], self.now).moved)
             self.a_person_looks_at_what_is_held()
-            states = self.ledger.inspection.conversion_counts()
+            states = self.ledger.stories.conversion_counts()
             if not worked and not states.get("pending") and not states.get("sending"):
                 return
         raise AssertionError("it never came to rest")

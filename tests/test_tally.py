@@ -22,7 +22,7 @@ from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.web.routes import shown_path
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.arrival import Arrived, Explained
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run, joined, unless_over
 from offhook.settings import given
 from tests.support import ledger as by_hand

@@ -41,7 +41,7 @@ class Destination:
         return Outcome(Result.DELIVERED, "delivered", 200)
 
 
-JUDGE = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+JUDGE = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
 
 
 def raw(params: Mapping[str, str], received_at: datetime = NOON) -> RawCallback:
@@ -111,19 +111,20 @@ def test_a_call_without_its_end_is_told_once_and_decided_when_the_end_comes(
     [line] = warnings(caplog)
     assert (line.levelname, line.count, line.call_sids) == ("WARNING", 1, [ROOT])  # type: ignore[attr-defined]
     assert "on the number itself" in line.what  # type: ignore[attr-defined]
-    [listed] = day.ledger.inspection.unfinished(50)
-    assert (listed.call_sid, day.ledger.backlog(day.now).unfinished) == (ROOT, 1)
-    [story] = day.ledger.inspection.stories(ROOT)
-    [(decision, [[word, why]])] = story.decisions
-    assert (decision.result, word) == ("unfinished", "unfinished")
-    assert "within 24 h" in why and "on the number itself" in why
+    [listed] = day.ledger.stories.unfinished(50)
+    assert (listed.key.call_sid, day.ledger.backlog(day.now).unfinished) == (ROOT, 1)
+    [story] = day.ledger.stories.of_call(ROOT)
+    [decision] = story.decisions
+    [reason] = decision.reasons
+    assert (decision.result, reason.word) == ("unfinished", "unfinished")
+    assert "within 24 h" in reason.sentence and "on the number itself" in reason.sentence
     assert day.states() == {ROOT: "open"}, "what an older version goes on with, it knows no state `unfinished`"
 
     day.ledger.append([raw(ENDED, day.now)])
     day.keep(timedelta(seconds=1))
     assert day.states() == {ROOT: "converted"}
-    assert (day.ledger.inspection.unfinished(50), day.ledger.backlog(day.now).unfinished) == ([], 0)
-    assert [row.result for row, _ in day.ledger.inspection.stories(ROOT)[0].decisions] == ["unfinished", "converted"]
+    assert (day.ledger.stories.unfinished(50), day.ledger.backlog(day.now).unfinished) == ([], 0)
+    assert [one.result for one in day.ledger.stories.of_call(ROOT)[0].decisions] == ["unfinished", "converted"]
     assert len(warnings(caplog)) == 1
 
 
@@ -135,7 +136,7 @@ def test_many_unfinished_calls_are_one_line_with_their_number_and_some_names(
     day.keep(25 * HOURS)
     [line] = warnings(caplog)
     assert (line.count, len(line.call_sids)) == (25, 10)  # type: ignore[attr-defined]
-    assert day.ledger.inspection.unfinished_count() == by_hand.count(day.url, "decisions") == 25
+    assert day.ledger.stories.unfinished_count() == by_hand.count(day.url, "decisions") == 25
 
 
 def test_nothing_is_unfinished_while_its_end_may_wait_to_be_folded(day: Day, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,11 +155,11 @@ def test_a_leg_that_was_called_unfinished_gives_way_to_the_call_that_it_hangs_fr
     day.ledger.append([raw(LEG | {"CallSid": CHILD, "CallStatus": "ringing"})])
     day.keep()
     day.keep(25 * HOURS)
-    assert day.ledger.inspection.unfinished_count() == 1
+    assert day.ledger.stories.unfinished_count() == 1
     day.ledger.append([child(day.now), raw(ENDED, day.now)])
     day.keep(timedelta(seconds=1))
     assert day.states() == {CHILD: "merged", ROOT: "converted"}
-    assert day.ledger.inspection.unfinished_count() == 0
+    assert day.ledger.stories.unfinished_count() == 0
 
 
 def test_an_idle_bookkeeper_asks_for_open_calls_once_a_minute_and_no_question_more(day: Day) -> None:

@@ -76,7 +76,7 @@ def test_everything_is_where_it_was(ledger: SqlLedger, empty_database_url: str) 
 
 def test_everything_goes_on(ledger: SqlLedger, empty_database_url: str) -> None:
     rockerbox, later = Rockerbox(), NOON + timedelta(hours=2)
-    judge = Judge(Rules(), Numbering("US"), rockerbox, read, settle_seconds=0)
+    judge = Judge(Rules(), Numbering("US"), rockerbox.encode, read, settle_seconds=0)
     ledger.merge_customers(
         [Customer("+14155550143", "bo@example.com", None), Customer("+14155550144", "cy@x.yz", None)]
     )

@@ -25,7 +25,7 @@ from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.arrival import CALLBACK_PATH, Admitted, Arrived
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 
 pytestmark = pytest.mark.unit
@@ -199,7 +199,7 @@ def test_an_answer_a_line_in_the_log_and_a_count_are_those_of_flask_alone(
 
 
 def facts_of(line: logging.LogRecord) -> dict[str, Any]:
-    usual = vars(logging.makeLogRecord({})).keys() | {"message"}
+    usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}  # the last two are a formatter's
     return {name: value for name, value in vars(line).items() if name not in usual}
 
 

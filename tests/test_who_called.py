@@ -44,7 +44,7 @@ class Office:
     def __init__(self, url: str, folder: Path) -> None:
         self.url, self.folder = url, folder
         self.ledger = SqlLedger(given({"DATABASE_URL": url}).database_url)
-        self.judge = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
+        self.judge = Judge(Rules(), Numbering("US"), Destination().encode, read, settle_seconds=0)
         self._calls = 0
         self._now = NOON
 
@@ -81,14 +81,14 @@ class Office:
 
     def story(self, sid: str) -> tuple[str, list[str], str]:
         """State, the words of each decision, and who was credited."""
-        [story] = self.ledger.inspection.stories(sid)
-        words = ["+".join(word for word, _ in reasons) for _, reasons in story.decisions]
-        payload = json.loads(bytes(story.conversion.payload)) if story.conversion else {}
+        [story] = self.ledger.stories.of_call(sid)
+        words = ["+".join(reason.word for reason in one.reasons) for one in story.decisions]
+        payload = json.loads(story.conversion.payload) if story.conversion else {}
         return story.call.state, words, payload.get("email", payload.get("external_id", ""))
 
     def sentence(self, sid: str) -> str:
-        [story] = self.ledger.inspection.stories(sid)
-        return story.decisions[-1][1][-1][1]
+        [story] = self.ledger.stories.of_call(sid)
+        return story.decisions[-1].reasons[-1].sentence
 
     def version(self) -> int:
         return self.ledger.mapping_version()
@@ -182,7 +182,7 @@ def test_a_customer_is_found_under_either_spelling_of_the_line(office: Office, k
     sid = office.is_called(calls)
     office.decides()
     assert office.story(sid) == ("converted", ["counts"], "mx@example.com")
-    assert [row.call_sid for row in office.ledger.inspection.calls_of(kept, 5)] == [sid]
+    assert [row.key.call_sid for row in office.ledger.stories.calls_of(kept, 5)] == [sid]
     office.imports(f"{HEADER}{calls},new@example.com,\n")
     sid = office.is_called(kept)
     office.decides()
@@ -210,13 +210,13 @@ def test_a_number_of_no_known_plan_waits_and_one_that_cannot_be_is_skipped(offic
 def test_a_sip_address_is_a_number_on_our_end_and_on_the_callers_where_a_setting_says_so(office: Office) -> None:
     office.imports(HEADER + ANN)
     rules = parse(f'only_listed_numbers = true\n[[numbers]]\nnumber = "{OURS}"\n')
-    office.judge = Judge(rules, Numbering("US"), Destination(), read, settle_seconds=0)
+    office.judge = Judge(rules, Numbering("US"), Destination().encode, read, settle_seconds=0)
     ours = office.is_called(To=f"sip:{OURS}@offhook.sip.twilio.com")
     theirs = office.is_called(f"sip:{CALLER}@pbx.example.com")
     office.decides()
     assert office.story(ours)[:2] == ("converted", ["counts"])
     assert office.story(theirs)[:2] == ("skipped", ["caller_not_a_phone"])
-    office.judge = Judge(rules, Numbering("US", sip_callers=True), Destination(), read, settle_seconds=0)
+    office.judge = Judge(rules, Numbering("US", sip_callers=True), Destination().encode, read, settle_seconds=0)
     theirs = office.is_called(f"sip:{CALLER}@pbx.example.com")
     office.decides()
     assert office.story(theirs) == ("converted", ["counts"], "ann@example.com")

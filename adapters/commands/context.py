@@ -11,13 +11,13 @@ import click
 from flask import current_app
 
 from offhook.adapters import logs
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 if TYPE_CHECKING:  # a command that needs no database, or no settings, does not wait for their libraries either
     from offhook.adapters.ledger.store import SqlLedger
     from offhook.adapters.rockerbox.client import Rockerbox
     from offhook.pipeline.delivery import RetryPolicy
-    from offhook.pipeline.ports import Reader
+    from offhook.pipeline.ports.reader import Reader
     from offhook.pipeline.rules import Rules
     from offhook.pipeline.skew import Skew
     from offhook.pipeline.steps import Judge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 from flask.cli import with_appcontext
@@ -12,12 +12,11 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.named_call import call_sid_or_phone, only_call_sid
 from offhook.adapters.commands.retrying import again
-from offhook.adapters.ledger.inspect import RETRYABLE, CallStory, state_of
-from offhook.adapters.ledger.moves import LATE
-from offhook.adapters.ledger.waiting import COUNTED_UP_TO
+from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask
+from offhook.pipeline.story import COUNTED_UP_TO, AttemptLine, CallLine, ConversionLine, Story
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
 _MOST_CALLS = 20
@@ -49,28 +48,28 @@ def conversions() -> None:
 @with_appcontext
 def list_(states: tuple[str, ...], limit: int) -> None:
     """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000)."""
-    inspection = offhook().ledger.inspection
+    stories = offhook().ledger.stories
     lines: list[tuple[datetime, str]] = []
     if not states or set(states) != {UNFINISHED}:
-        found = inspection.conversions([state for state in states if state != UNFINISHED], limit)
+        found = stories.conversions([state for state in states if state != UNFINISHED], limit)
         lines += [(row.created_at, _conversion_line(row)) for row in found]
     if not states or UNFINISHED in states:
-        lines += [(row.decided_at, _unfinished_line(row)) for row in inspection.unfinished(limit)]
+        lines += [(row.decided_at or row.first_received_at, _unfinished_line(row)) for row in stories.unfinished(limit)]
     for _, line in sorted(lines, key=lambda one: one[0], reverse=True)[:limit]:
         click.echo(line)
-    counts = inspection.conversion_counts() | {UNFINISHED: inspection.unfinished_count()}
+    counts = {**stories.conversion_counts(), UNFINISHED: stories.unfinished_count()}
     click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in (*_STATES, UNFINISHED)))
     if counts[UNFINISHED]:
         click.echo(f"{UNFINISHED}: no final status of these calls came in time. {REMEDY}")
 
 
-def _conversion_line(row: Any) -> str:
-    told = f"{_time(row.created_at)}  {row.state:<11}  {row.call_sid:<34}  {row.action:<20}"
+def _conversion_line(row: ConversionLine) -> str:
+    told = f"{_time(row.created_at)}  {row.state:<11}  {row.key.call_sid:<34}  {row.action:<20}"
     return f"{told}  attempts={row.attempts}  {row.reason}"
 
 
-def _unfinished_line(row: Any) -> str:
-    told = f"{_time(row.decided_at)}  {UNFINISHED:<11}  {row.call_sid:<34}  {'-':<20}"
+def _unfinished_line(row: CallLine) -> str:
+    told = f"{_time(row.decided_at)}  {UNFINISHED:<11}  {row.key.call_sid:<34}  {'-':<20}"
     return f"{told}  legs={row.legs}  {row.status}, first heard of {_time(row.first_received_at)}"
 
 
@@ -90,7 +89,7 @@ def show(call: str, is_clear: bool) -> None:
     service = offhook()
     sid, phone = call_sid_or_phone(call, service.settings.default_country)
     found = [sid] if sid else _calls_of(str(phone))
-    stories = [story for each in found for story in service.ledger.inspection.stories(each)]
+    stories = [story for each in found for story in service.ledger.stories.of_call(each)]
     if not stories:
         _fail_without_story(found[0])
     for story in stories:
@@ -100,7 +99,7 @@ def show(call: str, is_clear: bool) -> None:
 def _calls_of(phone: str) -> list[str]:
     """The one CallSid of this number. Ends the command where there is none, or with a list where there are several."""
     ledger = offhook().ledger
-    rows = ledger.inspection.calls_of(phone, _MOST_CALLS + 1)
+    rows = ledger.stories.calls_of(phone, _MOST_CALLS + 1)
     if not rows:
         waits = ledger.waiting().oldest_callback is not None
         why = " Callbacks wait that no worker has taken in yet: is `flask worker` running?" if waits else ""
@@ -108,16 +107,16 @@ def _calls_of(phone: str) -> list[str]:
     if len(rows) > 1:
         for row in rows[:_MOST_CALLS]:
             click.echo(
-                f"{_time(row.first_received_at)}  {state_of(row):<11}  {row.call_sid}  {row.status}, {_lasted(row)}"
+                f"{_time(row.first_received_at)}  {row.state:<11}  {row.key.call_sid}  {row.status}, {_lasted(row)}"
             )
         more = f" (the {_MOST_CALLS} newest)" if len(rows) > _MOST_CALLS else ""
         click.echo(f"Calls of {mask(phone)}{more}; `flask conversions show CALLSID` tells the story of one.")
         raise SystemExit(0)
-    return [rows[0].call_sid]
+    return [rows[0].key.call_sid]
 
 
 def _fail_without_story(sid: str) -> NoReturn:
-    if offhook().ledger.inspection.has_callbacks(sid):
+    if offhook().ledger.stories.has_callbacks(sid):
         fail(f"Callbacks of {sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
     fail(
         f"No callback of {sid} has arrived. If Twilio's console shows the call, look there at its request "
@@ -125,66 +124,66 @@ def _fail_without_story(sid: str) -> NoReturn:
     )
 
 
-def _masking_of(story: CallStory, is_clear: bool) -> Masking:
+def _masking_of(story: Story, is_clear: bool) -> Masking:
     call = story.call
-    return in_clear if is_clear else masking([call.from_number, call.to_number, call.customer_phone])
+    return in_clear if is_clear else masking([call.from_, call.to, call.customer_phone])
 
 
-def _lasted(call: Any) -> str:
+def _lasted(call: CallLine) -> str:
     return "length unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
 
 
-def _tell(story: CallStory, hide: Masking) -> None:
+def _tell(story: Story, hide: Masking) -> None:
     call = story.call
-    click.secho(f"Call {call.call_sid} of account {call.account_sid}: {state_of(call)}", bold=True)
-    ends = [end if hide is in_clear else mask(end) for end in (call.from_number, call.to_number)]
+    click.secho(f"Call {call.key.call_sid} of account {call.key.account_sid}: {call.state}", bold=True)
+    ends = [end if hide is in_clear else mask(end) for end in (call.from_, call.to)]
     click.echo(f"  {call.direction}, {call.status}, {_lasted(call)}, {' -> '.join(ends)}, legs: {call.legs}")
     click.echo("What arrived")
     for row in story.callbacks:
         click.echo(f"  {_time(row.received_at)}  {row.call_sid}  {row.method} {row.source}, {len(row.body)} bytes")
     click.echo("What was decided")
-    for row, reasons in story.decisions:
+    for one in story.decisions:
         click.echo(
-            f"  {_time(row.decided_at)}  {row.result}  (rules {row.rules_version}, mapping {row.mapping_version})"
+            f"  {_time(one.decided_at)}  {one.result}  (rules {one.rules_version}, mapping {one.mapping_version})"
         )
-        for word, sentence in reasons:
-            click.echo(f"      {word}: {hide(sentence)}")
+        for reason in one.reasons:
+            click.echo(f"      {reason.word}: {hide(reason.sentence)}")
     if not story.decisions:
         click.echo(f"  nothing yet: {_why_undecided(call)}")
     _tell_delivery(story, hide)
 
 
-def _why_undecided(call: Any) -> str:
+def _why_undecided(call: CallLine) -> str:
     if call.final_at is None:
         return "no callback with a final status has arrived for the call itself"
     return f"it settles until {_time(call.settle_at)}" if call.settle_at else "it hangs from a call that was not seen"
 
 
-def _tell_delivery(story: CallStory, hide: Masking) -> None:
+def _tell_delivery(story: Story, hide: Masking) -> None:
     told = story.conversion
     if told is None:
         return
     tried = list(story.attempts)
     for old in story.replaced:
         click.echo(f"What was sent until {_time(old.replaced_at)}, when it was decided anew")
-        click.echo(f"  {hide(bytes(old.payload).decode())}")
+        click.echo(f"  {hide(old.payload.decode())}")
         _tell_attempts([row for row in tried if row.number <= old.attempts], hide)
         tried = [row for row in tried if row.number > old.attempts]
     click.echo("What is sent")
-    click.echo(f"  {hide(bytes(told.payload).decode())}")
+    click.echo(f"  {hide(told.payload.decode())}")
     due = f", due {_time(told.due_at)}" if told.due_at else ""
     click.echo(f"  {told.state} ({told.reason}){due}")
     _tell_attempts(tried, hide)
 
 
-def _tell_attempts(attempts: Sequence[Any], hide: Masking) -> None:
+def _tell_attempts(attempts: Sequence[AttemptLine], hide: Masking) -> None:
     for row in attempts:
         answer = f"  {row.status_code or ''} {hide(row.answer)[:200]}".rstrip()
         click.echo(f"  attempt {row.number}  {_time(row.started_at)}  {_what_came(row)}{answer}")
 
 
-def _what_came(row: Any) -> str:
-    if row.next_state == LATE:
+def _what_came(row: AttemptLine) -> str:
+    if row.came_late:
         return f"a result came late: {row.result} {row.reason} at {_time(row.finished_at)}"
     return f"{row.result} {row.reason} -> {row.next_state}"
 
@@ -224,13 +223,11 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
         raise SystemExit(1)
 
 
-def _chosen(call_sids: Sequence[str], every: str | None) -> list[Any]:
-    inspection = offhook().ledger.inspection
-    stories = [story for sid in map(only_call_sid, call_sids) for story in inspection.stories(sid)]
-    chosen = [
-        story.conversion for story in stories if story.conversion is not None and story.conversion.state in RETRYABLE
-    ]
-    return chosen + (list(inspection.conversions([every], 1_000_000)) if every else [])
+def _chosen(call_sids: Sequence[str], every: str | None) -> list[ConversionLine]:
+    stories = offhook().ledger.stories
+    named = [story.conversion for sid in map(only_call_sid, call_sids) for story in stories.of_call(sid)]
+    chosen = [one for one in named if one is not None and one.state in RETRYABLE]
+    return chosen + (list(stories.conversions([every], 1_000_000)) if every else [])
 
 
 def _time(moment: datetime | None) -> str:

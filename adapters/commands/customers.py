@@ -19,13 +19,14 @@ from offhook.adapters.commands.context import LedgerGroup, fail, fail_without_da
 from offhook.adapters.customers.columns import names_of
 from offhook.adapters.customers.csv_file import ImportReport, import_csv
 from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import Conflict, Counts, CustomerRow
+from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.ledger.mapping import compare
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region, mask, to_e164
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.customers import MergeCounts
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 
@@ -158,7 +159,7 @@ class DryRun:
     def __init__(self, ledger: SqlLedger) -> None:
         self._ledger = ledger
 
-    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
+    def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
         return compare(rows, self._ledger.find_customers([row.phone for row in rows])).counts
 
 

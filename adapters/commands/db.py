@@ -12,7 +12,7 @@ from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.sqlite import file_of
 from offhook.pipeline.delivery import resend_since
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
 

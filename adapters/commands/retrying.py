@@ -6,17 +6,16 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
-from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, Reason
 from offhook.pipeline.masking import Masking, in_clear, masking
-from offhook.pipeline.ports import Decided
+from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import decide_anew
+from offhook.pipeline.story import ConversionLine
 
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
@@ -28,13 +27,13 @@ _ASKED = Reason("decided_anew", "A person asked for it after it was refused: by 
 class Today:
     """A conversion that rests, what would be decided today (None: that cannot be told), and whether it may be rebuilt."""
 
-    row: Any
+    row: ConversionLine
     decided: Decided | None
     may_be_rebuilt: bool
 
     @property
     def is_other(self) -> bool:
-        return self.decided is not None and self.decided.payload != bytes(self.row.payload)
+        return self.decided is not None and self.decided.payload != self.row.payload
 
     @property
     def can_rebuild(self) -> bool:
@@ -52,7 +51,7 @@ class Today:
         return not self.can_rebuild and (self.decided is None or self.decided.payload is not None)
 
 
-def again(rows: Sequence[Any], *, yes: bool, rebuild: bool | None, is_clear: bool) -> int:
+def again(rows: Sequence[ConversionLine], *, yes: bool, rebuild: bool | None, is_clear: bool) -> int:
     """Send these conversions again. Returns how many. `rebuild` is None where nobody has said it: then a terminal is asked."""
     if not rebuild:
         _refuse_risky(rows, yes)
@@ -69,15 +68,15 @@ def again(rows: Sequence[Any], *, yes: bool, rebuild: bool | None, is_clear: boo
     return _retried(service, rows)
 
 
-def _refuse_risky(rows: Sequence[Any], yes: bool) -> None:
+def _refuse_risky(rows: Sequence[ConversionLine], yes: bool) -> None:
     risky = [row for row in rows if row.maybe_sent]
     if risky and not yes:
         fail(
-            f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].call_sid}. Add --yes to send anyway."
+            f"{len(risky)} of these may have arrived at Rockerbox already, e.g. {risky[0].key.call_sid}. Add --yes to send anyway."
         )
 
 
-def _compared(service: Offhook, rows: Sequence[Any], must_know: bool) -> list[Today]:
+def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool) -> list[Today]:
     """Each with what would be decided today. Where the rules cannot be used that ends the command, or is told."""
     try:
         judge = service.judge()
@@ -90,17 +89,15 @@ def _compared(service: Offhook, rows: Sequence[Any], must_know: bool) -> list[To
     compared = rows if must_know else rows[:_MOST_COMPARED]
     for first in range(0, len(compared), _PAGE_ROWS):
         page = compared[first : first + _PAGE_ROWS]
-        keys = [_key(row) for row in page]
-        today = {one.call.key: one for one in decide_anew(rebuilding.books(), keys, judge, service.ledger.clock())}
+        keys = [row.key for row in page]
+        today = {
+            one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, service.ledger.clock())
+        }
         free = rebuilding.may_be_rebuilt(page)
-        found += [Today(row, today.get(_key(row)), _key(row) in free) for row in page]
+        found += [Today(row, today.get(row.key), row.key in free) for row in page]
     if len(rows) > len(found):
         click.echo(f"Only the first {len(found)} were compared with what would be decided today.")
     return found
-
-
-def _key(row: Any) -> CallKey:
-    return CallKey(row.account_sid, row.call_sid)
 
 
 def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
@@ -109,7 +106,7 @@ def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
     click.echo(f"The mapping, the rules or the call have changed since {len(others)} of these were decided:")
     for one in others[:_MOST_SHOWN]:
         assert one.decided is not None
-        click.echo(f"  {one.row.call_sid}  {one.row.state} ({one.row.reason})")
+        click.echo(f"  {one.row.key.call_sid}  {one.row.state} ({one.row.reason})")
         for line in _difference(one.row, one.decided, in_clear if is_clear else _masking_of(one.decided)):
             click.echo(f"      {line}")
         if not one.may_be_rebuilt:
@@ -123,12 +120,12 @@ def _masking_of(decided: Decided) -> Masking:
     return masking([decided.customer_phone, *((root.from_, root.to) if root else ())])
 
 
-def _difference(row: Any, decided: Decided, hide: Masking) -> list[str]:
+def _difference(row: ConversionLine, decided: Decided, hide: Masking) -> list[str]:
     """Old and new of each field that differs; or why it would not be sent today."""
     if decided.payload is None:
         why = "; ".join(f"{reason.word}: {hide(reason.sentence)}" for reason in decided.decision.reasons)
         return [f"today it would not be sent: {why}"]
-    old, new = json.loads(bytes(row.payload)), json.loads(decided.payload)
+    old, new = json.loads(row.payload), json.loads(decided.payload)
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [_changed_field(name, old.get(name), new.get(name), hide) for name in names] or ["spelled otherwise"]
 
@@ -157,7 +154,7 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
     """
     wanted = [replace(one.decided, decision=_as_asked(one.decided)) for one in found if one.can_rebuild and one.decided]
     same = [one.row for one in found if (with_others and one.would_be_sent) or one.is_the_same]
-    fences = {_key(one.row): one.row.fence for one in found}
+    fences = {one.row.key: one.row.fence for one in found}
     rebuilt = service.ledger.rebuilding.rebuild(wanted, fences, service.ledger.clock())
     if wanted:
         click.echo(f"{rebuilt} were decided anew; what they were before stays in `flask conversions show`.")
@@ -175,6 +172,6 @@ def _as_asked(decided: Decided) -> Convert:
     return replace(decided.decision, reasons=(*decided.decision.reasons, _ASKED))
 
 
-def _retried(service: Offhook, rows: Sequence[Any]) -> int:
+def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:
     now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
-    return service.ledger.inspection.retry([(row.account_sid, row.call_sid) for row in rows], now)
+    return service.ledger.retry([row.key for row in rows], now)

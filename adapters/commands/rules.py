@@ -8,7 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.pipeline.ports import LedgerUnavailable, Sign
+from offhook.pipeline.ports.signs import Sign
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import RulesError, in_english
 from offhook.settings import Settings
 

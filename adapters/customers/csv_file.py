@@ -22,9 +22,10 @@ from typing import IO
 from offhook.adapters.customers.columns import DEFAULT_COLUMNS, read_columns
 from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, Reason
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
-from offhook.adapters.customers.merging import SCHEMA, Conflict, CustomerTable, Merging
+from offhook.adapters.customers.merging import SCHEMA, Conflict, Merging
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import placed_whole, written_whole
+from offhook.pipeline.ports.customers import CustomerTable
 
 Progress = Callable[[int], None]
 Tell = Callable[[str], None]

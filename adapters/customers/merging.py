@@ -6,39 +6,13 @@ Keeps no rows in memory: those of one number are read again where there are seve
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 from offhook.adapters.customers.fields import ImportLimits, Reason
-
-
-class CustomerRow(NamedTuple):
-    """A number for the mapping: E.164 phone, and email or customer id; of one that several `people` have, neither."""
-
-    phone: str
-    email: str | None
-    customer_id: str | None
-    people: int = 1
-
-
-class Counts(Protocol):
-    """What a merge did to the table, in rows; numbers of several people are not among them."""
-
-    @property
-    def added(self) -> int: ...
-    @property
-    def changed(self) -> int: ...
-    @property
-    def unchanged(self) -> int: ...
-
-
-class CustomerTable(Protocol):
-    """Where the mapping lives."""
-
-    def merge_customers(self, rows: Sequence[CustomerRow], /) -> Counts:
-        """Add what is new, change what differs, in one short transaction. The rows have distinct phones."""
-
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.ports.customers import CustomerTable
 
 Conflict = Literal["none", "last", "first"]
 SCHEMA = """
@@ -122,12 +96,12 @@ class Merging:
             self.unchanged += counts.unchanged
             yield self.numbers
 
-    def _rows(self) -> Iterator[CustomerRow]:
+    def _rows(self) -> Iterator[Customer]:
         for phone, count, email, customer_id in self._staging.execute(_NUMBERS):
             self.numbers += count
-            yield CustomerRow(phone, email, customer_id) if count == 1 else self._settled(phone)
+            yield Customer(phone, email, customer_id) if count == 1 else self._settled(phone)
 
-    def _settled(self, phone: str) -> CustomerRow:
+    def _settled(self, phone: str) -> Customer:
         """One row of the several that a number has."""
         people = _People(self._limits.people)
         for _, *named in self._of(phone):
@@ -140,7 +114,7 @@ class Merging:
     def _of(self, phone: str) -> Iterator[tuple[int, str | None, str | None]]:
         return iter(self._staging.execute(_OF_NUMBER, (phone,)))
 
-    def _of_one(self, phone: str, people: _People) -> CustomerRow:
+    def _of_one(self, phone: str, people: _People) -> Customer:
         """The person of the row that wins: what its rows say together, its own row first."""
         order = "ASC" if self._conflict == "first" else "DESC"
         rows = self._staging.execute(_OF_NUMBER.replace("ORDER BY line", f"ORDER BY line {order}"), (phone,))
@@ -152,9 +126,9 @@ class Merging:
                 email, customer_id = email or named[0], customer_id or named[1]
             else:
                 self._set_aside(phone, other, f"line {line} gives the number to another customer and is used")
-        return CustomerRow(phone, email, customer_id)
+        return Customer(phone, email, customer_id)
 
-    def _of_nobody(self, phone: str, people: _People) -> CustomerRow:
+    def _of_nobody(self, phone: str, people: _People) -> Customer:
         least = "at least " if people.is_full else ""
         told = f"{least}{len(people)} customers have this number; a call from it waits (several_customers)"
         seen: set[_Named] = set()
@@ -165,7 +139,7 @@ class Merging:
             if len(seen) < self._limits.people:
                 seen.add((named[0], named[1]))
             self._set_aside(phone, line, told)
-        return CustomerRow(phone, None, None, len(people))
+        return Customer(phone, None, None, len(people))
 
     def _set_aside(self, phone: str, line: int, detail: str) -> None:
         self.conflicts += 1

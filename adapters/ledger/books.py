@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move
-from offhook.adapters.ledger.people import find_customers, find_customers_and_version
+from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
@@ -25,7 +25,8 @@ from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
 from offhook.pipeline.delivery import State
-from offhook.pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
@@ -105,7 +106,7 @@ def to_raw(row: Row[Any]) -> RawCallback:
 
 
 class BooksOnSql:
-    """`Books` of pipeline/ports.py. `read` and `write` give a connection in a transaction, the same one or new ones."""
+    """`Books` of pipeline/ports/books.py. `read` and `write` give a connection in a transaction, the same one or new ones."""
 
     def __init__(self, read: Transaction, write: Transaction) -> None:
         self._read = read
@@ -132,7 +133,7 @@ class BooksOnSql:
             seqs={*taken, *(one.seq for one in fresh)},
             links=new,
             absorbed=absorbed.keys(),
-            told={
+            converted={
                 CallKey(key.account_sid, links[key].root)
                 for key, state in absorbed.items()
                 if state == CallState.CONVERTED
@@ -146,7 +147,7 @@ class BooksOnSql:
         ]
         linked = insert(legs, new, _ON_LEG)
         merged = with_rows(_MERGE, KEY, _named(families.absorbed))
-        counted = insert(calls, [_call_row(one, families.told) for one in folded], _ON_CALL)
+        counted = insert(calls, [_call_row(one, families.converted) for one in folded], _ON_CALL)
         taken = with_rows(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
             linked.run(connection)
@@ -166,24 +167,17 @@ class BooksOnSql:
             return [CallKey(*row) for row in connection.execute(statement)]
 
     def parked(self, after: str, limit: int) -> ParkedPage:
-        names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
-        statement = (
-            select(*names)
-            .where(text(is_one_of("state", [CallState.PARKED])), calls.c.customer_phone > after)
-            .order_by(calls.c.customer_phone)
-            .limit(limit)
-        )
         with self._read() as connection:
-            rows = connection.execute(statement).all()
+            rows = connection.execute(parked_after(after, limit)).all()
             known = _to_decide(connection, rows)
         found = [_key(row) for row in rows if _key(row) in known]
         if len(rows) < limit:
             return ParkedPage(found, None)
-        last = rows[-1].customer_phone
+        last = rows[-1].place
         if _key(rows[-1]) not in known:  # nor are the others from there
             return ParkedPage(found, last)
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
-        return ParkedPage(found, max((row.customer_phone for row in rows if row.customer_phone != last), default=after))
+        return ParkedPage(found, max((row.place for row in rows if row.place != last), default=after))
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
@@ -317,12 +311,12 @@ def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[
     return found
 
 
-def _call_row(folded: Folded, told: Collection[CallKey]) -> dict[str, Any]:
+def _call_row(folded: Folded, converted: Collection[CallKey]) -> dict[str, Any]:
     call, root = folded.call, folded.call.root
     state = CallState.SETTLING if folded.settle_at else CallState.OPEN
     return {
         **call.key._asdict(),
-        "state": (CallState.CONVERTED if call.key in told else state).value,
+        "state": (CallState.CONVERTED if call.key in converted else state).value,
         "status": (root.status if root else Status.UNKNOWN).value,
         "direction": (root.direction if root else Direction.UNKNOWN).value,
         "from_number": root.from_ if root else "",

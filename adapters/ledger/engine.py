@@ -20,7 +20,7 @@ from offhook.adapters.ledger.clock import TOLERANCE_SECONDS, LedgerClock
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.watch import Watch, Watchdog
 from offhook.adapters.ledger.write_lock import FairLock
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS
 
 __all__ = ["Database", "LedgerRefused", "Patience"]

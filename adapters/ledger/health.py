@@ -15,7 +15,7 @@ from offhook.adapters.ledger.clock import LedgerClock
 from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.waiting import Backlog
 from offhook.pipeline.lookout import Unkept, tell_unkept
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import IntakeSums
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from offhook.pipeline.skew import Skew

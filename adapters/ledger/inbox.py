@@ -24,7 +24,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import values_of
 from offhook.adapters.ledger.schema import callbacks, micros
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.ledger")

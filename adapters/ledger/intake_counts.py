@@ -25,7 +25,7 @@ _ACCEPTED = text(
 
 
 class IntakeCountsTable:
-    """`IntakeCounts` of pipeline/refusals.py, on the counters table."""
+    """`IntakeCounts` of pipeline/ports/intake_counts.py, on the counters table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -6,69 +6,51 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
 
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import find_customers
-from offhook.adapters.ledger.rows import Insert, insert, with_rows
-from offhook.adapters.ledger.schema import counters, customers, shared_numbers
+from offhook.adapters.ledger.people import (
+    find_customers,
+    no_longer_shared,
+    saved_customers,
+    saved_shared_numbers,
+)
+from offhook.adapters.ledger.schema import counters
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.customers import MergeCounts
 
 _LONGEST_PAUSE_SECONDS = 0.05
-
-
-class CustomerRow(Protocol):
-    """A number and who has it: E.164 phone, and at least one of email and customer id, or how many `people` above 1."""
-
-    @property
-    def phone(self) -> str: ...
-    @property
-    def email(self) -> str | None: ...
-    @property
-    def customer_id(self) -> str | None: ...
-    @property
-    def people(self) -> int: ...
-
-
-class MergeCounts(NamedTuple):
-    """What a merge did to the table, in rows; numbers of several people are not among them."""
-
-    added: int
-    changed: int
-    unchanged: int
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Rows beside what the table says: those of one person, and what to write."""
 
-    new: Sequence[CustomerRow]
-    different: Sequence[CustomerRow]
+    new: Sequence[Customer]
+    different: Sequence[Customer]
     same: int
-    shared: Sequence[CustomerRow]
-    no_longer_shared: Sequence[CustomerRow]
+    shared: Sequence[Customer]
+    no_longer_shared: Sequence[Customer]
 
     @property
     def counts(self) -> MergeCounts:
         return MergeCounts(len(self.new), len(self.different), self.same)
 
-    def batches(self, size: int) -> Iterator[Sequence[CustomerRow]]:
+    def batches(self, size: int) -> Iterator[Sequence[Customer]]:
         """What is to be written, in the order of the numbers, so that everybody locks in one order."""
         wanted = sorted([*self.new, *self.different, *self.shared], key=lambda row: row.phone)
         return (wanted[first : first + size] for first in range(0, len(wanted), size))
 
 
-def compare(rows: Sequence[CustomerRow], known: Mapping[str, Customer]) -> Comparison:
+def compare(rows: Sequence[Customer], known: Mapping[str, Customer]) -> Comparison:
     """`rows` must have distinct phones; `known` is what the table says of them."""
-    new: list[CustomerRow] = []
-    different: list[CustomerRow] = []
-    shared: list[CustomerRow] = []
-    no_longer: list[CustomerRow] = []
+    new: list[Customer] = []
+    different: list[Customer] = []
+    shared: list[Customer] = []
+    no_longer: list[Customer] = []
     for row in rows:
         was = known.get(row.phone)
         if was is None and row.people == 1:
@@ -80,18 +62,18 @@ def compare(rows: Sequence[CustomerRow], known: Mapping[str, Customer]) -> Compa
     return Comparison(new, different, same, shared, no_longer)
 
 
-def _said(row: CustomerRow | Customer) -> tuple[str | None, str | None, int]:
+def _said(row: Customer) -> tuple[str | None, str | None, int]:
     return (row.email, row.customer_id, 1) if row.people == 1 else (None, None, row.people)
 
 
 class MappingTable:
-    """`batch_rows` is how many rows are written in one transaction."""
+    """`Customers` of pipeline/ports/customers.py. `batch_rows` is how many rows are written in one transaction."""
 
     def __init__(self, database: Database, *, batch_rows: int) -> None:
         self._database = database
         self._batch_rows = batch_rows
 
-    def merge_customers(self, rows: Sequence[CustomerRow]) -> MergeCounts:
+    def merge_customers(self, rows: Sequence[Customer]) -> MergeCounts:
         """Add what is new, change what differs. `rows` must have distinct phones.
 
         Each batch is a transaction, so that one that is killed leaves whole rows and a mapping version that tells of them,
@@ -104,10 +86,10 @@ class MappingTable:
         no_longer = {row.phone for row in found.no_longer_shared}
         for batch in found.batches(self._batch_rows):
             began = time.monotonic()
-            named = _insertion(customers, [row for row in batch if row.people == 1], ("email", "customer_id"))
-            shared = _insertion(shared_numbers, [row for row in batch if row.people > 1], ("people",))
-            over = [{"phone": one} for row in batch if row.phone in no_longer for one in spellings(row.phone)]
-            freed = with_rows(_FREE, {"phone": "text"}, over)
+            now = datetime.now(UTC)
+            named = saved_customers([row for row in batch if row.people == 1], now)
+            shared = saved_shared_numbers([row for row in batch if row.people > 1], now)
+            freed = no_longer_shared(row.phone for row in batch if row.phone in no_longer)
             with self._database.write() as connection:
                 named.run(connection)
                 shared.run(connection)
@@ -120,19 +102,6 @@ class MappingTable:
         """Those of the E.164 numbers that are in the mapping; of one that several people have, how many."""
         with self._database.read(patient=True) as connection:
             return find_customers(connection, phones)
-
-
-_FREE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows})"
-
-
-def _insertion(table: Table, rows: Sequence[CustomerRow], names: Sequence[str]) -> Insert:
-    now = datetime.now(UTC)
-    values = [
-        {"phone": spellings(row.phone)[0], **{name: getattr(row, name) for name in names}, "changed_at": now}
-        for row in rows
-    ]
-    told = ", ".join(f"{name} = excluded.{name}" for name in (*names, "changed_at"))
-    return insert(table, values, f"ON CONFLICT (phone) DO UPDATE SET {told}")
 
 
 def bump(connection: Connection, name: str) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import Connection, false, select, text
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.schema import metadata
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 _FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002

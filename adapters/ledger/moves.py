@@ -17,7 +17,7 @@ from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
 from offhook.adapters.ledger.schema import micros, micros_or_none
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import CONVERSION_MOVES, LATE_ANSWER, UNSENT, Event, Result, State
-from offhook.pipeline.ports import Attempt
+from offhook.pipeline.ports.outbox import Attempt
 
 _MOVED = {
     "state": "text",

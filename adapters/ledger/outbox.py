@@ -18,7 +18,8 @@ from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
-from offhook.adapters.ledger.schema import Moment, breakers, conversions
+from offhook.adapters.ledger.rows import KEY, with_rows
+from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
     CONVERSION_MOVES,
@@ -43,7 +44,7 @@ from offhook.pipeline.delivery import (
     resend_since,
     turn_of,
 )
-from offhook.pipeline.ports import Attempt, Claimed, Finished
+from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
 # As the indexes say it.
@@ -81,7 +82,7 @@ class _Written:
 
 
 class OutboxTable:
-    """`Outbox` of pipeline/ports.py."""
+    """`Outbox` of pipeline/ports/outbox.py."""
 
     def __init__(self, database: Database, breaker_policy: BreakerPolicy) -> None:
         self._database = database
@@ -101,7 +102,7 @@ class OutboxTable:
         with self._database.write() as connection:
             held = _hold(connection, since, now) if overdue else []
             taken = self._lease(connection, now, limit, lease_seconds, newest) if allowed else []
-        return Claimed(sorted(map(_sending, taken), key=lambda one: one.created_at), held)
+        return Claimed(sorted(map(_sending, taken), key=lambda one: one.horizon_from), held)
 
     def _lease(
         self, connection: Connection, now: datetime, limit: int, lease_seconds: float, newest: bool
@@ -124,10 +125,10 @@ class OutboxTable:
         ready = moves.ready(done)
         with self._database.write() as connection:
             written = _write(connection, ready)
-            turn = self._tell_health(connection, written.fresh, now)
+            turn = self._note_health(connection, written.fresh, now)
         return Finished(written.moved, written.late, turn)
 
-    def _tell_health(self, connection: Connection, tried: Sequence[Attempt], now: datetime) -> tuple[Turn, str] | None:
+    def _note_health(self, connection: Connection, tried: Sequence[Attempt], now: datetime) -> tuple[Turn, str] | None:
         before = _read_health(connection)
         if self._health_after(before, tried, now) == before:
             return None
@@ -157,6 +158,20 @@ class OutboxTable:
             moves.move(connection, expired)
             moves.journal(connection, expired)
             return expired.attempts
+
+    def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
+        """Send these again, whatever they rest in but delivered. Returns how many were moved.
+
+        What came before binds no more: a person has looked, and has said that a copy may go out now, whatever the day.
+        In batches, so that no callback waits for it.
+        """
+        moved = 0
+        for first in range(0, len(keys), _RETRIED_AT_ONCE):
+            batch = [{**key._asdict(), "now": micros(now)} for key in keys[first:][:_RETRIED_AT_ONCE]]
+            retried = with_rows(_RETRY, {**KEY, "now": "bigint"}, batch)
+            with self._database.write() as connection:
+                moved += retried.run(connection)
+        return moved
 
 
 def _due(now: Any) -> tuple[Any, ...]:
@@ -208,7 +223,7 @@ def _sending(row: Row[Any]) -> Sending:
         fence=row.fence,
         attempts=row.attempts,
         expired_leases=row.expired_leases,
-        created_at=row.horizon_from,
+        horizon_from=row.horizon_from,
         first_attempt_at=row.first_attempt_at,
         maybe_sent=bool(row.maybe_sent),
         payload=bytes(row.payload),
@@ -288,3 +303,14 @@ def _write_health(connection: Connection, health: _Health) -> None:
     }
     statement = upsert(connection)(breakers).values(destination=DESTINATION, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["destination"], set_=values))
+
+
+RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))
+_RETRIED_AT_ONCE = 500
+_RETRY = (
+    f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.RETRY)}', "
+    "reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
+    "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
+    "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
+    f"AND {may_move(CONVERSION_MOVES, Event.RETRY, 'conversions.state')}"
+)

@@ -1,17 +1,23 @@
-"""Who has a number: the one way to look the mapping up, whichever of its spellings a line was kept under."""
+"""What is found by the person that it is about, whichever spelling of a number it was kept under: customers and calls.
+
+No other module of the ledger compares a column that names a person, so that these can be encrypted one day.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, select, text
 
-from offhook.adapters.ledger.rows import look_up
-from offhook.adapters.ledger.schema import counters, customers, shared_numbers
+from offhook.adapters.ledger.legal import is_one_of
+from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
+from offhook.adapters.ledger.schema import calls, counters, customers, shared_numbers
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
+from offhook.pipeline.call import CallState
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import spellings
 
@@ -65,3 +71,45 @@ def _customers_and_version(is_sqlite: bool) -> Any:
     told = "SELECT m.version, f.phone, f.email, f.customer_id, f.people"
     found = f"{told} FROM ({version}) AS m LEFT JOIN ({_look_up(is_sqlite)}) AS f ON 1 = 1"
     return text(found).columns(counters.c.value.label("version"), *_NAMES)
+
+
+def saved_customers(rows: Iterable[Customer], now: datetime) -> Insert:
+    """Who has these numbers, one person each, whoever had them before."""
+    return _saved(customers, rows, ("email", "customer_id"), now)
+
+
+def saved_shared_numbers(rows: Iterable[Customer], now: datetime) -> Insert:
+    """How many people have these numbers."""
+    return _saved(shared_numbers, rows, ("people",), now)
+
+
+def _saved(table: Table, rows: Iterable[Customer], names: Sequence[str], now: datetime) -> Insert:
+    values = [
+        {"phone": spellings(row.phone)[0], **{name: getattr(row, name) for name in names}, "changed_at": now}
+        for row in rows
+    ]
+    changed = ", ".join(f"{name} = excluded.{name}" for name in (*names, "changed_at"))
+    return insert(table, values, f"ON CONFLICT (phone) DO UPDATE SET {changed}")
+
+
+def no_longer_shared(phones: Iterable[str]) -> WithRows:
+    """These numbers are one person's again."""
+    every = [{"phone": one} for phone in phones for one in spellings(phone)]
+    return with_rows(_UNSHARE, dict(_PHONE), every)
+
+
+_UNSHARE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows})"
+
+
+def is_call_of(phone: str) -> ColumnElement[bool]:
+    """Holds for the calls whose customer has this number (E.164)."""
+    return calls.c.customer_phone.in_(spellings(phone))
+
+
+def parked_after(place: str, limit: int) -> Select[Any]:
+    """Parked calls, caller by caller. The `place` of a row is its caller's; those after the one given come, "" for all."""
+    column = calls.c.customer_phone
+    names = (calls.c.account_sid, calls.c.call_sid, column, column.label("place"))
+    return (
+        select(*names).where(text(is_one_of("state", [CallState.PARKED])), column > place).order_by(column).limit(limit)
+    )

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, insert, select, text, update
+from sqlalchemy import Connection, exists, insert, select, text, update
 
 from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
 from offhook.adapters.ledger.engine import Database
@@ -20,7 +20,8 @@ from offhook.adapters.ledger.schema import attempts, conversions, decisions, rep
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import CONVERSION_MOVES, NOT_TAKEN, Event, Result, State, nothing_can_have_counted
-from offhook.pipeline.ports import Books, Decided
+from offhook.pipeline.ports.books import Decided, KnownCalls
+from offhook.pipeline.story import ConversionLine
 
 REBUILT = "rebuilt"
 _MAY_BE_REBUILT = may_move(CONVERSION_MOVES, Event.REBUILD, "conversions.state")
@@ -31,26 +32,25 @@ class Rebuilding:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def books(self) -> Books:
-        """To read what is known of calls now; nobody's turn is needed for that."""
+    def known_calls(self) -> KnownCalls:
+        """What is known now; nobody's turn is needed to read it."""
         return BooksOnSql(self._read, self._read)
 
     def _read(self) -> Any:
         return self._database.read(patient=True)
 
-    def may_be_rebuilt(self, rows: Sequence[Row[Any]]) -> set[CallKey]:
+    def may_be_rebuilt(self, found: Sequence[ConversionLine]) -> set[CallKey]:
         """Of these conversions, those of which nothing can have been counted."""
-        named = [{"account_sid": row.account_sid, "call_sid": row.call_sid} for row in rows]
+        named = [one.key._asdict() for one in found]
         tried: dict[CallKey, list[tuple[Result, int | None]]] = {}
         with self._read() as connection:
             for line in sorted(for_each(connection, named, KEY, attempts, BY_KEY), key=lambda line: line.id):
                 key = CallKey(line.account_sid, line.call_sid)
                 tried.setdefault(key, []).append((Result(line.result), line.status_code))
         return {
-            key
-            for row in rows
-            for key in [CallKey(row.account_sid, row.call_sid)]
-            if nothing_can_have_counted(State(row.state), bool(row.maybe_sent), tried.get(key, []))
+            one.key
+            for one in found
+            if nothing_can_have_counted(State(one.state), one.maybe_sent, tried.get(one.key, []))
         }
 
     def rebuild(self, decided: Collection[Decided], fences: Mapping[CallKey, int], now: datetime) -> int:

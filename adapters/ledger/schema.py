@@ -55,8 +55,10 @@ class Moment(TypeDecorator[datetime]):
         return moment(value)
 
 
-class PhoneText(TypeDecorator[str]):
-    """Every column that holds a phone number has this type, so that encryption at rest can be added here alone."""
+class PersonText(TypeDecorator[str]):
+    """Every column that names a person (a number, an email, a customer id) has this type, so that encryption at rest can be
+    added here alone. Rows are found by such a column in people.py and nowhere else.
+    """
 
     impl = Text
     cache_ok = True
@@ -124,9 +126,9 @@ calls = Table(
     Column("state", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("direction", Text, nullable=False),
-    Column("from_number", PhoneText, nullable=False),
-    Column("to_number", PhoneText, nullable=False),
-    Column("customer_phone", PhoneText),
+    Column("from_number", PersonText, nullable=False),
+    Column("to_number", PersonText, nullable=False),
+    Column("customer_phone", PersonText),
     Column("duration_seconds", Integer),
     Column("callbacks", Integer, nullable=False),
     Column("legs", Integer, nullable=False),
@@ -238,9 +240,9 @@ breakers = Table(
 customers = Table(
     "customers",
     metadata,
-    Column("phone", PhoneText, primary_key=True),
-    Column("email", Text),
-    Column("customer_id", Text),
+    Column("phone", PersonText, primary_key=True),
+    Column("email", PersonText),
+    Column("customer_id", PersonText),
     Column("changed_at", Moment, nullable=False),
 )
 
@@ -248,7 +250,7 @@ customers = Table(
 shared_numbers = Table(
     "shared_numbers",
     metadata,
-    Column("phone", PhoneText, primary_key=True),
+    Column("phone", PersonText, primary_key=True),
     Column("people", Integer, nullable=False),
     Column("changed_at", Moment, nullable=False),
 )

@@ -25,7 +25,7 @@ from sqlalchemy.pool import QueuePool
 
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.private_file import PRIVATE, hide_from_others
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 log = logging.getLogger("offhook.ledger")
 

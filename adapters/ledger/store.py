@@ -15,25 +15,28 @@ from offhook.adapters.ledger.backup import Backups
 from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.inbox import InboxTable
-from offhook.adapters.ledger.inspect import Inspection
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.migrate import Migrations
 from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.rebuild import Rebuilding
 from offhook.adapters.ledger.statistics import analyze_unknown
+from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
-from offhook.pipeline.ports import Books, LedgerUnavailable, Waiting
+from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.waiting import Waiting
 
 _CLOCK_SECONDS = 1.0  # then the process starts without
 
 
 class SqlLedger:
-    """`Ledger` of pipeline/ports.py on SQLite or Postgres. Connects at first use."""
+    """`Ledger` of pipeline/ports/ledger.py on SQLite or Postgres. Connects at first use."""
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class SqlLedger:
         self.database = Database(url, pool_size=pool_size, patience=known)
         self.clock = self.database.clock
         self.migrations = Migrations(self.database)
-        self.inspection = Inspection(self.database)
+        self.stories: Stories = StoriesOnSql(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
@@ -69,6 +72,7 @@ class SqlLedger:
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
         self.expire_leases = self._outbox.expire_leases
+        self.retry = self._outbox.retry
         self.merge_customers = self._mapping.merge_customers
         self.find_customers = self._mapping.find_customers
 

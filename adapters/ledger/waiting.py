@@ -11,10 +11,10 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import micros, moment
 from offhook.pipeline.call import CallState
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event, State
-from offhook.pipeline.ports import Waiting
+from offhook.pipeline.ports.waiting import Waiting
+from offhook.pipeline.story import COUNTED_UP_TO
 
 MAPPING_VERSION = "mapping_version"
-COUNTED_UP_TO = 10_000  # nobody reads more of a number; to count on would take longer with every call
 
 _OLDEST = "FROM callbacks WHERE folded = 0 ORDER BY seq LIMIT 1"
 _QUESTION = f"""SELECT

@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import micros, workers
-from offhook.pipeline.ports import Sign
+from offhook.pipeline.ports.signs import Sign
 
 _COLUMNS = ("id", "host", "pid", "version", "rules_version", "started_at", "seen_at")
 _MOST_SHOWN = 100
@@ -25,7 +25,7 @@ class Seen:
 
 
 class WorkersTable:
-    """`SignsOfLife` of pipeline/ports.py."""
+    """`SignsOfLife` of pipeline/ports/signs.py."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

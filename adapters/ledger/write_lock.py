@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offhook.adapters.private_file import PRIVATE
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 
 class FairLock:

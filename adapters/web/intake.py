@@ -10,7 +10,8 @@ from werkzeug.exceptions import BadRequest, HTTPException
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import Admit, Arrived, OtherKind, Refused
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.ports import Inbox, LedgerUnavailable
+from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import Repeated, kind_of
 
 log = logging.getLogger("offhook.web")

@@ -19,7 +19,8 @@ from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
 from offhook.pipeline.phone import mask_numbers_in
-from offhook.pipeline.ports import Inbox, LedgerUnavailable
+from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 
 log = logging.getLogger("offhook.web")

@@ -17,8 +17,9 @@ from datetime import datetime
 
 from offhook.pipeline.arrival import Explain, Explained
 from offhook.pipeline.phone import mask_numbers_in
-from offhook.pipeline.ports import LedgerUnavailable
-from offhook.pipeline.refusals import IntakeCounts, Run, joined, other_kind_name, refused_name, wrong_path_name
+from offhook.pipeline.ports.intake_counts import IntakeCounts
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.refusals import Run, joined, other_kind_name, refused_name, wrong_path_name
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.web")

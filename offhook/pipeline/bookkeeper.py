@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
-from offhook.pipeline.ports import Bookkeeping, Waiting
+from offhook.pipeline.ports.books import Bookkeeping
+from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
     Judge,

@@ -148,15 +148,16 @@ class Sending:
     """A conversion that was claimed: what the next step depends on, beside the outcome.
 
     `fence` is the number of this claim: a result that carries an older one changes nothing. `attempts` counts this one.
-    `expired_leases` counts the workers that took it and were not heard of again. `first_attempt_at` is when the first
-    attempt left that may have arrived, not when it was claimed; it binds when `maybe_sent`.
+    `expired_leases` counts the workers that took it and were not heard of again. `horizon_from` is when it was decided, or
+    sent again by a person: the horizon is counted from there. `first_attempt_at` is when the first attempt
+    left that may have arrived, not when it was claimed; it binds when `maybe_sent`.
     """
 
     key: CallKey
     fence: int
     attempts: int
     expired_leases: int
-    created_at: datetime
+    horizon_from: datetime
     first_attempt_at: datetime
     maybe_sent: bool
     payload: bytes = b""
@@ -237,7 +238,7 @@ def _after_maybe_sent(
 
 def _again(sending: Sending, outcome: Outcome, now: datetime, policy: RetryPolicy, draw: Callable[[], float]) -> Next:
     """Later. A wait that ends beyond the horizon leaves a last attempt at the horizon."""
-    horizon = sending.created_at + timedelta(seconds=policy.horizon_seconds)
+    horizon = sending.horizon_from + timedelta(seconds=policy.horizon_seconds)
     if now >= horizon:
         return Next(State.DEAD, "horizon_passed")
     base = policy.blocked_base_seconds if outcome.result is Result.BLOCKED else policy.base_seconds

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from offhook.pipeline.ports import LedgerUnavailable, Sign, SignsOfLife
+from offhook.pipeline.ports.signs import Sign, SignsOfLife
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 
 log = logging.getLogger("offhook.worker")

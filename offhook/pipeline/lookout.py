@@ -7,22 +7,15 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
 
 from offhook.pipeline.delivery import RetryPolicy, resend_since
-from offhook.pipeline.ports import Waiting
-
-
-class Asked(Protocol):
-    """Can be asked, without a lock, whether there is anything to do."""
-
-    def waiting(self, *, with_open: bool = False) -> Waiting: ...
+from offhook.pipeline.ports.waiting import Waiting, Watched
 
 
 class Lookout:
     """Asks what waits, and remembers it for a moment, so that two threads do not ask the same."""
 
-    def __init__(self, ledger: Asked, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ledger: Watched, steady: Callable[[], float] = time.monotonic) -> None:
         self._ledger = ledger
         self._steady = steady
         self._guard = threading.Lock()

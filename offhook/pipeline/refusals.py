@@ -1,11 +1,10 @@
-"""Requests that were refused, counted: what the sums are called, and when a run of them is over. Pure values and one port."""
+"""Requests that were refused, counted: what the sums are called, and when a run of them is over. Pure values."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +26,6 @@ class IntakeSums:
 
     counts: Mapping[str, int]
     runs: Sequence[Run]
-
-
-class IntakeCounts(Protocol):
-    """Where the sums are kept. Nothing of this is ever worth a callback: whoever adds does it aside, and seldom."""
-
-    def add(self, counts: Mapping[str, int], runs: Sequence[Run]) -> Sequence[Run]:
-        """Add to the sums, and to the runs of these accounts. Returns those as they stand then. Raises LedgerUnavailable."""
 
 
 def refused_name(check: str, account: str) -> str:

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from offhook.pipeline.delivery import RetryPolicy
-from offhook.pipeline.ports import Destination
+from offhook.pipeline.ports.destination import Destination
+from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.steps import Judge, deliver_batch, fold_batch
-from offhook.pipeline.worker import Pace, WatchedLedger, Worker
+from offhook.pipeline.worker import Pace, Worker
 
 MAX_JUMPS = 100_000
 _AT_LEAST = timedelta(seconds=1)
@@ -21,7 +22,7 @@ class StillMoving(Exception):
     """There is no end to it: after MAX_JUMPS something is still due."""
 
 
-class RehearsedLedger(WatchedLedger, Protocol):
+class RehearsedLedger(Ledger, Protocol):
     def next_moment(self) -> datetime | None:
         """When something will be due next: a call settled, a conversion to be sent. None when nothing will."""
 

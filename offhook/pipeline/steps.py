@@ -14,18 +14,10 @@ from offhook.pipeline.call import Call, fold
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from offhook.pipeline.ports import (
-    Attempt,
-    Bookkeeping,
-    Books,
-    Decided,
-    Destination,
-    Folded,
-    Outbox,
-    Reader,
-    Settled,
-    Stored,
-)
+from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
+from offhook.pipeline.ports.destination import Destination, Encode
+from offhook.pipeline.ports.outbox import Attempt, Outbox
+from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
@@ -37,7 +29,7 @@ class Judge:
 
     rules: Rules
     numbering: Numbering
-    destination: Destination
+    encode: Encode
     read: Reader
     settle_seconds: float
 
@@ -99,7 +91,7 @@ def review_parked_batch(
         if books is None or walk.after is None:
             return 0
         page = books.parked(walk.after, limit)
-        found = books.settled(page.known)
+        found = books.settled(page.to_decide)
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
@@ -114,7 +106,7 @@ def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) 
     return _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
 
 
-def decide_anew(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:
+def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:
     """What these calls would come to today, whatever was decided of them. Changes nothing.
 
     Without those of which callbacks wait to be folded, and those that are no calls of their own any more.
@@ -134,7 +126,7 @@ def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Ca
 
 
 def _decisions(
-    books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
+    books: KnownCalls, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
 ) -> list[Decided]:
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.numbering).number for call in calls}
@@ -154,7 +146,7 @@ def _decided(
         due_at=due_at,
         rules_version=judge.rules.version,
         mapping_version=version,
-        payload=judge.destination.encode(decision.conversion) if isinstance(decision, Convert) else None,
+        payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
         customer_phone=customer_number(call, judge.numbering).number,
     )
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from offhook.pipeline.delivery import State, Turn
-from offhook.pipeline.ports import Attempt, Finished
+from offhook.pipeline.ports.outbox import Attempt, Finished
 
 log = logging.getLogger("offhook.worker")
 

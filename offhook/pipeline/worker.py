@@ -15,13 +15,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from offhook.pipeline.heart import Heart
 from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
-from offhook.pipeline.ports import Attempt, Destination, Ledger, LedgerUnavailable, Waiting
+from offhook.pipeline.ports.destination import Destination
+from offhook.pipeline.ports.ledger import Ledger
+from offhook.pipeline.ports.outbox import Attempt
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
@@ -54,26 +57,12 @@ class Pace(BooksPace):
     log_repeat_seconds: float = EVERY_SECONDS
 
 
-class WatchedLedger(Ledger, Protocol):
-    """A ledger that can be asked, without a lock, whether there is anything to do."""
-
-    @property
-    def news(self) -> threading.Event:
-        """Set whenever a callback was stored by this very process."""
-
-    def waiting(self, *, with_open: bool = False) -> Waiting:
-        """What waits, and until when; `with_open` the oldest open call, too. Raises LedgerUnavailable."""
-
-    def gather_statistics(self) -> None:
-        """Whatever the database needs to know of its own tables to answer quickly. Raises LedgerUnavailable."""
-
-
 class Worker:
     """Folds, decides and delivers until it is stopped. Several may run on one ledger."""
 
     def __init__(
         self,
-        ledger: WatchedLedger,
+        ledger: Ledger,
         destination: Destination,
         judge: Judge,
         policy: RetryPolicy,

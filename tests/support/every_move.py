@@ -48,18 +48,11 @@ class Scene:
         from offhook.pipeline.steps import Judge
         from offhook.settings import given
 
-        class Destination:
-            def encode(self, conversion: Any) -> bytes:
-                return encode(conversion)
-
-            def send(self, payload: bytes) -> Any:
-                raise AssertionError("nothing is sent here")
-
         self.ledger = SqlLedger(given({"DATABASE_URL": f"sqlite:///{file}"}).database_url)
         self.ledger.migrations.upgrade()
         self.ledger.merge_customers([Customer(ANN, "ann@example.com", "1")])
-        self.judge = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=0)
-        self.slow = Judge(Rules(), Numbering("US"), Destination(), read, settle_seconds=9000)
+        self.judge = Judge(Rules(), Numbering("US"), encode, read, settle_seconds=0)
+        self.slow = Judge(Rules(), Numbering("US"), encode, read, settle_seconds=9000)
         self.now = NOON
         self._calls = 0
 
@@ -256,14 +249,14 @@ def _asked_again(scene: Scene) -> None:
     """From wherever a conversion rests that nobody delivered."""
     from offhook.pipeline.delivery import Result
 
-    rows = scene.ledger.inspection.conversions(("dead", "ambiguous", "quarantined"), 100)
+    rows = scene.ledger.stories.conversions(("dead", "ambiguous", "quarantined"), 100)
     assert {row.state for row in rows} == {"dead", "ambiguous", "quarantined"}
-    keys = [(row.account_sid, row.call_sid) for row in rows]
-    assert scene.ledger.inspection.retry(keys, scene.now) == len(keys)
+    keys = [row.key for row in rows]
+    assert scene.ledger.retry(keys, scene.now) == len(keys)
     for sending in scene.claims().taken:
         scene.comes_to(Result.DELIVERED, sending)
-    for _, sid in keys:
-        scene.conversion_is(sid, "delivered")
+    for key in keys:
+        scene.conversion_is(key.call_sid, "delivered")
 
 
 def _rebuilt(scene: Scene) -> None:
@@ -277,7 +270,7 @@ def _rebuilt(scene: Scene) -> None:
     scene.ledger.finish([attempt(one, refused, scene.now, scene.now, scene.policy())], scene.now)
     scene.conversion_is(sid, "dead")
     key, rebuilding = CallKey(ACCOUNT, sid), scene.ledger.rebuilding
-    decided = decide_anew(rebuilding.books(), [key], scene.judge, scene.now)
+    decided = decide_anew(rebuilding.known_calls(), [key], scene.judge, scene.now)
     assert rebuilding.rebuild(decided, {key: one.fence}, scene.now) == 1
     scene.conversion_is(sid, "pending")
     scene.comes_to(Result.DELIVERED)

@@ -19,7 +19,6 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
 from offhook.adapters.customers.spreadsheet import write_rows
-from offhook.adapters.ledger.inspect import Following
 from offhook.adapters.private_file import write_whole, written_whole
 from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
 from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused
@@ -30,7 +29,8 @@ from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.call import fold
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer, customer_number
-from offhook.pipeline.ports import LedgerUnavailable
+from offhook.pipeline.ports.stories import Following
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -100,7 +100,7 @@ def export(
     _must_be_new(customers, rules)
     try:
         with _opened(output) as file:
-            for raw in service.ledger.inspection.every_callback(since=since, call_sid=call_sid):
+            for raw in service.ledger.stories.every_callback(since=since, call_sid=call_sid):
                 if _has_status(service, raw, status):
                     file.write(dump(cover.record(from_raw_callback(raw))) + "\n")
                     phones |= _customer_numbers(service, raw)
@@ -184,7 +184,7 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
                     f"{file} holds callbacks already, and new pseudonyms would not fit them: give --key, or another file.",
                     2,
                 )
-            following = service.ledger.inspection.following()
+            following = service.ledger.stories.following()
             click.echo(f"Each callback goes to {file} from now on. Ctrl-C ends it.", err=True)
             wanted = (raw for raw in _arriving(service, following, stop) if _is_wanted(service, raw, call_sid, status))
             count, is_full = _write_all(wanted, tapped, cover)

@@ -1,0 +1,247 @@
+"""Reads the ledger for people: what waits, what became of a call and why. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, tuple_
+
+from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.following import FollowingOnSql
+from offhook.adapters.ledger.moves import LATE
+from offhook.adapters.ledger.people import is_call_of
+from offhook.adapters.ledger.rows import KEY, for_each
+from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, replaced
+from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.conversion import Reason
+from offhook.pipeline.delivery import State
+from offhook.pipeline.story import (
+    AttemptLine,
+    CallLine,
+    CallOutcome,
+    ConversionLine,
+    DecisionLine,
+    ReplacedLine,
+    Story,
+)
+from offhook.pipeline.unfinished import UNFINISHED
+
+_PAGE_ROWS = 1000
+# Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
+_ACCOUNTS = text(
+    "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
+    "SELECT account_sid FROM callbacks WHERE parent_call_sid = :sid ORDER BY account_sid"
+)
+
+
+class StoriesOnSql:
+    """`Stories` of pipeline/ports/stories.py."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._read = partial(database.read, patient=True)
+
+    def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
+        newest = select(conversions).order_by(conversions.c.created_at.desc()).limit(limit)
+        wanted = [newest.where(conversions.c.state == state) for state in sorted(set(states))] or [newest]
+        with self._read() as connection:
+            rows = [row for statement in wanted for row in connection.execute(statement)]
+        return list(map(_conversion, sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]))
+
+    def unfinished(self, limit: int) -> Sequence[CallLine]:
+        statement = select(calls).where(text(IS_UNFINISHED)).order_by(calls.c.decided_at.desc()).limit(limit)
+        with self._read() as connection:
+            return list(map(_call, connection.execute(statement)))
+
+    def unfinished_count(self) -> int:
+        return int(self._database.ask(f"SELECT {UNFINISHED_COUNT}", patient=True)[0])
+
+    def conversion_counts(self) -> Mapping[str, int]:
+        question = ", ".join(map(bounded_count, State))
+        found = zip(State, self._database.ask(f"SELECT {question}", patient=True), strict=True)
+        return {state.value: count for state, count in found if count}
+
+    def of_call(self, call_sid: str) -> Sequence[Story]:
+        with self._read() as connection:
+            named = [{"account_sid": account, "call_sid": call_sid} for account in _accounts_of(connection, call_sid)]
+            linked = for_each(connection, named, KEY, legs, BY_KEY)
+            roots = [{"account_sid": row.account_sid, "call_sid": row.root_sid} for row in linked]
+            rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
+            return [_story(connection, row) for row in rows]
+
+    def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
+        statement = (
+            select(calls)
+            .where(is_call_of(phone), calls.c.state != CallState.MERGED.value)
+            .order_by(calls.c.first_received_at.desc())
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return list(map(_call, connection.execute(statement)))
+
+    def has_callbacks(self, call_sid: str) -> bool:
+        of_leg = exists().where(callbacks.c.call_sid == call_sid)
+        of_child = exists().where(callbacks.c.parent_call_sid == call_sid)
+        with self._read() as connection:
+            return any(connection.execute(select(of_leg, of_child)).one())
+
+    def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
+        if call_sid is not None:
+            yield from self._callbacks_of(call_sid, since)
+            return
+        place: tuple[Any, ...] = (callbacks.c.seq,)
+        after: tuple[Any, ...] = (0,)
+        if since is not None:
+            place, after = (callbacks.c.received_at, callbacks.c.seq), (since, 0)
+        while page := self._page(place, after):
+            yield from map(to_raw, page)
+            after = tuple(getattr(page[-1], column.name) for column in place)
+
+    def _page(self, place: tuple[Any, ...], after: tuple[Any, ...]) -> Sequence[Row[Any]]:
+        """The callbacks that come next after a place in an order that has an index."""
+        bounds = [literal(value, column.type) for column, value in zip(place, after, strict=True)]
+        statement = select(callbacks).where(tuple_(*place) > tuple_(*bounds)).order_by(*place).limit(_PAGE_ROWS)
+        with self._read() as connection:
+            return connection.execute(statement).all()
+
+    def _callbacks_of(self, call_sid: str, since: datetime | None) -> Iterator[RawCallback]:
+        of_leg = select(callbacks).where(callbacks.c.call_sid == call_sid)
+        of_children = select(callbacks).where(callbacks.c.parent_call_sid == call_sid)
+        with self._read() as connection:
+            rows = [row for statement in (of_leg, of_children) for row in connection.execute(statement)]
+        found = {row.seq: row for row in rows if since is None or row.received_at >= since}
+        yield from (to_raw(found[seq]) for seq in sorted(found))
+
+    def outcomes(self) -> Sequence[CallOutcome]:
+        newest = select(func.max(decisions.c.id)).group_by(decisions.c.account_sid, decisions.c.call_sid)
+        decided = select(decisions).where(decisions.c.id.in_(newest)).subquery()
+        told = conversions.c
+        statement = (
+            select(
+                *(calls.c.account_sid, calls.c.call_sid, calls.c.state, calls.c.decided_at),
+                *(decided.c.reasons, told.payload, told.state.label("delivery")),
+            )
+            .outerjoin(decided, _same_call(decided.c))
+            .outerjoin(conversions, _same_call(told))
+            .where(calls.c.state != CallState.MERGED.value)
+            .order_by(calls.c.first_received_at, calls.c.call_sid)
+        )
+        with self._read() as connection:
+            rows = connection.execute(statement).all()
+        return list(map(_outcome, rows))
+
+    def following(self) -> FollowingOnSql:
+        return FollowingOnSql.from_now(self._database)
+
+
+def _same_call(columns: Any) -> Any:
+    return and_(columns.account_sid == calls.c.account_sid, columns.call_sid == calls.c.call_sid)
+
+
+def _accounts_of(connection: Connection, call_sid: str) -> Sequence[str]:
+    """The accounts that have told of this leg, or of a child of it."""
+    return connection.execute(_ACCOUNTS, {"sid": call_sid}).scalars().all()
+
+
+def _story(connection: Connection, call: Row[Any]) -> Story:
+    def rows(table: Any, *order: Any) -> Sequence[Row[Any]]:
+        mine = (table.c.account_sid == call.account_sid, table.c.call_sid == call.call_sid)
+        return connection.execute(select(table).where(*mine).order_by(*order)).all()
+
+    root = [{"account_sid": call.account_sid, "call_sid": call.call_sid}]
+    family = [row._asdict() for row in for_each(connection, root, KEY, legs, BY_ROOT)]
+    named = [{name: leg[name] for name in KEY} for leg in family]
+    arrived = sorted(for_each(connection, named, KEY, callbacks, BY_KEY), key=lambda row: row.seq)
+    told = rows(conversions)
+    return Story(
+        call=_call(call),
+        callbacks=list(map(to_raw, arrived)),
+        decisions=list(map(_decision, rows(decisions, decisions.c.id))),
+        conversion=_conversion(told[0]) if told else None,
+        attempts=list(map(_attempt, rows(attempts, attempts.c.id))),
+        replaced=list(map(_replaced, rows(replaced, replaced.c.id))),
+    )
+
+
+def _key(row: Any) -> CallKey:
+    return CallKey(row.account_sid, row.call_sid)
+
+
+def _state(row: Any) -> str:
+    """What a call's state is called where people read it."""
+    return UNFINISHED if row.state == CallState.OPEN and row.decided_at else str(row.state)
+
+
+def _reasons(kept: str | None) -> tuple[Reason, ...]:
+    return tuple(Reason(word, sentence) for word, sentence in json.loads(kept or "[]"))
+
+
+def _call(row: Row[Any]) -> CallLine:
+    return CallLine(
+        key=_key(row),
+        state=_state(row),
+        status=row.status,
+        direction=row.direction,
+        from_=row.from_number,
+        to=row.to_number,
+        customer_phone=row.customer_phone,
+        duration_seconds=row.duration_seconds,
+        callbacks=row.callbacks,
+        legs=row.legs,
+        first_received_at=row.first_received_at,
+        final_at=row.final_at,
+        settle_at=row.settle_at,
+        decided_at=row.decided_at,
+    )
+
+
+def _decision(row: Row[Any]) -> DecisionLine:
+    return DecisionLine(row.decided_at, row.result, _reasons(row.reasons), row.rules_version, row.mapping_version)
+
+
+def _conversion(row: Row[Any]) -> ConversionLine:
+    return ConversionLine(
+        key=_key(row),
+        action=row.action,
+        order_id=row.order_id,
+        payload=bytes(row.payload),
+        state=row.state,
+        reason=row.reason,
+        created_at=row.created_at,
+        due_at=row.due_at,
+        fence=row.fence,
+        attempts=row.attempts,
+        maybe_sent=bool(row.maybe_sent),
+        delivered_at=row.delivered_at,
+    )
+
+
+def _attempt(row: Row[Any]) -> AttemptLine:
+    return AttemptLine(
+        number=row.number,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        result=row.result,
+        reason=row.reason,
+        status_code=row.status_code,
+        answer=row.answer,
+        next_state=row.next_state,
+        came_late=row.next_state == LATE,
+    )
+
+
+def _replaced(row: Row[Any]) -> ReplacedLine:
+    return ReplacedLine(row.action, row.order_id, bytes(row.payload), row.attempts, row.replaced_at)
+
+
+def _outcome(row: Any) -> CallOutcome:
+    words = tuple(reason.word for reason in _reasons(row.reasons))
+    payload = None if row.payload is None else bytes(row.payload)
+    return CallOutcome(_key(row), _state(row), words, payload, row.delivery)

@@ -1,0 +1,137 @@
+"""What the one bookkeeper reads and writes: callbacks into calls, calls into decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from offhook.pipeline.call import Call
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.conversion import Customer, Decision
+from offhook.pipeline.unfinished import OpenCall
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision with everything that explains it. `payload` is what will be sent, only for a Convert, and `due_at` its
+    place in the outbox: since when it might have left.
+    """
+
+    call: Call
+    decision: Decision
+    decided_at: datetime
+    due_at: datetime
+    rules_version: str
+    mapping_version: int
+    payload: bytes | None = None
+    customer_phone: str | None = None
+
+
+class Stored(NamedTuple):
+    """A callback by the number of its row; numbers grow in about the order of arrival."""
+
+    seq: int
+    raw: RawCallback
+
+
+class Link(NamedTuple):
+    """Where a leg hangs: its parent, if it has one, and the root at the top of its family. Both are CallSids."""
+
+    parent: str | None
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Families:
+    """Calls that some callbacks belong to, as they were read.
+
+    `calls` holds every callback of each, child legs with their root, by the root's key. `seqs` are the callbacks that are
+    taken in with them. `links` are the legs whose link is new; `absorbed` stood as calls of their own and are legs now,
+    and the calls of `converted` have such a leg that was converted already.
+    """
+
+    calls: Mapping[CallKey, Sequence[RawCallback]]
+    seqs: Collection[int]
+    links: Mapping[CallKey, Link]
+    absorbed: Collection[CallKey]
+    converted: Collection[CallKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a call adds up to, and when it may be decided: None until it is final.
+
+    `customer_phone` is the caller's `number` (pipeline/phone.py), or None.
+    """
+
+    call: Call
+    settle_at: datetime | None
+    customer_phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Every callback of some calls, legs included; `unlinked` wait to be folded and bring further legs to these calls."""
+
+    calls: Mapping[CallKey, Sequence[RawCallback]]
+    unlinked: Sequence[Stored]
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedPage:
+    """Some parked calls of whose callers the mapping says something else by now; `after` is where the next page begins,
+    None at the end."""
+
+    to_decide: Sequence[CallKey]
+    after: str | None
+
+
+class KnownCalls(Protocol):
+    """What is known of calls and callers: all that a decision needs. Changes nothing."""
+
+    def settled(self, keys: Collection[CallKey]) -> Settled:
+        """All that is known of these calls."""
+
+    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
+        """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
+        with every change. A number that several people have comes with how many."""
+
+
+class Books(KnownCalls, Protocol):
+    """What the one bookkeeper of the ledger reads and writes. Nobody else changes these rows, but for new callbacks.
+
+    Reading takes no lock that intake waits for. `save` and `record` are one short transaction each, or parts of one that
+    ends with the bookkeeper's turn; they raise LedgerUnavailable, and change nothing, when what they rest on was changed.
+    """
+
+    def unfolded(self, limit: int, *, newest: bool = False) -> Sequence[Stored]:
+        """Callbacks that no call has taken in yet: the oldest, or the newest. In the order of their numbers."""
+
+    def families(self, fresh: Sequence[Stored]) -> Families:
+        """The calls that `fresh` belong to."""
+
+    def save(self, families: Families, folded: Sequence[Folded]) -> None:
+        """Write what calls add up to and which callbacks they took in. A call that was decided already keeps its state."""
+
+    def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
+        """Calls that are final and settled and were not decided yet: those that wait longest, or shortest."""
+
+    def parked(self, after: str, limit: int) -> ParkedPage:
+        """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
+
+    def record(self, decided: Collection[Decided]) -> None:
+        """Journal each decision, move its call, and put its conversion into the outbox."""
+
+    def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
+        """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
+
+    def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
+        """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""
+
+
+class Bookkeeping(Protocol):
+    def books(self) -> AbstractContextManager[Books | None]:
+        """The bookkeeper's turn until the end of the `with`; None while another worker has it. A killed one loses it."""

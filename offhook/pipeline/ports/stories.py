@@ -1,0 +1,57 @@
+"""What people read of the ledger. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.story import CallLine, CallOutcome, ConversionLine, Story
+
+
+class Following(Protocol):
+    """Callbacks as they come in, each once."""
+
+    def fresh(self, limit: int = 500) -> Sequence[RawCallback]:
+        """Up to `limit` that were not given yet. Raises LedgerUnavailable."""
+
+
+class Stories(Protocol):
+    """What people read of the ledger. Changes nothing; each method raises LedgerUnavailable.
+
+    Calls that turned out to be legs of others are not among the calls.
+    """
+
+    def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
+        """The newest conversions first: those in one of the states, or all where none is named."""
+
+    def conversion_counts(self) -> Mapping[str, int]:
+        """How many conversions are in each state that any is in, counted up to COUNTED_UP_TO + 1."""
+
+    def unfinished(self, limit: int) -> Sequence[CallLine]:
+        """The calls that were called unfinished and still are, the latest first."""
+
+    def unfinished_count(self) -> int:
+        """How many of them there are, counted up to COUNTED_UP_TO + 1."""
+
+    def of_call(self, call_sid: str) -> Sequence[Story]:
+        """The call of this CallSid (a child leg's will do), in each account that has one."""
+
+    def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
+        """The calls whose customer has this number (E.164), the newest first."""
+
+    def has_callbacks(self, call_sid: str) -> bool:
+        """Whether any callback of this leg, or of a child of it, has arrived."""
+
+    def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
+        """All callbacks in the order of their arrival, a page at a time, so that memory stays small.
+
+        `since` is the earliest arrival; `call_sid` names a leg, whose children come with it.
+        """
+
+    def outcomes(self) -> Sequence[CallOutcome]:
+        """What became of every call, in the order in which their first callbacks came."""
+
+    def following(self) -> Following:
+        """Gives the callbacks that come in from now on."""

@@ -1,0 +1,48 @@
+"""What waits in the ledger, and until when: asked often, by everybody, without a lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the ledger, and until when; None where nothing does.
+
+    `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
+    door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
+    waiting conversion that may have arrived, `open_since` when the oldest call was first heard of that waits for its end
+    and is not called unfinished; it is asked for seldom, and None otherwise.
+    """
+
+    oldest_callback: int | None = None
+    oldest_received_at: datetime | None = None
+    settled_at: datetime | None = None
+    due_at: datetime | None = None
+    door_opens_at: datetime | None = None
+    leased_until: datetime | None = None
+    doubtful_since: datetime | None = None
+    mapping_version: int = 0
+    open_since: datetime | None = None
+
+    @property
+    def leaves_at(self) -> datetime | None:
+        """When the first conversion may leave."""
+        if self.due_at is None or self.door_opens_at is None:
+            return self.due_at
+        return max(self.due_at, self.door_opens_at)
+
+    @property
+    def next_moment(self) -> datetime | None:
+        """When something will be due next: a call settled, a conversion sent or its lease over."""
+        moments = (self.settled_at, self.leaves_at, self.leased_until)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+
+class Watched(Protocol):
+    """Can be asked what waits."""
+
+    def waiting(self, *, with_open: bool = False) -> Waiting:
+        """What waits, and until when; `with_open` the oldest open call, too. Raises LedgerUnavailable."""

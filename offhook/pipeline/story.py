@@ -1,0 +1,127 @@
+"""What is told of calls afterwards: typed read models, the same for a terminal, a page and a test. Decides nothing.
+
+Words of the ledger (states, results) stay as they were written: a newer version may have written more of them than we know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.conversion import Reason
+
+COUNTED_UP_TO = 10_000
+"""Nobody reads more of a number; to count on would take longer with every call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallLine:
+    """A call as a list shows it. `state` is `unfinished` for an open one that waited too long for its end.
+
+    `from_` and `to` are as Twilio wrote them, `customer_phone` is the caller's number as it was looked up. `status` and
+    `direction` are `unknown` while only child legs are known. `settle_at` is until when it waits for child legs.
+    """
+
+    key: CallKey
+    state: str
+    status: str
+    direction: str
+    from_: str
+    to: str
+    customer_phone: str | None
+    duration_seconds: int | None
+    callbacks: int
+    legs: int
+    first_received_at: datetime
+    final_at: datetime | None
+    settle_at: datetime | None
+    decided_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLine:
+    """One decision of the journal. `result` is converted, parked, skipped or unfinished."""
+
+    decided_at: datetime
+    result: str
+    reasons: tuple[Reason, ...]
+    rules_version: str
+    mapping_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionLine:
+    """A conversion as it stands in the outbox. `payload` are the bytes that every attempt sends.
+
+    `fence` is the number of its last claim. `maybe_sent` says that a copy may have arrived. `due_at` is there only while it
+    waits, `delivered_at` only when it was.
+    """
+
+    key: CallKey
+    action: str
+    order_id: str
+    payload: bytes
+    state: str
+    reason: str
+    created_at: datetime
+    due_at: datetime | None
+    fence: int
+    attempts: int
+    maybe_sent: bool
+    delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLine:
+    """One attempt of the journal: what came of it, and the state that its conversion went to.
+
+    `came_late`: its claim was over by then, and it moved nothing, but for a 2xx. `answer` may hold a person's data.
+    """
+
+    number: int
+    started_at: datetime
+    finished_at: datetime
+    result: str
+    reason: str
+    status_code: int | None
+    answer: str
+    next_state: str
+    came_late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedLine:
+    """What a conversion was before it was decided anew. `attempts` is how many had been made by then, all in all."""
+
+    action: str
+    order_id: str
+    payload: bytes
+    attempts: int
+    replaced_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that is known of one call, legs included, each kind in the order in which it came."""
+
+    call: CallLine
+    callbacks: Sequence[RawCallback]
+    decisions: Sequence[DecisionLine]
+    conversion: ConversionLine | None
+    attempts: Sequence[AttemptLine]
+    replaced: Sequence[ReplacedLine]
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """What became of one call. `state` is as a CallLine's, `reasons` are the words of its last decision; `payload` and
+    `delivery` (where its conversion stands) are None where there is no conversion.
+    """
+
+    key: CallKey
+    state: str
+    reasons: tuple[str, ...]
+    payload: bytes | None
+    delivery: str | None
