@@ -1,0 +1,54 @@
+"""Each contract runs over every implementation of its port: in memory, on SQLite and on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from offhook.pipeline.delivery import BreakerPolicy
+from offhook.pipeline.ports.customers import Customers
+from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.ports.ledger import Ledger
+from offhook.pipeline.ports.stories import Stories
+
+BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
+
+
+class WholeLedger(Inbox, Ledger, Customers, Protocol):
+    """All that is kept in one place."""
+
+    @property
+    def stories(self) -> Stories: ...
+    def close(self) -> None: ...
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """`memory` for the fake, else a fresh database."""
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres").fresh_database())
+    return "memory" if request.param == "memory" else f"sqlite:///{tmp_path}/offhook.db"
+
+
+@pytest.fixture
+def ledger(empty_database_url: str, request: pytest.FixtureRequest) -> Iterator[WholeLedger]:
+    """An empty one."""
+    opened = _memory() if empty_database_url == "memory" else _on_sql(request.getfixturevalue("database_url"))
+    yield opened
+    opened.close()
+
+
+def _memory() -> WholeLedger:
+    from tests.fakes.ledger import MemoryLedger
+
+    return MemoryLedger(BREAKER)
+
+
+def _on_sql(url: str) -> WholeLedger:
+    from offhook.adapters.ledger.store import SqlLedger
+    from offhook.settings import given
+
+    return SqlLedger(given({"DATABASE_URL": url}).database_url, breaker_policy=BREAKER)

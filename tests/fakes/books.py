@@ -1,0 +1,195 @@
+"""The books in memory: `Books` without a database. Each method says and does all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from offhook.pipeline.call import root_of
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Reason, Skip
+from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.story import DecisionLine
+from offhook.pipeline.unfinished import UNFINISHED, OpenCall
+from tests.fakes.customers import MemoryCustomers
+from tests.fakes.kept import Kept, KeptCall, KeptConversion
+
+_RESULTS = {Convert: "converted", Park: "parked", Skip: "skipped"}
+
+
+class MemoryBooks:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._customers = MemoryCustomers(kept)
+
+    def unfolded(self, limit: int, *, newest: bool = False) -> Sequence[Stored]:
+        waiting = [one for one in self._kept.stored() if one.seq not in self._kept.folded]
+        return waiting[max(0, len(waiting) - limit) :] if newest else waiting[:limit]
+
+    def families(self, fresh: Sequence[Stored]) -> Families:
+        links = _links(self._kept.links, fresh)
+        touched = {CallKey(one.raw.account_sid, links[one.raw.key].root) for one in fresh}
+        members = {key: link for key, link in links.items() if CallKey(key.account_sid, link.root) in touched}
+        rows = [one for one in self._kept.stored() if one.raw.key in members]
+        new = {key: link for key, link in members.items() if self._kept.links.get(key) != link}
+        absorbed = [key for key, link in new.items() if key.call_sid != link.root and self._is_a_call(key)]
+        return Families(
+            calls=_by_root(rows, members),
+            seqs={one.seq for one in (*rows, *fresh) if one in fresh or self._is_to_take(one, members)},
+            links=new,
+            absorbed=absorbed,
+            converted={
+                CallKey(key.account_sid, links[key].root)
+                for key in absorbed
+                if self._kept.calls[key].state == "converted"
+            },
+        )
+
+    def _is_a_call(self, key: CallKey) -> bool:
+        return key in self._kept.calls and self._kept.calls[key].state != "merged"
+
+    def _is_to_take(self, one: Stored, members: Mapping[CallKey, Link]) -> bool:
+        return one.seq not in self._kept.folded and _is_linked(one.raw, members)
+
+    def save(self, families: Families, folded: Sequence[Folded]) -> None:
+        if set(families.seqs) & self._kept.folded:
+            raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+        self._kept.links.update(families.links)
+        for key in families.absorbed:
+            self._kept.calls[key].state = "merged"
+        for one in folded:
+            self._save_call(one, one.call.key in families.converted)
+        self._kept.folded.update(families.seqs)
+
+    def _save_call(self, one: Folded, is_converted: bool) -> None:
+        state = "converted" if is_converted else "settling" if one.settle_at else "open"
+        was = self._kept.calls.get(one.call.key)
+        if was is None:
+            self._kept.calls[one.call.key] = KeptCall(one, state, one.customer_phone)
+            return
+        was.folded, was.customer_phone = one, one.customer_phone or was.customer_phone
+        if was.state in ("open", "settling") or (was.state == "parked" and is_converted):
+            was.state = state
+
+    def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
+        waiting = [
+            (one.folded.settle_at, key)
+            for key, one in self._kept.calls.items()
+            if one.state == "settling" and one.folded.settle_at is not None and one.folded.settle_at <= now
+        ]
+        return [key for _, key in sorted(waiting, reverse=newest)[:limit]]
+
+    def parked(self, after: str, limit: int) -> ParkedPage:
+        waiting = sorted(
+            (one.customer_phone, key)
+            for key, one in self._kept.calls.items()
+            if one.state == "parked" and one.customer_phone is not None and one.customer_phone > after
+        )
+        page = waiting[:limit]
+        found = [key for phone, key in page if self._says_something_else(key, phone)]
+        if len(page) < limit:
+            return ParkedPage(found, None)
+        last, key = page[-1]
+        if key not in found:
+            return ParkedPage(found, last)
+        return ParkedPage(found, max((phone for phone, _ in page if phone != last), default=after))
+
+    def _says_something_else(self, key: CallKey, phone: str) -> bool:
+        customer = self._customers.find_customers([phone]).get(phone)
+        if customer is None or customer.people == 1:
+            return customer is not None
+        reasons = [reason.word for of, line in self._kept.decisions if of == key for reason in line.reasons]
+        return SEVERAL_CUSTOMERS not in reasons[-1:]
+
+    def settled(self, keys: Collection[CallKey]) -> Settled:
+        members = {
+            key: link for key, link in self._kept.links.items() if CallKey(key.account_sid, link.root) in set(keys)
+        }
+        rows = [one for one in self._kept.stored() if one.raw.key in members]
+        children = [one for one in self._kept.stored() if _parent(one.raw) in members]
+        waiting = [
+            one
+            for one in self._kept.stored()
+            if one in (*rows, *children) and one.seq not in self._kept.folded and not _is_linked(one.raw, members)
+        ]
+        return Settled(_by_root(rows, members), waiting)
+
+    def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
+        return self._customers.find_customers(phones), self._kept.mapping_version
+
+    def record(self, decided: Collection[Decided]) -> None:
+        if any(self._kept.calls[one.call.key].state not in ("settling", "parked") for one in decided):
+            raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+        for one in decided:
+            call, result = self._kept.calls[one.call.key], _RESULTS[type(one.decision)]
+            call.state, call.decided_at, call.customer_phone = result, one.decided_at, one.customer_phone
+            self._journal(one.call.key, _line(one, result))
+            if isinstance(one.decision, Convert):
+                self._kept.conversions[one.call.key] = _conversion(one, one.decision)
+
+    def _journal(self, key: CallKey, line: DecisionLine) -> None:
+        self._kept.decisions.append((key, line))
+
+    def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
+        found = [
+            _open_call(one)
+            for one in self._kept.calls.values()
+            if one.state == "open" and one.decided_at is None and one.folded.call.first_received_at <= before
+        ]
+        return sorted(found, key=lambda one: one.first_received_at)[:limit]
+
+    def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
+        if any((self._kept.calls[key].state, self._kept.calls[key].decided_at) != ("open", None) for key in why):
+            raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+        for key, sentence in why.items():
+            self._kept.calls[key].decided_at = now
+            self._journal(key, DecisionLine(now, UNFINISHED, (Reason(UNFINISHED, sentence),), rules_version, 0))
+
+
+def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallKey, Link]:
+    """Where each leg hangs, now that `fresh` have come."""
+    parents = {key: link.parent for key, link in known.items() if link.parent}
+    parents |= {one.raw.key: one.raw.parent_call_sid for one in fresh if one.raw.parent_call_sid}
+    every = {*known, *(one.raw.key for one in fresh)}
+    every |= {CallKey(key.account_sid, parent) for key, parent in parents.items()}
+    return {key: Link(parents.get(key), root_of(key.call_sid, _of_account(parents, key))) for key in every}
+
+
+def _of_account(parents: Mapping[CallKey, str], key: CallKey) -> dict[str, str]:
+    return {leg.call_sid: parent for leg, parent in parents.items() if leg.account_sid == key.account_sid}
+
+
+def _parent(raw: RawCallback) -> CallKey | None:
+    return CallKey(raw.account_sid, raw.parent_call_sid) if raw.parent_call_sid else None
+
+
+def _is_linked(raw: RawCallback, members: Mapping[CallKey, Link]) -> bool:
+    """True when the callback says nothing new about where its leg hangs."""
+    link = members.get(raw.key)
+    return link is not None and raw.parent_call_sid in (None, link.parent)
+
+
+def _by_root(rows: Iterable[Stored], members: Mapping[CallKey, Link]) -> dict[CallKey, list[RawCallback]]:
+    found: dict[CallKey, list[RawCallback]] = {}
+    for one in rows:
+        found.setdefault(CallKey(one.raw.account_sid, members[one.raw.key].root), []).append(one.raw)
+    return found
+
+
+def _open_call(one: KeptCall) -> OpenCall:
+    call = one.folded.call
+    status = call.root.status.value if call.root else "unknown"
+    return OpenCall(call.key, status, len(call.children) + (1 if call.root else 0), call.first_received_at)
+
+
+def _line(one: Decided, result: str) -> DecisionLine:
+    return DecisionLine(one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
+
+
+def _conversion(one: Decided, decision: Convert) -> KeptConversion:
+    assert one.payload is not None
+    told = decision.conversion
+    return KeptConversion(
+        one.call.key, told.action, told.order_id, one.payload, one.decided_at, one.decided_at, one.due_at
+    )

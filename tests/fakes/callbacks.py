@@ -1,0 +1,61 @@
+"""Callbacks in a wire format of the tests' own, and the `Reader` that reads it: what is tested with them needs no Twilio."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from offhook.pipeline.callback import Callback, CallKey, Direction, RawCallback, Status
+
+ACCOUNT = "AC00000000000000000000000000000001"
+CALLER, OTHER, OURS = "+14155550100", "+14155550101", "+14155550199"
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+
+
+def sid(number: int) -> str:
+    return f"CA{number:032x}"
+
+
+def key(number: int) -> CallKey:
+    return CallKey(ACCOUNT, sid(number))
+
+
+def raw(
+    number: int,
+    status: str = "completed",
+    *,
+    parent: int | None = None,
+    caller: str = CALLER,
+    at: datetime = NOON,
+    account: str = ACCOUNT,
+) -> RawCallback:
+    """One callback of the leg with this number."""
+    return RawCallback(
+        dedupe_key=f"{account}/{number}/{parent}/{status}",
+        account_sid=account,
+        call_sid=sid(number),
+        parent_call_sid=None if parent is None else sid(parent),
+        received_at=at,
+        method="POST",
+        target="/twilio/status?ü=%00&x",
+        content_type="application/json",
+        headers=(("I-Twilio-Idempotency-Token", "1"), ("i-twilio-idempotency-token", "2")),
+        body=json.dumps({"status": status, "caller": caller}).encode(),
+        source="webhook",
+    )
+
+
+def read(raw: RawCallback, /) -> Callback:
+    """`Reader`: the callback in our words."""
+    words = json.loads(raw.body)
+    return Callback(
+        raw=raw,
+        status=Status(words["status"]),
+        direction=Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND,
+        from_=words["caller"],
+        to=OURS,
+        duration_seconds=60,
+        sequence_number=None,
+        occurred_at=None,
+        params={"From": words["caller"], "To": OURS},
+    )

@@ -1,0 +1,74 @@
+"""What a ledger keeps, as plain Python values. The parts of the fake share one of these, as tables are shared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
+from offhook.pipeline.ports.books import Folded, Link, Stored
+from offhook.pipeline.ports.outbox import Attempt
+from offhook.pipeline.story import DecisionLine
+
+
+@dataclass(slots=True)
+class KeptCall:
+    folded: Folded
+    state: str
+    customer_phone: str | None
+    decided_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class KeptConversion:
+    key: CallKey
+    action: str
+    order_id: str
+    payload: bytes
+    created_at: datetime
+    horizon_from: datetime
+    due_at: datetime | None
+    state: State = State.PENDING
+    reason: str = "new"
+    fence: int = 0
+    lease_until: datetime | None = None
+    attempts: int = 0
+    expired_leases: int = 0
+    maybe_sent: bool = False
+    first_attempt_at: datetime | None = None
+    delivered_at: datetime | None = None
+
+    def sending(self) -> Sending:
+        """As it is claimed."""
+        assert self.first_attempt_at is not None
+        told = (self.fence, self.attempts, self.expired_leases, self.horizon_from, self.first_attempt_at)
+        return Sending(self.key, *told, self.maybe_sent, self.payload)
+
+
+@dataclass(slots=True)
+class KeptAttempt:
+    attempt: Attempt
+    came_late: bool
+
+
+@dataclass(slots=True)
+class Kept:
+    """`callbacks` by their numbers, which count from 1; `folded` are the numbers of those that a call has taken in."""
+
+    callbacks: dict[int, RawCallback] = field(default_factory=dict)
+    folded: set[int] = field(default_factory=set)
+    links: dict[CallKey, Link] = field(default_factory=dict)
+    calls: dict[CallKey, KeptCall] = field(default_factory=dict)
+    decisions: list[tuple[CallKey, DecisionLine]] = field(default_factory=list)
+    conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
+    attempts: list[KeptAttempt] = field(default_factory=list)
+    customers: dict[str, Customer] = field(default_factory=dict)
+    mapping_version: int = 0
+    breaker: Breaker = field(default_factory=Breaker)
+    blockade: Blockade = field(default_factory=Blockade)
+
+    def stored(self) -> list[Stored]:
+        """Every callback, in the order of arrival."""
+        return [Stored(seq, raw) for seq, raw in self.callbacks.items()]

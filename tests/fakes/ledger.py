@@ -1,0 +1,84 @@
+"""A whole ledger in memory, for tests of the steps. It passes the same contracts as the real ones (tests/contracts)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.delivery import BreakerPolicy, State
+from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.waiting import Waiting
+from tests.fakes.books import MemoryBooks
+from tests.fakes.customers import MemoryCustomers
+from tests.fakes.kept import Kept
+from tests.fakes.outbox import MemoryOutbox
+from tests.fakes.stories import MemoryStories
+
+
+class MemoryLedger:
+    """For one thread, but that the bookkeeper's turn is one's alone."""
+
+    def __init__(self, breaker_policy: BreakerPolicy | None = None) -> None:
+        self._kept = Kept()
+        self._turn = threading.Lock()
+        self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
+        self._customers = MemoryCustomers(self._kept)
+        self.stories = MemoryStories(self._kept)
+        self.news = threading.Event()
+        self.claim = self._outbox.claim
+        self.finish = self._outbox.finish
+        self.expire_leases = self._outbox.expire_leases
+        self.retry = self._outbox.retry
+        self.merge_customers = self._customers.merge_customers
+        self.find_customers = self._customers.find_customers
+        self.mapping_version = self._customers.mapping_version
+
+    def append(self, callbacks: Sequence[RawCallback]) -> None:
+        known = {raw.dedupe_key for raw in self._kept.callbacks.values()}
+        for raw in callbacks:
+            if raw.dedupe_key not in known:
+                self._kept.callbacks[len(self._kept.callbacks) + 1] = raw
+                known.add(raw.dedupe_key)
+        self.news.set()
+
+    @contextmanager
+    def books(self) -> Iterator[Books | None]:
+        is_ours = self._turn.acquire(blocking=False)
+        try:
+            yield MemoryBooks(self._kept) if is_ours else None
+        finally:
+            if is_ours:
+                self._turn.release()
+
+    def waiting(self, *, with_open: bool = False) -> Waiting:
+        kept, conversions = self._kept, self._kept.conversions.values()
+        oldest = min((seq for seq in kept.callbacks if seq not in kept.folded), default=None)
+        opened = [one for one in kept.calls.values() if one.state == "open" and one.decided_at is None]
+        pending = [one for one in conversions if one.state is State.PENDING]
+        return Waiting(
+            oldest_callback=oldest,
+            oldest_received_at=kept.callbacks[oldest].received_at if oldest else None,
+            settled_at=_first(one.folded.settle_at for one in kept.calls.values() if one.state == "settling"),
+            due_at=_first(one.due_at for one in pending),
+            door_opens_at=kept.breaker.open_until,
+            leased_until=_first(one.lease_until for one in conversions if one.state is State.SENDING),
+            doubtful_since=_first(one.first_attempt_at for one in pending if one.maybe_sent),
+            mapping_version=kept.mapping_version,
+            open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
+        )
+
+    def next_moment(self) -> datetime | None:
+        return self.waiting().next_moment
+
+    def gather_statistics(self) -> None:
+        """Nothing to be gathered."""
+
+    def close(self) -> None:
+        """Nothing to be closed."""
+
+
+def _first(moments: Iterator[datetime | None]) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)

@@ -1,0 +1,149 @@
+"""What is told of calls, from memory: `Stories` without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.phone import spellings
+from offhook.pipeline.story import AttemptLine, CallLine, CallOutcome, ConversionLine, Story
+from offhook.pipeline.unfinished import UNFINISHED
+from tests.fakes.kept import Kept, KeptAttempt, KeptCall, KeptConversion
+
+
+class MemoryStories:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
+        found = [one for one in self._kept.conversions.values() if not states or one.state in states]
+        return [_conversion(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
+
+    def conversion_counts(self) -> Mapping[str, int]:
+        return Counter(one.state.value for one in self._kept.conversions.values())
+
+    def unfinished(self, limit: int) -> Sequence[CallLine]:
+        found = [one for one in self._calls().values() if one.state == UNFINISHED]
+        return sorted(found, key=lambda one: str(one.decided_at), reverse=True)[:limit]
+
+    def unfinished_count(self) -> int:
+        return len(self.unfinished(len(self._kept.calls)))
+
+    def of_call(self, call_sid: str) -> Sequence[Story]:
+        roots = {
+            CallKey(key.account_sid, link.root): None for key, link in self._kept.links.items() if key[1] == call_sid
+        }
+        calls = self._calls()
+        return [self._story(calls[root]) for root in sorted(roots) if root in calls]
+
+    def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
+        found = [one for one in self._calls().values() if one.customer_phone in spellings(phone)]
+        return sorted(found, key=lambda one: one.first_received_at, reverse=True)[:limit]
+
+    def has_callbacks(self, call_sid: str) -> bool:
+        return any(call_sid in (raw.call_sid, raw.parent_call_sid) for raw in self._kept.callbacks.values())
+
+    def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
+        for raw in self._kept.callbacks.values():
+            if (since is None or raw.received_at >= since) and call_sid in (None, raw.call_sid, raw.parent_call_sid):
+                yield raw
+
+    def outcomes(self) -> Sequence[CallOutcome]:
+        calls = sorted(self._calls().values(), key=lambda one: (one.first_received_at, one.key.call_sid))
+        return [self._outcome(one) for one in calls]
+
+    def following(self) -> MemoryFollowing:
+        return MemoryFollowing(self._kept)
+
+    def _calls(self) -> dict[CallKey, CallLine]:
+        return {key: _call(one) for key, one in self._kept.calls.items() if one.state != "merged"}
+
+    def _story(self, call: CallLine) -> Story:
+        family = {
+            key for key, link in self._kept.links.items() if (key.account_sid, link.root) == (call.key[0], call.key[1])
+        }
+        kept = self._kept.conversions.get(call.key)
+        return Story(
+            call=call,
+            callbacks=[raw for raw in self._kept.callbacks.values() if raw.key in family],
+            decisions=[line for key, line in self._kept.decisions if key == call.key],
+            conversion=_conversion(kept) if kept else None,
+            attempts=[_attempt(one) for one in self._kept.attempts if one.attempt.sending.key == call.key],
+            replaced=[],
+        )
+
+    def _outcome(self, call: CallLine) -> CallOutcome:
+        decided = [line for key, line in self._kept.decisions if key == call.key]
+        kept = self._kept.conversions.get(call.key)
+        return CallOutcome(
+            call.key,
+            call.state,
+            tuple(reason.word for reason in decided[-1].reasons) if decided else (),
+            kept.payload if kept else None,
+            kept.state.value if kept else None,
+        )
+
+
+class MemoryFollowing:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._seen = len(kept.callbacks)
+
+    def fresh(self, limit: int = 500) -> Sequence[RawCallback]:
+        newer = list(self._kept.callbacks.values())[self._seen :][:limit]
+        self._seen += len(newer)
+        return newer
+
+
+def _call(one: KeptCall) -> CallLine:
+    call, root = one.folded.call, one.folded.call.root
+    return CallLine(
+        key=call.key,
+        state=UNFINISHED if one.state == "open" and one.decided_at else one.state,
+        status=root.status.value if root else "unknown",
+        direction=root.direction.value if root else "unknown",
+        from_=root.from_ if root else "",
+        to=root.to if root else "",
+        customer_phone=one.customer_phone,
+        duration_seconds=root.duration_seconds if root else None,
+        callbacks=call.callbacks,
+        legs=len(call.children) + (1 if root else 0),
+        first_received_at=call.first_received_at,
+        final_at=call.final_at,
+        settle_at=one.folded.settle_at,
+        decided_at=one.decided_at,
+    )
+
+
+def _conversion(one: KeptConversion) -> ConversionLine:
+    return ConversionLine(
+        key=one.key,
+        action=one.action,
+        order_id=one.order_id,
+        payload=one.payload,
+        state=one.state.value,
+        reason=one.reason,
+        created_at=one.created_at,
+        due_at=one.due_at,
+        fence=one.fence,
+        attempts=one.attempts,
+        maybe_sent=one.maybe_sent,
+        delivered_at=one.delivered_at,
+    )
+
+
+def _attempt(one: KeptAttempt) -> AttemptLine:
+    made = one.attempt
+    return AttemptLine(
+        number=made.sending.attempts,
+        started_at=made.started_at,
+        finished_at=made.finished_at,
+        result=made.outcome.result.value,
+        reason=made.outcome.reason,
+        status_code=made.outcome.status_code,
+        answer=made.outcome.answer,
+        next_state="late" if one.came_late else made.next.state.value,
+        came_late=one.came_late,
+    )
