@@ -1,39 +1,16 @@
-"""What `Stories` and `Watched` promise: what people read is complete, in order, and as dataclasses; reading changes nothing."""
+"""What `Stories` promises: what people read is complete, in order, and as dataclasses; reading changes nothing."""
 
 from __future__ import annotations
 
 from dataclasses import is_dataclass
-from datetime import timedelta
 
-from offhook.pipeline.conversion import Customer
-from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
-from offhook.pipeline.ports.waiting import Waiting
-from offhook.pipeline.steps import attempt
 from tests.contracts.conftest import WholeLedger
-from tests.fakes import steps
-from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw, sid
-
-POLICY = RetryPolicy()
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-
-
-def told_day(ledger: WholeLedger) -> None:
-    """Of the caller we know: 1 with its leg 11, and 2 a minute later, refused; 3 of somebody unknown; 4 still rings."""
-    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
-    ledger.append([raw(1)])
-    ledger.append([raw(11, parent=1)])
-    ledger.append([raw(2, at=NOON + MINUTE)])
-    ledger.append([raw(3, caller=OTHER, at=NOON + 2 * MINUTE)])
-    ledger.append([raw(4, "ringing", at=NOON + 3 * MINUTE)])
-    steps.fold(ledger)
-    assert steps.decide(ledger, NOON + 10 * MINUTE) == 3
-    [first] = ledger.claim(NOON + 10 * MINUTE, 1, 60, POLICY).taken
-    refused = Outcome(Result.REFUSED, "http_400", 400, "no")
-    ledger.finish([attempt(first, refused, NOON + 10 * MINUTE, NOON + 11 * MINUTE, POLICY)], NOON + 11 * MINUTE)
+from tests.contracts.day import MINUTE, keep_day
+from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw, sid
 
 
 def test_a_story_has_all_of_a_call_by_any_of_its_legs(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     for named in (1, 11):
         [story] = ledger.stories.of_call(sid(named))
         assert (story.call.key, story.call.state, story.call.legs, story.call.callbacks) == (key(1), "converted", 2, 2)
@@ -50,14 +27,14 @@ def test_a_story_has_all_of_a_call_by_any_of_its_legs(ledger: WholeLedger) -> No
 
 
 def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     assert list(ledger.stories.of_call(sid(9))) == []
     assert list(ledger.stories.calls_of("+14155550155", 10)) == []
     assert (ledger.stories.has_callbacks(sid(9)), ledger.stories.has_callbacks(sid(11))) == (False, True)
 
 
 def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     assert {one.key for one in ledger.stories.conversions([], 10)} == {key(1), key(2)}
     assert [one.key for one in ledger.stories.conversions(["dead"], 10)] == [key(1)]
     assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
@@ -66,13 +43,13 @@ def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(led
 
 
 def test_calls_of_a_number_are_listed_the_newest_first(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     assert [one.key for one in ledger.stories.calls_of(CALLER, 10)] == [key(4), key(2), key(1)]
     assert [one.key for one in ledger.stories.calls_of(CALLER, 2)] == [key(4), key(2)]
 
 
 def test_outcomes_are_in_the_order_of_the_calls(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     found = [(one.key, one.state, one.reasons, one.delivery) for one in ledger.stories.outcomes()]
     assert found == [
         (key(1), "converted", ("counts",), "dead"),
@@ -83,7 +60,7 @@ def test_outcomes_are_in_the_order_of_the_calls(ledger: WholeLedger) -> None:
 
 
 def test_callbacks_are_read_by_their_age_and_by_their_call(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     late = [one.call_sid for one in ledger.stories.every_callback(since=NOON + 2 * MINUTE)]
     assert late == [sid(3), sid(4)]
     assert [one.call_sid for one in ledger.stories.every_callback(call_sid=sid(1))] == [sid(1), sid(11)]
@@ -102,29 +79,9 @@ def test_what_is_followed_is_given_once_and_only_from_now_on(ledger: WholeLedger
 
 
 def test_whatever_is_read_is_a_dataclass(ledger: WholeLedger) -> None:
-    told_day(ledger)
+    keep_day(ledger)
     stories = ledger.stories
     [story] = stories.of_call(sid(1))
     read = [*stories.conversions([], 10), *stories.calls_of(CALLER, 10), *stories.outcomes(), story]
     parts = [story.call, *story.callbacks, *story.decisions, *story.attempts, *story.decisions[0].reasons]
     assert all(map(is_dataclass, [*read, *parts]))
-
-
-def test_nothing_waits_in_an_empty_ledger(ledger: WholeLedger) -> None:
-    assert ledger.waiting(with_open=True) == Waiting()
-
-
-def test_what_waits_is_said_with_its_time(ledger: WholeLedger) -> None:
-    told_day(ledger)
-    ledger.append([raw(5, at=NOON + 4 * MINUTE)])
-    waiting = ledger.waiting()
-    assert waiting.oldest_callback is not None and waiting.oldest_received_at == NOON + 4 * MINUTE
-    assert (waiting.settled_at, waiting.due_at) == (None, NOON + MINUTE)
-    assert (waiting.leased_until, waiting.doubtful_since, waiting.open_since) == (None, None, None)
-    assert waiting.mapping_version == ledger.mapping_version()
-    assert ledger.waiting(with_open=True).open_since == NOON + 3 * MINUTE
-    [sending] = ledger.claim(NOON + HOUR, 10, 60, POLICY).taken
-    assert ledger.waiting().leased_until == NOON + HOUR + MINUTE
-    unsure = Outcome(Result.MAYBE_SENT, "reset")
-    ledger.finish([attempt(sending, unsure, NOON + HOUR, NOON + HOUR, POLICY)], NOON + HOUR)
-    assert (ledger.waiting().leased_until, ledger.waiting().doubtful_since) == (None, NOON + HOUR)
