@@ -321,7 +321,8 @@ def test_parked_calls_are_walked_through_page_by_page_and_those_to_decide_are_na
         assert set(books.parked("", 10).to_decide) == {key(1), key(4)}
         assert list(books.parked(callers[1], 10).to_decide) == [key(4)]
         assert list(books.parked(callers[4], 10).to_decide) == []
-    found, after, pages = set[CallKey](), "", 0
+    found, pages = set[CallKey](), 0
+    after: str | None = ""
     with turn(ledger) as books:
         while after is not None:
             page = books.parked(after, 2)
