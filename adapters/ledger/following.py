@@ -11,7 +11,7 @@ from offhook.adapters.ledger.books import to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import for_each
 from offhook.adapters.ledger.schema import callbacks
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 _MISSING_SECONDS = 30.0  # longer than a callback may wait to be stored (OFFHOOK_STORE_TIMEOUT_SECONDS, 15 at most)
 _MAX_MISSING = 1000

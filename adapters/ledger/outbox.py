@@ -19,7 +19,7 @@ from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import KEY, with_rows
 from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
     DAY_TURNED,
     LATE_ANSWER,

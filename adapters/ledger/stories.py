@@ -18,7 +18,7 @@ from offhook.adapters.ledger.people import is_call_of
 from offhook.adapters.ledger.rows import KEY, for_each
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
 from offhook.pipeline.story import (

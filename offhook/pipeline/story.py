@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 
 COUNTED_UP_TO = 10_000

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from offhook.pipeline.call import CallKey, fold
+from offhook.pipeline.call import fold
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Customer, Skip
 from offhook.pipeline.ports.books import Books, Decided, Families, Folded, Stored
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

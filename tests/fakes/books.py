@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from offhook.pipeline.call import CallKey, RawCallback, root_of
+from offhook.pipeline.call import root_of
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Reason, Skip
 from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from offhook.pipeline.call import Callback, CallKey, Direction, RawCallback, Status
+from offhook.pipeline.callback import Callback, CallKey, Direction, RawCallback, Status
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER, OTHER, OURS = "+14155550100", "+14155550101", "+14155550199"

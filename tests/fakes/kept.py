@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored

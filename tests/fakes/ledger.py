@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.waiting import Waiting

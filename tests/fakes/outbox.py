@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
     DAY_TURNED,
     LATE_ANSWER,

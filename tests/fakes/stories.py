@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.story import AttemptLine, CallLine, CallOutcome, ConversionLine, Story
 from offhook.pipeline.unfinished import UNFINISHED

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from offhook.pipeline.call import Call, CallKey, RawCallback
+from offhook.pipeline.call import Call
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer, Decision
 from offhook.pipeline.unfinished import OpenCall
 

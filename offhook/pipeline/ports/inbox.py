@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 
 class Inbox(Protocol):

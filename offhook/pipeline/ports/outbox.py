@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
 
 

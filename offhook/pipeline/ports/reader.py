@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from offhook.pipeline.call import Callback, RawCallback
+from offhook.pipeline.callback import Callback, RawCallback
 
 
 class Reader(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.story import CallLine, CallOutcome, ConversionLine, Story
 
 
