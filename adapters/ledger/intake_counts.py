@@ -44,7 +44,6 @@ class IntakeCountsTable:
         return now
 
     def sums(self) -> IntakeSums:
-        """Raises LedgerUnavailable."""
         with self._database.read() as connection:
             counts = {row.name.removeprefix(_SUM): row.value for row in _named(connection, _SUM)}
             runs = [run for run in _runs(connection) if run.count]

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import micros, workers
-from offhook.pipeline.ports.signs import Sign
+from offhook.pipeline.ports.signs import Seen, Sign
 
 _COLUMNS = ("id", "host", "pid", "version", "rules_version", "started_at", "seen_at")
 _MOST_SHOWN = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A worker and when it was seen last."""
-
-    sign: Sign
-    seen_at: datetime
 
 
 class WorkersTable:
@@ -57,7 +48,6 @@ class WorkersTable:
             connection.execute(delete(workers).where(workers.c.seen_at < before))
 
     def seen_since(self, since: datetime) -> Sequence[Seen]:
-        """Those that were seen since then, the first started first; at most 100."""
         statement = select(workers).where(workers.c.seen_at >= since).order_by(workers.c.seen_at.desc())
         with self._database.read(patient=True) as connection:
             rows = connection.execute(statement.limit(_MOST_SHOWN)).all()

@@ -11,7 +11,9 @@ import pytest
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.customers import Customers
 from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
+from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
@@ -22,6 +24,10 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
 
     @property
     def stories(self) -> Stories: ...
+    @property
+    def workers(self) -> SignsOfLife: ...
+    @property
+    def intake_counts(self) -> IntakeCounts: ...
     def close(self) -> None: ...
 
 

@@ -206,6 +206,15 @@ def test_a_decided_call_keeps_its_state_whatever_comes_later(ledger: WholeLedger
     assert steps.decide(ledger, NOON + HOUR) == 0
 
 
+def test_a_number_that_is_known_stays_when_a_later_callback_has_none(ledger: WholeLedger) -> None:
+    for status, phone in (("ringing", CALLER), ("completed", None)):
+        ledger.append([raw(1, status)])
+        with turn(ledger) as books:
+            families = books.families(books.unfolded(10))
+            books.save(families, folded(families, phone=phone))
+    assert [one.key for one in ledger.stories.calls_of(CALLER, 10)] == [key(1)]
+
+
 # due, settled
 
 
@@ -267,6 +276,18 @@ def test_a_call_is_decided_once_and_a_second_decision_changes_nothing(ledger: Wh
     assert len(ledger.stories.of_call(sid(1))[0].decisions) == 1
 
 
+def test_a_decision_without_a_conversion_is_taken_once_too(ledger: WholeLedger) -> None:
+    ledger.append([raw(1, "busy"), raw(2, "busy")])
+    steps.fold(ledger)
+    first, both = decided(ledger, [key(1)]), decided(ledger, [key(1), key(2)])
+    with turn(ledger) as books:
+        books.record(first)
+    with suppress(Exception), turn(ledger) as books:
+        books.record(both)
+    assert [len(ledger.stories.of_call(sid(number))[0].decisions) for number in (1, 2)] == [1, 0]
+    assert state_of(ledger, 2) == "settling"
+
+
 def test_a_skipped_call_has_no_conversion(ledger: WholeLedger) -> None:
     ledger.append([raw(1, "busy")])
     steps.fold(ledger)
@@ -292,12 +313,17 @@ def test_customers_come_with_the_version_of_the_mapping(ledger: WholeLedger) -> 
 
 def test_parked_calls_are_walked_through_page_by_page_and_those_to_decide_are_named(ledger: WholeLedger) -> None:
     callers = [f"+1415555020{number}" for number in range(5)]
-    for number, caller in enumerate(callers):
-        ledger.append([raw(number, caller=caller)])
+    for number in (3, 0, 4, 2, 1):
+        ledger.append([raw(number, caller=callers[number])])
     steps.fold(ledger)
     assert steps.decide(ledger, NOON) == 5
     ledger.merge_customers([Customer(callers[1], "b@example.com", None), Customer(callers[4], "e@example.com", None)])
-    found, after, pages = set[CallKey](), "", 0
+    with turn(ledger) as books:
+        assert set(books.parked("", 10).to_decide) == {key(1), key(4)}
+        assert list(books.parked(callers[1], 10).to_decide) == [key(4)]
+        assert list(books.parked(callers[4], 10).to_decide) == []
+    found, pages = set[CallKey](), 0
+    after: str | None = ""
     with turn(ledger) as books:
         while after is not None:
             page = books.parked(after, 2)
@@ -335,6 +361,8 @@ def test_open_calls_are_found_by_their_age_and_called_unfinished_once(ledger: Wh
         assert (oldest.status, oldest.legs, oldest.first_received_at) == ("ringing", 1, NOON + SECOND)
         books.leave_unfinished({key(1): "no end came"}, NOON + HOUR, "v1")
         assert [one.key for one in books.open_since(NOON + HOUR, 10)] == [key(2), key(3)]
+    with suppress(Exception), turn(ledger) as books:
+        books.leave_unfinished({key(1): "still none", key(2): "no end came"}, NOON + HOUR, "v1")
     [listed] = ledger.stories.unfinished(10)
     assert (listed.key, listed.state, ledger.stories.unfinished_count()) == (key(1), "unfinished", 1)
     [decision] = ledger.stories.of_call(sid(1))[0].decisions

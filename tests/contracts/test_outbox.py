@@ -125,6 +125,7 @@ def test_what_may_have_arrived_on_another_day_is_held_due_or_not_and_said_once(l
     assert [one.key for one in claimed.taken] == [key(2)]
     assert is_nothing(ledger.claim(tomorrow, 10, LEASE_SECONDS, POLICY))
     assert len(lines(ledger)) == 1, "what never left is no attempt"
+    assert {one.due_at for one in ledger.stories.conversions(["ambiguous"], 10)} == {None}
 
 
 def test_what_may_have_arrived_leaves_again_on_the_same_day(ledger: WholeLedger) -> None:
@@ -324,6 +325,16 @@ def test_what_a_person_sends_again_is_due_at_once_and_bound_by_nothing_that_came
     [again] = ledger.claim(tomorrow, 1, LEASE_SECONDS, never).taken
     assert (again.maybe_sent, again.expired_leases, again.horizon_from) == (False, 0, tomorrow)
     assert (again.fence, again.payload) == (sending.fence + 1, sending.payload)
+
+
+def test_what_was_quarantined_is_sent_again_as_if_no_lease_had_ended(ledger: WholeLedger) -> None:
+    filled(ledger, 1)
+    claim(ledger)
+    ledger.expire_leases(AFTER_LEASE, replace(POLICY, max_expired_leases=1))
+    assert states(ledger) == {"quarantined": 1}
+    assert ledger.retry([key(0)], AFTER_LEASE) == 1
+    [again] = claim(ledger, 1, AFTER_LEASE)
+    assert again.expired_leases == 0
 
 
 # The breaker, and a destination that takes nothing

@@ -13,8 +13,10 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.waiting import Waiting
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
+from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
+from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 
 
@@ -27,6 +29,8 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
+        self.intake_counts = MemoryIntakeCounts(self._kept)
+        self.workers = MemorySigns()
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish

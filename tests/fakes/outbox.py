@@ -16,6 +16,7 @@ from offhook.pipeline.delivery import (
     Outcome,
     Result,
     RetryPolicy,
+    Sending,
     State,
     Turn,
     after,
@@ -149,7 +150,7 @@ def _lease_until(one: KeptConversion) -> datetime:
     return one.lease_until
 
 
-def _held(sending, now: datetime) -> Attempt:
+def _held(sending: Sending, now: datetime) -> Attempt:
     return Attempt(sending, Outcome(Result.HELD, DAY_TURNED), now, now, Next(State.AMBIGUOUS, DAY_TURNED))
 
 

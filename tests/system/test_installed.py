@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import REPOSITORY, bare_environment
+from tests.support.processes import REPOSITORY, bare_environment, free_port
 
 OTHERS = ("settings.py", "pipeline.py", "adapters.py")  # modules of theirs that are called like ours
 
@@ -47,20 +48,22 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree as git would carry it: pip builds in the folder, and not in ours."""
+    copy = tmp_path_factory.mktemp("clone")
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    for name in listed.stdout.splitlines():
+        if (REPOSITORY / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, copy / name, follow_symlinks=False)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Iterator[Project]:
     made = Project(tmp_path_factory.mktemp("another-project"))
     subprocess.run([sys.executable, "-m", "venv", str(made.folder / "venv")], check=True)
-    source = tmp_path_factory.mktemp("clone")
-    ignored = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-    for name in ignored.stdout.splitlines():  # pip builds in the folder: not in ours
-        if (REPOSITORY / name).exists():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, source / name, follow_symlinks=False)
     done = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source), "pytest")
     assert done.returncode == 0, done.stdout + done.stderr
     for name, text in examples().items():
@@ -114,6 +117,58 @@ def test_the_command_is_there_under_its_own_name(project: Project) -> None:
     where = ("--to", "http://127.0.0.1:9", "--auth-token", "x", "--speed", "max")
     sent = project.run("offhook", "recordings", "replay", "calls.jsonl", *where)
     assert (sent.returncode, "1 without an answer" in sent.stdout) == (1, True), sent.stdout + sent.stderr
+
+
+PIP = ("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+_SDIST = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("how", ["sdist", "editable"])
+def test_from_an_sdist_and_from_a_folder_it_is_the_same_package(how: str, source: Path, tmp_path: Path) -> None:
+    made = Project(tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    what = ["-e", str(source)]
+    if how == "sdist":
+        assert made.run(*PIP, "setuptools>=77").returncode == 0
+        command = [str(tmp_path / "venv" / "bin" / "python"), "-c", _SDIST]
+        built = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120)
+        assert built.returncode == 0, built.stderr
+        what = [str(source / "dist" / built.stdout.splitlines()[-1])]
+    done = made.run(*PIP, *what)
+    assert done.returncode == 0, done.stdout + done.stderr
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    upgraded = subprocess.run(
+        [str(tmp_path / "venv" / "bin" / "offhook"), "db", "upgrade"],
+        cwd=empty,
+        env=made.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "SQLite ledger: empty ->" in upgraded.stdout, upgraded.stderr
+    where = made.run("python", "-c", "import offhook.adapters.web.routes as web; print(web.__file__)").stdout
+    assert str(source if how == "editable" else tmp_path / "venv") in where
+
+
+@pytest.mark.timeout(300)
+def test_the_demonstration_runs_from_the_wheel_to_its_first_conversion(project: Project, tmp_path: Path) -> None:
+    command = [str(project.folder / "venv" / "bin" / "offhook"), "up"]
+    env = project.env | {"PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as up:
+        assert up.stdout is not None
+        lines: list[str] = []
+        for line in up.stdout:  # ends with the process, and that with the test's own time
+            lines.append(line)
+            if line.startswith("counted"):
+                break
+        up.send_signal(signal.SIGINT)
+        lines += up.stdout
+    assert any(line.startswith("counted     phone_call") for line in lines), "".join(lines)
+    assert "Traceback" not in "".join(lines)
 
 
 def names(text: str) -> set[str]:

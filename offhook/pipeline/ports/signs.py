@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +20,14 @@ class Sign:
     started_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A worker and when it was seen last."""
+
+    sign: Sign
+    seen_at: datetime
+
+
 class SignsOfLife(Protocol):
     """Where workers say that they are alive. Each raises LedgerUnavailable."""
 
@@ -30,3 +39,6 @@ class SignsOfLife(Protocol):
 
     def forget_signs(self, before: datetime) -> None:
         """Remove those of workers that were seen last before then."""
+
+    def seen_since(self, since: datetime) -> Sequence[Seen]:
+        """Those that were seen since then, the first started first; of a hundred that were seen last."""

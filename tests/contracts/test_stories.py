@@ -1,0 +1,87 @@
+"""What `Stories` promises: what people read is complete, in order, and as dataclasses; reading changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+
+from tests.contracts.conftest import WholeLedger
+from tests.contracts.day import MINUTE, keep_day
+from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw, sid
+
+
+def test_a_story_has_all_of_a_call_by_any_of_its_legs(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    for named in (1, 11):
+        [story] = ledger.stories.of_call(sid(named))
+        assert (story.call.key, story.call.state, story.call.legs, story.call.callbacks) == (key(1), "converted", 2, 2)
+        assert (story.call.from_, story.call.to, story.call.customer_phone) == (CALLER, OURS, CALLER)
+        assert (story.call.status, story.call.direction, story.call.duration_seconds) == ("completed", "inbound", 60)
+        assert list(story.callbacks) == [raw(1), raw(11, parent=1)]
+        assert [one.result for one in story.decisions] == ["converted"]
+        assert story.conversion is not None and b"ann@example.com" in story.conversion.payload
+        assert (story.conversion.state, story.conversion.reason, story.conversion.attempts) == ("dead", "http_400", 1)
+        [tried] = story.attempts
+        assert (tried.status_code, tried.answer, tried.next_state, tried.came_late) == (400, "no", "dead", False)
+        assert (tried.started_at, tried.finished_at) == (NOON + 10 * MINUTE, NOON + 11 * MINUTE)
+        assert list(story.replaced) == []
+
+
+def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert list(ledger.stories.of_call(sid(9))) == []
+    assert list(ledger.stories.calls_of("+14155550155", 10)) == []
+    assert (ledger.stories.has_callbacks(sid(9)), ledger.stories.has_callbacks(sid(11))) == (False, True)
+
+
+def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert {one.key for one in ledger.stories.conversions([], 10)} == {key(1), key(2)}
+    assert [one.key for one in ledger.stories.conversions(["dead"], 10)] == [key(1)]
+    assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
+    assert len(ledger.stories.conversions([], 1)) == 1
+    assert dict(ledger.stories.conversion_counts()) == {"dead": 1, "pending": 1}
+
+
+def test_calls_of_a_number_are_listed_the_newest_first(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert [one.key for one in ledger.stories.calls_of(CALLER, 10)] == [key(4), key(2), key(1)]
+    assert [one.key for one in ledger.stories.calls_of(CALLER, 2)] == [key(4), key(2)]
+
+
+def test_outcomes_are_in_the_order_of_the_calls(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    found = [(one.key, one.state, one.reasons, one.delivery) for one in ledger.stories.outcomes()]
+    assert found == [
+        (key(1), "converted", ("counts",), "dead"),
+        (key(2), "converted", ("counts",), "pending"),
+        (key(3), "parked", ("caller_not_in_mapping",), None),
+        (key(4), "open", (), None),
+    ]
+
+
+def test_callbacks_are_read_by_their_age_and_by_their_call(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    late = [one.call_sid for one in ledger.stories.every_callback(since=NOON + 2 * MINUTE)]
+    assert late == [sid(3), sid(4)]
+    assert [one.call_sid for one in ledger.stories.every_callback(call_sid=sid(1))] == [sid(1), sid(11)]
+    assert list(ledger.stories.every_callback(since=NOON + MINUTE, call_sid=sid(1))) == []
+
+
+def test_what_is_followed_is_given_once_and_only_from_now_on(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    following = ledger.stories.following()
+    assert list(following.fresh()) == []
+    for number in (2, 3, 4):
+        ledger.append([raw(number)])
+    assert list(following.fresh(2)) == [raw(2), raw(3)]
+    assert list(following.fresh()) == [raw(4)]
+    assert list(following.fresh()) == []
+
+
+def test_whatever_is_read_is_a_dataclass(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    stories = ledger.stories
+    [story] = stories.of_call(sid(1))
+    read = [*stories.conversions([], 10), *stories.calls_of(CALLER, 10), *stories.outcomes(), story]
+    parts = [story.call, *story.callbacks, *story.decisions, *story.attempts, *story.decisions[0].reasons]
+    assert all(map(is_dataclass, [*read, *parts]))
