@@ -1,18 +1,22 @@
-"""Another project that installs this repository with pip: the example of docs/testing.md, word for word."""
+"""This repository as pip installs it: from its wheel, its sdist and editable, each into an empty environment.
+
+Another project that uses it: the example of docs/testing.md, word for word. The demonstration, from the wheel.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import REPOSITORY, bare_environment
+from tests.support.processes import REPOSITORY, Process, bare_environment, free_port
+from tests.support.tree import copy_tree
 
 OTHERS = ("settings.py", "pipeline.py", "adapters.py")  # modules of theirs that are called like ours
 
@@ -46,28 +50,95 @@ class Project:
         return self.run("python", "-m", "pytest", "-p", "no:cacheprovider", *options)
 
 
+def succeeds(*command: str) -> None:
+    """A command of this Python's, which must succeed."""
+    ended = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """How pip is asked for each form. The sdist is made of the tree, and the wheel of the sdist."""
+    source, dist = copy_tree(tmp_path_factory.mktemp("clone") / "offhook"), tmp_path_factory.mktemp("dist")
+    succeeds("build", "--outdir", str(dist), str(source))
+    [wheel], [sdist] = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    return {"wheel": [f"{wheel}[pytest]"], "sdist": [str(sdist)], "editable": ["--editable", str(source)]}
+
+
+@pytest.fixture(scope="module")
+def project(forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Another one, whose own pip has installed the wheel, with all that it needs and with pytest."""
     made = Project(tmp_path_factory.mktemp("another-project"))
-    subprocess.run([sys.executable, "-m", "venv", str(made.folder / "venv")], check=True)
-    source = tmp_path_factory.mktemp("clone")
-    ignored = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
-    for name in ignored.stdout.splitlines():  # pip builds in the folder: not in ours
-        if (REPOSITORY / name).exists():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, source / name, follow_symlinks=False)
-    done = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source), "pytest")
-    assert done.returncode == 0, done.stdout + done.stderr
+    succeeds("venv", str(made.folder / "venv"))
+    asked = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *forms["wheel"])
+    assert asked.returncode == 0, asked.stdout + asked.stderr
     for name, text in examples().items():
         (made.folder / name).write_text(text)
     for name in OTHERS:
         (made.folder / name).write_text("mine = True\n")
-    yield made
+    return made
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist", "editable"])
+def installed(
+    request: pytest.FixtureRequest, forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """By pip. What it needs comes by uv for those that come second, in a second instead of a minute; `pip check` looks at it."""
+    if request.param == "wheel":
+        whole: Project = request.getfixturevalue("project")
+        return whole
+    made = Project(tmp_path_factory.mktemp(request.param))
+    python = str(made.folder / "venv" / "bin" / "python")
+    succeeds("venv", "--without-pip", str(made.folder / "venv"))
+    succeeds("uv", "pip", "install", "--quiet", "--python", python, "-r", str(REPOSITORY / "pyproject.toml"))
+    succeeds("pip", "--python", python, "install", "--quiet", "--no-deps", *forms[request.param])
+    return made
+
+
+_WHAT_IS_THERE = """
+from importlib import metadata
+from pathlib import Path
+import offhook
+print(metadata.metadata("offhook")["License-Expression"])
+for name in ("py.typed", "gunicorn.conf.py", "recordings/shop-day.jsonl", "recordings/customers.csv"):
+    print((Path(offhook.__file__).parent / name).is_file())
+"""
+
+
+@pytest.mark.timeout(400)
+def test_each_form_is_whole(installed: Project, tmp_path: Path) -> None:
+    there = installed.run("python", "-c", _WHAT_IS_THERE)
+    assert there.stdout.split() == ["Apache-2.0", "True", "True", "True", "True"], there.stderr
+    succeeds("pip", "--python", str(installed.folder / "venv" / "bin" / "python"), "check")
+    installed.env["DATABASE_URL"] = f"sqlite:///{tmp_path}/offhook.db"
+    migrated = installed.run("offhook", "db", "upgrade")
+    assert "SQLite ledger: empty ->" in migrated.stdout, migrated.stderr
+    installed.env["DATABASE_URL"] = "postgres://offhook@127.0.0.1:9/offhook"
+    refused = installed.run("offhook", "db", "upgrade")
+    assert (refused.returncode, "pip install 'offhook[postgres]'" in refused.stderr) == (2, True), refused.stderr
+    del installed.env["DATABASE_URL"]
+
+
+@pytest.mark.timeout(400)
+def test_the_wheel_demonstrates_itself_in_an_empty_folder(project: Project, tmp_path: Path) -> None:
+    command = [str(project.folder / "venv" / "bin" / "offhook"), "up"]
+    env = project.env | {"PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+    with Demonstration(command, env, tmp_path, "up") as up:
+        up.wait_for_log("Up. Ctrl-C ends it.", 60)
+        assert re.search(r"^counted +phone_call .* order CA[0-9a-f]{32}", up.log, re.MULTILINE), up.log
+        os.kill(up.pid, signal.SIGINT)
+        assert up.wait(40) == 0, up.log
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run", "up.log"]
+
+
+class Demonstration(Process):
+    """Ended gently: a killed one leaves its web and worker running."""
+
+    def kill(self) -> None:
+        if self.is_running:
+            os.kill(self.pid, signal.SIGINT)
+            self.wait(40)
+        super().kill()
 
 
 @pytest.mark.timeout(400)
