@@ -34,12 +34,12 @@ run: .venv/run
 # Everything that is installed, pinned anew with the hashes of its files for every machine and Python that we name.
 # `make requirements UPGRADE=` leaves the versions that are pinned, and adds or removes what the .in files do.
 UPGRADE ?= --upgrade
-PINS := $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+PINS := $(BIN)/uv pip compile --system-certs $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-annotate --no-emit-index-url --custom-compile-command "make requirements"
 
 requirements: .venv/dev
-	@$(PINS) -o requirements.txt requirements.in
-	@$(PINS) -o requirements-dev.txt requirements-dev.in
+	@$(PINS) -o requirements.txt requirements.in >/dev/null
+	@$(PINS) -o requirements-dev.txt requirements-dev.in >/dev/null
 	@git --no-pager diff --stat -- requirements.txt requirements-dev.txt
 
 check: .venv/dev

@@ -5,6 +5,7 @@ What the image would hold is run here in any case, from a folder that holds noth
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import REPOSITORY, bare_environment, free_port
+from tests.support.processes import REPOSITORY, Web, bare_environment, environment, flask, free_port
 from tests.support.tree import copy_tree
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio, callback, new_sid
+from tests.support.waiting import wait_until
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
@@ -137,6 +139,20 @@ def test_the_image_runs_as_nobody_in_particular_and_without_what_builds() -> Non
     assert re.search(r"^USER [1-9][0-9]*$", LAST_STAGE, re.MULTILINE)
     assert "HEALTHCHECK" in LAST_STAGE and "/readyz" in LAST_STAGE
     assert not re.search(r"\b(apt-get|gcc|make|curl|wget|pip)\b", LAST_STAGE)
+
+
+def test_its_health_check_says_whether_callbacks_can_be_stored(tmp_path: Path) -> None:
+    found = re.search(r"HEALTHCHECK .*\\\n +CMD (\[.*\])", LAST_STAGE)
+    assert found
+    command = [sys.executable, *json.loads(found[1])[1:]]
+    env = environment(f"sqlite:///{tmp_path}/offhook.db")
+    with Web(env, tmp_path) as web:
+        without_tables = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
+        assert flask("db", "upgrade", env=env, folder=tmp_path).returncode == 0
+        wait_until(lambda: web.twilio.get("/readyz").status == 200, 10)
+        ready = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
+    gone = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
+    assert [each.returncode for each in (without_tables, ready, gone)] == [1, 0, 1], ready.stderr
 
 
 @cache

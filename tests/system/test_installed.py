@@ -90,7 +90,8 @@ def installed(
     made = Project(tmp_path_factory.mktemp(request.param))
     python = str(made.folder / "venv" / "bin" / "python")
     succeeds("venv", "--without-pip", str(made.folder / "venv"))
-    succeeds("uv", "pip", "install", "--quiet", "--python", python, "-r", str(REPOSITORY / "pyproject.toml"))
+    needed = ("-r", str(REPOSITORY / "pyproject.toml"))
+    succeeds("uv", "pip", "install", "--system-certs", "--python", python, *needed)
     succeeds("pip", "--python", python, "install", "--quiet", "--no-deps", *forms[request.param])
     return made
 
