@@ -16,7 +16,7 @@ help:
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Offhook needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu that part of Python is a package of its own: apt-get install python3-venv, as root."; exit 1; }
 	@touch $@
 
 .venv/run: .venv/made requirements.txt
@@ -32,14 +32,14 @@ run: .venv/run
 	@$(BIN)/python -m flask up
 
 # Everything that is installed, pinned anew with the hashes of its files for every machine and Python that we name.
-UV := .venv/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+# `make requirements UPGRADE=` leaves the versions that are pinned, and adds or removes what the .in files do.
+UPGRADE ?= --upgrade
+PINS := $(BIN)/uv pip compile --system-certs $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 	--no-annotate --no-emit-index-url --custom-compile-command "make requirements"
 
-requirements: .venv/made
-	@$(BIN)/python -m venv .venv/uv
-	@.venv/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@$(UV) -o requirements.txt requirements.in
-	@$(UV) -o requirements-dev.txt requirements-dev.in
+requirements: .venv/dev
+	@$(PINS) -o requirements.txt requirements.in >/dev/null
+	@$(PINS) -o requirements-dev.txt requirements-dev.in >/dev/null
 	@git --no-pager diff --stat -- requirements.txt requirements-dev.txt
 
 check: .venv/dev
@@ -47,7 +47,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@sh .ci/audit
+	@$(BIN)/python .ci/audit.py
 
 # Twilio's own package for Node.js checks our signatures. Without npm that check is left out; in CI it then fails.
 NPM := tests/npm/node_modules/.package-lock.json

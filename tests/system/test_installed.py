@@ -1,19 +1,22 @@
-"""Another project that installs this repository with pip: the example of docs/testing.md, word for word."""
+"""This repository as pip installs it: from its wheel, its sdist and editable, each into an empty environment.
+
+Another project that uses it: the example of docs/testing.md, word for word. The demonstration, from the wheel.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import REPOSITORY, bare_environment, free_port
+from tests.support.processes import REPOSITORY, Process, bare_environment, free_port
+from tests.support.tree import copy_tree
 
 OTHERS = ("settings.py", "pipeline.py", "adapters.py")  # modules of theirs that are called like ours
 
@@ -47,30 +50,101 @@ class Project:
         return self.run("python", "-m", "pytest", "-p", "no:cacheprovider", *options)
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the tree as git would carry it: pip builds in the folder, and not in ours."""
-    copy = tmp_path_factory.mktemp("clone")
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
-    for name in listed.stdout.splitlines():
-        if (REPOSITORY / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, copy / name, follow_symlinks=False)
-    return copy
+def succeeds(*command: str) -> None:
+    """A command of this Python's, which must succeed."""
+    ended = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Iterator[Project]:
+def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """How pip is asked for each form. The sdist is made of the tree, and the wheel of the sdist."""
+    source, dist = copy_tree(tmp_path_factory.mktemp("clone") / "offhook"), tmp_path_factory.mktemp("dist")
+    succeeds("build", "--outdir", str(dist), str(source))
+    [wheel], [sdist] = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    return {"wheel": [f"{wheel}[pytest]"], "sdist": [str(sdist)], "editable": ["--editable", str(source)]}
+
+
+@pytest.fixture(scope="module")
+def project(forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Another one, whose own pip has installed the wheel, with all that it needs and with pytest."""
     made = Project(tmp_path_factory.mktemp("another-project"))
-    subprocess.run([sys.executable, "-m", "venv", str(made.folder / "venv")], check=True)
-    done = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(source), "pytest")
-    assert done.returncode == 0, done.stdout + done.stderr
+    succeeds("venv", str(made.folder / "venv"))
+    asked = made.run("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *forms["wheel"])
+    assert asked.returncode == 0, asked.stdout + asked.stderr
     for name, text in examples().items():
         (made.folder / name).write_text(text)
     for name in OTHERS:
         (made.folder / name).write_text("mine = True\n")
-    yield made
+    return made
+
+
+@pytest.fixture(scope="module", params=["wheel", "sdist", "editable"])
+def installed(
+    request: pytest.FixtureRequest, forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """By pip. What it needs comes by uv for those that come second, in a second instead of a minute; `pip check` looks at it."""
+    if request.param == "wheel":
+        whole: Project = request.getfixturevalue("project")
+        return whole
+    made = Project(tmp_path_factory.mktemp(request.param))
+    python = str(made.folder / "venv" / "bin" / "python")
+    succeeds("venv", "--without-pip", str(made.folder / "venv"))
+    needed = ("-r", str(REPOSITORY / "pyproject.toml"))
+    succeeds("uv", "pip", "install", "--system-certs", "--python", python, *needed)
+    succeeds("pip", "--python", python, "install", "--quiet", "--no-deps", *forms[request.param])
+    return made
+
+
+_WHAT_IS_THERE = """
+from importlib import metadata
+from pathlib import Path
+import offhook
+import offhook.adapters.web.routes
+print(metadata.metadata("offhook")["License-Expression"])
+for name in ("py.typed", "gunicorn.conf.py", "recordings/shop-day.jsonl", "recordings/customers.csv"):
+    print((Path(offhook.__file__).parent / name).is_file())
+print(offhook.adapters.web.routes.__file__)
+"""
+
+
+@pytest.mark.timeout(400)
+def test_each_form_is_whole(installed: Project, forms: dict[str, list[str]], tmp_path: Path) -> None:
+    there = installed.run("python", "-c", _WHAT_IS_THERE)
+    assert there.stdout.split()[:-1] == ["Apache-2.0", "True", "True", "True", "True"], there.stderr
+    is_the_tree_itself = forms["editable"][-1] in there.stdout
+    assert is_the_tree_itself == installed.folder.name.startswith("editable")
+    succeeds("pip", "--python", str(installed.folder / "venv" / "bin" / "python"), "check")
+    installed.env["DATABASE_URL"] = f"sqlite:///{tmp_path}/offhook.db"
+    migrated = installed.run("offhook", "db", "upgrade")
+    assert "SQLite ledger: empty ->" in migrated.stdout, migrated.stderr
+    installed.env["DATABASE_URL"] = "postgres://offhook@127.0.0.1:9/offhook"
+    refused = installed.run("offhook", "db", "upgrade")
+    assert (refused.returncode, "pip install 'offhook[postgres]'" in refused.stderr) == (2, True), refused.stderr
+    del installed.env["DATABASE_URL"]
+
+
+@pytest.mark.timeout(400)
+def test_the_wheel_demonstrates_itself_in_an_empty_folder(project: Project, tmp_path: Path) -> None:
+    command = [str(project.folder / "venv" / "bin" / "offhook"), "up"]
+    env = project.env | {"PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+    with Demonstration(command, env, tmp_path, "up") as up:
+        up.wait_for_log("Up. Ctrl-C ends it.", 60)
+        assert re.search(r"^counted +phone_call .* order CA[0-9a-f]{32}", up.log, re.MULTILINE), up.log
+        os.kill(up.pid, signal.SIGINT)
+        assert up.wait(40) == 0, up.log
+        assert "Traceback" not in up.log
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".run", "up.log"]
+
+
+class Demonstration(Process):
+    """Ended gently: a killed one leaves its web and worker running."""
+
+    def kill(self) -> None:
+        if self.is_running:
+            os.kill(self.pid, signal.SIGINT)
+            self.wait(40)
+        super().kill()
 
 
 @pytest.mark.timeout(400)
@@ -117,58 +191,6 @@ def test_the_command_is_there_under_its_own_name(project: Project) -> None:
     where = ("--to", "http://127.0.0.1:9", "--auth-token", "x", "--speed", "max")
     sent = project.run("offhook", "recordings", "replay", "calls.jsonl", *where)
     assert (sent.returncode, "1 without an answer" in sent.stdout) == (1, True), sent.stdout + sent.stderr
-
-
-PIP = ("python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-_SDIST = "from setuptools import build_meta; print(build_meta.build_sdist('dist'))"
-
-
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("how", ["sdist", "editable"])
-def test_from_an_sdist_and_from_a_folder_it_is_the_same_package(how: str, source: Path, tmp_path: Path) -> None:
-    made = Project(tmp_path)
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    what = ["-e", str(source)]
-    if how == "sdist":
-        assert made.run(*PIP, "setuptools>=77").returncode == 0
-        command = [str(tmp_path / "venv" / "bin" / "python"), "-c", _SDIST]
-        built = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=120)
-        assert built.returncode == 0, built.stderr
-        what = [str(source / "dist" / built.stdout.splitlines()[-1])]
-    done = made.run(*PIP, *what)
-    assert done.returncode == 0, done.stdout + done.stderr
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    upgraded = subprocess.run(
-        [str(tmp_path / "venv" / "bin" / "offhook"), "db", "upgrade"],
-        cwd=empty,
-        env=made.env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "SQLite ledger: empty ->" in upgraded.stdout, upgraded.stderr
-    where = made.run("python", "-c", "import offhook.adapters.web.routes as web; print(web.__file__)").stdout
-    assert str(source if how == "editable" else tmp_path / "venv") in where
-
-
-@pytest.mark.timeout(300)
-def test_the_demonstration_runs_from_the_wheel_to_its_first_conversion(project: Project, tmp_path: Path) -> None:
-    command = [str(project.folder / "venv" / "bin" / "offhook"), "up"]
-    env = project.env | {"PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as up:
-        assert up.stdout is not None
-        lines: list[str] = []
-        for line in up.stdout:  # ends with the process, and that with the test's own time
-            lines.append(line)
-            if line.startswith("counted"):
-                break
-        up.send_signal(signal.SIGINT)
-        lines += up.stdout
-    assert any(line.startswith("counted     phone_call") for line in lines), "".join(lines)
-    assert "Traceback" not in "".join(lines)
 
 
 def names(text: str) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests import sinks
-from tests.support.processes import REPOSITORY, Process, environment, free_port
+from tests.support.processes import Process, environment, free_port
+from tests.support.tree import copy_tree
 from tests.support.twilio import CALLER, Twilio, callback, new_sid
 from tests.support.waiting import wait_until
 
@@ -20,14 +20,7 @@ from tests.support.waiting import wait_until
 @pytest.fixture
 def copied_tree(tmp_path: Path) -> Path:
     """What a `git push` would carry, and nothing that lies about beside it."""
-    tree = tmp_path / "tree"
-    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).exists():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, tree / name, follow_symlinks=False)
-    return tree
+    return copy_tree(tmp_path / "tree")
 
 
 def platform_environment(database_url: str, sink_url: str) -> dict[str, str]:
