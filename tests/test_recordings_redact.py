@@ -30,7 +30,7 @@ from offhook.adapters.recordings.format import (
     read,
 )
 from offhook.adapters.recordings.redact import Redactor
-from offhook.pipeline import rules
+from offhook.adapters.rules_file import reading as rules
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -15,27 +15,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from offhook.adapters.rules_file.lines import Lines as _Lines
+from offhook.adapters.rules_file.problems import Problem, RulesError
+from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import Direction, Status
-from offhook.pipeline.rules import (
-    ALIASES,
-    FIELDS,
-    FIXED,
-    MAX_EXTRA_INT,
-    MAX_EXTRA_TEXT,
-    MAX_REVENUE,
-    MAX_SECONDS,
-    MAX_TEXT,
-    ExtraValue,
-    Number,
-    Problem,
-    Rules,
-    RulesError,
-    _Lines,
-    in_english,
-    parse,
-    render,
-    render_extra,
-)
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.rules.kinds import MAX_EXTRA_INT, MAX_EXTRA_TEXT, MAX_REVENUE, MAX_SECONDS, MAX_TEXT
+from offhook.pipeline.rules.results import FIXED, RESULTS, Number
+from offhook.pipeline.rules.templates import ALIASES, FIELDS, ExtraValue, render, render_extra
 
 pytestmark = pytest.mark.unit
 
@@ -430,6 +418,28 @@ def test_comments_the_order_of_keys_and_the_spelling_play_no_part_in_the_version
 
 def test_the_version_is_the_same_in_every_process_and_release() -> None:
     assert Rules().version == "304f38966605"
+    assert parse(EVERYTHING).version == "24dbc0f21d27"
+
+
+EVERYTHING = """
+action = "call"
+min_duration_seconds = 30
+statuses = ["completed", "no-answer"]
+directions = ["inbound", "outbound-api"]
+order_id = "phone-{call_sid}"
+revenue = 10
+only_listed_numbers = true
+extra = { a = "{to}", n = 2, f = 0.5, yes = true }
+[[numbers]]
+number = "+14155550100"
+label = "TV"
+action = "tv_call"
+revenue = "27.50"
+extra = { channel = "tv" }
+[[numbers]]
+number = "+14155550101"
+"""
+"""All that the first rules knew; the version of such a file stands in the decisions of old ledgers."""
 
 
 @pytest.mark.parametrize(
@@ -459,6 +469,11 @@ def test_whatever_changes_what_is_told_changes_the_version(text: str) -> None:
         parse("[[numbers]]\nnumber = '+14155550101'").version,
     }
     assert parse(text).version not in others
+
+
+def test_a_number_may_have_a_value_of_its_own_for_each_result_that_says_so() -> None:
+    own = {field.name for field in fields(Number)} - {"number", "label"}
+    assert own == {key for key, entry in RESULTS.items() if entry.of_number}
 
 
 def test_rules_that_are_changed_in_code_have_a_version_of_their_own() -> None:

@@ -14,10 +14,11 @@ import pytest
 from offhook.adapters.customers.csv_file import import_csv
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome
-from offhook.pipeline.rules import Rules, parse
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
 from offhook.service import create_app
 from offhook.settings import given

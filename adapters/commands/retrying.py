@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.call import CallKey
 from offhook.pipeline.conversion import Convert, Reason
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports import Decided
-from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import decide_anew
 
 _PAGE_ROWS = 200

@@ -8,8 +8,9 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.ports import LedgerUnavailable, Sign
-from offhook.pipeline.rules import RulesError, in_english
+from offhook.pipeline.rules.english import in_english
 from offhook.settings import Settings
 
 

@@ -9,7 +9,10 @@ from decimal import Decimal
 
 from offhook.pipeline.call import Call, CallKey, Direction, Leg
 from offhook.pipeline.phone import Caller, CallerKind, caller
-from offhook.pipeline.rules import ExtraValue, Number, Rules, render, render_extra
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.conditions import Facts, broken
+from offhook.pipeline.rules.results import Number, results_of
+from offhook.pipeline.rules.templates import ExtraValue, render, render_extra
 
 SEVERAL_CUSTOMERS = "several_customers"
 
@@ -132,21 +135,11 @@ def _several(customer: Customer) -> Reason:
 
 
 def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
-    root = call.root
-    if root is None:
+    if call.root is None:
         return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
-    reasons = []
-    if root.direction not in rules.directions:
-        reasons.append(Reason("direction", f"Its direction is {root.direction}; {_names(rules.directions)} counts."))
-    if root.status not in rules.statuses:
-        reasons.append(Reason("status", f"Its status is {root.status}; {_names(rules.statuses)} counts."))
-    if (root.duration_seconds or 0) < rules.min_duration_seconds:
-        lasted = f"It lasted {root.duration_seconds or 0} s"
-        reasons.append(Reason("too_short", f"{lasted}; at least {rules.min_duration_seconds} s count."))
-    number, listed = tracked_number(call, rules, numbering)
-    if rules.only_listed_numbers and listed is None:
-        reasons.append(Reason("number_not_listed", f"{number} is not among the tracked numbers."))
-    return reasons + _against_caller(customer_number(call, numbering))
+    facts = Facts(call, call.root, *tracked_number(call, rules, numbering), customer_number(call, numbering))
+    found = [Reason(one.reason, one.sentence.format(**words)) for one, words in broken(rules, facts)]
+    return found + _against_caller(facts.customer)
 
 
 def _against_caller(customer: Caller) -> list[Reason]:
@@ -157,24 +150,18 @@ def _against_caller(customer: Caller) -> list[Reason]:
     return [Reason("caller_not_a_phone", f"The caller is not a phone number ({customer.kind}).")]
 
 
-def _names(words: frozenset[str] | frozenset[Direction]) -> str:
-    return " or ".join(sorted(words))
-
-
 def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:
     ours, number = tracked_number(call, rules, numbering)
-    fields = call_fields(call, ours, number)
-    extra = {**rules.extra, **(number.extra if number else {})}
-    revenue = number.revenue if number and number.revenue is not None else rules.revenue
+    fields, results = call_fields(call, ours, number), results_of(rules, number)
     return Conversion(
         key=call.key,
         email=customer.email,
         customer_id=customer.customer_id,
-        action=(number.action if number else None) or rules.action,
+        action=results.action,
         occurred_at=(call.root.ended_at if call.root else None) or call.final_at or call.first_received_at,
-        order_id=render(rules.order_id, fields),
-        revenue=revenue,
-        extra=render_extra(extra, fields),
+        order_id=render(results.order_id, fields),
+        revenue=results.revenue,
+        extra=render_extra(results.extra, fields),
     )
 
 
