@@ -17,9 +17,18 @@ from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
-from offhook.pipeline.delivery import Outcome
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.reasons import remedy
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
+from offhook.pipeline.steps import (
+    Judge,
+    ParkedReview,
+    attempt,
+    decide_batch,
+    fold_batch,
+    leave_unfinished_batch,
+    review_parked_batch,
+)
 from offhook.service import create_app
 from offhook.settings import given
 from tests.support import ledger as by_hand
@@ -27,6 +36,7 @@ from tests.support import ledger as by_hand
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER, OTHER, OURS = "+14155550142", "+14155550143", "+14155550100"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 CASES = {case["id"]: case for case in map(json.loads, (Path(__file__).parent / "data" / "callers.jsonl").open())}
 
 
@@ -268,6 +278,33 @@ def test_the_story_and_the_mapping_name_how_many_and_show_no_number(office: Offi
     shown = flask("customers", "show", CALLER)
     assert shown.exit_code == 1
     assert "2 customers have +1415***0142 (several_customers)" in shown.stderr and CALLER not in shown.output
+
+
+def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Office, flask: Any) -> None:
+    sid = office.is_called()
+    office.decides()
+    word, told = "caller_not_in_mapping", remedy("caller_not_in_mapping")
+    lines = [line.strip() for line in flask("conversions", "show", sid).stdout.splitlines()]
+    assert told in lines and lines[lines.index(told) - 1].startswith(f"{word}: ")
+
+    office.imports(HEADER + ANN)
+    office.decides()
+    story = flask("conversions", "show", sid).stdout
+    assert word in story and told not in story, "that has been done"
+    [claimed] = office.ledger.claim(NOON + HOUR, 1, 60, RetryPolicy()).taken
+    refused = Outcome(Result.REFUSED, "http_422", 422, f"no {CALLER}")
+    office.ledger.finish([attempt(claimed, refused, NOON + HOUR, NOON + HOUR, RetryPolicy())], NOON + HOUR)
+    story = flask("conversions", "show", sid).stdout
+    lines = [line.strip() for line in story.splitlines()]
+    assert lines[lines.index(remedy("http_422")) - 1] == "dead (http_422)"
+    assert CALLER not in story
+
+
+def test_what_a_sentence_says_itself_is_not_said_twice(office: Office, flask: Any) -> None:
+    sid = office.is_called(CallStatus="in-progress")
+    office.decides()
+    assert leave_unfinished_batch(office.ledger, office.judge, NOON + HOUR, 60, 10)
+    assert flask("conversions", "show", sid).stdout.count(remedy("unfinished")) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from offhook.adapters.ledger.waiting import COUNTED_UP_TO
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask
+from offhook.pipeline.reasons import remedy
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
 _MOST_CALLS = 20
@@ -149,9 +150,18 @@ def _tell(story: CallStory, hide: Masking) -> None:
         )
         for word, sentence in reasons:
             click.echo(f"      {word}: {hide(sentence)}")
+            if row is story.decisions[-1][0]:  # what was done about those before is done
+                _tell_remedy(word, hide, sentence)
     if not story.decisions:
         click.echo(f"  nothing yet: {_why_undecided(call)}")
     _tell_delivery(story, hide)
+
+
+def _tell_remedy(word: str, hide: Masking, sentence: str = "") -> None:
+    """What can be done about a reason, where its sentence has not said so already."""
+    told = hide(remedy(word))
+    if told and told not in hide(sentence):
+        click.echo(f"          {told}")
 
 
 def _why_undecided(call: Any) -> str:
@@ -174,6 +184,8 @@ def _tell_delivery(story: CallStory, hide: Masking) -> None:
     click.echo(f"  {hide(bytes(told.payload).decode())}")
     due = f", due {_time(told.due_at)}" if told.due_at else ""
     click.echo(f"  {told.state} ({told.reason}){due}")
+    if told.state != State.DELIVERED:
+        _tell_remedy(told.reason, hide)
     _tell_attempts(tried, hide)
 
 

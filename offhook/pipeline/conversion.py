@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from offhook.pipeline.call import Call, CallKey, Direction, Leg
 from offhook.pipeline.phone import Caller, CallerKind, caller
+from offhook.pipeline.reasons import sentence
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import Facts, broken
 from offhook.pipeline.rules.results import Number, results_of
@@ -120,25 +121,28 @@ def decide(call: Call, customer: Customer | None, rules: Rules, numbering: Numbe
         return Park((_several(customer),))
     return Convert(
         _conversion(call, customer, rules, numbering),
-        (Reason("counts", f"Status, direction, duration and number are as the rules {rules.version} ask."),),
+        (why("counts", version=rules.version),),
     )
 
 
+def why(word: str, which: int = 0, /, **names: object) -> Reason:
+    """A reason out of the table, with one of its sentences."""
+    return Reason(word, sentence(word, which, **names))
+
+
 def _nobody(number: Caller) -> Reason:
-    read = "" if number.e164 else ", which cannot be read as a phone number of any country"
-    return Reason("caller_not_in_mapping", f"No customer has the number {number.number}{read}.")
+    return why("caller_not_in_mapping", 0 if number.e164 else 1, number=number.number)
 
 
 def _several(customer: Customer) -> Reason:
-    told = f"{customer.people} customers have the number {customer.phone}, so nobody is credited"
-    return Reason(SEVERAL_CUSTOMERS, f"{told}. The call waits until the mapping gives the number to one of them.")
+    return why(SEVERAL_CUSTOMERS, people=customer.people, phone=customer.phone)
 
 
 def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
     if call.root is None:
-        return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
+        return [why("no_root_leg")]
     facts = Facts(call, call.root, *tracked_number(call, rules, numbering), customer_number(call, numbering))
-    found = [Reason(one.reason, one.sentence.format(**words)) for one, words in broken(rules, facts)]
+    found = [why(one.reason, **words) for one, words in broken(rules, facts)]
     return found + _against_caller(facts.customer)
 
 
@@ -146,8 +150,8 @@ def _against_caller(customer: Caller) -> list[Reason]:
     if customer.kind in (CallerKind.PHONE, CallerKind.NUMBER):
         return []
     if customer.kind is CallerKind.WITHHELD:
-        return [Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")]
-    return [Reason("caller_not_a_phone", f"The caller is not a phone number ({customer.kind}).")]
+        return [why("caller_withheld")]
+    return [why("caller_not_a_phone", kind=customer.kind)]
 
 
 def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:
