@@ -22,6 +22,7 @@ CASES = [
     ('statuses = ["busy", "canceled"]', "busy", "completed", "Its status is completed; busy or canceled counts."),
     ("min_duration_seconds = 30", 30, 29, "It lasted 29 s; at least 30 s count."),
     ("min_duration_seconds = 30", 30, None, "It lasted 0 s; at least 30 s count."),
+    ("max_duration_seconds = 3600", 3600, 3601, "It lasted 3601 s; at most 3600 s count."),
     (f"only_listed_numbers = true{LISTED}", OURS, CALLER, f"{CALLER} is not among the tracked numbers."),
 ]
 

@@ -150,6 +150,7 @@ def test_the_order_id_may_be_a_bare_field(written: str) -> None:
         ("min_duration_seconds = -1", 1, "you wrote -1"),
         (f"min_duration_seconds = {MAX_SECONDS + 1}", 1, f"at most {MAX_SECONDS}"),
         ("min_duration_seconds = 1.0", 1, "you wrote 1.0"),
+        ("max_duration_seconds = 0", 1, "1 or more; you wrote 0. Write e.g. max_duration_seconds = 3600."),
         ("action = 3", 1, "you wrote 3"),
         ('action = ""', 1, "1 to 200 characters"),
         ('action = "  "', 1, "1 to 200 characters"),
@@ -320,7 +321,7 @@ _TOML_VALUES = st.recursive(
     ),
     max_leaves=4,
 )
-_TOP_KEYS = ["action", "min_duration_seconds", "statuses", "directions", "order_id", "revenue", "extra",
+_TOP_KEYS = ["action", "min_duration_seconds", "max_duration_seconds", "statuses", "directions", "order_id", "revenue", "extra",
              "only_listed_numbers", "numbers", "unknown"]  # fmt: skip
 
 
@@ -447,6 +448,7 @@ number = "+14155550101"
     [
         "action = 'b'",
         "min_duration_seconds = 1",
+        "max_duration_seconds = 1",
         "statuses = ['completed', 'busy']",
         "directions = ['outbound-api']",
         "order_id = 'x{call_sid}'",
@@ -521,6 +523,7 @@ def test_the_friendlier_names_stand_for_fields_that_there_are() -> None:
 def test_the_rules_are_read_back_in_english() -> None:
     text = """
         min_duration_seconds = 30
+        max_duration_seconds = 3600
         statuses = ["completed", "busy"]
         revenue = 10
         order_id = "phone-{call_sid}"
@@ -536,7 +539,7 @@ def test_the_rules_are_read_back_in_english() -> None:
     """
     assert in_english(parse(text)).splitlines() == [
         "A call counts when it is inbound, ended as busy or completed, lasted at least 30 s, "
-        "and its caller did not withhold the number.",
+        "lasted at most 3600 s, and its caller did not withhold the number.",
         'It is told as "phone_call", worth 10.00 dollars; its order id is "phone-<the CallSid>", with channel = "phone", '
         "seconds = the call's length in seconds, city = Twilio's CallerCity, v = 2, ok = true.",
         "Only calls of these numbers count:",

@@ -118,6 +118,17 @@ class Conditions:
         english="lasted at least {asked} s",
         explained="Shorter calls do not count. A call that nobody answered lasted 0 seconds.",
     )
+    max_duration_seconds: int | None = _condition(
+        Seconds(example=3600, at_least=1),
+        None,
+        holds=lambda asked, facts: facts.duration_seconds <= asked,
+        found=lambda facts: facts.duration_seconds,
+        reason="too_long",
+        sentence="It lasted {found} s; at most {asked} s count.",
+        remedy="Raise `max_duration_seconds` of the rules if longer calls shall count.",
+        english="lasted at most {asked} s",
+        explained="Longer calls do not count. Without it there is no limit.",
+    )
     only_listed_numbers: bool = _condition(
         YesNo(),
         False,
