@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from offhook.adapters.rules_file.reading import parse
-from offhook.pipeline.call import Call, CallKey, Direction, Leg, Status
+from offhook.pipeline.call import Call, Leg
+from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.conversion import Convert, Customer, Numbering, Reason, decide
 from offhook.pipeline.rules.conditions import CONDITIONS
 

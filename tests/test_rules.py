@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from offhook.adapters.rules_file.lines import Lines as _Lines
 from offhook.adapters.rules_file.problems import Problem, RulesError
 from offhook.adapters.rules_file.reading import parse
-from offhook.pipeline.call import Direction, Status
+from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.kinds import MAX_EXTRA_INT, MAX_EXTRA_TEXT, MAX_REVENUE, MAX_SECONDS, MAX_TEXT

@@ -12,7 +12,7 @@ import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports import Decided

@@ -16,7 +16,7 @@ from pydantic import PlainValidator, TypeAdapter
 from offhook.adapters.rules_file.extra import CONTROL, read_extra, template_problem
 from offhook.adapters.rules_file.problems import Mistake
 from offhook.adapters.rules_file.words import shown
-from offhook.pipeline.call import Direction, Status
+from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.rules.kinds import (
     MAX_REVENUE,
     MAX_TEXT,

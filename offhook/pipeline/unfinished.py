@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from offhook.pipeline import reasons
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 
 UNFINISHED = "unfinished"
 """The reason word, and what stands where a call's state is shown."""

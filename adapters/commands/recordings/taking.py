@@ -27,7 +27,8 @@ from offhook.adapters.recordings.sources import Source, from_alerts, from_file
 from offhook.adapters.recordings.tap import TapFile
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
-from offhook.pipeline.call import RawCallback, fold
+from offhook.pipeline.call import fold
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer, customer_number
 from offhook.pipeline.ports import LedgerUnavailable
 

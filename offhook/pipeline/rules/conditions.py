@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
-from offhook.pipeline.call import Call, Direction, Leg, Status, is_terminal
+from offhook.pipeline.call import Call, Leg
+from offhook.pipeline.callback import Direction, Status, is_terminal
 from offhook.pipeline.phone import Caller
 from offhook.pipeline.rules.kinds import Kind, Seconds, Words, YesNo
 from offhook.pipeline.rules.results import Number
