@@ -8,7 +8,7 @@
         pipeline/worker.py              │ fold                  pipeline/call.py
         makes the moves of              v
         pipeline/steps.py             calls
-                                        │ decide                pipeline/conversion.py, by pipeline/rules.py (offhook.toml)
+                                        │ decide                pipeline/conversion.py, by pipeline/rules/ (offhook.toml)
         customers (the mapping) ──────> v
                                       decisions + conversions   one transaction
                                         │ deliver               pipeline/delivery.py
@@ -39,7 +39,7 @@ from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rockerbox.resolver import Resolver
-from offhook.adapters.rules_file import RulesSource, RulesWatch
+from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 from offhook.adapters.twilio import reading
 from offhook.adapters.twilio.keys import Account, Keyring, parse_keyring
 from offhook.adapters.twilio.receive import receive

@@ -23,8 +23,8 @@ from offhook.adapters.commands.recordings import recordings
 from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.recordings.format import Record, parameters, read
 from offhook.adapters.recordings.redact import Redactor
+from offhook.adapters.rules_file.reading import parse as parse_rules
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.rules import parse as parse_rules
 from offhook.pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
 
 NAMES = sorted(path.stem for path in LIBRARY.glob("*.jsonl"))

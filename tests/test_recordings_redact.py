@@ -29,8 +29,8 @@ from offhook.adapters.recordings.format import (
     read,
 )
 from offhook.adapters.recordings.redact import Redactor
+from offhook.adapters.rules_file import reading as rules
 from offhook.adapters.twilio.spelling import Pairs
-from offhook.pipeline import rules
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller
 
@@ -407,6 +407,7 @@ def test_rules_are_written_anew_and_decide_the_same() -> None:
 
 DECIDING = """
 min_duration_seconds = 30
+max_duration_seconds = 3600
 statuses = ["completed", "busy"]
 directions = ["outbound-api"]
 order_id = "phone-{call_sid}"
@@ -425,6 +426,7 @@ def test_what_decides_stays_in_rules_and_a_parameter_has_the_name_that_recording
     before, after = rules.parse(DECIDING), rules.parse(redactor.rules(DECIDING))
     for name in (
         "min_duration_seconds",
+        "max_duration_seconds",
         "statuses",
         "directions",
         "order_id",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -15,27 +15,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from offhook.adapters.rules_file.lines import Lines as _Lines
+from offhook.adapters.rules_file.problems import Problem, RulesError
+from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.callback import Direction, Status
-from offhook.pipeline.rules import (
-    ALIASES,
-    FIELDS,
-    FIXED,
-    MAX_EXTRA_INT,
-    MAX_EXTRA_TEXT,
-    MAX_REVENUE,
-    MAX_SECONDS,
-    MAX_TEXT,
-    ExtraValue,
-    Number,
-    Problem,
-    Rules,
-    RulesError,
-    _Lines,
-    in_english,
-    parse,
-    render,
-    render_extra,
-)
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.rules.kinds import MAX_EXTRA_INT, MAX_EXTRA_TEXT, MAX_REVENUE, MAX_SECONDS, MAX_TEXT
+from offhook.pipeline.rules.results import FIXED, RESULTS, Number
+from offhook.pipeline.rules.templates import ALIASES, FIELDS, ExtraValue, render, render_extra
 
 pytestmark = pytest.mark.unit
 
@@ -162,6 +150,7 @@ def test_the_order_id_may_be_a_bare_field(written: str) -> None:
         ("min_duration_seconds = -1", 1, "you wrote -1"),
         (f"min_duration_seconds = {MAX_SECONDS + 1}", 1, f"at most {MAX_SECONDS}"),
         ("min_duration_seconds = 1.0", 1, "you wrote 1.0"),
+        ("max_duration_seconds = 0", 1, "1 or more; you wrote 0. Write e.g. max_duration_seconds = 3600."),
         ("action = 3", 1, "you wrote 3"),
         ('action = ""', 1, "1 to 200 characters"),
         ('action = "  "', 1, "1 to 200 characters"),
@@ -332,7 +321,7 @@ _TOML_VALUES = st.recursive(
     ),
     max_leaves=4,
 )
-_TOP_KEYS = ["action", "min_duration_seconds", "statuses", "directions", "order_id", "revenue", "extra",
+_TOP_KEYS = ["action", "min_duration_seconds", "max_duration_seconds", "statuses", "directions", "order_id", "revenue", "extra",
              "only_listed_numbers", "numbers", "unknown"]  # fmt: skip
 
 
@@ -430,6 +419,28 @@ def test_comments_the_order_of_keys_and_the_spelling_play_no_part_in_the_version
 
 def test_the_version_is_the_same_in_every_process_and_release() -> None:
     assert Rules().version == "304f38966605"
+    assert parse(EVERYTHING).version == "24dbc0f21d27"
+
+
+EVERYTHING = """
+action = "call"
+min_duration_seconds = 30
+statuses = ["completed", "no-answer"]
+directions = ["inbound", "outbound-api"]
+order_id = "phone-{call_sid}"
+revenue = 10
+only_listed_numbers = true
+extra = { a = "{to}", n = 2, f = 0.5, yes = true }
+[[numbers]]
+number = "+14155550100"
+label = "TV"
+action = "tv_call"
+revenue = "27.50"
+extra = { channel = "tv" }
+[[numbers]]
+number = "+14155550101"
+"""
+"""All that the first rules knew; the version of such a file stands in the decisions of old ledgers."""
 
 
 @pytest.mark.parametrize(
@@ -437,6 +448,7 @@ def test_the_version_is_the_same_in_every_process_and_release() -> None:
     [
         "action = 'b'",
         "min_duration_seconds = 1",
+        "max_duration_seconds = 1",
         "statuses = ['completed', 'busy']",
         "directions = ['outbound-api']",
         "order_id = 'x{call_sid}'",
@@ -459,6 +471,11 @@ def test_whatever_changes_what_is_told_changes_the_version(text: str) -> None:
         parse("[[numbers]]\nnumber = '+14155550101'").version,
     }
     assert parse(text).version not in others
+
+
+def test_a_number_may_have_a_value_of_its_own_for_each_result_that_says_so() -> None:
+    own = {field.name for field in fields(Number)} - {"number", "label"}
+    assert own == {key for key, entry in RESULTS.items() if entry.of_number}
 
 
 def test_rules_that_are_changed_in_code_have_a_version_of_their_own() -> None:
@@ -506,6 +523,7 @@ def test_the_friendlier_names_stand_for_fields_that_there_are() -> None:
 def test_the_rules_are_read_back_in_english() -> None:
     text = """
         min_duration_seconds = 30
+        max_duration_seconds = 3600
         statuses = ["completed", "busy"]
         revenue = 10
         order_id = "phone-{call_sid}"
@@ -521,7 +539,7 @@ def test_the_rules_are_read_back_in_english() -> None:
     """
     assert in_english(parse(text)).splitlines() == [
         "A call counts when it is inbound, ended as busy or completed, lasted at least 30 s, "
-        "and its caller did not withhold the number.",
+        "lasted at most 3600 s, and its caller did not withhold the number.",
         'It is told as "phone_call", worth 10.00 dollars; its order id is "phone-<the CallSid>", with channel = "phone", '
         "seconds = the call's length in seconds, city = Twilio's CallerCity, v = 2, ok = true.",
         "Only calls of these numbers count:",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.adapters.rules_file import RulesSource, RulesWatch
+from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 
 pytestmark = pytest.mark.unit
 MINIMUM = "min_duration_seconds = {}\n"

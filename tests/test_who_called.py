@@ -14,11 +14,21 @@ import pytest
 from offhook.adapters.customers.csv_file import import_csv
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
+from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.reading import read
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
-from offhook.pipeline.delivery import Outcome
-from offhook.pipeline.rules import Rules, parse
-from offhook.pipeline.steps import Judge, ParkedReview, decide_batch, fold_batch, review_parked_batch
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.reasons import remedy
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import (
+    Judge,
+    ParkedReview,
+    attempt,
+    decide_batch,
+    fold_batch,
+    leave_unfinished_batch,
+    review_parked_batch,
+)
 from offhook.service import build, create_app
 from offhook.settings import given
 from tests.support import ledger as by_hand
@@ -27,6 +37,7 @@ from tests.support.arriving import read_request
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER, OTHER, OURS = "+14155550142", "+14155550143", "+14155550100"
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 CASES = {case["id"]: case for case in map(json.loads, (Path(__file__).parent / "data" / "callers.jsonl").open())}
 
 
@@ -276,6 +287,33 @@ def test_a_number_of_no_known_plan_finds_its_call_before_it_is_decided(office: O
     assert fold_batch(office.ledger, office.judge, 10) == 1
     shown = flask("conversions", "show", "+999 123-456-789")
     assert shown.exit_code == 0 and sid in shown.stdout
+
+
+def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Office, flask: Any) -> None:
+    sid = office.is_called()
+    office.decides()
+    word, told = "caller_not_in_mapping", remedy("caller_not_in_mapping")
+    lines = [line.strip() for line in flask("conversions", "show", sid).stdout.splitlines()]
+    assert told in lines and lines[lines.index(told) - 1].startswith(f"{word}: ")
+
+    office.imports(HEADER + ANN)
+    office.decides()
+    story = flask("conversions", "show", sid).stdout
+    assert word in story and told not in story, "that has been done"
+    [claimed] = office.ledger.claim(NOON + HOUR, 1, 60, RetryPolicy()).taken
+    refused = Outcome(Result.REFUSED, "http_422", 422, f"no {CALLER}")
+    office.ledger.finish([attempt(claimed, refused, NOON + HOUR, NOON + HOUR, RetryPolicy())], NOON + HOUR)
+    story = flask("conversions", "show", sid).stdout
+    lines = [line.strip() for line in story.splitlines()]
+    assert lines[lines.index(remedy("http_422")) - 1] == "dead (http_422)"
+    assert CALLER not in story
+
+
+def test_what_a_sentence_says_itself_is_not_said_twice(office: Office, flask: Any) -> None:
+    sid = office.is_called(CallStatus="in-progress")
+    office.decides()
+    assert leave_unfinished_batch(office.ledger, office.judge, NOON + HOUR, 60, 10)
+    assert flask("conversions", "show", sid).stdout.count(remedy("unfinished")) == 1
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Offhook:
         return warnings
 
     def _wrong_rules(self) -> list[str]:
-        from offhook.pipeline.rules import RulesError
+        from offhook.adapters.rules_file.problems import RulesError
 
         try:
             self.rules()

@@ -16,6 +16,7 @@ from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask
+from offhook.pipeline.reasons import remedy
 from offhook.pipeline.story import COUNTED_UP_TO, AttemptLine, CallLine, ConversionLine, Story
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
@@ -148,9 +149,18 @@ def _tell(story: Story, hide: Masking) -> None:
         )
         for reason in one.reasons:
             click.echo(f"      {reason.word}: {hide(reason.sentence)}")
+            if one is story.decisions[-1]:  # what was done about those before is done
+                _tell_remedy(reason.word, hide, reason.sentence)
     if not story.decisions:
         click.echo(f"  nothing yet: {_why_undecided(call)}")
     _tell_delivery(story, hide)
+
+
+def _tell_remedy(word: str, hide: Masking, sentence: str = "") -> None:
+    """What can be done about a reason, where its sentence has not said so already."""
+    told = hide(remedy(word))
+    if told and told not in hide(sentence):
+        click.echo(f"          {told}")
 
 
 def _why_undecided(call: CallLine) -> str:
@@ -173,6 +183,8 @@ def _tell_delivery(story: Story, hide: Masking) -> None:
     click.echo(f"  {hide(told.payload.decode())}")
     due = f", due {_time(told.due_at)}" if told.due_at else ""
     click.echo(f"  {told.state} ({told.reason}){due}")
+    if told.state != State.DELIVERED:
+        _tell_remedy(told.reason, hide)
     _tell_attempts(tried, hide)
 
 

@@ -11,9 +11,9 @@ from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhoo
 from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.sqlite import file_of
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.delivery import resend_since
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
 
 _BATCH = 200

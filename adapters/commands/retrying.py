@@ -10,17 +10,16 @@ from dataclasses import dataclass, replace
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
-from offhook.pipeline.conversion import Convert, Reason
+from offhook.adapters.rules_file.problems import RulesError
+from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
-from offhook.pipeline.rules import RulesError
 from offhook.pipeline.steps import decide_anew
 from offhook.pipeline.story import ConversionLine
 
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
 _MOST_SHOWN = 20
-_ASKED = Reason("decided_anew", "A person asked for it after it was refused: by the rules and the mapping of then.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
 
 def _as_asked(decided: Decided) -> Convert:
     assert isinstance(decided.decision, Convert)
-    return replace(decided.decision, reasons=(*decided.decision.reasons, _ASKED))
+    return replace(decided.decision, reasons=(*decided.decision.reasons, why("decided_anew")))
 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:

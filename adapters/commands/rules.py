@@ -8,9 +8,10 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.rules import RulesError, in_english
+from offhook.pipeline.rules.english import in_english
 from offhook.settings import Settings
 
 

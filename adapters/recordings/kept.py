@@ -12,7 +12,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from offhook.pipeline.phone import is_region
-from offhook.pipeline.rules import ALIASES, FIELDS
+from offhook.pipeline.rules.templates import ALIASES, FIELDS
 
 _ENDS = ("From", "To", "Caller", "Called")
 PLACES = frozenset(f"{end}{part}" for end in _ENDS for part in ("City", "State", "Zip"))

@@ -34,10 +34,11 @@ from offhook.adapters.recordings.kept import (
     kept_value,
 )
 from offhook.adapters.recordings.redacted_rules import redacted_rules
+from offhook.adapters.rules_file.problems import RulesError
+from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.spelling import Pairs
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
-from offhook.pipeline.rules import RulesError, parse
 
 MIN_KEY_BYTES = 16
 

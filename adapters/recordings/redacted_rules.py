@@ -7,7 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from offhook.adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
-from offhook.pipeline.rules import ExtraValue, Number, Rules
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.results import Number
+from offhook.pipeline.rules.templates import ExtraValue
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
@@ -23,17 +26,21 @@ def redacted_rules(rules: Rules, number_of: Callable[[str], str], cover: Cover) 
     """The text of rules that decide as these do. Labels, actions, names and texts that are not listed get pseudonyms."""
     lines = [
         f"action = {_text('action', rules.action, cover)}",
-        f"min_duration_seconds = {rules.min_duration_seconds}",
-        f"statuses = {json.dumps(sorted(rules.statuses))}",
-        f"directions = {json.dumps(sorted(rules.directions))}",
+        *_conditions(rules),
         f"order_id = {json.dumps(_template(rules.order_id, cover))}",
         *_revenue(rules),
-        f"only_listed_numbers = {json.dumps(rules.only_listed_numbers)}",
         *_extra(rules.extra, cover),
     ]
     for number in rules.numbers.values():
         lines += ["", "[[numbers]]", f"number = {json.dumps(number_of(number.number))}", *_number(number, cover)]
     return "\n".join(lines) + "\n"
+
+
+def _conditions(rules: Rules) -> Iterator[str]:
+    """Whole: they are words of ours, numbers and truths."""
+    for key, condition in CONDITIONS.items():
+        if (value := condition.kind.plain(getattr(rules, key))) is not None:
+            yield f"{key} = {json.dumps(value)}"
 
 
 def _number(number: Number, cover: Cover) -> Iterator[str]:

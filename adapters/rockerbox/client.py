@@ -32,6 +32,7 @@ from offhook.adapters.rockerbox.proxy import HEAD_BYTES
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.reasons import remedy
 from offhook.pipeline.version import VERSION
 
 USER_AGENT = f"Offhook/{VERSION}"
@@ -48,15 +49,6 @@ _NOT_TAKEN = frozenset({*range(500, 509), 510, 511, *range(520, 528), 530})
 _SECONDS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _LISTED = re.compile(r"[A-Za-z]+,[^,]*|[^,]+")  # a date has a comma of its own
 _FAR_SECONDS = 1e9  # more than any cap, and small enough to reckon with
-
-_TLS_REMEDY = (
-    "No conversion gets through. Where a company's network opens TLS, name the file of its authority (PEM) in "
-    "OFFHOOK_CA_FILE; else check ROCKERBOX_URL and this machine's clock. Conversions wait and are tried again."
-)
-_PROXY_REMEDY = (
-    "No conversion gets through. Check the address, user and password in OFFHOOK_EGRESS_PROXY, and whether the proxy "
-    "lets this machine reach the host of ROCKERBOX_URL. Conversions wait and are tried again."
-)
 
 _log = logging.getLogger(__name__)
 
@@ -153,8 +145,7 @@ class _ToldOnce:
             is_known = (trouble, detail) in self._told
             self._told.add((trouble, detail))
         if not is_known:
-            remedy = _PROXY_REMEDY if trouble.startswith("proxy_") else _TLS_REMEDY
-            _log.error("rockerbox_out_of_reach", extra={"reason": trouble, "error": detail, "remedy": remedy})
+            _log.error("rockerbox_out_of_reach", extra={"reason": trouble, "error": detail, "remedy": remedy(trouble)})
 
     def forget(self) -> None:
         if self._told:

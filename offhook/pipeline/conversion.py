@@ -10,7 +10,11 @@ from decimal import Decimal
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.phone import Caller, CallerKind, caller
-from offhook.pipeline.rules import ExtraValue, Number, Rules, render, render_extra
+from offhook.pipeline.reasons import sentence
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.conditions import Facts, broken
+from offhook.pipeline.rules.results import Number, results_of
+from offhook.pipeline.rules.templates import ExtraValue, render, render_extra
 
 SEVERAL_CUSTOMERS = "several_customers"
 
@@ -118,64 +122,51 @@ def decide(call: Call, customer: Customer | None, rules: Rules, numbering: Numbe
         return Park((_several(customer),))
     return Convert(
         _conversion(call, customer, rules, numbering),
-        (Reason("counts", f"Status, direction, duration and number are as the rules {rules.version} ask."),),
+        (why("counts", version=rules.version),),
     )
 
 
+def why(word: str, which: int = 0, /, **names: object) -> Reason:
+    """A reason out of the table, with one of its sentences."""
+    return Reason(word, sentence(word, which, **names))
+
+
 def _nobody(number: Caller) -> Reason:
-    read = "" if number.e164 else ", which cannot be read as a phone number of any country"
-    return Reason("caller_not_in_mapping", f"No customer has the number {number.number}{read}.")
+    return why("caller_not_in_mapping", 0 if number.e164 else 1, number=number.number)
 
 
 def _several(customer: Customer) -> Reason:
-    told = f"{customer.people} customers have the number {customer.phone}, so nobody is credited"
-    return Reason(SEVERAL_CUSTOMERS, f"{told}. The call waits until the mapping gives the number to one of them.")
+    return why(SEVERAL_CUSTOMERS, people=customer.people, phone=customer.phone)
 
 
 def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
-    root = call.root
-    if root is None:
-        return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
-    reasons = []
-    if root.direction not in rules.directions:
-        reasons.append(Reason("direction", f"Its direction is {root.direction}; {_names(rules.directions)} counts."))
-    if root.status not in rules.statuses:
-        reasons.append(Reason("status", f"Its status is {root.status}; {_names(rules.statuses)} counts."))
-    if (root.duration_seconds or 0) < rules.min_duration_seconds:
-        lasted = f"It lasted {root.duration_seconds or 0} s"
-        reasons.append(Reason("too_short", f"{lasted}; at least {rules.min_duration_seconds} s count."))
-    number, listed = tracked_number(call, rules, numbering)
-    if rules.only_listed_numbers and listed is None:
-        reasons.append(Reason("number_not_listed", f"{number} is not among the tracked numbers."))
-    return reasons + _against_caller(customer_number(call, numbering))
+    if call.root is None:
+        return [why("no_root_leg")]
+    facts = Facts(call, call.root, *tracked_number(call, rules, numbering), customer_number(call, numbering))
+    found = [why(one.reason, **words) for one, words in broken(rules, facts)]
+    return found + _against_caller(facts.customer)
 
 
 def _against_caller(customer: Caller) -> list[Reason]:
     if customer.kind in (CallerKind.PHONE, CallerKind.NUMBER):
         return []
     if customer.kind is CallerKind.WITHHELD:
-        return [Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")]
-    return [Reason("caller_not_a_phone", f"The caller is not a phone number ({customer.kind}).")]
-
-
-def _names(words: frozenset[str] | frozenset[Direction]) -> str:
-    return " or ".join(sorted(words))
+        return [why("caller_withheld")]
+    return [why("caller_not_a_phone", kind=customer.kind)]
 
 
 def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:
     ours, number = tracked_number(call, rules, numbering)
-    fields = call_fields(call, ours, number)
-    extra = {**rules.extra, **(number.extra if number else {})}
-    revenue = number.revenue if number and number.revenue is not None else rules.revenue
+    fields, results = call_fields(call, ours, number), results_of(rules, number)
     return Conversion(
         key=call.key,
         email=customer.email,
         customer_id=customer.customer_id,
-        action=(number.action if number else None) or rules.action,
+        action=results.action,
         occurred_at=(call.root.ended_at if call.root else None) or call.final_at or call.first_received_at,
-        order_id=render(rules.order_id, fields),
-        revenue=revenue,
-        extra=render_extra(extra, fields),
+        order_id=render(results.order_id, fields),
+        revenue=results.revenue,
+        extra=render_extra(results.extra, fields),
     )
 
 

@@ -11,13 +11,9 @@ from collections.abc import Iterable
 
 from offhook.pipeline.delivery import State, Turn
 from offhook.pipeline.ports.outbox import Attempt, Finished
+from offhook.pipeline.reasons import remedy
 
 log = logging.getLogger("offhook.worker")
-
-_REMEDY = (
-    "Rockerbox, or something in front of it, takes nothing from us: check ROCKERBOX_URL and ROCKERBOX_ADVERTISER_ID, and "
-    "ask whether this address is blocked. Conversions wait and are tried again until OFFHOOK_RETRY_HORIZON_SECONDS."
-)
 
 
 def tell_moved(moved: Iterable[Attempt]) -> None:
@@ -54,7 +50,7 @@ def _tell(level: int, event: str, one: Attempt, reason: str) -> None:
 def _tell_turn(turn: Turn, reason: str) -> None:
     match turn:
         case Turn.BEGAN:
-            log.error("destination_refuses", extra={"reason": reason, "remedy": _REMEDY})
+            log.error("destination_refuses", extra={"reason": reason, "remedy": remedy(reason)})
         case Turn.AGAIN:
             log.warning("destination_refuses_again", extra={"reason": reason})
         case Turn.OVER:

@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from offhook.pipeline import reasons
 from offhook.pipeline.callback import CallKey
 
 UNFINISHED = "unfinished"
 """The reason word, and what stands where a call's state is shown."""
 
-REMEDY = (
-    "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes); for a "
-    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> tells of child legs alone."
-)
+REMEDY = reasons.remedy(UNFINISHED)
 _LOOK_EVERY_SECONDS = 60.0
 _LOOKS_IN_TIME = 60  # where less time is given than an hour, it looks more often
 _NAMED_CALLS = 10
@@ -38,8 +36,9 @@ class OpenCall:
 
 def sentence(call: OpenCall, after_seconds: float) -> str:
     """Why it counts as unfinished, and the remedy, for the person who asks."""
-    known = f"its last is {call.status}" if call.status != "unknown" else "none of its own was heard of"
-    return f"No final status of the call itself came within {after_seconds / 3600:g} h ({known}, legs: {call.legs}). {REMEDY}"
+    which = 0 if call.status != "unknown" else 1
+    words = {"hours": f"{after_seconds / 3600:g}", "status": call.status, "legs": call.legs}
+    return f"{reasons.sentence(UNFINISHED, which, **words)} {REMEDY}"
 
 
 class UnfinishedLook:

@@ -24,6 +24,7 @@ from offhook.adapters.recordings.format import RecordingError, dump, from_raw_ca
 from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unused
 from offhook.adapters.recordings.sources import Source, from_alerts, from_file
 from offhook.adapters.recordings.tap import TapFile
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
 from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.call import fold
@@ -31,7 +32,6 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer, customer_number
 from offhook.pipeline.ports.stories import Following
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.rules import RulesError
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOOK_UP_ROWS = 500

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from offhook.pipeline.rules import Problem, Rules, RulesError, parse
+from offhook.adapters.rules_file.problems import Problem, RulesError
+from offhook.adapters.rules_file.reading import parse
+from offhook.pipeline.rules import Rules
 
 log = logging.getLogger("offhook.rules")
 

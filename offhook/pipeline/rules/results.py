@@ -1,0 +1,92 @@
+"""What is sent of a call that counts: one table of results, an entry each. Decides nothing and reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from offhook.pipeline.rules.kinds import Dollars, ExtraFields, Kind, Line, Template
+from offhook.pipeline.rules.templates import ExtraValue
+
+# Rockerbox's own fields, which an extra field must not replace.
+FIXED = frozenset({"email", "customer_id", "action", "timestamp", "conversion_source", "order_id", "revenue"})
+
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultField:
+    """One entry. `english` is what `rules check` says of it, of {value}; `of_number`: a tracked number may have its own."""
+
+    kind: Kind[Any]
+    english: str
+    explained: str
+    of_number: bool = True
+
+    def in_english(self, value: Any) -> str:
+        """What the rules say; empty where they say nothing of it."""
+        return self.english.format(value=self.kind.shown(value)) if value is not None and value != {} else ""
+
+
+def _result(kind: Kind[Any], default: Callable[[], D], *, english: str, explained: str, of_number: bool = True) -> D:
+    entry = ResultField(kind, english, explained, of_number)
+    return field(default_factory=default, metadata={"entry": entry})
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is sent of a call: the table. The name of an entry is its key in the file, its value what the rules say."""
+
+    action: str = _result(
+        Line(example="phone_call"),
+        lambda: "phone_call",
+        english=", told as {value}",
+        explained="The name of the conversion, as Rockerbox lists it.",
+    )
+    revenue: Decimal | None = _result(  # noqa: RUF009  # it is a field
+        Dollars(),
+        lambda: None,
+        english=", worth {value} dollars",
+        explained="What a call is worth. It is left out where it is not set.",
+    )
+    order_id: str = _result(
+        Template(),
+        lambda: "{call_sid}",
+        english="; its order id is {value}",
+        explained="What Rockerbox knows the order by: it ignores a second event with the same one.",
+        of_number=False,
+    )
+    extra: Mapping[str, ExtraValue] = _result(
+        ExtraFields(),
+        dict,
+        english=", with {value}",
+        explained="Fields beside Rockerbox's own. Those that come out empty are not sent.",
+    )
+
+
+RESULTS: Mapping[str, ResultField] = {each.name: each.metadata["entry"] for each in fields(Results)}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A tracked number (E.164) and what differs for it; None where nothing does. `revenue` is dollars."""
+
+    number: str
+    label: str | None = None
+    action: str | None = None
+    revenue: Decimal | None = None
+    extra: Mapping[str, ExtraValue] = field(default_factory=dict)
+
+
+def results_of(common: Results, number: Number | None) -> Results:
+    """What is sent of a call of this number: what it says itself, else what holds for all."""
+    if number is None:
+        return common
+    return Results(
+        **{
+            key: entry.kind.over(getattr(common, key), getattr(number, key) if entry.of_number else None)
+            for key, entry in RESULTS.items()
+        }
+    )

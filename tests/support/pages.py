@@ -1,0 +1,110 @@
+"""Pages of docs/ that are made from tables of the program: `.venv/bin/python -m tests.support.pages` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from offhook.pipeline import reasons
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.results import RESULTS
+from offhook.pipeline.rules.templates import ALIASES, FIELDS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+_RULES = """# What counts, and what is sent of it
+
+`offhook.toml` says it; `offhook.toml.example` shows how, and `flask rules check` names the line of every mistake and reads the
+rules back in English. This page is made from the tables that the program goes by (`.venv/bin/python -m tests.support.pages`).
+
+## Conditions
+
+A call counts when all of them hold, when its caller is a phone number that was not withheld, and when one customer has it.
+The reason is the word of a call that does not count for it: [reasons.md](reasons.md) has what can be done.
+"""
+_RESULTS = """
+## Results
+
+What Rockerbox is sent of a call that counts. A tracked number may have its own in its block `[[numbers]]`, beside its
+`number` and a `label` for it.
+"""
+_TEMPLATES = """
+## Fields of templates
+
+What may stand in braces, in `order_id` and in the values of `extra`; beside these every parameter of Twilio's by its own name,
+as `{CallerCountry}`. `{{` and `}}` are braces that are meant.
+"""
+_REASONS = """# Reasons
+
+Every word that Offhook gives as a reason, in its log, in the ledger and in `flask conversions show`, with its sentence and
+what can be done. A `*` stands for the rest of a word. This page is made from the table that the program goes by
+(`.venv/bin/python -m tests.support.pages`).
+"""
+
+
+def rules_page() -> str:
+    """What a file of rules may say."""
+    default = Rules()
+    conditions = (
+        (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), f"`{one.reason}`")
+        for key, one in CONDITIONS.items()
+    )
+    results = (
+        (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), "yes" if one.of_number else "no")
+        for key, one in RESULTS.items()
+    )
+    others = {other: name for name, other in ALIASES.items()}
+    names = ((f"`{name}`", told, f"`{others[name]}`" if name in others else "") for name, told in FIELDS.items())
+    return "".join(
+        [
+            f"{_RULES}\n{_table(('Key', 'What it asks', 'Its value is', 'Default', 'Reason'), conditions)}",
+            f"{_RESULTS}\n{_table(('Key', 'What it is', 'Its value is', 'Default', 'Of a number'), results)}",
+            f"{_TEMPLATES}\n{_table(('Field', 'What it is', 'In a list also'), names)}",
+        ]
+    )
+
+
+def reasons_page() -> str:
+    """Every reason, with those together that are said alike."""
+    return "".join(
+        [
+            f"{_REASONS}\n## Why a call counts or does not\n\n{_words(reasons.OF_DECISIONS)}",
+            f"\n## Why a conversion stands where it stands\n\n{_words(reasons.OF_CONVERSIONS)}",
+            f"\n## What an attempt came to\n\nThese are also the reason of a conversion after its last attempt.\n\n"
+            f"{_words(reasons.OF_ATTEMPTS)}",
+        ]
+    )
+
+
+def _words(table: Mapping[str, reasons.Known]) -> str:
+    alike: dict[reasons.Known, list[str]] = {}
+    for word, known in table.items():
+        alike.setdefault(known, []).append(f"`{word}`")
+    rows = ((", ".join(words), " / ".join(known.sentences), known.remedy or "-") for known, words in alike.items())
+    return _table(("Word", "What it says", "What can be done"), rows)
+
+
+def _written(key: str, default: Rules) -> str:
+    value: Any = {**CONDITIONS, **RESULTS}[key].kind.plain(getattr(default, key))
+    return "-" if value is None or value == {} else f"`{json.dumps(value)}`"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """No cell holds a tag: <Number> is meant as it stands."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+PAGES = {"rules.md": rules_page, "reasons.md": reasons_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")

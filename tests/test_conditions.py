@@ -1,0 +1,65 @@
+"""Each condition of the rules: the call that just counts, the one that just does not, and what is said of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from offhook.adapters.rules_file.reading import parse
+from offhook.pipeline.call import Call, Leg
+from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.conversion import Convert, Customer, Numbering, Reason, decide
+from offhook.pipeline.rules.conditions import CONDITIONS
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+CALLER, OURS = "+14155550142", "+14155550100"
+LISTED = f'\n[[numbers]]\nnumber = "{OURS}"\n'
+CASES = [
+    # the rules, the call that counts, the one that does not, why
+    ('directions = ["outbound-api"]', "outbound-api", "inbound", "Its direction is inbound; outbound-api counts."),
+    ('statuses = ["busy", "canceled"]', "busy", "completed", "Its status is completed; busy or canceled counts."),
+    ("min_duration_seconds = 30", 30, 29, "It lasted 29 s; at least 30 s count."),
+    ("min_duration_seconds = 30", 30, None, "It lasted 0 s; at least 30 s count."),
+    ("max_duration_seconds = 3600", 3600, 3601, "It lasted 3601 s; at most 3600 s count."),
+    (f"only_listed_numbers = true{LISTED}", OURS, CALLER, f"{CALLER} is not among the tracked numbers."),
+]
+
+
+def call(what: str | int | None) -> Call:
+    """A completed call of a minute to our number, but for `what`: a direction, a status, a length, another number."""
+    direction = next((each for each in Direction if each == what), Direction.INBOUND)
+    status = next((each for each in Status if each == what), Status.COMPLETED)
+    seconds = what if isinstance(what, int) or what is None else 60
+    to = what if isinstance(what, str) and what.startswith("+") else OURS
+    leg = Leg("CA1", None, status, direction, CALLER, to, seconds, NOON)
+    return Call(CallKey("AC1", "CA1"), leg, (), 1, NOON, NOON)
+
+
+def against(rules: str, what: str | int | None) -> list[Reason]:
+    """Why this call does not count; empty when it does."""
+    decision = decide(call(what), Customer(CALLER, "ann@example.com", None), parse(rules), Numbering())
+    return [] if isinstance(decision, Convert) else list(decision.reasons)
+
+
+@pytest.mark.parametrize(("rules", "counts", "other", "told"), CASES)
+def test_what_is_asked_is_what_counts(rules: str, counts: str | int | None, other: str | int | None, told: str) -> None:
+    key = rules.partition(" ")[0]
+    assert against(rules, counts) == []
+    assert against(rules, other) == [Reason(CONDITIONS[key].reason, told)]
+
+
+def test_no_condition_is_left_out() -> None:
+    assert {rules.partition(" ")[0] for rules, *_ in CASES} == set(CONDITIONS)
+
+
+def test_all_that_is_against_a_call_is_told_in_the_order_of_the_table() -> None:
+    rules = 'directions = ["outbound-api"]\nstatuses = ["busy"]\nmin_duration_seconds = 61\nonly_listed_numbers = true'
+    assert [reason.word for reason in against(rules, "ended")] == [
+        "direction",
+        "status",
+        "too_short",
+        "number_not_listed",
+    ]
