@@ -18,7 +18,6 @@ from report import say
 
 _CHUNK = 20_000
 _NUMBERED = ("seq", "id")  # the database numbers these rows
-_NO_CALLS = ("customers", "breakers", "counters", "alembic_version")
 _EPOCH_MICROS = 10**15  # a whole number above it is a time: 2001 or later, in microseconds
 _IN_COPIES = "(n BIGINT, a TEXT, b TEXT, caller TEXT, stranger TEXT, age BIGINT)"
 _STRANGERS_FROM, _STRANGERS = 13_012_000_000, 6_000_000  # numbers that are valid, and in no mapping
@@ -69,10 +68,19 @@ class Sql:
         yield
         self.rows("COMMIT")
 
-    def tables(self) -> list[str]:
+    def tables_of_calls(self) -> list[str]:
+        """Those whose rows belong to a call each."""
         if self.is_sqlite:
-            return [name for (name,) in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return [name for (name,) in self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+            found = (
+                "SELECT name FROM sqlite_master WHERE type = 'table' "
+                "AND 'call_sid' IN (SELECT name FROM pragma_table_info(sqlite_master.name))"
+            )
+        else:
+            found = (
+                "SELECT table_name FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND column_name = 'call_sid'"
+            )
+        return [name for (name,) in self.rows(found)]
 
     def indexes(self) -> list[tuple[str, str]]:
         """(name, statement that makes it) of those that belong to no constraint."""
@@ -134,9 +142,8 @@ def specimen(sql: Sql, sids: Sequence[str], caller: str) -> Specimen:
     """All rows of the ledger that name these CallSids."""
     marks = ", ".join("?" * len(sids))
     found = {}
-    for table in sql.tables():
-        if table not in _NO_CALLS and not table.startswith("sqlite_"):
-            found[table] = sql.dicts(f"SELECT * FROM {table} WHERE call_sid IN ({marks})", sids)
+    for table in sql.tables_of_calls():
+        found[table] = sql.dicts(f"SELECT * FROM {table} WHERE call_sid IN ({marks})", sids)
     return Specimen(tuple(sids), caller.lstrip("+"), {table: rows for table, rows in found.items() if rows})
 
 

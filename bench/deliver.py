@@ -1,72 +1,50 @@
 """How many conversions one worker delivers: against a sink that takes 100 ms, and against one that answers at once.
 
-The outbox is filled through the real fold and decide. The floor is the same client in as many threads, without a ledger.
-127.0.0.1 only.
+The outbox is filled with copies of a call that the service itself has decided. The floor is the client of this code in as
+many threads, without a ledger. Versions and floor take turns in short rounds. 127.0.0.1 only.
+
+Asked for: 0.90 of what the threads can send to a sink that takes 100 ms, and 500 a second to one that answers at once.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from argparse import Namespace
 from contextlib import ExitStack
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from rig import (
-    ACCOUNT,
-    TOKEN,
-    Template,
-    arrivals,
-    cpu_seconds,
-    database,
-    flask,
-    folder,
-    kinds,
-    settings_for,
-    sink,
-    table,
-    worker,
-    write_mapping,
-)
+from bulk import Specimen, settle
+from report import Report, asked, compared, median, options, ratio, say, sides
+from rig import cpu_seconds, databases, folder, kinds, sink
+from stand import Stand, add, converted, delivered_pace, pending, stand
 
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.twilio.keys import Account, Keyring
-from offhook.adapters.twilio.receive import receive
-from offhook.pipeline.arrival import CALLBACK_PATH, Arrived
-from offhook.pipeline.callback import RawCallback
-from offhook.service import build
 
 THREADS = 32
-KEYS = Keyring({ACCOUNT: Account(ACCOUNT, (TOKEN,), {})})
+LONGEST_SECONDS = 120.0
 PAYLOAD = (
     b'{"email":"caller1@example.com","customer_id":"customer-1","action":"phone_call","order_id":"x","timestamp":"1"}'
 )
 
 
-def raw(template: Template, number: int) -> RawCallback:
-    head, _, body = template.request(number).partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
-    urls = (f"https://bench.example.com{CALLBACK_PATH}",)
-    arrived = Arrived("POST", CALLBACK_PATH, urls, headers["Content-Type"], headers, body, datetime.now(UTC))
-    received = receive(arrived, KEYS)
-    assert isinstance(received, Sequence), received
-    return received[0]
+@dataclass(slots=True)
+class Delivering:
+    """One version: conversions a second of each of its turns, and the CPU of its worker for each conversion."""
 
+    stood: Stand
+    due: Specimen
+    rates: list[float] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
 
-def fill(env: dict[str, str], count: int) -> float:
-    """Put `count` conversions into the outbox. Returns calls folded and decided in a second."""
-    service, template = build(settings_for(env)), Template.load()
-    raws = [raw(template, number) for number in range(count)]
-    for start in range(0, count, 64):
-        service.ledger.append(raws[start : start + 64])
-    books, begun = service.worker(), time.perf_counter()
-    while books.keep_books_once():
-        pass
-    service.ledger.close()
-    return count / (time.perf_counter() - begun)
+    def take_turn(self, count: int) -> None:
+        add(self.stood, self.due, count, f"turn{len(self.rates)}")
+        settle(self.stood.sql)
+        already = len(self.stood.journal.look())
+        with self.stood.worker() as pid:
+            self.rates.append(delivered_pace(self.stood, already, count, LONGEST_SECONDS).per_second)
+            self.milliseconds.append(cpu_seconds(pid) / count * 1000)
 
 
 def floor(target: str, count: int) -> float:
@@ -90,51 +68,49 @@ def floor(target: str, count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def rate_at(journal: Path, count: int, seconds: float = 120.0) -> float:
-    """Requests a second between the first and the last at the sink, once all have come."""
-    until = time.monotonic() + seconds
-    while len(found := arrivals(journal)) < count and time.monotonic() < until:
-        time.sleep(0.5)
-    times = sorted(found.values())
-    return (len(times) - 1) / (times[-1] - times[0]) if len(times) == count else 0.0
-
-
-def measure(kind: str, delay_seconds: float, count: int) -> None:
+def measure(kind: str, delay_seconds: float, count: int, arguments: Namespace) -> dict[str, dict[str, float]]:
     with ExitStack() as stack:
-        place = stack.enter_context(folder())
-        env = {"DATABASE_URL": stack.enter_context(database(kind, place)), "OFFHOOK_DELIVERY_THREADS": str(THREADS)}
+        place = stack.enter_context(folder(arguments.folder))
+        make = stack.enter_context(databases(kind, place))
         bare, _ = stack.enter_context(sink(place, delay_seconds))
-        env["ROCKERBOX_URL"], journal = stack.enter_context(sink(place, delay_seconds))
-        write_mapping(place / "customers.csv")
-        flask(env, "customers", "import", str(place / "customers.csv"))
-        booked = fill(env, count)
-        client_alone = floor(bare, count // 2)
-        pid = stack.enter_context(worker(env, place))
-        delivered = rate_at(journal, count)
-        cpu = cpu_seconds(pid) / count * 1000
-    target = 0.9 * THREADS / delay_seconds if delay_seconds else 500.0
-    print(f"\n{kind}: {count} conversions, sink answers after {delay_seconds * 1000:.0f} ms, {THREADS} threads")
-    row = [
-        f"{kind}",
-        round(delivered),
-        delivered / target,
-        delivered / client_alone,
-        round(client_alone),
-        round(booked),
-        cpu,
-    ]
-    table(("", "deliveries/s", "of the target", "of the floor", "floor/s", "decided/s", "worker CPU ms"), [row])
+        every = []
+        for side in sides(arguments):
+            env = {"OFFHOOK_DELIVERY_THREADS": str(THREADS)}
+            stood = stack.enter_context(stand(make, place, side, env=env, delay_seconds=delay_seconds))
+            every.append(Delivering(stood, pending(converted(stood))))
+        alone = []
+        for number in range(arguments.rounds):
+            say(f"{kind}, {delay_seconds * 1000:.0f} ms: round {number + 1} of {arguments.rounds}")
+            alone.append(floor(bare, count // 2))
+            for each in every:
+                each.take_turn(count)
+        return {each.stood.side.name: figures(each, alone, delay_seconds) for each in every}
+
+
+def figures(seen: Delivering, alone: list[float], delay_seconds: float) -> dict[str, float]:
+    target = THREADS / delay_seconds if delay_seconds else 500.0
+    return {
+        "deliveries/s": median(seen.rates),
+        f"of {target:g}/s": median(seen.rates) / target,
+        "of the floor": median(ratio(rate, bare) for rate, bare in zip(seen.rates, alone, strict=True)),
+        "worker CPU ms a conversion": median(seen.milliseconds),
+        "floor/s": median(alone),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", choices=("sqlite", "postgres", "both"), default="both")
-    parser.add_argument("--count", type=int, default=8000, help="conversions for the instant sink, at most 50,000")
-    arguments = parser.parse_args()
+    parser = options(__doc__)
+    parser.add_argument(
+        "--count", type=int, default=6000, help="conversions a turn for the instant sink, at most 50,000"
+    )
+    parser.add_argument("--rounds", type=int, choices=range(1, 11), default=3, metavar="1-10")
+    arguments = asked(parser)
     count = max(1000, min(arguments.count, 50_000))
+    report = Report(arguments)
     for kind in kinds(arguments.database):
-        measure(kind, 0.1, count // 2)
-        measure(kind, 0.0, count)
+        for delay_seconds, some in ((0.1, count // 2), (0.0, count)):
+            title = f"{kind}: {some:,} conversions a turn, sink answers after {delay_seconds * 1000:.0f} ms, {THREADS} threads"
+            report.add(compared(title, measure(kind, delay_seconds, some, arguments)))
 
 
 if __name__ == "__main__":

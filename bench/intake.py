@@ -125,7 +125,7 @@ def compare(kind: str, processes: int, threads: int, arguments: argparse.Namespa
         make = stack.enter_context(databases(kind, place))
         turns: list[Turn] = []
         for side in sides(arguments):
-            turns += turns_of(stack, side, stack.enter_context(stand(make, place, side, **env)))
+            turns += turns_of(stack, side, stack.enter_context(stand(make, place, side, env=env)))
         if not arguments.no_by_hand:
             turns += by_hand(stack, place, env, turns[-2])
         play(turns, requests, arguments)

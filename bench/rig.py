@@ -28,8 +28,6 @@ from urllib.parse import quote_plus
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # a bench is run as a file, so that its own folder is all that Python knows
 
-from offhook.settings import Settings, load  # noqa: E402
-
 ACCOUNT = "AC00000000000000000000000000000001"
 TOKEN = "bench-auth-token"
 TRACKED = "+14155550200"
@@ -128,12 +126,6 @@ def environment(given: Mapping[str, str], code: Path = ROOT) -> dict[str, str]:
         "OFFHOOK_SETTLE_SECONDS": "0",
     }
     return {**kept, **base, **given}
-
-
-def settings_for(env: Mapping[str, str]) -> Settings:
-    """The settings that a process with this environment has, for what is measured inside the bench."""
-    os.environ.update(environment(env))
-    return load()
 
 
 def flask(env: Mapping[str, str], *words: str, code: Path = ROOT, may_fail: bool = False) -> str:

@@ -160,7 +160,7 @@ def measure(kind: str, make: Maker, place: Path, arguments: Namespace) -> Table:
         stands: list[Stand] = []
         for side in sides(arguments):
             for name in ("empty", "full"):
-                made = stand(make, place, side, name, OFFHOOK_READY_CACHE_SECONDS="0")
+                made = stand(make, place, side, name, env={"OFFHOOK_READY_CACHE_SECONDS": "0"})
                 stands.append(stack.enter_context(made))
         for stood in stands:
             if stood.name.endswith("full"):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from bulk import Plan, Specimen, Sql, copy, specimen, wait_drained
 from load import Connections, Run
@@ -50,7 +51,11 @@ class Stand:
     def requests(self) -> Iterator[bytes]:
         """Signed callbacks of completed calls of known callers, each of a call of its own, for ever."""
         for number in self.numbers:
-            yield self.template.request_of(random_sid(self.name, number), caller_of(number))
+            yield self.template.request_of(self.sid(number), caller_of(number))
+
+    def sid(self, number: int) -> str:
+        """The CallSid of the request that was the `number`th."""
+        return random_sid(self.name, number)
 
     def flask(self, *words: str, may_fail: bool = False) -> str:
         return flask(self.env, *words, code=self.side.code, may_fail=may_fail)
@@ -68,14 +73,22 @@ class Stand:
 
 
 @contextmanager
-def stand(make: Maker, place: Path, side: Side, name: str = "", **env: str) -> Iterator[Stand]:
-    """An empty ledger with the mapping, a sink that answers at once, and a web process."""
+def stand(
+    make: Maker,
+    place: Path,
+    side: Side,
+    name: str = "",
+    *,
+    env: Mapping[str, str] = MappingProxyType({}),
+    delay_seconds: float = 0.0,
+) -> Iterator[Stand]:
+    """An empty ledger with the mapping, a sink that answers after so long, and a web process."""
     label = f"{side.name or 'code'}_{name}".rstrip("_")
     inner = place / label
     inner.mkdir(mode=0o755)
     with ExitStack() as stack:
         url = make(label, side.code)
-        target, path = stack.enter_context(sink(inner))
+        target, path = stack.enter_context(sink(inner, delay_seconds))
         known = {"DATABASE_URL": url, "ROCKERBOX_URL": target, "OFFHOOK_SETTLE_SECONDS": "0", **env}
         write_mapping(inner / "customers.csv")
         flask(known, "customers", "import", str(inner / "customers.csv"), code=side.code)
