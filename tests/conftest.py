@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tests.support.twilio import Twilio
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use what others install
+# A machine that is busy is no fault of what is tested, so no example has a deadline. In CI the examples are the same at every
+# run, and a change is judged by what it changes; `make soak` looks where nobody looked before.
+hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis_settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "random")
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
