@@ -227,7 +227,7 @@ def test_what_a_person_sends_again_goes_out_whatever_the_day(ledger: SqlLedger, 
     ledger.finish([attempt(claimed, unsure, NOON, NOON, policy)], NOON)
     last_moment = NOON + timedelta(hours=36) - timedelta(seconds=1)
     ledger.claim(last_moment, 0, 60, policy)
-    ledger.inspection.retry([tuple(claimed.key)], last_moment)
+    ledger.inspection.retry([claimed.key], last_moment)
     [again] = ledger.claim(last_moment, 1, 60, policy).taken
     destination = Answering(DELIVERED)
     ledger.finish([deliver(again, destination, policy, lambda: last_moment + timedelta(seconds=2))], last_moment)

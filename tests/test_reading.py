@@ -392,7 +392,7 @@ fields = ("CallDuration", "SequenceNumber", "Timestamp", "Direction", "CallStatu
 told_params = st.dictionaries(st.sampled_from(fields) | anything, anything | json_values, max_size=5)
 
 
-def assert_storable(found: tuple[RawCallback, ...] | NotACallback) -> None:
+def assert_storable(found: tuple[RawCallback, ...] | NotACallback | OtherKind) -> None:
     for raw in found if isinstance(found, tuple) else ():
         told = read(raw)
         assert isinstance(told, Callback)

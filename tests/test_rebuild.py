@@ -91,7 +91,7 @@ def test_a_conversion_that_was_claimed_since_it_was_looked_at_stays(ledger: SqlL
 def test_one_attempt_in_doubt_is_enough_however_long_ago(ledger: SqlLedger) -> None:
     """A person has sent it again since, so that the conversion itself knows of no doubt any more."""
     comes_to(ledger, Outcome(Result.MAYBE_SENT, "read_timeout"), REFUSED)
-    ledger.inspection.retry([tuple(KEY)], NOON)
+    ledger.inspection.retry([KEY], NOON)
     comes_to(ledger, REFUSED)
     [story] = ledger.inspection.stories(KEY.call_sid)
     assert story.conversion is not None and (story.conversion.state, story.conversion.maybe_sent) == ("dead", 0)

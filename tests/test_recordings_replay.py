@@ -292,10 +292,13 @@ def test_a_whole_address_is_understood_as_well_as_one_up_to_its_path(address: st
 
 
 def test_on_this_machine_the_public_url_is_signed_for_and_elsewhere_the_address_itself() -> None:
-    public = {"public_url": "https://calls.example.com/v2"}
-    assert target("http://127.0.0.1:8000", **public).signed_url("/s") == "https://calls.example.com/v2/s"
-    assert target("http://192.0.2.1:8000", yes_remote=True, **public).signed_url("/s") == "http://192.0.2.1:8000/s"
-    given = target("http://127.0.0.1:8000", signed_for="http://127.0.0.1:8000", **public)
+    public = "https://calls.example.com/v2"
+    assert target("http://127.0.0.1:8000", public_url=public).signed_url("/s") == "https://calls.example.com/v2/s"
+    assert (
+        target("http://192.0.2.1:8000", yes_remote=True, public_url=public).signed_url("/s")
+        == "http://192.0.2.1:8000/s"
+    )
+    given = target("http://127.0.0.1:8000", signed_for="http://127.0.0.1:8000", public_url=public)
     assert given.signed_url("/s") == "http://127.0.0.1:8000/s"
 
 

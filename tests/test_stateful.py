@@ -238,10 +238,14 @@ class Pipeline(RuleBasedStateMachine):
         count = data.draw(st.integers(1, min(6, len(self.unsent))))
         chosen = [self.unsent[data.draw(st.integers(0, len(self.unsent) - 1))] for _ in range(count)]
         self.dies = dies
-        stored = self._may_die(lambda: self.ledger.append(chosen) or True)
+        stored = self._may_die(lambda: self._keep(chosen))
         if stored:
             self.acknowledged |= {raw.dedupe_key for raw in chosen}
             self.unsent = [raw for raw in self.unsent if again or raw not in chosen]
+
+    def _keep(self, chosen: list[RawCallback]) -> bool:
+        self.ledger.append(chosen)
+        return True
 
     @rule(seconds=st.sampled_from([1, 5, 21, 61, 61, 6 * 3600, 24 * 3600 - 90]))
     def time_passes(self, seconds: int) -> None:

@@ -334,7 +334,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_a_piece_of_it(url: str) 
 
 
 def asked_of_twilio(**options: str) -> list[object]:
-    access = Access("AC" + "1" * 32, "user", "token", timeout_seconds=10.0, **options)  # type: ignore[arg-type]
+    access = Access("AC" + "1" * 32, "user", "token", timeout_seconds=10.0, **options)
     return list(alerts(access, datetime(2026, 3, 1, tzinfo=UTC)))
 
 
