@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from tests.support.needed import require
 from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
@@ -33,13 +35,19 @@ def postgres() -> Iterator[PostgresServer]:
     try:
         from tests.support.postgres import PostgresServer
     except ImportError as error:
-        reason = f"needs a real Postgres: pip install -r requirements-dev.txt ({error})"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        require(False, f"needs a real Postgres: pip install -r requirements-dev.txt ({error})")
     server = PostgresServer()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1 and the certificate to trust."""
+    from tests.sinks import self_signed
+
+    require(shutil.which("openssl"), "TLS is not tried: there is no `openssl` command to make a certificate with")
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -10,7 +10,6 @@ Each behaviour serves one request; the last one given serves all that follow.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import ssl
 import struct
@@ -396,10 +395,8 @@ def full_backlog() -> Iterator[int]:
         yield port
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path] | None:
-    """A server's TLS for 127.0.0.1 and the certificate to trust; None where there is no `openssl` command."""
-    if shutil.which("openssl") is None:
-        return None
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1 and the certificate to trust, made by the `openssl` command."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]

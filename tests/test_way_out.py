@@ -33,14 +33,6 @@ Connect = Callable[..., Rockerbox]
 Tls = tuple[ssl.SSLContext, Path]
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
-    if made is None:
-        pytest.skip("there is no `openssl` command to make a certificate with")
-    return made
-
-
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     made: list[Rockerbox] = []
