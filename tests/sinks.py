@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 _LINGER_NONE = struct.pack("ii", 1, 0)  # close() sends RST
 
 
@@ -277,7 +279,7 @@ class Sink:
     def wait_until(self, holds: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
         """Until `holds` after some request or closed connection. Raises TimeoutError."""
         with self._arrived:
-            if not self._arrived.wait_for(holds, timeout_seconds):
+            if not self._arrived.wait_for(holds, max(timeout_seconds, PATIENCE_SECONDS)):
                 raise TimeoutError(f"the sink saw {len(self._seen)} requests, {len(self._open)} connections are open")
 
     def count_sent(self, count: int) -> None:
