@@ -67,7 +67,7 @@ HEARD = {
     "blocked": Outcome(Result.BLOCKED, "http_403", 403),
     "refused": Outcome(Result.REFUSED, "http_400", 400),
 }
-RESULTS = st.sampled_from([*HEARD, "released"])
+RESULTS = st.sampled_from(["no_answer", "gateway", *HEARD, "released"])  # what may have arrived is where it gets hard
 LEASE_SECONDS, DEADLINE_SECONDS = 60, 15
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # the test is of our steps, not of the disk
 # Two accounts with calls of the same CallSids: what belongs to one is never the other's.
@@ -178,8 +178,11 @@ def _migrated() -> Path:
 
 
 class Pipeline(RuleBasedStateMachine):
-    @initialize(resend=st.sampled_from([Resend.SAME_DAY, *Resend]), zone=st.sampled_from(ZONES))
-    def start(self, resend: Resend, zone: str) -> None:
+    @initialize(
+        resend=st.sampled_from([Resend.SAME_DAY, *Resend]), zone=st.sampled_from(ZONES), calls=st.integers(0, 3)
+    )
+    def start(self, resend: Resend, zone: str, calls: int) -> None:
+        """Some calls of each account stand in the outbox from the beginning: the way there is long, and most befalls them there."""
         self.zone = ZoneInfo(zone)
         self.policy = replace(POLICY, resend=resend, day_zone=self.zone)
         self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
@@ -189,7 +192,7 @@ class Pipeline(RuleBasedStateMachine):
         self.mapped = set(KNOWN_AT_FIRST)
         self.destination = Destination(lambda: self.now, self.zone)
         self.judge = Judge(RULES, Numbering("US"), self.destination, read, settle_seconds=20)
-        self.now = datetime(2026, 3, 12, 23, 58, tzinfo=self.zone).astimezone(UTC)  # soon the day turns
+        self.now = datetime(2026, 3, 12, 23, 50, tzinfo=self.zone).astimezone(UTC)  # soon the day turns
         self.unsent: list[RawCallback] = []
         self.acknowledged: set[str] = set()
         self.expected: dict[Call, str] = {}
@@ -199,6 +202,9 @@ class Pipeline(RuleBasedStateMachine):
         self.claimed: list[tuple[Sending, datetime]] = []
         self.unwritten: list[Attempt] = []
         self.dies: str | None = None
+        for number in range(calls):
+            for account in ACCOUNTS:
+                self.a_call_comes_as_far_as_the_outbox(account, number, CALLERS[number])
 
     def _make_ledger(self) -> None:
         shutil.copy(_migrated(), f"{self.folder.name}/ledger.db")
@@ -262,6 +268,44 @@ class Pipeline(RuleBasedStateMachine):
         if status == "completed":
             self.expected[call] = caller
 
+    @rule(account=st.sampled_from(ACCOUNTS), number=st.integers(0, 3), caller=st.sampled_from(CALLERS[:3]))
+    def a_call_comes_as_far_as_the_outbox(self, account: str, number: int, caller: str) -> None:
+        """In one step, so that what may befall it there is met often."""
+        self.a_call_takes_place(account, number, caller, 0, "completed")
+        self._keep(self.unsent)
+        self.acknowledged |= {raw.dedupe_key for raw in self.unsent}
+        self.unsent = []
+        fold_batch(self.ledger, self.judge, 100)
+        self.now += timedelta(seconds=21)
+        decide_batch(self.ledger, self.judge, self.now, 100)
+
+    @rule(
+        result=RESULTS,
+        dies=st.sampled_from([None, None, "before", "after"]),
+        writes=st.sampled_from([True, True, False]),
+        waits_seconds=st.sampled_from([61, 61, 0]),
+    )
+    def a_worker_claims_sends_and_writes(self, result: str, dies: str | None, writes: bool, waits_seconds: int) -> None:
+        """In one step, too; or it is killed before it writes, and only the lease tells of it."""
+        self.now += timedelta(seconds=waits_seconds)
+        self.ledger.expire_leases(self.now, self.policy)
+        self.a_worker_claims(5, None)
+        while self.claimed:
+            self._send(*self.claimed.pop(), result, 1)
+        done, self.unwritten = self.unwritten, []
+        if writes:
+            self.dies = dies
+            self._may_die(lambda: self._write(done))
+
+    @rule(result=RESULTS)
+    def a_worker_claims_before_midnight_and_sends_after_it(self, result: str) -> None:
+        """What is claimed while a second copy may leave waits in its queue until none may."""
+        self.midnight_comes(-DEADLINE_SECONDS - 1)
+        self.a_worker_claims(5, None)
+        self.midnight_comes(1)
+        while self.claimed:
+            self._send(*self.claimed.pop(), result, 1)
+
     @precondition(lambda self: self.unsent)
     @rule(data=st.data(), again=st.booleans(), dies=st.sampled_from([None, None, "before", "after"]))
     def callbacks_arrive(self, data: st.DataObject, again: bool, dies: str | None) -> None:
@@ -324,7 +368,9 @@ class Pipeline(RuleBasedStateMachine):
     @rule(data=st.data(), result=RESULTS, takes_seconds=st.integers(0, DEADLINE_SECONDS))
     def a_worker_sends(self, data: st.DataObject, result: str, takes_seconds: int) -> None:
         """Any time after the claim, but never so late that its lease could end meanwhile."""
-        sending, ends_at = self.claimed.pop(data.draw(st.integers(0, len(self.claimed) - 1)))
+        self._send(*self.claimed.pop(data.draw(st.integers(0, len(self.claimed) - 1))), result, takes_seconds)
+
+    def _send(self, sending: Sending, ends_at: datetime, result: str, takes_seconds: int) -> None:
         if result == "released" or self.now + timedelta(seconds=DEADLINE_SECONDS) > ends_at:
             released = Outcome(Result.RELEASED, "stopped")
             self.unwritten.append(attempt(sending, released, self.now, self.now, self.policy))
@@ -441,7 +487,7 @@ EXAMPLES = int(os.environ.get("OFFHOOK_STATEFUL_EXAMPLES", "40"))
 
 TestPipelineOnSqlite = pytest.mark.unit(Pipeline.TestCase)
 TestPipelineOnSqlite.settings = hypothesis_settings(
-    max_examples=EXAMPLES, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
