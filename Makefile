@@ -10,7 +10,7 @@ help:
 	@echo "make run    the demonstration; with a .env the real thing"
 	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
 	@echo "make unit   the quick tests alone, about a minute"
-	@echo "make soak   the slow tests, and the unit tests on Python 3.11, 3.12 and 3.13"
+	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11, 3.12 and 3.13: properties at random"
 	@echo "make bench  every figure that the README quotes"
 	@echo "make requirements  newer versions of what is installed, pinned with their hashes"
 
@@ -70,6 +70,7 @@ test: check $(NPM) unit
 
 soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
+	OFFHOOK_STATEFUL_EXAMPLES=400 $(BIN)/python -m pytest tests/test_stateful.py --hypothesis-profile random --timeout 3600
 	@for version in 3.11 3.12 3.13; do sh tests/on_python.sh $$version || exit 1; done
 
 bench: .venv/dev

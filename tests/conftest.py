@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
+from tests.support.needed import require
 from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use what others install
+# A machine that is busy is no fault of what is tested, so no example has a deadline. In CI the examples are the same at every
+# run, and a change is judged by what it changes; `make soak` looks where nobody looked before.
+hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis_settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "random")
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
@@ -27,13 +35,19 @@ def postgres() -> Iterator[PostgresServer]:
     try:
         from tests.support.postgres import PostgresServer
     except ImportError as error:
-        reason = f"needs a real Postgres: pip install -r requirements-dev.txt ({error})"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        require(False, f"needs a real Postgres: pip install -r requirements-dev.txt ({error})")
     server = PostgresServer()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1 and the certificate to trust."""
+    from tests.sinks import self_signed
+
+    require(shutil.which("openssl"), "TLS is not tried: there is no `openssl` command to make a certificate with")
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

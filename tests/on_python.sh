@@ -12,4 +12,4 @@ trap 'rm -rf "$here"' EXIT
 "$python" -m venv "$here/venv"
 "$here/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 echo "Unit tests on $("$here/venv/bin/python" --version)"
-"$here/venv/bin/python" -m pytest -m "unit and not soak" -q -p no:cacheprovider
+"$here/venv/bin/python" -m pytest -m "unit and not soak" -q -p no:cacheprovider --hypothesis-profile random

@@ -10,7 +10,6 @@ Each behaviour serves one request; the last one given serves all that follow.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import ssl
 import struct
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
+
+from tests.support.waiting import PATIENCE_SECONDS
 
 _LINGER_NONE = struct.pack("ii", 1, 0)  # close() sends RST
 
@@ -278,7 +279,7 @@ class Sink:
     def wait_until(self, holds: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
         """Until `holds` after some request or closed connection. Raises TimeoutError."""
         with self._arrived:
-            if not self._arrived.wait_for(holds, timeout_seconds):
+            if not self._arrived.wait_for(holds, max(timeout_seconds, PATIENCE_SECONDS)):
                 raise TimeoutError(f"the sink saw {len(self._seen)} requests, {len(self._open)} connections are open")
 
     def count_sent(self, count: int) -> None:
@@ -396,10 +397,8 @@ def full_backlog() -> Iterator[int]:
         yield port
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path] | None:
-    """A server's TLS for 127.0.0.1 and the certificate to trust; None where there is no `openssl` command."""
-    if shutil.which("openssl") is None:
-        return None
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS for 127.0.0.1 and the certificate to trust, made by the `openssl` command."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]

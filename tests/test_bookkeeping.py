@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
@@ -80,7 +81,7 @@ def final(number: int, parent: int | None = None, status: str = "completed") -> 
     return found[0]
 
 
-def bookkeeper(ledger: SqlLedger, steady: list[float] | None = None, **pace: float) -> Bookkeeper:
+def bookkeeper(ledger: SqlLedger, steady: list[float] | None = None, **pace: Any) -> Bookkeeper:
     now = steady or [0.0]
     return Bookkeeper(ledger, Lookout(ledger), JUDGE, replace(BooksPace(), **pace), lambda: NOON, steady=lambda: now[0])
 

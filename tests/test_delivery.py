@@ -67,6 +67,15 @@ def test_retry_after_is_honoured_up_to_six_hours() -> None:
         assert after(sending(), outcome, NOON, POLICY, full).due_at == NOON + timedelta(seconds=waited)
 
 
+@pytest.mark.parametrize("asked", [0.0, 1.0])
+@pytest.mark.parametrize(("result", "waited"), [(Result.RETRY, 2), (Result.MAYBE_SENT, 2), (Result.BLOCKED, 30)])
+def test_a_retry_after_that_is_shorter_than_the_back_off_shortens_nothing(
+    asked: float, result: Result, waited: int
+) -> None:
+    outcome = Outcome(result, "http_503", 503, retry_after_seconds=asked)
+    assert after(sending(), outcome, NOON, POLICY, full).due_at == NOON + timedelta(seconds=waited)
+
+
 @pytest.mark.parametrize("result", [Result.RETRY, Result.BLOCKED])
 def test_after_72_hours_a_conversion_is_dead(result: Result) -> None:
     late = NOON + timedelta(hours=72)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -77,7 +77,7 @@ def tables(connection: Connection) -> dict[str, Any]:
 
 
 def _table(seen: Inspector, name: str) -> dict[str, Any]:
-    unique = [index["column_names"] for index in seen.get_indexes(name) if index["unique"]]
+    unique: list[Sequence[str | None]] = [index["column_names"] for index in seen.get_indexes(name) if index["unique"]]
     unique += [rule["column_names"] for rule in seen.get_unique_constraints(name)]
     unique += [seen.get_pk_constraint(name)["constrained_columns"]]
     return {

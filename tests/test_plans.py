@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from offhook.adapters.commands.context import Offhook
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
@@ -68,7 +69,7 @@ def everything(url: str, sink: sinks.Sink) -> Plans:
     return plans
 
 
-def works(ledger: SqlLedger, service) -> None:
+def works(ledger: SqlLedger, service: Offhook) -> None:
     worker = service.worker()
     ledger.merge_customers([Customer(KNOWN, "a@example.test", None)])
     ledger.append([*calls("1a", 20, KNOWN), *calls("1b", 5, UNKNOWN)])
@@ -95,9 +96,10 @@ def works(ledger: SqlLedger, service) -> None:
     assert is_decided_anew(ledger, service, refused[0].sending.key) == 1
 
 
-def is_decided_anew(ledger: SqlLedger, service, key: CallKey) -> int:
+def is_decided_anew(ledger: SqlLedger, service: Offhook, key: CallKey) -> int:
     rebuilding = ledger.rebuilding
     [story] = ledger.stories.of_call(key.call_sid)
+    assert story.conversion is not None
     assert rebuilding.may_be_rebuilt([story.conversion]) == {key}
     decided = decide_anew(rebuilding.known_calls(), [key], service.judge(), ledger.clock())
     return rebuilding.rebuild(decided, {key: story.conversion.fence}, ledger.clock())

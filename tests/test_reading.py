@@ -194,6 +194,15 @@ def test_whatever_verifies_under_a_signature_has_one_key(extra: list[tuple[str, 
     assert form(moved).dedupe_key == form(sent).dedupe_key
 
 
+def test_no_account_can_use_up_the_key_of_another_s_callback() -> None:
+    """Two accounts may sign the very same text: its boundaries are moved, so that each finds its own id in it."""
+    other = "AC" + "2" * 32
+    theirs = (("A", f"ccountSid{SID}"), ("AccountSid", f"{other}"), ("CallSid", "CA1"), ("CallStatus", "completed"))
+    ours = (("AccountSid", SID), (f"AccountSid{other}", ""), ("CallSid", "CA1"), ("CallStatus", "completed"))
+    assert sign(TARGET, ours, "t") == sign(TARGET, theirs, "t"), "the same text is signed"
+    assert form(ours).dedupe_key != form(theirs, account=other).dedupe_key
+
+
 def test_get_and_post_of_the_same_parameters_are_the_same_callback() -> None:
     found = read_request("GET", f"{TARGET}?{urlencode(NEEDED)}", "", {}, b"", NOW, SID)
     assert isinstance(found, tuple)
@@ -227,6 +236,15 @@ def test_an_event_is_the_same_by_its_id_and_by_its_content_when_it_has_none() ->
     turned = dict(reversed(list(event(base, None).items())))
     assert events([event(base, None)])[0].dedupe_key == events([turned])[0].dedupe_key
     assert len(events([event(base), event(base)])) == 1
+
+
+@pytest.mark.parametrize("event_id", ["EZ1", None])
+def test_an_event_of_one_account_is_never_one_of_another_whatever_its_id(event_id: str | None) -> None:
+    other = "AC" + "2" * 32
+    body = json.dumps([event({**dict(NEEDED), "AccountSid": other}, event_id)]).encode()
+    theirs = read_request("POST", TARGET + "?bodySHA256=0", "application/json", {}, body, NOW, other)
+    assert isinstance(theirs, tuple)
+    assert theirs[0].dedupe_key != events([event(dict(NEEDED), event_id)])[0].dedupe_key
 
 
 def test_an_event_of_another_account_refuses_the_batch() -> None:
@@ -399,7 +417,7 @@ fields = ("CallDuration", "SequenceNumber", "Timestamp", "Direction", "CallStatu
 told_params = st.dictionaries(st.sampled_from(fields) | anything, anything | json_values, max_size=5)
 
 
-def assert_storable(found: tuple[RawCallback, ...] | Refused) -> None:
+def assert_storable(found: tuple[RawCallback, ...] | OtherKind | Refused) -> None:
     for raw in found if isinstance(found, tuple) else ():
         told = read(raw)
         assert isinstance(told, Callback)

@@ -187,7 +187,8 @@ def test_what_an_app_is_shows_in_how_it_is_called() -> None:
 
     apps = (app, app.__call__, wrapped)
     assert [is_asgi(each) for each in apps] == [True] * 3
-    assert [is_asgi(each) for each in (receiver(), receiver().wsgi_app, lambda environ, start: [], 7)] == [False] * 4
+    others: tuple[Any, ...] = (receiver(), receiver().wsgi_app, lambda environ, start: [], 7)
+    assert [is_asgi(each) for each in others] == [False] * 4
 
 
 def test_a_wsgi_app_may_be_awaited_too(offhook_client: MakeClient) -> None:

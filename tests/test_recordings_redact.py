@@ -479,7 +479,7 @@ def in_each_place(name: str, value: str) -> list[Record]:
     """Records in which the value stands everywhere."""
     quoted = quote(value, safe="")
     number = int(digits) if (digits := re.sub("[^0-9]", "", value)) else 0
-    tree = {name: value, value: name, "list": [value, {name: [value, number]}]}
+    tree: dict[str, object] = {name: value, value: name, "list": [value, {name: [value, number]}]}
     tree |= {"data": {name: number, "request": {"parameters": {name: value}}}}
     headers = tuple((each, value) for each in KEPT_HEADERS)
     return [

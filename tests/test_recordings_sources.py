@@ -475,7 +475,7 @@ def test_an_alert_of_a_get_callback_has_its_parameters_in_the_query_once(url: st
 
 
 def test_alerts_that_are_of_no_call_or_cannot_be_read_stop_no_other() -> None:
-    odd = [
+    odd: list[dict[str, object]] = [
         {"request_variables": "MessageSid=SM1"},
         {"request_variables": 7},
         {"date_created": "soon", "request_variables": BODY},

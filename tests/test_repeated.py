@@ -100,11 +100,14 @@ def test_more_kinds_than_can_be_counted_are_each_said() -> None:
     assert [bench.tell(kind) for kind in kinds] == [None] * MOST_KINDS + [0] * 20
 
 
+def tell_often(repeated: Repeated, times: int) -> None:
+    for _ in range(times):
+        repeated.tell(40, "a", {})
+
+
 def test_many_threads_lose_no_count() -> None:
     bench = Bench()
-    threads = [
-        threading.Thread(target=lambda: [bench.repeated.tell(40, "a", {}) for _ in range(500)]) for _ in range(8)
-    ]
+    threads = [threading.Thread(target=tell_often, args=(bench.repeated, 500)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -154,7 +157,7 @@ def test_an_unexpected_error_comes_with_its_traceback_once() -> None:
     bench = Bench()
     for _ in range(3):
         try:
-            {}["gone"]
+            dict[str, str]()["gone"]
         except KeyError as error:
             bench.repeated.tell_error(error)
     [line] = bench.told.lines

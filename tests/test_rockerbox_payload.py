@@ -108,8 +108,8 @@ def test_every_conversion_is_one_json_object_that_says_what_it_was(conversion: C
     kept = {name for name, value in extra.items() if name not in FIXED_FIELDS and not is_odd(value)}
     assert set(told) - set(FIXED_FIELDS) == kept
     for name in kept:
-        value = extra[name]
-        assert told[name] == (readable(value) if isinstance(value, str) else value)
+        one = extra[name]
+        assert told[name] == (readable(one) if isinstance(one, str) else one)
 
 
 def readable(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -12,20 +11,19 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from offhook.adapters.rockerbox.sandbox import Sandbox
+from tests.support.needed import require
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def seen(url: str, folder: Path) -> str:
     """The document as the browser holds it once its scripts have run. Skips where there is no browser; in CI it fails."""
-    if PROGRAM is None:
-        reason = "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    program = require(
+        PROGRAM, "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
+    )
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=1000"]
-    done = subprocess.run([PROGRAM, *options, "--dump-dom", url], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([program, *options, "--dump-dom", url], capture_output=True, text=True, timeout=60)
     return done.stdout
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator
 
 from offhook.adapters.twilio.keys import Account, KeyKind, Keyring, parse_keyring
 from offhook.adapters.twilio.signature import Check, Forged, Verified, sign, verify

@@ -22,20 +22,12 @@ from offhook.adapters.recordings.replay import Replay, Request, Tape, plan, repl
 from offhook.adapters.twilio.signature import Signer, by_auth_token, by_shared_key
 from offhook.adapters.twilio.spelling import HMAC_SHA1
 from offhook.pytest_offhook import LIBRARY
+from tests.support.needed import require
 
 TOKEN = "12345"
 NPM = Path(__file__).parent / "npm"
 SIGNERS = {"auth token": by_auth_token(TOKEN), "shared key": by_shared_key("webhooks_sharedkey_1", TOKEN, HMAC_SHA1)}
 RECORDINGS = sorted(LIBRARY.glob("*.jsonl"))
-
-
-def require(there: object, reason: str) -> None:
-    """Skip with a plain word where something is missing; in CI nothing may be missing."""
-    if there:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,9 @@ CUSTOMERS = st.tuples(
 
 
 @given(st.lists(CUSTOMERS, min_size=1, max_size=6, unique_by=lambda row: row[0]))
-def test_a_mapping_that_we_wrote_is_imported_as_it_was(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
+def test_a_mapping_that_we_wrote_is_imported_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]]
+) -> None:
     """Through our CSV, or through anybody's that marks nothing; but for an apostrophe that somebody's spreadsheet put there."""
     folder = tmp_path_factory.mktemp("mapping")
     ours, theirs = folder / "ours.csv", folder / "theirs.csv"

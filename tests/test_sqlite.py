@@ -20,8 +20,9 @@ from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.steps import attempt, decide_batch, fold_batch
 from tests.support.ledger import count
-from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, attempt, decide_batch, final, fold_batch
+from tests.test_ledger import CALLER, DELIVERED, JUDGE, NOON, POLICY, final
 
 _NOBODY = 65534
 _BEGINS_TO_WRITE = re.compile(

@@ -23,7 +23,7 @@ from offhook.adapters.web.routes import shown_path
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.arrival import Arrived, Explained
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.refusals import Run, joined, unless_over
+from offhook.pipeline.refusals import IntakeSums, Run, joined, unless_over
 from offhook.settings import given
 from tests.support import ledger as by_hand
 from tests.support.arriving import arrived, read_request
@@ -53,6 +53,9 @@ class Counted:
         found = self._ledger.intake_counts.add(counts, runs)
         self.added.append(counts)  # now it can be read
         return found
+
+    def sums(self) -> IntakeSums:
+        return self._ledger.intake_counts.sums()
 
 
 @pytest.fixture

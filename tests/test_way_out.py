@@ -33,14 +33,6 @@ Connect = Callable[..., Rockerbox]
 Tls = tuple[ssl.SSLContext, Path]
 
 
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
-    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
-    if made is None:
-        pytest.skip("there is no `openssl` command to make a certificate with")
-    return made
-
-
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     made: list[Rockerbox] = []
@@ -334,7 +326,7 @@ def test_a_proxy_that_cannot_be_used_is_refused_without_a_piece_of_it(url: str) 
 
 
 def asked_of_twilio(**options: str) -> list[object]:
-    access = Access("AC" + "1" * 32, "user", "token", timeout_seconds=10.0, **options)  # type: ignore[arg-type]
+    access = Access("AC" + "1" * 32, "user", "token", timeout_seconds=10.0, **options)
     return list(alerts(access, datetime(2026, 3, 1, tzinfo=UTC)))
 
 

@@ -23,7 +23,8 @@ CHUNKED = FORM + b"Transfer-Encoding: chunked\r\n\r\n"
 
 def in_pieces(data: bytes, cuts: list[int], limits: Limits = LIMITS) -> Found:
     """What is found as the pieces come in, one after another."""
-    buffer, known, found = bytearray(), NOTHING, NOTHING
+    buffer, known = bytearray(), NOTHING
+    found: Found = NOTHING
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
     for begin, end in pairwise(edges):
         buffer += data[begin:end]

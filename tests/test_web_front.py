@@ -26,7 +26,7 @@ from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.arrival import CALLBACK_PATH, Admitted, Arrived
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.refusals import Run
+from offhook.pipeline.refusals import IntakeSums, Run
 
 pytestmark = pytest.mark.unit
 
@@ -61,6 +61,9 @@ class Counts:
     def add(self, counts: Mapping[str, int], _runs: Sequence[Run]) -> Sequence[Run]:
         self.counts.update(counts)
         return ()
+
+    def sums(self) -> IntakeSums:
+        return IntakeSums(self.counts, ())
 
 
 class Health:

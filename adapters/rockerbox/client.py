@@ -12,7 +12,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -159,8 +159,9 @@ class Rockerbox:
     `connect_timeout_seconds` covers TCP, a proxy's tunnel and TLS, `total_deadline_seconds` the whole attempt. `pool_size`
     is how many threads send at once. `ca_file` (PEM, or a folder of hashed certificates) replaces the usual authorities.
     `proxy_url` is `http://user:password@host:port`; "" for none, and the environment's are never used.
-    `maybe_sent_statuses`: see `outcome_of`. `resolver` looks names up. Raises ValueError for a url or proxy that cannot be
-    used and for an empty advertiser id, OSError for a `ca_file` without certificates.
+    `maybe_sent_statuses`: see `outcome_of`. `resolver` looks names up, `steady` counts the seconds of idle connections.
+    Raises ValueError for a url or proxy that cannot be used and for an empty advertiser id, OSError for a `ca_file` without
+    certificates.
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class Rockerbox:
         maybe_sent_statuses: Collection[int] = MAYBE_SENT_STATUSES,
         resolver: Resolver | None = None,
         proxy_url: str = "",
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._request = _prepared(url)
         self._proxy = parse_proxy(proxy_url) if proxy_url else None
@@ -187,6 +189,7 @@ class Rockerbox:
         self._maybe_sent_statuses = frozenset(maybe_sent_statuses)
         self._resolver = resolver or Resolver()
         self._dialer = Dialer()
+        self._steady = steady
         self._trouble = _ToldOnce()
         self._adapter = BoundedAdapter(pool_size, _trusting(ca_file or certifi.where()))
 
@@ -209,6 +212,7 @@ class Rockerbox:
             self._resolver,
             self._dialer,
             self._proxy,
+            steady=self._steady,
         )
         try:
             response = self._adapter.fly(self._carrying(payload), flight)

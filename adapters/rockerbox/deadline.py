@@ -52,7 +52,7 @@ class Flight:
     together. `resolver` looks the name up, `dialer` connects, through `proxy` when there is one. `written` turns true with
     the first byte of the request that the system took from us; `is_cut`, when it took no more before it had all.
     `trouble` is the first thing that went wrong, in one word; `detail` is what was said about it. `needs_person` tells that
-    it will not pass by itself.
+    it will not pass by itself. `steady` counts the seconds for which a connection is idle.
     """
 
     target: str
@@ -67,6 +67,7 @@ class Flight:
     trouble: str = ""
     detail: str = ""
     needs_person: bool = False
+    steady: Callable[[], float] = time.monotonic
 
     def remaining(self, until: float | None = None) -> float:
         """Seconds left, more than 0. Raises TimeoutError when there are none."""
@@ -179,7 +180,7 @@ class BoundedConnection(HTTPConnection):
     @property
     def is_connected(self) -> bool:
         """False makes urllib3 open it anew before it writes anything."""
-        if time.monotonic() - self._idle_since >= IDLE_SECONDS or not super().is_connected:
+        if _current.flight.steady() - self._idle_since >= IDLE_SECONDS or not super().is_connected:
             return False
         # What TLS has read ahead does not show on the socket, and nobody has asked for it.
         return not (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending())
@@ -230,7 +231,7 @@ class BoundedConnection(HTTPConnection):
         except Exception:
             flight.note("bad_answer")  # unless the reader noted something
             raise
-        self._idle_since = time.monotonic()
+        self._idle_since = flight.steady()
         return response
 
 

@@ -8,7 +8,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 _PIECE = 65536
@@ -83,7 +83,7 @@ class EgressProxy:
         with suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, client: socket.socket, stream: BinaryIO, asked: Asked) -> bool:
+    def _answer(self, client: socket.socket, stream: socket.SocketIO, asked: Asked) -> bool:
         """True when another request may follow on this connection."""
         method, target, _ = asked.line.split(" ")
         if self._expected and asked.headers.get("proxy-authorization") != self._expected:
@@ -125,7 +125,7 @@ class EgressProxy:
                     client.sendall(piece)
 
 
-def _read_head(stream: BinaryIO) -> Asked | None:
+def _read_head(stream: socket.SocketIO) -> Asked | None:
     line = stream.readline().decode("latin-1").strip()
     headers = {}
     while (each := stream.readline().decode("latin-1").strip()) != "":

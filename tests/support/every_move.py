@@ -291,7 +291,7 @@ def _late_answers(scene: Scene) -> None:
     """A 2xx that comes when its lease is lost delivers, whatever the conversion rests in by then."""
     from offhook.pipeline.delivery import Resend, Result
 
-    how = {"ambiguous": {"resend": Resend.NEVER}, "quarantined": {"max_expired_leases": 1}}
+    how: dict[str, dict[str, Any]] = {"ambiguous": {"resend": Resend.NEVER}, "quarantined": {"max_expired_leases": 1}}
     for rests in ("pending", "dead", "ambiguous", "quarantined"):
         sid = scene.converted()
         [lost] = scene.claims().taken

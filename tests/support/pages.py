@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from offhook.pipeline import reasons
-from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.results import RESULTS
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
@@ -88,7 +88,7 @@ def _words(table: Mapping[str, reasons.Known]) -> str:
 
 
 def _written(key: str, default: Rules) -> str:
-    value: Any = {**CONDITIONS, **RESULTS}[key].kind.plain(getattr(default, key))
+    value: Any = SETTINGS[key].kind.plain(getattr(default, key))
     return "-" if value is None or value == {} else f"`{json.dumps(value)}`"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from email.utils import formatdate
+from functools import partial
 from time import time
 from typing import Any
 
@@ -26,6 +27,10 @@ def differs_from_the_database(process: Process, ahead_seconds: float) -> bool:
     found = [line for line in lines if line["against"] == "database"]
     assert len(found) <= (2 if process.log_path.stem == "web" else 1)  # gunicorn's master looks at its start
     return any(abs(line["ahead_seconds"] - ahead_seconds) < 5 for line in found)
+
+
+def _are_folded(offhook: Offhook, count: int) -> bool:
+    return ledger.count(offhook.database_url, "callbacks", "folded = 1") == count
 
 
 def held_until(let_go: threading.Event) -> sinks.Behaviour:
@@ -80,9 +85,7 @@ def test_a_worker_that_is_ahead_waits_for_the_legs_of_a_call(offhook: Offhook) -
     with offhook.web() as web, offhook.worker(OFFHOOK_SETTLE_SECONDS="60", **wrong_clock(65)) as worker:
         for stored in range(1, 6):
             assert web.twilio.send(callback(new_sid())).status == 204
-            wait_until(
-                lambda stored=stored: ledger.count(offhook.database_url, "callbacks", "folded = 1") == stored, 20
-            )  # type: ignore[misc]
+            wait_until(partial(_are_folded, offhook, stored), 20)
         wait_until(lambda: differs_from_the_database(worker, 65), 20)
         assert ledger.count(offhook.database_url, "calls", "state = 'settling'") == 5
         assert ledger.count(offhook.database_url, "decisions") == 0

@@ -6,9 +6,6 @@ import json
 import ssl
 from pathlib import Path
 
-import pytest
-
-from tests import sinks
 from tests.sinks import Sink
 from tests.support import ledger
 from tests.support.egress import EgressProxy
@@ -20,14 +17,6 @@ from tests.system.conftest import Offhook
 UNTRUSTED = "certificate verify failed: self-signed certificate"
 LOGIN = "me:s3cret"
 IN_TIME = {"OFFHOOK_DEADLINE_SECONDS": "10", "OFFHOOK_LEASE_SECONDS": "20"}
-
-
-@pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
-    made = sinks.self_signed(tmp_path_factory.mktemp("tls"))
-    if made is None:
-        pytest.skip("there is no `openssl` command to make a certificate with")
-    return made
 
 
 def attempts(offhook: Offhook, where: str) -> int:

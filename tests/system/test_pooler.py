@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests import sinks
 from tests.support import ledger, pgbouncer
 from tests.support.load import Load, assert_kept
+from tests.support.needed import require
 from tests.support.postgres import PostgresServer
 from tests.support.processes import WorkerProcess, flask
 from tests.support.waiting import wait_until
@@ -21,11 +21,7 @@ pytestmark = pytest.mark.parametrize("empty_database_url", ["postgres"], indirec
 @pytest.fixture
 def bouncer(postgres: PostgresServer) -> Iterator[int]:
     """Its port. Where it is missing the test is skipped, but in CI it fails."""
-    if pgbouncer.found() is None:
-        reason = "needs PgBouncer: apt-get install pgbouncer"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require(pgbouncer.found(), "needs PgBouncer: apt-get install pgbouncer")
     with pgbouncer.running(postgres) as port:
         yield port
 

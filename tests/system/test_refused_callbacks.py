@@ -66,7 +66,8 @@ WRONG: dict[str, tuple[dict[str, str], dict[str, str], str, str]] = {
 def test_after_some_refusals_and_none_accepted_an_error_says_what_it_usually_is(offhook: Offhook, name: str) -> None:
     settings, changes, hashed, usually = WRONG[name]
     with offhook.web(**settings, **QUICK) as web:
-        twilio = replace(web.twilio, **{key: value.format(port=web.port) for key, value in changes.items()})
+        changed: dict[str, Any] = {key: value.format(port=web.port) for key, value in changes.items()}
+        twilio = replace(web.twilio, **changed)
         for _ in range(5):
             assert twilio.send(callback(new_sid())).status == 403
         error = only_error(web)

@@ -28,7 +28,7 @@ def lines(process: Process, *events: str) -> list[dict[str, Any]]:
 def counted(process: Process, event: str) -> int:
     """How often it happened, as the log tells: all of it once it is over."""
     told = lines(process, event)
-    return len(told) + sum(line.get("left_out", 0) for line in (*told, *lines(process, f"{event}_over")))
+    return len(told) + sum(int(line.get("left_out", 0)) for line in (*told, *lines(process, f"{event}_over")))
 
 
 def test_a_database_without_tables_says_so_once_with_the_remedy(bare_offhook: Offhook) -> None:

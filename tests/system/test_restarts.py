@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ def reload(web: Web) -> None:
 def refused(web: Web) -> list[str]:
     lines = [json.loads(line) for line in web.log.splitlines() if line.startswith("{")]
     return [line["error"] for line in lines if line["event"] == "reload_refused"]
+
+
+def _were_refused(web: Web, times: int) -> bool:
+    return len(refused(web)) >= times
 
 
 def more(load: Load, count: int) -> None:
@@ -109,7 +114,7 @@ def test_settings_of_the_env_file_are_read_again_and_wrong_ones_change_nothing(o
         ):
             file.write_text(text + "\n")
             web.hang_up()
-            wait_until(lambda known=number: len(refused(web)) > known, 30, lambda: web.log[-3000:])
+            wait_until(partial(_were_refused, web, number + 1), 30, lambda: web.log[-3000:])
             assert named in refused(web)[-1]
             assert ask(web.port, long).status == 204
             file.unlink()

@@ -6,14 +6,15 @@ libfaketime would do it for any program, but breaks `time.sleep` in Python (EINV
 import datetime
 import os
 import time
+from typing import Self
 
 _AHEAD_SECONDS = float(os.environ.get("CLOCK_AHEAD_SECONDS", "0"))
-_time, _datetime = time.time, datetime.datetime
+_time = time.time
 
 
-class _WrongDatetime(_datetime):
+class _WrongDatetime(datetime.datetime):
     @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> "_WrongDatetime":
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
         return cls.fromtimestamp(time.time(), tz)
 
 
