@@ -11,7 +11,7 @@ help:
 	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
 	@echo "make unit   the quick tests alone, about a minute"
 	@echo "make soak   the slow tests, and the unit tests on Python 3.11, 3.12 and 3.13"
-	@echo "make bench  every figure that the README quotes"
+	@echo "make bench  every figure of bench/README.md"
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Offhook needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version`. Try: make PYTHON=python3.12"; exit 1; }
