@@ -112,21 +112,47 @@ def test_a_block_that_is_not_run_says_why_and_where_else_it_is(block: Block) -> 
     assert tests or re.search("needs|takes", block.why_not_run)
 
 
+ROOT = click.Group(commands={str(one.name): one for one in LISTED})
+
+
+def loaded(command: click.Command) -> click.Command:
+    return command.load() if isinstance(command, Listed) else command
+
+
+def wrong_words(line: str) -> list[str]:
+    """The words of this command line that name no command, or no option of its command."""
+    words = shlex.split(line)[1:]
+    found: click.Command = ROOT
+    while isinstance(found, click.Group) and words and not words[0].startswith("-"):
+        if words[0] not in found.commands:
+            return words[:1]
+        found = loaded(found.commands[words.pop(0)])
+    known = {name for param in found.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+    return [word for word in words if word.startswith("--") and word.split("=")[0] not in known]
+
+
 @pytest.mark.unit
 @pytest.mark.parametrize("command", NAMED)
 def test_a_command_that_a_sentence_names_is_there_with_its_options(command: str) -> None:
-    words = shlex.split(command)[1:]
-    found: click.Command = click.Group(commands={str(one.name): one for one in LISTED})
-    while isinstance(found, (click.Group, Listed)):
-        if isinstance(found, Listed):
-            found = found.load()
-            continue
-        if not words or words[0].startswith("-"):
-            break
-        assert words[0] in found.commands, f"{command}: what is {words[0]}?"
-        found = found.commands[words.pop(0)]
-    known = {name for param in found.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
-    assert [word for word in words if word.startswith("--") and word.split("=")[0] not in known] == []
+    assert wrong_words(command) == []
+
+
+def every_command(group: click.Group, path: str = "flask") -> Iterator[tuple[str, click.Command]]:
+    """("flask db upgrade", the command), groups too."""
+    for name, listed in sorted(group.commands.items()):
+        command = loaded(listed)
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{path} {name}")
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*each, id=each[0]) for each in every_command(ROOT)])
+def test_the_help_of_each_command_has_an_example_whose_words_are_all_there(path: str, command: click.Command) -> None:
+    lines = [re.split(r" {2,}|&$|<", line.strip())[0] for line in (command.help or "").splitlines()]
+    examples = [line for line in lines if line.startswith("flask ")]
+    assert any(re.match(rf"{path}( |$)", example) for example in examples), f"{path} --help has no example"
+    assert [(example, wrong_words(example)) for example in examples if wrong_words(example)] == []
 
 
 MARKDOWN = """Some text.

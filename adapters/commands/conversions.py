@@ -1,4 +1,4 @@
-"""`flask conversions ...`: what was told, what waits, what needs a person, and why."""
+"""`flask conversions ...`: what was sent, what waits, what needs a person, and why."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _STATES = [state.value for state in State]
 
 @click.group(cls=LedgerGroup)
 def conversions() -> None:
-    """What was told to Rockerbox, what waits, and what needs a person.
+    """What was sent to Rockerbox, what waits, and what needs a person.
 
     \b
-    flask conversions list --state dead      what was refused for good
-    flask conversions list --state unfinished    calls of which Twilio never told the end
-    flask conversions show CA123...          everything about one call: "why is it not in Rockerbox?"
-    flask conversions show "(415) 867-5309"  the calls of one caller
-    flask conversions retry CA123...         send it again
+    flask conversions list --state dead             what was refused for good
+    flask conversions list --state unfinished       calls whose end Twilio never reported
+    flask conversions show CA123...                 everything about one call: "why is it not in Rockerbox?"
+    flask conversions show "(415) 867-5309"         the calls of one caller
+    flask conversions retry CA123...                send it again
     """
 
 
@@ -48,7 +48,12 @@ def conversions() -> None:
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most rows shown.")
 @with_appcontext
 def list_(states: tuple[str, ...], limit: int) -> None:
-    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000)."""
+    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000).
+
+    \b
+    flask conversions list
+    flask conversions list --state dead --state ambiguous --limit 500
+    """
     inspection = offhook().ledger.inspection
     lines: list[tuple[datetime, str]] = []
     if not states or set(states) != {UNFINISHED}:
@@ -83,9 +88,13 @@ def _counted(found: int) -> str:
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
 @with_appcontext
 def show(call: str, is_clear: bool) -> None:
-    """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
+    """Show the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
 
     With a caller's number: of the call, or a list of the calls where there are several.
+
+    \b
+    flask conversions show CA123...
+    flask conversions show "(415) 867-5309" --in-clear
     """
     service = offhook()
     sid, phone = call_sid_or_phone(call, service.settings.default_country)
@@ -210,6 +219,11 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
 
     Where the rules or the mapping say something else today, old and new are shown. What was refused with a 4xx, and was
     never in doubt, may be decided anew; what may have arrived never is.
+
+    \b
+    flask conversions retry CA123...
+    flask conversions retry --all dead --rebuild
+    flask conversions retry CA123... --yes          it may have arrived, and you have looked
     """
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)

@@ -258,7 +258,11 @@ def _warn(text: str) -> None:
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
 @with_appcontext
 def show(phone: str, is_clear: bool) -> None:
-    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have."""
+    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have.
+
+    \b
+    flask customers show "(415) 867-5309"
+    """
     service = offhook()
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)

@@ -24,6 +24,10 @@ def db() -> None:
     """The ledger: create its tables, bring them up to date, back it up.
 
     Run `flask db upgrade` before the first start and after each update of Offhook. The Procfile's release phase does.
+
+    \b
+    flask db upgrade
+    flask db backup offhook-2026-03-12.db
     """
 
 
@@ -35,6 +39,9 @@ def upgrade(revision: str) -> None:
 
     Tables that a newer version of Offhook has migrated stay as they are, and this version works with them: after a
     rollback there is nothing to undo.
+
+    \b
+    flask db upgrade
     """
     service = offhook()
     if not service.ledger.migrations.can_be(revision):
@@ -66,7 +73,11 @@ _FOREIGN = (
 @db.command()
 @with_appcontext
 def current() -> None:
-    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them."""
+    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them.
+
+    \b
+    flask db current
+    """
     migrations = offhook().ledger.migrations
     try:
         tables, found = migrations.state(), migrations.current()
@@ -84,7 +95,11 @@ def current() -> None:
 @db.command()
 @with_appcontext
 def history() -> None:
-    """List the migrations, oldest first."""
+    """List the migrations, oldest first.
+
+    \b
+    flask db history
+    """
     for revision, told in offhook().ledger.migrations.history():
         click.echo(f"{revision}  {told}")
 
@@ -98,6 +113,9 @@ def backup(file: Path, overwrite: bool) -> None:
 
     A plain copy of offhook.db lacks what stands in its WAL, often everything. FILE is of one moment, checked, whole or
     not there at all, and only its owner may read it. docs/operating.md has how to put it back, and Postgres.
+
+    \b
+    flask db backup offhook-2026-03-12.db
     """
     service = offhook()
     if not service.settings.is_sqlite:
@@ -132,6 +150,9 @@ def restored() -> None:
     What was not delivered when the backup was made may have been since. The ledger does not know, and a second copy
     could count. So all of that becomes what may have arrived: today's is sent again, which Rockerbox ignores within one
     day, and older ones are held for a person (OFFHOOK_RESEND_AMBIGUOUS).
+
+    \b
+    flask db restored
     """
     service = offhook()
     _must_be_alone(service)

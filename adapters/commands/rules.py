@@ -15,7 +15,11 @@ from offhook.settings import Settings
 
 @click.group(cls=LedgerGroup)
 def rules() -> None:
-    """What shall count as a conversion (offhook.toml). Copy offhook.toml.example to begin."""
+    """What counts as a conversion (offhook.toml). Copy offhook.toml.example to begin.
+
+    \b
+    flask rules check
+    """
 
 
 @rules.command()
@@ -24,6 +28,9 @@ def check() -> None:
     """Check the rules, read them back in English, and say by which ones each running worker decides.
 
     Exit code 1 and the lines to correct when something is wrong.
+
+    \b
+    flask rules check
     """
     service = offhook()
     try:

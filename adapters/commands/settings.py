@@ -11,7 +11,11 @@ from offhook.settings import table
 @click.command("settings", cls=LedgerCommand)
 @click.option("--markdown", is_flag=True, help="As docs/settings.md.")
 def settings_command(markdown: bool) -> None:
-    """List every setting with its default. Set them in the environment or in a file named .env."""
+    """List every setting with its default. Set them in the environment or in a file named .env.
+
+    \b
+    flask settings
+    """
     if markdown:
         click.echo(as_markdown())
         return

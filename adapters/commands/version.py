@@ -13,5 +13,9 @@ from offhook.pipeline.version import VERSION
 
 @click.command(cls=LedgerCommand)
 def version() -> None:
-    """Say which Offhook this is, and on what it runs."""
+    """Say which Offhook this is, and on what it runs.
+
+    \b
+    flask version
+    """
     click.echo(f"Offhook {VERSION}\nPython {platform.python_version()}\nFlask {version_of('flask')}")
