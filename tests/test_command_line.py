@@ -93,8 +93,8 @@ def test_a_worker_is_told_what_is_wrong_and_what_is_missing_at_once(tmp_path: Pa
 
 def test_each_way_of_asking_says_offhooks_version(tmp_path: Path) -> None:
     assert offhook("--version", folder=tmp_path).stdout == f"Offhook {VERSION}\n"
-    assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
-    assert flask("version", env=bare_environment(), folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
+    assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook  {VERSION}\n")
+    assert flask("version", env=bare_environment(), folder=tmp_path).stdout.startswith(f"Offhook  {VERSION}\n")
 
 
 @pytest.mark.parametrize("revision", ["nonsense", "head+1", "", "0001:0002", "-1", "base"])

@@ -8,6 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.sqlite import file_of
@@ -71,8 +72,9 @@ _FOREIGN = (
 
 
 @db.command()
+@shows
 @with_appcontext
-def current() -> None:
+def current(shown: Format) -> None:
     """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them.
 
     \b
@@ -83,9 +85,9 @@ def current() -> None:
         tables, found = migrations.state(), migrations.current()
     except LedgerUnavailable as error:
         fail(f"The database does not answer: {error}")
-    click.echo(f"database: {found or 'empty'}\nneeded:   {migrations.head()}\ntables:   {tables}")
+    show_record([("database", found or "empty"), ("needed", migrations.head()), ("tables", tables)], shown)
     if tables is Tables.AHEAD:
-        click.echo(f"All is well: {_AHEAD}, and this one works with it.")
+        click.echo(f"All is well: {_AHEAD}, and this one works with it.", err=True)
     elif tables is Tables.FOREIGN:
         fail(_FOREIGN.format(found))
     elif not tables.are_usable:
@@ -93,15 +95,17 @@ def current() -> None:
 
 
 @db.command()
+@shows
 @with_appcontext
-def history() -> None:
+def history(shown: Format) -> None:
     """List the migrations, oldest first.
 
     \b
     flask db history
     """
-    for revision, told in offhook().ledger.migrations.history():
-        click.echo(f"{revision}  {told}")
+    columns = ("revision", "about")
+    rows = offhook().ledger.migrations.history()
+    show_list([zip(columns, row, strict=True) for row in rows], shown, columns)
 
 
 @db.command()

@@ -5,22 +5,25 @@ from __future__ import annotations
 import click
 
 from offhook.adapters.commands.context import LedgerCommand
+from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.settings import table
 
 
 @click.command("settings", cls=LedgerCommand)
 @click.option("--markdown", is_flag=True, help="As docs/settings.md.")
-def settings_command(markdown: bool) -> None:
+@shows
+def settings_command(markdown: bool, shown: Format) -> None:
     """List every setting with its default. Set them in the environment or in a file named .env.
 
     \b
     flask settings
+    flask settings --json
     """
     if markdown:
         click.echo(as_markdown())
         return
-    for name, default, meaning in table():
-        click.echo(f"{name:<34} {default or '-':<48} {meaning}")
+    columns = ("setting", "default", "meaning")
+    show_list([zip(columns, row, strict=True) for row in table()], shown, columns)
 
 
 def as_markdown() -> str:
