@@ -424,7 +424,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CLOCK_TOLERANCE_SECONDS",
         gt=0,
         le=3600,
-        description="how far the clocks of this machine, the database and Rockerbox may differ before it is told",
+        description="how far the clocks of this machine, the database and Rockerbox may differ before a warning says so",
     )
 
     # Recordings

@@ -249,7 +249,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids and not rows:
         fail(
-            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` tells where it stands."
+            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands."
         )
     if moved == 0 and rows:
         raise SystemExit(1)

@@ -134,7 +134,7 @@ def _several(customer: Customer) -> Reason:
 def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
     root = call.root
     if root is None:
-        return [Reason("no_root_leg", "Only child legs of this call were heard of.")]
+        return [Reason("no_root_leg", "Only callbacks of its child legs have arrived, none of the call itself.")]
     reasons = []
     if root.direction not in rules.directions:
         reasons.append(Reason("direction", f"Its direction is {root.direction}; {_names(rules.directions)} counts."))

@@ -475,7 +475,7 @@ def _word_problem(word: object) -> str:
     if word == Direction.OUTBOUND_DIAL.value:
         return "never counts by itself: such a leg is a part of the call that dialled it."
     if isinstance(word, str) and word in list(Status) and word != Status.UNKNOWN:
-        return "is not the end of a call, and a call is told only when it is over."
+        return "is not the end of a call, and a call is sent only when it is over."
     return "is none of them."
 
 
@@ -688,7 +688,7 @@ def in_english(rules: Rules) -> str:
     lines = [
         f"A call counts when it is {_any_of(rules.directions)}, ended as {_any_of(rules.statuses)}"
         f"{_lasting(rules.min_duration_seconds)}, and its caller did not withhold the number.",
-        f"It is told as {_quoted(rules.action)}{_worth(rules.revenue)}; its order id is "
+        f"It is sent as {_quoted(rules.action)}{_worth(rules.revenue)}; its order id is "
         f"{_value_in_english(rules.order_id)}{_with(rules.extra)}.",
         _which_numbers(rules),
         *(_number_in_english(number) for number in rules.numbers.values()),
@@ -714,9 +714,9 @@ def _which_numbers(rules: Rules) -> str:
 
 def _number_in_english(number: Number) -> str:
     name = f"{number.number} ({number.label})" if number.label else number.number
-    own = f", told as {_quoted(number.action)}" if number.action else ""
+    own = f", sent as {_quoted(number.action)}" if number.action else ""
     own += f"{_worth(number.revenue)}{_with(number.extra)}"
-    return f"  {name}{own or ', told as the others are'}."
+    return f"  {name}{own or ', sent as the others are'}."
 
 
 def _worth(revenue: Decimal | None) -> str:

@@ -19,7 +19,7 @@ UNFINISHED = "unfinished"
 
 REMEDY = (
     "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes); for a "
-    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> tells of child legs alone."
+    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> reports child legs alone."
 )
 _LOOK_EVERY_SECONDS = 60.0
 _LOOKS_IN_TIME = 60  # where less time is given than an hour, it looks more often
@@ -38,7 +38,7 @@ class OpenCall:
 
 def sentence(call: OpenCall, after_seconds: float) -> str:
     """Why it counts as unfinished, and the remedy, for the person who asks."""
-    known = f"its last is {call.status}" if call.status != "unknown" else "none of its own was heard of"
+    known = f"its last is {call.status}" if call.status != "unknown" else "no callback of its own has arrived"
     return f"No final status of the call itself came within {after_seconds / 3600:g} h ({known}, legs: {call.legs}). {REMEDY}"
 
 
