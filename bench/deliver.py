@@ -32,7 +32,7 @@ from rig import (
 
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.twilio.reading import NotACallback, read_request
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.service import build
 
 THREADS = 32

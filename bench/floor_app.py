@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flask import Flask
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.service import create_app
 
 

@@ -51,7 +51,7 @@ from offhook.adapters.web.routes import (
     request_id,
 )
 from offhook.adapters.web.tally import Explained, Tally, TallyLimits
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports import Inbox

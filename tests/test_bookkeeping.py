@@ -21,7 +21,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
-from offhook.pipeline.call import Callback, RawCallback
+from offhook.pipeline.callback import Callback, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.pipeline.call import Callback, CallKey, Direction, RawCallback, Status, fold, is_terminal, root_of
+from offhook.pipeline.call import fold, root_of
+from offhook.pipeline.callback import Callback, CallKey, Direction, RawCallback, Status, is_terminal
 from offhook.pipeline.conversion import answered_by
 
 pytestmark = pytest.mark.unit

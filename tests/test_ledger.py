@@ -18,7 +18,7 @@ from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read, read_request
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result, RetryPolicy, Turn
 from offhook.pipeline.ports import LedgerUnavailable

@@ -13,7 +13,7 @@ import pytest
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.twilio.reading import read_request
-from offhook.pipeline.call import CallKey, RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.ports import Sign

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from offhook.adapters.twilio.reading import EVENT_STREAM, NotACallback, OtherKind, moment, pairs, read, read_request
 from offhook.adapters.twilio.signature import Account, Forged, Keyring, SignedRequest, Verified, sign, verify
-from offhook.pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 
 pytestmark = pytest.mark.unit
 

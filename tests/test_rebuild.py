@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read, read_request
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
 from offhook.pipeline.rules import Rules

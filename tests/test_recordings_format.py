@@ -28,7 +28,7 @@ from offhook.adapters.recordings.format import (
     with_parameters,
 )
 from offhook.adapters.twilio import reading
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from recordings.make import LIBRARY, files
 
 pytestmark = pytest.mark.unit

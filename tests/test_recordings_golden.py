@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.adapters.recordings.golden import MAX_TOLD, GoldenError, check, differences, message
-from offhook.pipeline.call import Direction
+from offhook.pipeline.callback import Direction
 from offhook.pytest_offhook import golden_path
 from tests.support.processes import REPOSITORY
 

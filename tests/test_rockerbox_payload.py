@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.adapters.rockerbox.payload import FIXED_FIELDS, encode
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Conversion
 
 pytestmark = pytest.mark.unit

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from offhook.pipeline.call import Direction, Status
+from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.rules import (
     ALIASES,
     FIELDS,

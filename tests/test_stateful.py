@@ -36,7 +36,7 @@ from offhook.adapters.ledger.schema import attempts, calls, conversions, metadat
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read, read_request
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Numbering
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from offhook.pipeline.ports import Attempt, Claimed, LedgerUnavailable

@@ -14,7 +14,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read, read_request
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Numbering
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.lookout import Lookout

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, Reason
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports import Decided

@@ -20,7 +20,8 @@ from offhook.adapters.ledger.people import find_customers, find_customers_and_ve
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
-from offhook.pipeline.call import CallKey, RawCallback, root_of
+from offhook.pipeline.call import root_of
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports import Decided, Families, Folded, LedgerUnavailable, Link, ParkedPage, Settled, Stored

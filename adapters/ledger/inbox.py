@@ -23,7 +23,7 @@ from typing import Any
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import values_of
 from offhook.adapters.ledger.schema import callbacks, micros
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 

@@ -17,7 +17,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import KEY, for_each, with_rows
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, micros, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import State
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.unfinished import UNFINISHED

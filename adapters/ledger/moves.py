@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
 from offhook.adapters.ledger.schema import micros, micros_or_none
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import LATE_ANSWER, UNSENT, Result, State
 from offhook.pipeline.ports import Attempt
 

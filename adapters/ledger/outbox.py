@@ -18,7 +18,7 @@ from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import Moment, breakers, conversions
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
     DAY_TURNED,
     LATE_ANSWER,

@@ -16,7 +16,7 @@ from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import KEY, for_each
 from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import NOT_TAKEN, Result, State, nothing_can_have_counted
 from offhook.pipeline.ports import Books, Decided

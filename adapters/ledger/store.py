@@ -25,7 +25,7 @@ from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports import Books, LedgerUnavailable, Waiting
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus
 
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 
 VERSION = 1
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded; charset=UTF-8"  # as Twilio sends it

@@ -26,7 +26,7 @@ from offhook.adapters.twilio.signature import (
     query_of,
     signed_text,
 )
-from offhook.pipeline.call import Callback, Direction, RawCallback, Status
+from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 
 KEPT_HEADERS = ("I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
 WEBHOOK = "webhook"

@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.framing import CALLBACK_PATHS, SIGNATURE_HEADER
 from offhook.adapters.web.tally import Explain, Tally
-from offhook.pipeline.call import RawCallback
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.ports import Inbox, LedgerUnavailable
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from offhook.pipeline.call import Call, CallKey, Direction, Leg
+from offhook.pipeline.call import Call, Leg
+from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.phone import Caller, CallerKind, caller
 from offhook.pipeline.rules import ExtraValue, Number, Rules, render, render_extra
 

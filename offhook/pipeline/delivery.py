@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 
 
 class State(StrEnum):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from offhook.pipeline.call import Call, Callback, CallKey, RawCallback
+from offhook.pipeline.call import Call
+from offhook.pipeline.callback import Callback, CallKey, RawCallback
 from offhook.pipeline.conversion import Conversion, Customer, Decision
 from offhook.pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
 from offhook.pipeline.unfinished import OpenCall

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from offhook.pipeline.call import Direction, Status, is_terminal
+from offhook.pipeline.callback import Direction, Status, is_terminal
 from offhook.pipeline.phone import to_e164
 
 ExtraValue = str | int | float | bool

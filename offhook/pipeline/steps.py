@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from offhook.pipeline.call import Call, CallKey, RawCallback, fold
+from offhook.pipeline.call import Call, fold
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
 from offhook.pipeline.ports import (

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from offhook.pipeline.call import CallKey
+from offhook.pipeline.callback import CallKey
 
 UNFINISHED = "unfinished"
 """The reason word, and what stands where a call's state is shown."""

@@ -26,7 +26,8 @@ from offhook.adapters.recordings.found import ANY_ACCOUNT, Defaults, Found, Unus
 from offhook.adapters.recordings.sources import Source, from_alerts, from_file
 from offhook.adapters.recordings.tap import TapFile
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
-from offhook.pipeline.call import RawCallback, fold
+from offhook.pipeline.call import fold
+from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer, customer_number
 from offhook.pipeline.ports import LedgerUnavailable
 from offhook.pipeline.rules import RulesError
