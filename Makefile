@@ -11,7 +11,7 @@ help:
 	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
 	@echo "make unit   the quick tests alone, about a minute"
 	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11, 3.12 and 3.13: properties at random"
-	@echo "make bench  every figure that the README quotes"
+	@echo "make bench  every figure of bench/README.md"
 	@echo "make requirements  newer versions of what is installed, pinned with their hashes"
 
 .venv/made:

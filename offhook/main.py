@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 from flask import Flask
-from flask.cli import FlaskGroup
 
+from offhook.adapters.commands import front
 from offhook.adapters.commands.listed import LISTED
 from offhook.pipeline.version import VERSION
 
@@ -20,6 +20,8 @@ def create_app() -> Flask:
     """The web app; for `flask` as long as it looks for a command, the commands. `flask run` asks again, as `run`."""
     context = click.get_current_context(silent=True)
     if context is not None and context.parent is None:
+        if front.is_asked_for_help(context):
+            front.show(context)
         return commands_alone()
     from offhook import service
 
@@ -44,5 +46,5 @@ def _build(settings: Settings) -> Offhook:
 def main() -> None:
     """`offhook ...`, where the package was installed with pip: what `flask ...` is in the repository."""
     version = click.version_option(VERSION, prog_name="Offhook", message="%(prog)s %(version)s")
-    group = FlaskGroup(create_app=create_app, add_version_option=False, help="Offhook: phone calls into conversions.")
+    group = front.Front(create_app=create_app, add_version_option=False, help=front.ABOUT)
     version(group).main(prog_name="offhook")

@@ -67,7 +67,7 @@ Statuses = Annotated[tuple[int, ...], NoDecode]
 
 
 class Settings(BaseSettings):
-    """The environment, read. The name of each variable stands as the alias; README holds the same table."""
+    """The environment, read. The name of each variable stands as the alias; docs/settings.md holds the same table."""
 
     model_config = SettingsConfigDict(
         env_file=_ENV_FILE,
@@ -424,7 +424,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CLOCK_TOLERANCE_SECONDS",
         gt=0,
         le=3600,
-        description="how far the clocks of this machine, the database and Rockerbox may differ before it is told",
+        description="how far the clocks of this machine, the database and Rockerbox may differ before a warning says so",
     )
 
     # Recordings
@@ -942,7 +942,7 @@ def _explain(mistakes: Iterable[str]) -> str:
 
 
 def table() -> list[tuple[str, str, str]]:
-    """(variable, default, meaning) of every setting, for README and `flask settings`."""
+    """(variable, default, meaning) of every setting, for docs/settings.md and `flask settings`."""
     rows = []
     for field in Settings.model_fields.values():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.listed import LISTED, PURPOSES
 from offhook.pipeline.version import VERSION
 from tests.support.processes import bare_environment, environment, flask
 
@@ -49,10 +49,26 @@ def test_what_needs_the_settings_alone_imports_no_database(words: list[str], tmp
     assert {"sqlalchemy", "alembic", "psycopg", "requests"} & set(imported) == set()
 
 
-def test_the_list_names_every_command_with_a_line(tmp_path: Path) -> None:
-    told = offhook("--help", folder=tmp_path).stdout
-    assert [command.name for command in LISTED if f"\n  {command.name} " not in told] == []
-    assert "..." not in told.split("Commands:")[1]  # no line is cut off
+def ways_to_ask_for_help(folder: Path) -> list[str]:
+    there = environment(f"sqlite:///{folder}/offhook.db")
+    return [offhook("--help", folder=folder).stdout, flask("--help", env=there, folder=folder).stdout]
+
+
+def test_both_ways_of_asking_open_with_what_offhook_is_and_list_each_command_once_by_its_purpose(
+    tmp_path: Path,
+) -> None:
+    for told in ways_to_ask_for_help(tmp_path):
+        assert told.splitlines()[2].strip() == "Offhook turns phone calls into Rockerbox conversions."
+        assert "flask conversions show" in told
+        lists = told[told.index(f"\n{next(iter(PURPOSES))}:") :]
+        assert [told.count(f"\n  {command.name} ") for command in LISTED] == [1] * len(LISTED)
+        assert [purpose for purpose in PURPOSES if f"\n{purpose}:\n" not in lists] == []
+        assert "..." not in lists  # no line is cut off
+
+
+def test_a_command_that_there_is_not_is_no_question_for_help(tmp_path: Path) -> None:
+    done = flask("nonsense", env=environment(f"sqlite:///{tmp_path}/offhook.db"), folder=tmp_path)
+    assert (done.returncode, "No such command" in done.stderr, "turns phone calls" in done.stderr) == (2, True, False)
 
 
 def test_a_wrong_setting_hides_no_command_and_is_the_last_thing_said(tmp_path: Path) -> None:
@@ -77,8 +93,8 @@ def test_a_worker_is_told_what_is_wrong_and_what_is_missing_at_once(tmp_path: Pa
 
 def test_each_way_of_asking_says_offhooks_version(tmp_path: Path) -> None:
     assert offhook("--version", folder=tmp_path).stdout == f"Offhook {VERSION}\n"
-    assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
-    assert flask("version", env=bare_environment(), folder=tmp_path).stdout.startswith(f"Offhook {VERSION}\n")
+    assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook  {VERSION}\n")
+    assert flask("version", env=bare_environment(), folder=tmp_path).stdout.startswith(f"Offhook  {VERSION}\n")
 
 
 @pytest.mark.parametrize("revision", ["nonsense", "head+1", "", "0001:0002", "-1", "base"])

@@ -6,13 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 from offhook.adapters.rockerbox.sandbox import Sandbox
 from tests.support.needed import require
+from tests.support.processes import REPOSITORY
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -66,3 +69,11 @@ def test_the_page_refreshes_itself_until_it_is_paused(tmp_path: Path) -> None:
         paused = seen(f"{sandbox.url}/?paused", tmp_path)
     assert 'http-equiv="refresh"' not in paused
     assert "Refresh again" in paused
+
+
+def test_what_is_no_python_beside_the_code_goes_into_the_wheel_with_it() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    taken = project["tool"]["setuptools"]["package-data"]["*"]
+    others = {path.name for path in (REPOSITORY / "adapters").rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert "page.html.jinja" in others
+    assert [name for name in others if not any(fnmatch(name, pattern) for pattern in taken)] == []

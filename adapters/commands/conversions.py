@@ -1,10 +1,10 @@
-"""`flask conversions ...`: what was told, what waits, what needs a person, and why."""
+"""`flask conversions ...`: what was sent, what waits, what needs a person, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from flask.cli import with_appcontext
@@ -12,28 +12,33 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.named_call import call_sid_or_phone, only_call_sid
 from offhook.adapters.commands.retrying import again
+from offhook.adapters.commands.shown import Format, show_list, shows
+from offhook.adapters.commands.story_shown import COLUMNS, story_record
 from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask
+from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.reasons import remedy
 from offhook.pipeline.story import COUNTED_UP_TO, AttemptLine, CallLine, ConversionLine, Story
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
 _MOST_CALLS = 20
 _STATES = [state.value for state in State]
+_LISTED = ("at", "state", "call_sid", "action", "attempts", "reason")
+_FOUND = ("first_received_at", "state", "call_sid", "status", "duration_seconds")
 
 
 @click.group(cls=LedgerGroup)
 def conversions() -> None:
-    """What was told to Rockerbox, what waits, and what needs a person.
+    """What was sent to Rockerbox, what waits, and what needs a person.
 
     \b
-    flask conversions list --state dead      what was refused for good
-    flask conversions list --state unfinished    calls of which Twilio never told the end
-    flask conversions show CA123...          everything about one call: "why is it not in Rockerbox?"
-    flask conversions show "(415) 867-5309"  the calls of one caller
-    flask conversions retry CA123...         send it again
+    flask conversions list --state dead             what was refused for good
+    flask conversions list --state unfinished       calls whose end Twilio never reported
+    flask conversions show CA123...                 everything about one call: "why is it not in Rockerbox?"
+    flask conversions show "(415) 867-5309"         the calls of one caller
+    flask conversions retry CA123...                send it again
     """
 
 
@@ -46,32 +51,49 @@ def conversions() -> None:
     help="Only these; may be given twice.",
 )
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most rows shown.")
+@shows
 @with_appcontext
-def list_(states: tuple[str, ...], limit: int) -> None:
-    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000)."""
+def list_(states: tuple[str, ...], limit: int, shown: Format) -> None:
+    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000).
+
+    \b
+    flask conversions list
+    flask conversions list --csv --limit 10000
+    flask conversions list --state dead --state ambiguous --limit 500
+    """
     stories = offhook().ledger.stories
-    lines: list[tuple[datetime, str]] = []
+    rows: list[dict[str, Any]] = []
     if not states or set(states) != {UNFINISHED}:
         found = stories.conversions([state for state in states if state != UNFINISHED], limit)
-        lines += [(row.created_at, _conversion_line(row)) for row in found]
+        rows += [_conversion_row(row) for row in found]
     if not states or UNFINISHED in states:
-        lines += [(row.decided_at or row.first_received_at, _unfinished_line(row)) for row in stories.unfinished(limit)]
-    for _, line in sorted(lines, key=lambda one: one[0], reverse=True)[:limit]:
-        click.echo(line)
+        rows += [_unfinished_row(row) for row in stories.unfinished(limit)]
+    show_list(sorted(rows, key=lambda row: row["at"], reverse=True)[:limit], shown, _LISTED)
+    if shown is Format.TABLE:
+        _show_counts(stories)
+
+
+def _show_counts(stories: Stories) -> None:
     counts = {**stories.conversion_counts(), UNFINISHED: stories.unfinished_count()}
     click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in (*_STATES, UNFINISHED)))
     if counts[UNFINISHED]:
         click.echo(f"{UNFINISHED}: no final status of these calls came in time. {REMEDY}")
 
 
-def _conversion_line(row: ConversionLine) -> str:
-    told = f"{_time(row.created_at)}  {row.state:<11}  {row.key.call_sid:<34}  {row.action:<20}"
-    return f"{told}  attempts={row.attempts}  {row.reason}"
+def _conversion_row(row: ConversionLine) -> dict[str, Any]:
+    held = (row.created_at, row.state, row.key.call_sid, row.action, row.attempts, row.reason)
+    return dict(zip(_LISTED, held, strict=True))
 
 
-def _unfinished_line(row: CallLine) -> str:
-    told = f"{_time(row.decided_at)}  {UNFINISHED:<11}  {row.key.call_sid:<34}  {'-':<20}"
-    return f"{told}  legs={row.legs}  {row.status}, first heard of {_time(row.first_received_at)}"
+def _unfinished_row(row: CallLine) -> dict[str, Any]:
+    why = f"{row.status}, first callback {_time(row.first_received_at)}"
+    return dict(
+        zip(
+            _LISTED,
+            (row.decided_at or row.first_received_at, UNFINISHED, row.key.call_sid, None, None, why),
+            strict=True,
+        )
+    )
 
 
 def _counted(found: int) -> str:
@@ -81,23 +103,32 @@ def _counted(found: int) -> str:
 @conversions.command()
 @click.argument("call", metavar="CALLSID|NUMBER")
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
+@shows
 @with_appcontext
-def show(call: str, is_clear: bool) -> None:
-    """Tell the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
+def show(call: str, is_clear: bool, shown: Format) -> None:
+    """Show the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
 
     With a caller's number: of the call, or a list of the calls where there are several.
+
+    \b
+    flask conversions show CA123...
+    flask conversions show "(415) 867-5309" --in-clear
+    flask conversions show CA123... --json          a list: a CallSid may be one of several accounts
     """
     service = offhook()
     sid, phone = call_sid_or_phone(call, service.settings.default_country)
-    found = [sid] if sid else _calls_of(str(phone))
+    found = [sid] if sid else _calls_of(str(phone), shown)
     stories = [story for each in found for story in service.ledger.stories.of_call(each)]
     if not stories:
         _fail_without_story(found[0])
+    if shown is not Format.TABLE:
+        show_list([story_record(story, _masking_of(story, is_clear)) for story in stories], shown, COLUMNS)
+        return
     for story in stories:
         _tell(story, _masking_of(story, is_clear))
 
 
-def _calls_of(phone: str) -> list[str]:
+def _calls_of(phone: str, shown: Format) -> list[str]:
     """The one CallSid of this number. Ends the command where there is none, or with a list where there are several."""
     ledger = offhook().ledger
     rows = ledger.stories.calls_of(phone, _MOST_CALLS + 1)
@@ -106,14 +137,16 @@ def _calls_of(phone: str) -> list[str]:
         why = " Callbacks wait that no worker has taken in yet: is `flask worker` running?" if waits else ""
         fail(f"No call of {mask(phone)} is known; a call is found by the customer's number.{why}")
     if len(rows) > 1:
-        for row in rows[:_MOST_CALLS]:
-            click.echo(
-                f"{_time(row.first_received_at)}  {row.state:<11}  {row.key.call_sid}  {row.status}, {_lasted(row)}"
-            )
+        show_list([_call_row(row) for row in rows[:_MOST_CALLS]], shown, _FOUND)
         more = f" (the {_MOST_CALLS} newest)" if len(rows) > _MOST_CALLS else ""
-        click.echo(f"Calls of {mask(phone)}{more}; `flask conversions show CALLSID` tells the story of one.")
+        click.echo(f"Calls of {mask(phone)}{more}; `flask conversions show CALLSID` has all about one.", err=True)
         raise SystemExit(0)
     return [rows[0].key.call_sid]
+
+
+def _call_row(row: CallLine) -> dict[str, Any]:
+    held = (row.first_received_at, row.state, row.key.call_sid, row.status, row.duration_seconds)
+    return dict(zip(_FOUND, held, strict=True))
 
 
 def _fail_without_story(sid: str) -> NoReturn:
@@ -221,6 +254,11 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
 
     Where the rules or the mapping say something else today, old and new are shown. What was refused with a 4xx, and was
     never in doubt, may be decided anew; what may have arrived never is.
+
+    \b
+    flask conversions retry CA123...
+    flask conversions retry --all dead --rebuild
+    flask conversions retry CA123... --yes          it may have arrived, and you have looked
     """
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)
@@ -229,7 +267,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids and not rows:
         fail(
-            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` tells where it stands."
+            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands."
         )
     if moved == 0 and rows:
         raise SystemExit(1)

@@ -16,6 +16,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
+from offhook.adapters.commands.shown import Format, show_record, shows
 from offhook.adapters.customers.columns import names_of
 from offhook.adapters.customers.csv_file import ImportReport, import_csv
 from offhook.adapters.customers.lines import ImportRefused
@@ -257,9 +258,15 @@ def _warn(text: str) -> None:
 @customers.command()
 @click.argument("phone")
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
+@shows
 @with_appcontext
-def show(phone: str, is_clear: bool) -> None:
-    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have."""
+def show(phone: str, is_clear: bool, shown: Format) -> None:
+    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have.
+
+    \b
+    flask customers show "(415) 867-5309"
+    flask customers show "(415) 867-5309" --json --in-clear
+    """
     service = offhook()
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
@@ -272,5 +279,5 @@ def show(phone: str, is_clear: bool) -> None:
             "wait until an import gives it to one of them, or to the first or last with --conflict."
         )
     hide = in_clear if is_clear else masking([customer.phone])
-    for name in ("phone", "email", "customer_id"):
-        click.echo(f"{name:<11}  {hide(getattr(customer, name) or '-')}")
+    held = ((name, getattr(customer, name)) for name in ("phone", "email", "customer_id"))
+    show_record([(name, hide(value) if value else None) for name, value in held], shown)

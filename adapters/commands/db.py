@@ -8,6 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.sqlite import file_of
@@ -24,6 +25,10 @@ def db() -> None:
     """The ledger: create its tables, bring them up to date, back it up.
 
     Run `flask db upgrade` before the first start and after each update of Offhook. The Procfile's release phase does.
+
+    \b
+    flask db upgrade
+    flask db backup offhook-2026-03-12.db
     """
 
 
@@ -35,6 +40,9 @@ def upgrade(revision: str) -> None:
 
     Tables that a newer version of Offhook has migrated stay as they are, and this version works with them: after a
     rollback there is nothing to undo.
+
+    \b
+    flask db upgrade
     """
     service = offhook()
     if not service.ledger.migrations.can_be(revision):
@@ -64,17 +72,22 @@ _FOREIGN = (
 
 
 @db.command()
+@shows
 @with_appcontext
-def current() -> None:
-    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them."""
+def current(shown: Format) -> None:
+    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them.
+
+    \b
+    flask db current
+    """
     migrations = offhook().ledger.migrations
     try:
         tables, found = migrations.state(), migrations.current()
     except LedgerUnavailable as error:
         fail(f"The database does not answer: {error}")
-    click.echo(f"database: {found or 'empty'}\nneeded:   {migrations.head()}\ntables:   {tables}")
+    show_record([("database", found or "empty"), ("needed", migrations.head()), ("tables", tables)], shown)
     if tables is Tables.AHEAD:
-        click.echo(f"All is well: {_AHEAD}, and this one works with it.")
+        click.echo(f"All is well: {_AHEAD}, and this one works with it.", err=True)
     elif tables is Tables.FOREIGN:
         fail(_FOREIGN.format(found))
     elif not tables.are_usable:
@@ -82,11 +95,17 @@ def current() -> None:
 
 
 @db.command()
+@shows
 @with_appcontext
-def history() -> None:
-    """List the migrations, oldest first."""
-    for revision, told in offhook().ledger.migrations.history():
-        click.echo(f"{revision}  {told}")
+def history(shown: Format) -> None:
+    """List the migrations, oldest first.
+
+    \b
+    flask db history
+    """
+    columns = ("revision", "about")
+    rows = offhook().ledger.migrations.history()
+    show_list([zip(columns, row, strict=True) for row in rows], shown, columns)
 
 
 @db.command()
@@ -98,6 +117,9 @@ def backup(file: Path, overwrite: bool) -> None:
 
     A plain copy of offhook.db lacks what stands in its WAL, often everything. FILE is of one moment, checked, whole or
     not there at all, and only its owner may read it. docs/operating.md has how to put it back, and Postgres.
+
+    \b
+    flask db backup offhook-2026-03-12.db
     """
     service = offhook()
     if not service.settings.is_sqlite:
@@ -132,6 +154,9 @@ def restored() -> None:
     What was not delivered when the backup was made may have been since. The ledger does not know, and a second copy
     could count. So all of that becomes what may have arrived: today's is sent again, which Rockerbox ignores within one
     day, and older ones are held for a person (OFFHOOK_RESEND_AMBIGUOUS).
+
+    \b
+    flask db restored
     """
     service = offhook()
     _must_be_alone(service)

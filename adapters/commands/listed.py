@@ -28,35 +28,38 @@ class Listed(LedgerCommand):
         return self.load().make_context(info_name, args, parent, **extra)
 
 
-LISTED = tuple(
-    Listed(place, name, short_help)
-    for place, name, short_help in (
-        (".conversions:conversions", "conversions", "What was told to Rockerbox, what waits, and what needs a person."),
-        (".customers:customers", "customers", "Who calls: the mapping from phone numbers to emails and ids."),
-        (".db:db", "db", "The ledger's tables: create them, bring them up to date."),
-        (
-            ".recordings:recordings",
-            "recordings",
-            "Callbacks into a file, with pseudonyms, and sent again, signed anew.",
-        ),
-        (".rules:rules", "rules", "What shall count as a conversion (offhook.toml)."),
-        (".sandbox:sandbox", "sandbox", "Run a Rockerbox of your own, which shows what it gets and fails on command."),
-        (".settings:settings_command", "settings", "List every setting with its default."),
-        (".up:up", "up", "Run web and worker together, until Ctrl-C."),
-        (".version:version", "version", "Say which Offhook this is, and on what it runs."),
-        (".worker:worker", "worker", "Fold callbacks into calls, decide, and deliver conversions."),
-    )
-)
-RECORDINGS = tuple(
-    Listed(place, name, short_help)
-    for place, name, short_help in (
-        (".recordings.taking:export", "export", "Write callbacks of the ledger as a recording, with pseudonyms."),
-        (
-            ".recordings.taking:import_",
-            "import",
-            "Make a recording of what you have: HAR files, requests, logs, alerts.",
-        ),
-        (".recordings.replaying:replay_command", "replay", "Send recordings to a status-callback URL, signed anew."),
-        (".recordings.taking:tap", "tap", "Append each callback to a file as it is accepted."),
-    )
+RUN = "Run it"
+ASK = "See what became of calls"
+SAY = "Say who calls and what counts"
+RECORD = "Record callbacks, and send them again"
+KEEP = "Keep it going"
+
+PURPOSES: dict[str, tuple[Listed, ...]] = {
+    RUN: (
+        Listed(".up:up", "up", "Run web and worker together; unconfigured, a demonstration."),
+        Listed(".worker:worker", "worker", "Fold callbacks into calls, decide, deliver conversions."),
+        Listed(".sandbox:sandbox", "sandbox", "Run a Rockerbox of your own, which shows what it gets."),
+    ),
+    ASK: (Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),),
+    SAY: (
+        Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
+        Listed(".rules:rules", "rules", "What counts as a conversion: check offhook.toml."),
+    ),
+    RECORD: (
+        Listed(".recordings:recordings", "recordings", "Export, tap and import with pseudonyms; replay, signed."),
+    ),
+    KEEP: (
+        Listed(".db:db", "db", "The database: create it, update it, back it up."),
+        Listed(".settings:settings_command", "settings", "List every setting with its default."),
+        Listed(".version:version", "version", "Say which Offhook this is, and on what it runs."),
+    ),
+}
+"""The commands by what one wants to do, in the order in which a person comes to need them."""
+
+LISTED = tuple(command for commands in PURPOSES.values() for command in commands)
+RECORDINGS = (
+    Listed(".recordings.taking:export", "export", "Write callbacks of the ledger as a recording, with pseudonyms."),
+    Listed(".recordings.taking:tap", "tap", "Append each callback to a file as it is accepted."),
+    Listed(".recordings.taking:import_", "import", "Make a recording of what you have: HAR files, logs, alerts."),
+    Listed(".recordings.replaying:replay_command", "replay", "Send recordings to a status-callback URL, signed anew."),
 )

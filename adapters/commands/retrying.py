@@ -82,7 +82,7 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
     except RulesError as error:
         if must_know:
             fail(f"These rules cannot be used (--as-it-is sends the same bytes again):\n{error}")
-        click.echo(f"Whether anything has changed cannot be told: the rules cannot be used.\n{error}", err=True)
+        click.echo(f"Whether anything has changed is unknown: the rules cannot be used.\n{error}", err=True)
         return []
     found, rebuilding = list[Today](), service.ledger.rebuilding
     compared = rows if must_know else rows[:_MOST_COMPARED]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -17,55 +20,97 @@ from offhook.settings import Settings
 
 @click.group(cls=LedgerGroup)
 def rules() -> None:
-    """What shall count as a conversion (offhook.toml). Copy offhook.toml.example to begin."""
+    """What counts as a conversion (offhook.toml). Copy offhook.toml.example to begin.
+
+    \b
+    flask rules check
+    """
 
 
 @rules.command()
+@shows
 @with_appcontext
-def check() -> None:
-    """Check the rules, read them back in English, and say by which ones each running worker decides.
+def check(shown: Format) -> None:
+    """Check the rules, read them back in English, and list by which ones each running worker decides.
 
-    Exit code 1 and the lines to correct when something is wrong.
+    Exit code 1 and the lines to correct when something is wrong. --csv lists the workers alone.
+
+    \b
+    flask rules check
+    flask rules check --json
     """
     service = offhook()
     try:
         found = service.rules()
     except RulesError as error:
-        _tell_workers(service, None)
+        if shown is Format.TABLE:
+            _show_workers(_workers(service, None), shown, is_usable=False)
         fail(str(error))
     settings = service.settings
     if settings.rules_set_aside:
         click.echo(f"{settings.rules_set_aside}.", err=True)
-    click.echo(_where(settings), nl=False)
-    click.echo(f"version {found.version}\n{in_english(found)}")
-    _tell_workers(service, found.version)
-
-
-def _tell_workers(service: Offhook, version: str | None) -> None:
-    """By which rules each running worker decides; `version` is that of the ones here, None where they cannot be used."""
-    if not service.ledger.database.is_there:
+    workers = _workers(service, found.version)
+    if shown is Format.JSON:
+        sentences = in_english(found).splitlines()
+        where = _where(settings).strip().removesuffix(":")
+        show_record(
+            [("where", where), ("version", found.version), ("sentences", sentences), ("workers", workers)], shown
+        )
         return
+    if shown is Format.TABLE:
+        click.echo(f"{_where(settings)}version {found.version}\n{in_english(found)}")
+    _show_workers(workers, shown, is_usable=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningWorker:
+    """A worker that is alive, and whether it decides by the rules that are here now."""
+
+    host: str
+    process: int
+    since: datetime
+    rules_version: str
+    rules: str
+
+
+_THESE, _OTHERS = "these", "NOT these"
+_COLUMNS = tuple(field.name for field in fields(RunningWorker))
+
+
+def _workers(service: Offhook, version: str | None) -> list[RunningWorker] | None:
+    """Those that are alive; `version` is that of the rules here, None where they cannot be used. None where nobody knows."""
+    if not service.ledger.database.is_there:
+        return None
     service.ledger.look_at_clock()
     since = service.ledger.clock() - timedelta(seconds=service.settings.worker_lost_seconds)
     try:
         alive = service.ledger.workers.seen_since(since)
     except LedgerUnavailable as error:  # to check rules one needs no database
-        click.echo(f"Which rules running workers use cannot be told: {error}", err=True)
-        return
-    if not alive:
+        click.echo(f"Which rules running workers use is unknown: {error}", err=True)
+        return None
+    return [_running(seen.sign, version) for seen in alive]
+
+
+def _running(sign: Sign, version: str | None) -> RunningWorker:
+    rules = _THESE if sign.rules_version == version else _OTHERS
+    return RunningWorker(sign.host, sign.pid, sign.started_at, sign.rules_version, rules)
+
+
+def _show_workers(workers: Sequence[RunningWorker] | None, shown: Format, *, is_usable: bool) -> None:
+    if shown is Format.CSV:
+        show_list(workers or (), shown, _COLUMNS)
+    elif workers:
+        click.echo("\nWorkers that run:")
+        show_list(workers, shown, _COLUMNS)
+        if is_usable and any(worker.rules == _OTHERS for worker in workers):
+            click.echo(_WHY_OTHERS)
+    elif workers is not None:
         click.echo("No worker is running.")
-    for seen in alive:
-        click.echo(_worker_line(seen.sign, version))
 
 
-def _worker_line(sign: Sign, version: str | None) -> str:
-    who = f"Worker on {sign.host}, process {sign.pid}, since {sign.started_at:%Y-%m-%d %H:%M:%SZ}"
-    if sign.rules_version == version:
-        return f"{who}: uses these rules."
-    then = ""
-    if version is not None:
-        then = " It takes a changed file up within seconds; if this stays, it reads another one, or other settings."
-    return f"{who}: uses rules version {sign.rules_version}, NOT these.{then}"
+_WHY_OTHERS = (
+    "A worker takes a changed file up within seconds; where NOT these stays, it reads another file, or other settings."
+)
 
 
 def _where(settings: Settings) -> str:

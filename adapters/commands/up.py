@@ -52,6 +52,9 @@ def up() -> None:
 
     With nothing configured this is a demonstration: SQLite in .run/, a sandbox Rockerbox on loopback, a sample mapping,
     and recorded callbacks sent signed. With a .env (see .env.example) it is the real thing.
+
+    \b
+    flask up
     """
     settings = known_settings(lambda found: [*found.missing_for_web(), *found.missing_for_worker()])
     stop = _stop_when_asked()

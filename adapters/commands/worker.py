@@ -21,6 +21,9 @@ def worker() -> None:
 
     Run as many as you like on one Postgres. SIGTERM stops it within 25 seconds: what is being sent is finished, what was
     claimed and not sent is given back. A worker that is killed loses nothing; another one takes over after the lease.
+
+    \b
+    flask worker
     """
     service = offhook(Settings.missing_for_worker)
     try:

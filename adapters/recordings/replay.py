@@ -298,7 +298,7 @@ def target(url: str, *, yes_remote: bool = False, signed_for: str = "", public_u
         raise ValueError(f"the host {parts.hostname} is not known ({error}); correct the URL") from None
     if not yes_remote and not is_this_machine(addresses):
         raise RemoteTarget(
-            f"{parts.hostname} is not this machine. A replay tells its receiver of calls that never were; "
+            f"{parts.hostname} is not this machine. A replay sends its receiver calls that never were; "
             "if you mean it, add --yes-remote"
         )
     host = parts.netloc.rpartition("@")[2]

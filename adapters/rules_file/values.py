@@ -80,7 +80,7 @@ def _word_problem(word: object) -> str:
     if word == Direction.OUTBOUND_DIAL.value:
         return "never counts by itself: such a leg is a part of the call that dialled it."
     if isinstance(word, str) and word in list(Status) and word != Status.UNKNOWN:
-        return "is not the end of a call, and a call is told only when it is over."
+        return "is not the end of a call, and a call is sent only when it is over."
     return "is none of them."
 
 

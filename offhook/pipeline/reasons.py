@@ -23,7 +23,7 @@ class Known:
 
 
 _WHETHER = (
-    "Rockerbox's Webhooks page tells whether it has arrived; if it has not, `flask conversions retry CALLSID --yes` sends it "
+    "Rockerbox's Webhooks page says whether it has arrived; if it has not, `flask conversions retry CALLSID --yes` sends it "
     "again."
 )
 _MAYBE = f"It is sent again by itself while a second copy cannot count. Where it rests as ambiguous, {_WHETHER}"
@@ -37,17 +37,17 @@ _SHUT = (
 )
 _NO_END = (
     "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes); for a "
-    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> tells of child legs alone."
+    "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> reports child legs alone."
 )
 
 OF_DECISIONS: Mapping[str, Known] = {
     "counts": Known(("Status, direction, duration and number are as the rules {version} ask.",)),
     **{each.reason: Known((each.sentence,), each.remedy) for each in CONDITIONS.values()},
-    "no_root_leg": Known(("Only child legs of this call were heard of.",), _NO_END),
+    "no_root_leg": Known(("Only callbacks of its child legs have arrived, none of the call itself.",), _NO_END),
     "unfinished": Known(
         (
             "No final status of the call itself came within {hours} h (its last is {status}, legs: {legs}).",
-            "No final status of the call itself came within {hours} h (none of its own was heard of, legs: {legs}).",
+            "No final status of the call itself came within {hours} h (no callback of its own has arrived, legs: {legs}).",
         ),
         _NO_END,
     ),
@@ -72,7 +72,7 @@ OF_DECISIONS: Mapping[str, Known] = {
             "{people} customers have the number {phone}, so nobody is credited. The call waits until the mapping gives the "
             "number to one of them.",
         ),
-        f"Import a list in which one customer has the number (`flask customers show NUMBER` tells who has it): {_MAPPED}",
+        f"Import a list in which one customer has the number (`flask customers show NUMBER` says who has it): {_MAPPED}",
     ),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the mapping of then.",),
@@ -88,7 +88,7 @@ OF_CONVERSIONS: Mapping[str, Known] = {
     "late_answer": Known(("The answer that it was delivered came late, when its worker was thought to be gone.",)),
     "horizon_passed": Known(
         ("It was tried until OFFHOOK_RETRY_HORIZON_SECONDS were over.",),
-        "Its attempts tell what kept it out. Once that is mended, `flask conversions retry CALLSID` sends it again.",
+        "Its attempts show what kept it out. Once that is mended, `flask conversions retry CALLSID` sends it again.",
     ),
     "leases_expired": Known(
         ("Workers that sent it were killed or stalled, too often to try once more.",),

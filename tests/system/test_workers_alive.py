@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import Any
 
@@ -74,10 +75,10 @@ def test_rules_check_says_by_which_rules_each_running_worker_decides(offhook: Of
     assert "No worker is running." in told()
     with offhook.worker(OFFHOOK_RULES_SETTLE_SECONDS="0.2") as worker:
         wait_until(lambda: signs(offhook) == 1)
-        assert f"process {worker.pid}" in told() and "uses these rules" in told()
+        assert re.search(rf" {worker.pid}  .* these$", told(), re.M) and "NOT these" not in told()
         [before] = ledger.query(offhook.database_url, "SELECT rules_version FROM workers")
         rules.write_text("min_duration_seconds = 5\n")
-        wait_until(lambda: "uses these rules" in told(), 20)
+        wait_until(lambda: " these\n" in told() and "NOT these" not in told(), 20)
         assert ledger.query(offhook.database_url, "SELECT rules_version FROM workers") != [before]
         rules.write_text("min_duration_second = 5\n")
         worker.wait_for_log("rules_not_changed")

@@ -242,7 +242,7 @@ def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) ->
     "--twilio-alerts", is_flag=True, help="Ask Twilio for callbacks that failed: its alerts keep them for 30 days."
 )
 @click.option("--since", callback=_ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
-@click.option("--path", default=CALLBACK_PATH, show_default=True, help="The path, where a source does not tell it.")
+@click.option("--path", default=CALLBACK_PATH, show_default=True, help="The path, where a source does not say it.")
 @cover_options
 @_OUTPUT
 @with_appcontext

@@ -34,4 +34,4 @@ def _which_numbers(rules: Rules) -> str:
 
 def _number(number: Number) -> str:
     name = f"{number.number} ({number.label})" if number.label else number.number
-    return f"  {name}{_sent(number) or ', told as the others are'}."
+    return f"  {name}{_sent(number) or ', sent as the others are'}."

@@ -42,7 +42,7 @@ class Results:
     action: str = _result(
         Line(example="phone_call"),
         lambda: "phone_call",
-        english=", told as {value}",
+        english=", sent as {value}",
         explained="The name of the conversion, as Rockerbox lists it.",
     )
     revenue: Decimal | None = _result(  # noqa: RUF009  # it is a field
