@@ -16,7 +16,8 @@ pytestmark = pytest.mark.unit
 
 OLD = re.compile(r"\b(told|tells?|telling|vouch\w*|heard of)\b", re.IGNORECASE)
 CODE = sorted(path for folder in ("offhook", "adapters") for path in (REPOSITORY / folder).rglob("*.py"))
-FILES = (*pages(REPOSITORY), "CHANGELOG.md", "offhook.toml.example", ".env.example", "Makefile", "app.json")
+AT_THE_ROOT = (path.name for path in REPOSITORY.glob("*.md"))
+FILES = sorted({*pages(REPOSITORY), *AT_THE_ROOT, "offhook.toml.example", ".env.example", "Makefile", "app.json"})
 
 
 def is_command(node: ast.AST) -> bool:
