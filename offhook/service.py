@@ -191,7 +191,7 @@ def health(service: Offhook) -> LedgerHealth:
     ledger, known = service.ledger, service.settings
     return LedgerHealth(
         ledger,
-        migrations=ledger.migrations.state,
+        migrations=ledger.tables,
         clock=ledger.clock,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,

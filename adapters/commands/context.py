@@ -84,7 +84,7 @@ class Offhook:
         warnings += filter(None, [self.settings.rules_set_aside])
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)
-            warnings += filter(None, [self.ledger.migrations.state().warning])
+            warnings += filter(None, [self.ledger.tables().warning])
         except LedgerRefused as error:
             problems = [*problems, str(error)]
         except LedgerUnavailable as error:
@@ -148,7 +148,7 @@ class LedgerGroup(click.Group):
 def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     """End the command because the ledger cannot be used, with what to do about it; `then` is what to do afterwards."""
     try:
-        tables_are_usable = offhook().ledger.migrations.state().are_usable
+        tables_are_usable = offhook().ledger.tables().are_usable
     except LedgerUnavailable:
         tables_are_usable = True  # that cannot be told, so it is not what is said
     if not tables_are_usable:

@@ -10,8 +10,8 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.ledger.engine import LedgerRefused
-from offhook.adapters.ledger.migrate import Tables
 from offhook.adapters.ledger.sqlite import file_of
+from offhook.adapters.ledger.tables import Tables
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.delivery import resend_since
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from offhook.adapters.ledger.clock import LedgerClock
-from offhook.adapters.ledger.migrate import Tables
+from offhook.adapters.ledger.tables import Tables
 from offhook.adapters.ledger.waiting import Backlog
 from offhook.pipeline.lookout import Unkept, tell_unkept
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

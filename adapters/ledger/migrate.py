@@ -12,58 +12,26 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import cache
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, false, select, text
+from sqlalchemy import Connection, text
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.refused import LedgerRefused
-from offhook.adapters.ledger.schema import metadata
+from offhook.adapters.ledger.tables import VERSIONS, Tables, head, heads, known, standing
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
-_FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x0FF_4002
 _TRY_LOCK = text(f"SELECT pg_try_advisory_xact_lock({_ADVISORY_LOCK})")
 _INVALID = text("SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
 _LOOK_EVERY_SECONDS = 0.2
 _LOCK_MILLISECONDS = 2000
 _UPGRADE_SECONDS = 3600.0  # a large table takes as long as it takes; what hangs longer than this is stuck
-
-
-class Tables(StrEnum):
-    """Where the tables of the database stand, seen from this version of the code."""
-
-    CURRENT = "current"
-    AHEAD = "ahead"  # a newer version has migrated them, and all that this one needs is there
-    BEHIND = "behind"
-    EMPTY = "empty"
-    MISSING = "missing"  # there is no SQLite file
-    FOREIGN = "foreign"  # a revision that this code does not know, and not the tables that it needs
-
-    @property
-    def are_usable(self) -> bool:
-        return self in (Tables.CURRENT, Tables.AHEAD)
-
-    @property
-    def warning(self) -> str:
-        """What to say of them when a process starts; "" when there is nothing to say."""
-        return _WARNINGS.get(self, "")
-
-
-_WARNINGS = {
-    Tables.AHEAD: "the database was migrated by a newer version of Offhook; this version works with it",
-    Tables.BEHIND: "the database has not all tables of this version: run `flask db upgrade`",
-    Tables.EMPTY: "the database has no tables: run `flask db upgrade`; until then callbacks are answered 503",
-    Tables.FOREIGN: "the database is another program's, or a much newer version's: look at DATABASE_URL",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +67,12 @@ class Migrations:
         if self._database.is_sqlite:
             self._build_indexes(revision)
         with self._alone() as connection:
-            before = _heads(connection)
+            before = heads(connection)
             if not self._database.is_sqlite:
                 self._build_indexes(revision)
-            if set(before) <= _known():
+            if set(before) <= known():
                 _run(connection, revision)
-            after = _heads(connection)
+            after = heads(connection)
         return Upgraded(_shown(before), _shown(after), self.state())
 
     @contextmanager
@@ -130,8 +98,8 @@ class Migrations:
         on Postgres they are built concurrently, on SQLite each in a transaction of its own.
         """
         with self._database.read() as connection:
-            found = _heads(connection)
-        if not found or not set(found) <= _known():
+            found = heads(connection)
+        if not found or not set(found) <= known():
             return
         for name, (table, columns, condition) in _online_indexes(found[0], revision).items():
             where = f" WHERE {condition}" if condition else ""
@@ -153,11 +121,11 @@ class Migrations:
         if not self._database.is_there:
             return None
         with self._database.read() as connection:
-            return _shown(_heads(connection))
+            return _shown(heads(connection))
 
-    def head(self) -> str | None:
+    def head(self) -> str:
         """The revision that this code needs."""
-        return _scripts().get_current_head()
+        return head()
 
     def can_be(self, revision: str) -> bool:
         """False for what names no revision of any version: ours have four digits; head is the newest, +N the next N."""
@@ -169,27 +137,7 @@ class Migrations:
 
     def state(self) -> Tables:
         """Where the tables stand. Raises LedgerUnavailable."""
-        if not self._database.is_there:
-            return Tables.MISSING
-        with self._database.read() as connection:
-            found = _heads(connection)
-        if not found:
-            return Tables.EMPTY
-        if set(found) <= _known():
-            return Tables.CURRENT if found == (self.head(),) else Tables.BEHIND
-        return Tables.AHEAD if self._have_what_we_need() else Tables.FOREIGN
-
-    def _have_what_we_need(self) -> bool:
-        """True when each table and column that this version knows is there; reads no row."""
-        try:
-            with self._database.read() as connection:
-                for table in metadata.sorted_tables:
-                    connection.execute(select(table).where(false()))
-        except LedgerUnavailable as error:
-            if error.word == "no_tables":
-                return False
-            raise
-        return True
+        return standing(self._database)
 
 
 def _run(connection: Connection, revision: str) -> None:
@@ -212,18 +160,8 @@ def _online_indexes(lower: str, upper: str) -> dict[str, tuple[str, list[str], s
     return found
 
 
-def _heads(connection: Connection) -> tuple[str, ...]:
-    """What stands in alembic_version; several only where a later version has branches."""
-    return MigrationContext.configure(connection).get_current_heads()
-
-
 def _shown(heads: tuple[str, ...]) -> str | None:
     return ", ".join(heads) or None
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(script.revision for script in _scripts().walk_revisions())
 
 
 @cache
@@ -233,5 +171,5 @@ def _scripts() -> ScriptDirectory:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER))
+    config.set_main_option("script_location", str(VERSIONS.parent))
     return config

@@ -6,7 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -17,11 +19,11 @@ from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
-from offhook.adapters.ledger.migrate import Migrations
 from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.rebuild import Rebuilding
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
+from offhook.adapters.ledger.tables import Tables, standing
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
@@ -31,6 +33,9 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
+
+if TYPE_CHECKING:
+    from offhook.adapters.ledger.migrate import Migrations
 
 _CLOCK_SECONDS = 1.0  # then the process starts without
 
@@ -51,7 +56,6 @@ class SqlLedger:
         known = patience or Patience()
         self.database = Database(url, pool_size=pool_size, patience=known)
         self.clock = self.database.clock
-        self.migrations = Migrations(self.database)
         self.stories: Stories = StoriesOnSql(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
@@ -75,6 +79,17 @@ class SqlLedger:
         self.retry = self._outbox.retry
         self.merge_customers = self._mapping.merge_customers
         self.find_customers = self._mapping.find_customers
+
+    @cached_property
+    def migrations(self) -> Migrations:
+        """Alembic is loaded by who migrates alone."""
+        from offhook.adapters.ledger.migrate import Migrations
+
+        return Migrations(self.database)
+
+    def tables(self) -> Tables:
+        """Where the tables stand. Raises LedgerUnavailable."""
+        return standing(self.database)
 
     def append(self, raws: Sequence[RawCallback]) -> None:
         """Keep callbacks durably; those already kept stay as they are. Raises LedgerUnavailable."""
