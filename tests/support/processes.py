@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio
 from tests.support.waiting import wait_until
 
 REPOSITORY = Path(__file__).parents[2]
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -220,3 +220,32 @@ class WorkerProcess(Process):
 
     def _wait_ready(self) -> None:
         self.wait_for_log("worker_started")
+
+
+class Up(Process):
+    """`flask up`, or another program's `up`, until it says `ready`. Ended gently: a killed one leaves web and worker running."""
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        folder: Path,
+        *,
+        ready: str = "Up. Ctrl-C ends it.",
+        program: Sequence[str] = (sys.executable, "-m", "flask"),
+    ) -> None:
+        self.port = free_port()
+        super().__init__([*program, "up"], {**env, "PORT": str(self.port), "PYTHONUNBUFFERED": "1"}, folder, "up")
+        self._ready = ready
+
+    def _wait_ready(self) -> None:
+        self.wait_for_log(self._ready)
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        if self.is_running:
+            self.interrupt()
+            self.wait(40)
+        super().kill()

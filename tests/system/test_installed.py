@@ -5,9 +5,7 @@ Another project that uses it: the example of docs/testing.md, word for word. The
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
 import tomllib
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import REPOSITORY, Process, bare_environment, free_port
+from tests.support.processes import REPOSITORY, Up, bare_environment
 from tests.support.tree import copy_tree
 
 OTHERS = ("settings.py", "pipeline.py", "adapters.py")  # modules of theirs that are called like ours
@@ -126,25 +124,12 @@ def test_each_form_is_whole(installed: Project, forms: dict[str, list[str]], tmp
 
 @pytest.mark.timeout(400)
 def test_the_wheel_demonstrates_itself_in_an_empty_folder(project: Project, tmp_path: Path) -> None:
-    command = [str(project.folder / "venv" / "bin" / "offhook"), "up"]
-    env = project.env | {"PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
-    with Demonstration(command, env, tmp_path, "up") as up:
-        up.wait_for_log("Up. Ctrl-C ends it.", 60)
+    with Up(project.env, tmp_path, program=[str(project.folder / "venv" / "bin" / "offhook")]) as up:
         assert re.search(r"^counted +phone_call .* order CA[0-9a-f]{32}", up.log, re.MULTILINE), up.log
-        os.kill(up.pid, signal.SIGINT)
+        up.interrupt()
         assert up.wait(40) == 0, up.log
         assert "Traceback" not in up.log
     assert sorted(path.name for path in tmp_path.iterdir()) == [".run", "up.log"]
-
-
-class Demonstration(Process):
-    """Ended gently: a killed one leaves its web and worker running."""
-
-    def kill(self) -> None:
-        if self.is_running:
-            os.kill(self.pid, signal.SIGINT)
-            self.wait(40)
-        super().kill()
 
 
 @pytest.mark.timeout(400)

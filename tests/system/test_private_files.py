@@ -6,7 +6,6 @@ import fcntl
 import http.client
 import json
 import os
-import signal
 import socket
 import stat
 import sys
@@ -17,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.support import ledger
-from tests.support.processes import Process, Web, bare_environment, environment, flask, free_port
+from tests.support.processes import Process, Up, Web, bare_environment, environment, flask, free_port
 from tests.support.twilio import Twilio, callback, new_sid
 from tests.support.waiting import wait_until
 
@@ -42,24 +41,10 @@ class Command(Process):
         self.wait_for_log(self._ready, 60)
 
 
-class Demonstration(Command):
-    """`flask up`, ended gently: a killed one leaves its web and worker running.
-
-    Behind a company's network, whose proxies know nothing of this machine's own ports.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        names = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "OFFHOOK_EGRESS_PROXY")
-        proxies = dict.fromkeys(names, f"http://127.0.0.1:{free_port()}")
-        env = bare_environment() | {"PORT": str(free_port())} | proxies
-        super().__init__("up", ready="Ctrl-C ends it", env=env, folder=folder, name="up")
-        self.port = int(env["PORT"])
-
-    def kill(self) -> None:
-        if self.is_running:
-            os.kill(self.pid, signal.SIGINT)
-            self.wait(40)
-        super().kill()
+def demonstration(folder: Path) -> Up:
+    """Behind a company's network, whose proxies know nothing of this machine's own ports."""
+    names = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "OFFHOOK_EGRESS_PROXY")
+    return Up(bare_environment() | dict.fromkeys(names, f"http://127.0.0.1:{free_port()}"), folder)
 
 
 def open_to_others(folder: Path) -> dict[str, str]:
@@ -85,7 +70,7 @@ def test_a_demonstration_leaves_its_files_to_their_owner_and_a_second_one_leaves
 ) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
-    with Demonstration(folder) as first:
+    with demonstration(folder) as first:
         assert Twilio(first.port).get("/healthz").status == 200
         with pytest.raises(ConnectionRefusedError):  # 0.0.0.0 would be this address, too
             socket.create_connection(("127.0.0.2", first.port))
@@ -105,7 +90,7 @@ def test_a_demonstration_leaves_its_files_to_their_owner_and_a_second_one_leaves
             "worker.log",
         }
         assert stat.S_IMODE((folder / ".run").stat().st_mode) == 0o700
-        os.kill(first.pid, signal.SIGINT)
+        first.interrupt()
         assert first.wait(40) == 0
     with (folder / ".run" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the next one may have it

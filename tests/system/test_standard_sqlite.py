@@ -17,6 +17,7 @@ from tests.support.ledger import sqlite_file
 from tests.support.processes import (
     REPOSITORY,
     Process,
+    Up,
     bare_environment,
     environment,
     flask,
@@ -66,15 +67,8 @@ def test_kills_under_load_lose_nothing_and_leave_a_whole_database(
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-class Demonstration(Process):
-    def _wait_ready(self) -> None:
-        self.wait_for_log("Ctrl-C ends it", 60)
-
-
 def test_the_demonstration_runs_on_it_and_refuses_nothing(tmp_path: Path) -> None:
-    env = standard(bare_environment()) | {"PORT": str(free_port())}
-    with Demonstration([sys.executable, "-m", "flask", "up"], env, tmp_path, "up") as up:
-        assert "Up. Ctrl-C ends it." in up.log
+    with Up(standard(bare_environment()), tmp_path) as up:
         assert re.search(r"\d+ callbacks sent: .*204", up.log)
 
 

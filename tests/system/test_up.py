@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import Process, environment, flask, free_port
+from tests.support.processes import Up, environment, flask, free_port
 from tests.support.twilio import Twilio
 
 
@@ -19,25 +18,8 @@ def env(tmp_path: Path) -> dict[str, str]:
     return environment(f"sqlite:///{tmp_path}/offhook.db", PORT=str(free_port()))
 
 
-class Up(Process):
-    """`flask up`, ended gently: a killed one leaves its web and worker running."""
-
-    def __init__(self, env: dict[str, str], folder: Path) -> None:
-        super().__init__([sys.executable, "-m", "flask", "up"], env, folder, "up")
-        self.port = int(env["PORT"])
-
-    def _wait_ready(self) -> None:
-        self.wait_for_log("Web listens on port")
-
-    def kill(self) -> None:
-        if self.is_running:
-            os.kill(self.pid, signal.SIGINT)
-            self.wait(40)
-        super().kill()
-
-
 def test_what_it_says_listens_does_and_what_ends_is_called_by_its_name(env: dict[str, str], tmp_path: Path) -> None:
-    with Up(env, tmp_path) as up:
+    with Up(env, tmp_path, ready="Web listens on port") as up:
         assert Twilio(up.port).get("/healthz").status == 200  # at the first try
         worker = next(pid for pid in up.children if b"worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(worker, signal.SIGKILL)
