@@ -81,16 +81,21 @@ def postgres_template(postgres: PostgresServer) -> str:
     return _with_tables(postgres.fresh_database())
 
 
+def give_tables(url: str, request: pytest.FixtureRequest) -> str:
+    """The ledger's tables into an empty database. Gives its address back."""
+    if url.startswith("sqlite"):
+        template: str = request.getfixturevalue("sqlite_template")
+        shutil.copyfile(template.removeprefix("sqlite:///"), url.removeprefix("sqlite:///"))
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.copy_into(url, request.getfixturevalue("postgres_template"))
+    return url
+
+
 @pytest.fixture
 def database_url(empty_database_url: str, request: pytest.FixtureRequest) -> str:
     """A fresh database with the ledger's tables."""
-    if empty_database_url.startswith("sqlite"):
-        template: str = request.getfixturevalue("sqlite_template")
-        shutil.copyfile(template.removeprefix("sqlite:///"), empty_database_url.removeprefix("sqlite:///"))
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        server.copy_into(empty_database_url, request.getfixturevalue("postgres_template"))
-    return empty_database_url
+    return give_tables(empty_database_url, request)
 
 
 @pytest.fixture

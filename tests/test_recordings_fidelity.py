@@ -26,6 +26,7 @@ from offhook.adapters.recordings.redact import Redactor
 from offhook.adapters.rules_file.reading import parse as parse_rules
 from offhook.pipeline.conversion import Customer
 from offhook.pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
+from tests.conftest import give_tables
 
 NAMES = sorted(path.stem for path in LIBRARY.glob("*.jsonl"))
 KEY = "sixteen characters or more"
@@ -95,6 +96,8 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Twins]:
     else:
         server = request.getfixturevalue("postgres")
         urls = (server.fresh_database(), server.fresh_database())
+    for url in urls:
+        give_tables(url, request)
     with twins(urls, tmp_path) as made:
         yield made
 
@@ -155,7 +158,7 @@ def assert_same_conversions(name: str, options: Mapping[str, int], pair: Twins) 
     assert pair.fresh.conversions == pair.original.conversions
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from([name for name in NAMES if name != "shop-day"]), seed=st.integers(0), copies=st.integers(1, 4)
 )
@@ -253,7 +256,7 @@ rows = st.lists(st.sampled_from(CALLERS), min_size=4, unique=True).map(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recording=calls(), customers=rows, rules=st.sampled_from([DEFAULT_RULES, RULES]))
 def test_calls_that_nobody_thought_of_survive_redaction_too(
     recording: list[Record], customers: list[Customer], rules: str, pair: Twins

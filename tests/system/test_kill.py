@@ -28,7 +28,7 @@ _REST = "state IN ('pending', 'sending')"
 
 @pytest.mark.timeout(180)
 def test_kills_lose_nothing_and_double_only_what_was_in_flight(offhook: Offhook) -> None:
-    under_kills(offhook, kills_of_each=10, seed=1)
+    under_kills(offhook, kills_of_each=5, seed=1)
 
 
 @pytest.mark.soak
