@@ -248,6 +248,7 @@ def copy_of(root: Path) -> Iterator[Path]:
     """The tree in a temporary folder, without what is made anew or belongs to this machine."""
     left_out = shutil.ignore_patterns(".venv", ".git", ".*_cache", ".hypothesis", "__pycache__", "node_modules", ".env")
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        Path(folder).chmod(0o755)  # some tests run as another user
         yield Path(shutil.copytree(root, Path(folder) / "tree", symlinks=True, ignore=left_out))
 
 
