@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -298,6 +299,30 @@ def test_after_a_trouble_the_bookkeeper_lets_the_database_rest_before_it_asks_ag
     books.run(stopping, news=stopping)
     missing.close()
     assert ([type(one) for one in told], stopping.waited[:1]) == ([LedgerUnavailable], [7])
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("down"), RuntimeError("a fault of ours")])
+def test_after_a_trouble_the_dispatcher_rests_as_well(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    slept: list[float] = []
+    really = time.sleep
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        really(min(seconds, 0.01))
+
+    def waiting(*, with_open: bool = False) -> Waiting:
+        raise error
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(ledger, "waiting", waiting)
+    worker = Worker(ledger, Destination(), JUDGE, RetryPolicy(), Pace(trouble_wait_seconds=7, threads=1))
+    worker.start()
+    try:
+        wait_until(lambda: 7 in slept)
+    finally:
+        assert worker.stop()
 
 
 def test_what_one_thread_has_asked_just_now_another_does_not_ask_again() -> None:
