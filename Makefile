@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test unit check soak bench clean requirements
+.PHONY: help run test unit check soak mutants bench clean requirements
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
 	@echo "make unit   the quick tests alone, about a minute"
 	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11, 3.12 and 3.13: properties at random"
+	@echo "make mutants  puts one-line bugs into a copy and prints those that no test notices: COUNT=40 by lot, ONLY=a path, SEED=a number"
 	@echo "make bench  every figure of bench/README.md"
 	@echo "make requirements  newer versions of what is installed, pinned with their hashes"
 
@@ -72,6 +73,10 @@ soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
 	OFFHOOK_STATEFUL_EXAMPLES=400 $(BIN)/python -m pytest tests/test_stateful.py --hypothesis-profile random --timeout 3600
 	@for version in 3.11 3.12 3.13; do sh tests/on_python.sh $$version || exit 1; done
+
+COUNT ?= 40
+mutants: .venv/dev
+	$(BIN)/python -m tests.mutants --count $(COUNT) --only "$(ONLY)" $(if $(SEED),--seed $(SEED))
 
 bench: .venv/dev
 	$(BIN)/python bench/intake.py

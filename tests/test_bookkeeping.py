@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import psycopg
@@ -275,6 +277,54 @@ def test_an_idle_worker_asks_one_question_for_all_of_its_threads(ledger: SqlLedg
     finally:
         assert worker.stop()
     assert given({}).idle_seconds >= 0.5
+
+
+def test_after_a_trouble_the_bookkeeper_lets_the_database_rest_before_it_asks_again(tmp_path: Path) -> None:
+    """However soon the next look would be due: a database that is down is not asked twice in the same breath."""
+    missing = SqlLedger(f"sqlite:///{tmp_path}/none.db")
+    told: list[Exception | None] = []
+    books = Bookkeeper(
+        missing, Lookout(missing), JUDGE, BooksPace(trouble_wait_seconds=7), lambda: NOON, came_to=told.append
+    )
+
+    class Stopping(threading.Event):
+        """Somebody stops it as soon as it waits."""
+
+        waited: ClassVar[list[float | None]] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waited.append(timeout)
+            self.set()
+            return True
+
+    stopping = Stopping()
+    books.run(stopping, news=stopping)
+    missing.close()
+    assert ([type(one) for one in told], stopping.waited[:1]) == ([LedgerUnavailable], [7])
+
+
+@pytest.mark.parametrize("error", [LedgerUnavailable("down"), RuntimeError("a fault of ours")])
+def test_after_a_trouble_the_dispatcher_rests_as_well(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    slept: list[float] = []
+    really = time.sleep
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        really(min(seconds, 0.01))
+
+    def waiting(*, with_open: bool = False) -> Waiting:
+        raise error
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(ledger, "waiting", waiting)
+    worker = Worker(ledger, Destination(), JUDGE, RetryPolicy(), Pace(trouble_wait_seconds=7, threads=1))
+    worker.start()
+    try:
+        wait_until(lambda: 7 in slept)
+    finally:
+        assert worker.stop()
 
 
 def test_what_one_thread_has_asked_just_now_another_does_not_ask_again() -> None:

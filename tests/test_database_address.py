@@ -92,6 +92,10 @@ def test_of_several_hosts_the_one_that_takes_writes_is_meant_unless_something_el
     assert "one:5432,two:5433" in refused("postgres://u:p@one,two:5432,5433/d")
 
 
+def test_a_single_host_may_be_a_name_of_digits() -> None:
+    assert understood("postgres://u:p@5433/d")["host"] == "5433"
+
+
 @pytest.mark.parametrize("place", ["h:port", "h:0", "h:70000", "[::1", "::1"])
 def test_a_host_that_cannot_be_is_refused_with_how_it_is_written(place: str) -> None:
     assert "host:5432" in refused(f"postgres://u:p@{place}/d")

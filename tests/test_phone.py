@@ -198,10 +198,15 @@ def test_each_kind_of_caller_is_told_from_the_others(text: str, kind: CallerKind
     assert (caller(text, "US").kind, caller(text, "US").e164) == (kind, e164)
 
 
-def test_a_keypad_word_without_its_plus_is_somebody_where_it_can_be_a_number_of_that_country() -> None:
-    assert caller("7378742833", "US").kind is CallerKind.WITHHELD
-    assert caller("7378742833", "GB").e164 == "+447378742833"
-    assert caller("2562533", "US").kind is CallerKind.WITHHELD
+@pytest.mark.parametrize("region", ["US", "GB", "DE", "IS", "AU"])
+@pytest.mark.parametrize("word", ["7378742833", "737 874 2833", "266696687", "2562533", "8656696", "86282452253"])
+def test_a_keypad_word_without_its_plus_is_nobody_wherever_it_could_be_a_number(word: str, region: str) -> None:
+    """7378742833 is RESTRICTED, though the same digits behind +44 are a mobile: better nobody is credited than a stranger."""
+    assert (caller(word, region).kind, caller(word, region).e164) == (CallerKind.WITHHELD, None)
+
+
+def test_whoever_has_such_a_number_is_somebody_with_the_country_code_or_the_zero_before_it() -> None:
+    assert caller("+447378742833", "GB").e164 == caller("07378742833", "GB").e164 == "+447378742833"
 
 
 def test_a_number_that_nobody_can_read_today_is_known_by_its_digits() -> None:

@@ -90,17 +90,24 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.getMessage() == "calls_unfinished"]
 
 
+# What was heard of a call, and what is said of it.
 OPEN = {
-    "only a child leg": child(),
-    "no final status": raw(CALL | {"CallSid": ROOT, "CallStatus": "in-progress"}),
-    "a status that nobody knows": raw(CALL | {"CallSid": ROOT, "CallStatus": "paused"}),
-    "nothing but an answering machine": raw({"CallSid": ROOT, "AnsweredBy": "human"}),
+    "only a child leg": (child(), "no callback of its own has arrived, legs: 1"),
+    "no final status": (raw(CALL | {"CallSid": ROOT, "CallStatus": "in-progress"}), "its last is in-progress, legs: 1"),
+    "a status that nobody knows": (
+        raw(CALL | {"CallSid": ROOT, "CallStatus": "paused"}),
+        "no callback of its own has arrived",
+    ),
+    "nothing but an answering machine": (
+        raw({"CallSid": ROOT, "AnsweredBy": "human"}),
+        "no callback of its own has arrived",
+    ),
 }
 
 
-@pytest.mark.parametrize("heard", OPEN.values(), ids=OPEN)
+@pytest.mark.parametrize(("heard", "said"), OPEN.values(), ids=OPEN)
 def test_a_call_without_its_end_is_told_once_and_decided_when_the_end_comes(
-    day: Day, heard: RawCallback, caplog: pytest.LogCaptureFixture
+    day: Day, heard: RawCallback, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     day.ledger.append([heard])
     day.keep()
@@ -117,7 +124,7 @@ def test_a_call_without_its_end_is_told_once_and_decided_when_the_end_comes(
     [decision] = story.decisions
     [reason] = decision.reasons
     assert (decision.result, reason.word) == ("unfinished", "unfinished")
-    assert "within 24 h" in reason.sentence and "on the number itself" in reason.sentence
+    assert f"within 24 h ({said}" in reason.sentence and "on the number itself" in reason.sentence
     assert day.states() == {ROOT: "open"}, "what an older version goes on with, it knows no state `unfinished`"
 
     day.ledger.append([raw(ENDED, day.now)])

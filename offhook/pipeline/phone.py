@@ -70,7 +70,7 @@ def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """
     number = _sip_number(text) if sip_users else None
     e164 = to_e164(number or text, region)
-    if _is_withheld(e164 or _bare(text)):
+    if _is_withheld(e164 or _bare(text)) or _bare(text) in _KEYPAD:
         return Caller(CallerKind.WITHHELD, None, text)
     return Caller(_other_kind(text) if e164 is None else CallerKind.PHONE, e164, text)
 
