@@ -49,8 +49,8 @@ _EVERYWHERE = "0.0.0.0"
 def up() -> None:
     """Run web and worker together, until Ctrl-C.
 
-    With nothing configured this is a demonstration: SQLite in .run/, a sandbox Rockerbox on loopback, a sample mapping,
-    and recorded callbacks sent signed. With a .env (see .env.example) it is the real thing.
+    With nothing configured this is a demonstration: SQLite in .run/, a Rockerbox of its own on this machine, sample
+    customers, and recorded callbacks that are sent signed. With a .env (see .env.example) it is the real thing.
 
     \b
     flask up

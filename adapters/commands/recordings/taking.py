@@ -88,7 +88,7 @@ def export(
 ) -> None:
     """Write callbacks of the ledger as a recording, a line each, with pseudonyms instead of persons.
 
-    Numbers become numbers of fictional ranges (the same number the same pseudonym), SIDs, names and places are replaced.
+    A phone number becomes a fictional one, the same wherever it occurs; SIDs, names and places are replaced as well.
 
     \b
     flask recordings export --since 1h --customers mapping.csv --rules rules.toml --output calls.jsonl
