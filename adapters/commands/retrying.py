@@ -26,7 +26,7 @@ _ASKED = Reason("decided_anew", "A person asked for it after it was refused: by 
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """A conversion that rests, what would be decided today (None: that cannot be told), and whether it may be rebuilt."""
+    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt."""
 
     row: Any
     decided: Decided | None
@@ -58,7 +58,7 @@ def again(rows: Sequence[Any], *, yes: bool, rebuild: bool | None, is_clear: boo
         _refuse_risky(rows, yes)
     service, asks = offhook(), rebuild is None and sys.stdin.isatty() and sys.stdout.isatty()
     found = _compared(service, rows, bool(rebuild) or asks)
-    _tell_others([one for one in found if one.is_other], is_clear)
+    _show_others([one for one in found if one.is_other], is_clear)
     can = sum(one.can_rebuild for one in found)
     if rebuild or (asks and can and _asked(can)):
         return _rebuilt(service, found, with_others=asks)
@@ -78,7 +78,7 @@ def _refuse_risky(rows: Sequence[Any], yes: bool) -> None:
 
 
 def _compared(service: Offhook, rows: Sequence[Any], must_know: bool) -> list[Today]:
-    """Each with what would be decided today. Where the rules cannot be used that ends the command, or is told."""
+    """Each with what would be decided today. Where the rules cannot be used that ends the command, or is said."""
     try:
         judge = service.judge()
     except RulesError as error:
@@ -103,7 +103,7 @@ def _key(row: Any) -> CallKey:
     return CallKey(row.account_sid, row.call_sid)
 
 
-def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
+def _show_others(others: Sequence[Today], is_clear: bool) -> None:
     if not others:
         return
     click.echo(f"The mapping, the rules or the call have changed since {len(others)} of these were decided:")
