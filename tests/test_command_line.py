@@ -49,21 +49,31 @@ def test_what_needs_the_settings_alone_imports_no_database(words: list[str], tmp
     assert {"sqlalchemy", "alembic", "psycopg", "requests"} & set(imported) == set()
 
 
-def ways_to_ask_for_help(folder: Path) -> list[str]:
+def ways_to_ask_for_help(folder: Path) -> dict[str, str]:
     there = environment(f"sqlite:///{folder}/offhook.db")
-    return [offhook("--help", folder=folder).stdout, flask("--help", env=there, folder=folder).stdout]
+    return {
+        "offhook": offhook("--help", folder=folder).stdout,
+        "flask": flask("--help", env=there, folder=folder).stdout,
+    }
 
 
 def test_both_ways_of_asking_open_with_what_offhook_is_and_list_each_command_once_by_its_purpose(
     tmp_path: Path,
 ) -> None:
-    for told in ways_to_ask_for_help(tmp_path):
-        assert told.splitlines()[2].strip() == "Offhook turns phone calls into Rockerbox conversions."
-        assert "flask conversions show" in told
-        lists = told[told.index(f"\n{next(iter(PURPOSES))}:") :]
-        assert [told.count(f"\n  {command.name} ") for command in LISTED] == [1] * len(LISTED)
+    for program, printed in ways_to_ask_for_help(tmp_path).items():
+        assert printed.splitlines()[2].strip() == "Offhook turns phone calls into Rockerbox conversions."
+        assert f"\n  {program} conversions show" in printed
+        lists = printed[printed.index(f"\n{next(iter(PURPOSES))}:") :]
+        assert [printed.count(f"\n  {command.name} ") for command in LISTED] == [1] * len(LISTED)
         assert [purpose for purpose in PURPOSES if f"\n{purpose}:\n" not in lists] == []
         assert "..." not in lists  # no line is cut off
+
+
+@pytest.mark.parametrize("words", [["conversions"], ["conversions", "list"], ["worker"], ["recordings", "import"]])
+def test_the_examples_of_offhook_are_called_as_it_was(words: list[str], tmp_path: Path) -> None:
+    printed = offhook(*words, "--help", folder=tmp_path).stdout
+    assert f"\n  offhook {words[0]}" in printed
+    assert "flask " not in printed
 
 
 def test_a_command_that_there_is_not_is_no_question_for_help(tmp_path: Path) -> None:
@@ -85,10 +95,16 @@ def test_a_wrong_setting_hides_no_command_and_is_the_last_thing_said(tmp_path: P
         assert "Traceback" not in done.stderr
 
 
-def test_a_worker_is_told_what_is_wrong_and_what_is_missing_at_once(tmp_path: Path) -> None:
+def test_a_worker_says_what_is_wrong_and_what_is_missing_at_once(tmp_path: Path) -> None:
     env = environment(f"sqlite:///{tmp_path}/offhook.db", PORT="many", ROCKERBOX_ADVERTISER_ID="")
     done = flask("worker", env=env, folder=tmp_path)
     assert (done.returncode, "PORT:" in done.stderr, "set ROCKERBOX_ADVERTISER_ID" in done.stderr) == (2, True, True)
+
+
+@pytest.mark.parametrize("other", ["--json", "--csv", "--format=json"])
+def test_a_page_of_settings_in_two_forms_at_once_is_refused(other: str, tmp_path: Path) -> None:
+    done = offhook("settings", "--markdown", other, folder=tmp_path)
+    assert (done.returncode, done.stdout, "Choose one of" in done.stderr) == (2, "", True)
 
 
 def test_each_way_of_asking_says_offhooks_version(tmp_path: Path) -> None:

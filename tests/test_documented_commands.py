@@ -17,6 +17,8 @@ import click
 import pytest
 
 from offhook.adapters.commands.listed import LISTED, Listed
+from offhook.pipeline.delivery import State
+from offhook.pipeline.unfinished import UNFINISHED
 from tests import sinks
 from tests.support import ledger
 from tests.support.documented import Block, blocks, inline, pages
@@ -153,6 +155,48 @@ def test_the_help_of_each_command_has_an_example_whose_words_are_all_there(path:
     examples = [line for line in lines if line.startswith("flask ")]
     assert any(re.match(rf"{path}( |$)", example) for example in examples), f"{path} --help has no example"
     assert [(example, wrong_words(example)) for example in examples if wrong_words(example)] == []
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("path", [path for path, command in every_command(ROOT) if isinstance(command, click.Group)])
+def test_the_help_of_a_group_says_of_each_command_in_a_whole_sentence_what_it_does(path: str) -> None:
+    command: click.Command = ROOT
+    for name in path.split()[1:]:
+        assert isinstance(command, click.Group)
+        command = loaded(command.commands[name])
+    with click.Context(command, info_name=path, terminal_width=80) as context:
+        commands = command.get_help(context).partition("\nCommands:\n")[2].splitlines()
+    assert commands != []
+    assert [line for line in commands if line.endswith("...")] == []
+
+
+# What changes, writes or runs something. Every other command shows something.
+DOING = frozenset(
+    {
+        *("flask up", "flask worker", "flask sandbox"),
+        *("flask customers import", "flask conversions retry"),
+        *("flask db upgrade", "flask db backup", "flask db restored"),
+        *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),
+    }
+)
+FORMATS = frozenset({"--format", "--json", "--csv"})
+
+
+@pytest.mark.unit
+def test_each_command_that_shows_something_has_all_formats_and_no_other_command_has_one() -> None:
+    found = {
+        path: FORMATS & {name for param in command.params for name in param.opts}
+        for path, command in every_command(ROOT)
+        if not isinstance(command, click.Group)
+    }
+    assert found == {path: frozenset() if path in DOING else FORMATS for path in found}
+    assert found.keys() >= DOING
+
+
+@pytest.mark.unit
+def test_the_help_of_conversions_explains_each_state_that_its_list_can_show() -> None:
+    explained = re.findall(r"^ *(\w+) {2,}\S", dict(every_command(ROOT))["flask conversions"].help or "", re.MULTILINE)
+    assert explained == [*State, UNFINISHED]
 
 
 MARKDOWN = """Some text.

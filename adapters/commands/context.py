@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -105,7 +106,7 @@ _EPHEMERAL = (
 def offhook(needed: Needed = lambda _: []) -> Offhook:
     """The service of the running command, put together when it is first asked for.
 
-    A wrong setting ends the command, and `needed` tells what is missing besides.
+    A wrong setting ends the command, and `needed` names what is missing besides.
     """
     known = current_app.extensions
     if "offhook" not in known:
@@ -138,11 +139,25 @@ class LedgerCommand(click.Command):
         except LedgerUnavailable as error:
             fail_without_database(error)
 
+    def get_help(self, ctx: click.Context) -> str:
+        return as_called(super().get_help(ctx), ctx)
+
 
 class LedgerGroup(click.Group):
     """Its commands are LedgerCommands."""
 
     command_class = LedgerCommand
+
+    def get_help(self, ctx: click.Context) -> str:
+        return as_called(super().get_help(ctx), ctx)
+
+
+_EXAMPLE = re.compile(r'(?<![\w"])flask (?=[a-z])')  # not within quotes, where it is said to another machine
+
+
+def as_called(text: str, context: click.Context) -> str:
+    """A help whose examples begin with the program that was called: `offhook`, where `flask` would find no app."""
+    return _EXAMPLE.sub("offhook ", text) if context.find_root().info_name == "offhook" else text
 
 
 def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
@@ -150,7 +165,7 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     try:
         tables_are_usable = offhook().ledger.tables().are_usable
     except LedgerUnavailable:
-        tables_are_usable = True  # that cannot be told, so it is not what is said
+        tables_are_usable = True  # that is unknown, so it is not what is said
     if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
     if error.word in ("slow", "locked"):

@@ -34,7 +34,16 @@ def conversions() -> None:
     """What was sent to Rockerbox, what waits, and what needs a person.
 
     \b
-    flask conversions list --state dead             what was refused for good
+    pending       waits for its turn, or for the next attempt
+    sending       is being sent
+    delivered     Rockerbox has it
+    dead          refused by Rockerbox, or not delivered within 72 hours
+    ambiguous     held: it may have arrived, and a second copy could count
+    quarantined   held: three workers vanished while they sent it
+    unfinished    no conversion: a call whose end Twilio never reported
+
+    \b
+    flask conversions list --state dead             what was refused, or given up
     flask conversions list --state unfinished       calls whose end Twilio never reported
     flask conversions show CA123...                 everything about one call: "why is it not in Rockerbox?"
     flask conversions show "(415) 867-5309"         the calls of one caller
@@ -54,7 +63,10 @@ def conversions() -> None:
 @shows
 @with_appcontext
 def list_(states: tuple[str, ...], limit: int, shown: Format) -> None:
-    """List conversions and unfinished calls, the newest first, with a count by state (no further than 10000).
+    """List conversions and unfinished calls, the newest first.
+
+    Below the table stands how many there are in each state, counted no further than 10000. `flask conversions --help`
+    says what the states mean.
 
     \b
     flask conversions list
@@ -102,13 +114,14 @@ def _counted(found: int) -> str:
 
 @conversions.command()
 @click.argument("call", metavar="CALLSID|NUMBER")
-@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
 @shows
 @with_appcontext
 def show(call: str, is_clear: bool, shown: Format) -> None:
-    """Show the whole story of a call: what arrived, what was decided and why, what was sent, what came back.
+    """Show all about a call: why is it in Rockerbox, or why not?
 
-    With a caller's number: of the call, or a list of the calls where there are several.
+    What arrived, what was decided and why, what was sent, what came back. CALLSID is Twilio's name of the call, CA and 32
+    digits. The NUMBER of a caller shows the one call of that caller, or lists the calls where there are several.
 
     \b
     flask conversions show CA123...
@@ -199,7 +212,9 @@ def _tell_remedy(word: str, hide: Masking, sentence: str = "") -> None:
 def _why_undecided(call: CallLine) -> str:
     if call.final_at is None:
         return "no callback with a final status has arrived for the call itself"
-    return f"it settles until {_time(call.settle_at)}" if call.settle_at else "it hangs from a call that was not seen"
+    if call.settle_at:
+        return f"it has ended, and its legs may still arrive until {_time(call.settle_at)}"
+    return "it is a leg of another call, of which nothing has arrived"
 
 
 def _tell_delivery(story: Story, hide: Masking) -> None:
@@ -235,16 +250,16 @@ def _what_came(row: AttemptLine) -> str:
 
 @conversions.command()
 @click.argument("call_sids", nargs=-1)
-@click.option("--all", "every", type=click.Choice(RETRYABLE), help="All that rest in this state.")
+@click.option("--all", "every", type=click.Choice(RETRYABLE), help="All that are in this state.")
 @click.option("--yes", is_flag=True, help="Also those that may have arrived already (ambiguous, quarantined).")
 @click.option(
     "--rebuild/--as-it-is",
     "rebuild",
     default=None,
-    help="What was refused: decide anew by today's rules and mapping, or send the same.  [default: ask on a terminal, "
-    "else the same]",
+    help="What was refused: decide anew by today's rules and customers, or send the same bytes again.  [default: ask on "
+    "a terminal, else the same]",
 )
-@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
 @with_appcontext
 def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: bool | None, is_clear: bool) -> None:
     """Send conversions again that are dead, ambiguous or quarantined.
@@ -252,7 +267,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     Rockerbox counts a second copy when it comes on another day and cross-day deduplication is off: look at its Webhooks
     page whether an ambiguous one has arrived before you send it again.
 
-    Where the rules or the mapping say something else today, old and new are shown. What was refused with a 4xx, and was
+    Where today's rules and customers would make another conversion, old and new are shown. What was refused with a 4xx, and was
     never in doubt, may be decided anew; what may have arrived never is.
 
     \b
@@ -266,9 +281,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     moved = again(rows, yes=yes, rebuild=rebuild, is_clear=is_clear)
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids and not rows:
-        fail(
-            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands."
-        )
+        fail("None of these is dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands.")
     if moved == 0 and rows:
         raise SystemExit(1)
 

@@ -22,9 +22,9 @@ _BATCH = 200
 
 @click.group(cls=LedgerGroup)
 def db() -> None:
-    """The ledger: create its tables, bring them up to date, back it up.
+    """The ledger, Offhook's database: create its tables, bring them up to date, back it up.
 
-    Run `flask db upgrade` before the first start and after each update of Offhook. The Procfile's release phase does.
+    Run `flask db upgrade` before the first start and after each update of Offhook. `flask up` and the Procfile's release phase do.
 
     \b
     flask db upgrade
@@ -37,6 +37,8 @@ def db() -> None:
 @with_appcontext
 def upgrade(revision: str) -> None:
     """Create or update the tables of DATABASE_URL. Running it twice changes nothing.
+
+    REVISION is one that `flask db history` lists; without it, the newest.
 
     Tables that a newer version of Offhook has migrated stay as they are, and this version works with them: after a
     rollback there is nothing to undo.
@@ -75,10 +77,11 @@ _FOREIGN = (
 @shows
 @with_appcontext
 def current(shown: Format) -> None:
-    """Show where the tables stand and what this version needs. Exit code 1 when this version cannot work with them.
+    """Show at which revision the tables are, and which one is needed. Exit code 1 when this version cannot work with them.
 
     \b
     flask db current
+    flask db current --json
     """
     migrations = offhook().ledger.migrations
     try:
@@ -98,10 +101,11 @@ def current(shown: Format) -> None:
 @shows
 @with_appcontext
 def history(shown: Format) -> None:
-    """List the migrations, oldest first.
+    """List the revisions of the tables, oldest first.
 
     \b
     flask db history
+    flask db history --csv
     """
     columns = ("revision", "about")
     rows = offhook().ledger.migrations.history()
@@ -151,9 +155,9 @@ def _same(file: Path, ledger: Path) -> bool:
 def restored() -> None:
     """Say that the ledger was put back from a backup. Run it before the worker starts; twice does no harm.
 
-    What was not delivered when the backup was made may have been since. The ledger does not know, and a second copy
-    could count. So all of that becomes what may have arrived: today's is sent again, which Rockerbox ignores within one
-    day, and older ones are held for a person (OFFHOOK_RESEND_AMBIGUOUS).
+    What waited when the backup was made may have been delivered since: this ledger does not know, and a second copy could
+    count. So each of these conversions is marked as one that may have arrived. Those of today are sent again, as Rockerbox
+    ignores a second copy within a day; older ones are held for a person (OFFHOOK_RESEND_AMBIGUOUS).
 
     \b
     flask db restored
@@ -173,8 +177,8 @@ def restored() -> None:
     )
     if found.parked:
         click.echo(
-            f"{found.parked} calls are parked. If their callers came into the mapping after the backup was made, they may "
-            "have been sent: import that mapping now, and run this again, before the worker starts."
+            f"{found.parked} calls of unknown callers wait (parked). If their callers came into the mapping after the backup "
+            "was made, they may have been sent: import that mapping now, and run this again, before the worker starts."
         )
 
 

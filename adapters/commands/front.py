@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 from flask.cli import FlaskGroup
 
+from offhook.adapters.commands.context import as_called
 from offhook.adapters.commands.listed import PURPOSES
 
 ABOUT = """Offhook turns phone calls into Rockerbox conversions.
@@ -15,7 +16,7 @@ Twilio reports each call; Offhook keeps it, finds the caller among your customer
 counts, and sends Rockerbox one conversion for it, exactly once.
 
 \b
-flask up                                    run it all; with nothing configured a demonstration
+flask up                                    run it all; with nothing configured, a demonstration
 flask customers import customers.csv        say who calls
 flask conversions show "(415) 867-5309"     why is this call not in Rockerbox?
 """
@@ -32,6 +33,9 @@ class Front(FlaskGroup):
                 _write(formatter, {str(command.name): command for command in commands})
         with formatter.section(_FLASKS):
             _write(formatter, self.commands)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return as_called(super().get_help(ctx), ctx)
 
 
 def _write(formatter: click.HelpFormatter, commands: Mapping[str, click.Command]) -> None:

@@ -37,7 +37,7 @@ KEEP = "Keep it going"
 PURPOSES: dict[str, tuple[Listed, ...]] = {
     RUN: (
         Listed(".up:up", "up", "Run web and worker together; unconfigured, a demonstration."),
-        Listed(".worker:worker", "worker", "Fold callbacks into calls, decide, deliver conversions."),
+        Listed(".worker:worker", "worker", "Make calls of callbacks, decide, deliver conversions."),
         Listed(".sandbox:sandbox", "sandbox", "Run a Rockerbox of your own, which shows what it gets."),
     ),
     ASK: (Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),),
@@ -46,7 +46,7 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
         Listed(".rules:rules", "rules", "What counts as a conversion: check offhook.toml."),
     ),
     RECORD: (
-        Listed(".recordings:recordings", "recordings", "Export, tap and import with pseudonyms; replay, signed."),
+        Listed(".recordings:recordings", "recordings", "Write callbacks to files, with pseudonyms; send them again."),
     ),
     KEEP: (
         Listed(".db:db", "db", "The database: create it, update it, back it up."),

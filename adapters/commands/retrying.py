@@ -24,7 +24,7 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """A conversion that rests, what would be decided today (None: that cannot be told), and whether it may be rebuilt."""
+    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt."""
 
     row: ConversionLine
     decided: Decided | None
@@ -56,7 +56,7 @@ def again(rows: Sequence[ConversionLine], *, yes: bool, rebuild: bool | None, is
         _refuse_risky(rows, yes)
     service, asks = offhook(), rebuild is None and sys.stdin.isatty() and sys.stdout.isatty()
     found = _compared(service, rows, bool(rebuild) or asks)
-    _tell_others([one for one in found if one.is_other], is_clear)
+    _show_others([one for one in found if one.is_other], is_clear)
     can = sum(one.can_rebuild for one in found)
     if rebuild or (asks and can and _asked(can)):
         return _rebuilt(service, found, with_others=asks)
@@ -76,7 +76,7 @@ def _refuse_risky(rows: Sequence[ConversionLine], yes: bool) -> None:
 
 
 def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool) -> list[Today]:
-    """Each with what would be decided today. Where the rules cannot be used that ends the command, or is told."""
+    """Each with what would be decided today. Where the rules cannot be used that ends the command, or is said."""
     try:
         judge = service.judge()
     except RulesError as error:
@@ -99,7 +99,7 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
     return found
 
 
-def _tell_others(others: Sequence[Today], is_clear: bool) -> None:
+def _show_others(others: Sequence[Today], is_clear: bool) -> None:
     if not others:
         return
     click.echo(f"The mapping, the rules or the call have changed since {len(others)} of these were decided:")

@@ -23,7 +23,7 @@ def rules() -> None:
     """What counts as a conversion (offhook.toml). Copy offhook.toml.example to begin.
 
     \b
-    flask rules check
+    flask rules check           mistakes with line and remedy, or the rules in English
     """
 
 
@@ -31,9 +31,10 @@ def rules() -> None:
 @shows
 @with_appcontext
 def check(shown: Format) -> None:
-    """Check the rules, read them back in English, and list by which ones each running worker decides.
+    """Check the rules, read them back in English, list who uses them.
 
-    Exit code 1 and the lines to correct when something is wrong. --csv lists the workers alone.
+    Each running worker is listed, with whether it decides by these rules or by others. Exit code 1 and the lines to
+    correct when something is wrong. --csv has the workers alone.
 
     \b
     flask rules check

@@ -14,7 +14,7 @@ from offhook.adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopbac
 from offhook.pipeline.phone import mask
 
 _SID_OR_NUMBER = re.compile(r"\b(?P<sid>[A-Z]{2}[0-9a-f]{32})\b|\+?[0-9][0-9 ().-]{5,}[0-9]")
-_MAX_TOLD_CHARS = 60
+_MOST_CHARS = 60
 
 
 def _script(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
@@ -32,7 +32,13 @@ def _dedupe(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 
 @click.command(cls=LedgerCommand)
-@click.option("--port", default=8100, show_default=True, type=click.IntRange(0, 65535), help="0: any free one.")
+@click.option(
+    "--port",
+    default=8100,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where it listens; 0 takes any free one.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address it listens on.")
 @click.option("--allow-remote", is_flag=True, help="Let other machines in, with a --host that they can reach.")
 @click.option(
@@ -40,7 +46,7 @@ def _dedupe(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     default="order_id",
     show_default=True,
     callback=_dedupe,
-    help="Fields of the key; `date` is the day, e.g. email,date,action.",
+    help="Events that are equal in these fields are one; `date` is the day, e.g. email,date,action.",
 )
 @click.option("--cross-day", is_flag=True, help="Deduplicate across days, as the account's setting of that name does.")
 @click.option(
@@ -48,18 +54,28 @@ def _dedupe(_context: click.Context, _parameter: click.Parameter, text: str) -> 
     default=Day.TIMESTAMP.value,
     show_default=True,
     type=click.Choice([str(day) for day in Day]),
-    help="Whose UTC day and hour counts: Rockerbox does not say.",
+    help="Which time's UTC day and hour an event belongs to; Rockerbox does not say which it takes.",
 )
-@click.option("--script", default="", callback=_script, help="How it shall fail; see above.")
+@click.option("--script", default="", callback=_script, help="How it fails; see above.")
 @click.option("--seed", type=int, help="Makes the script's probabilities repeatable.")
-@click.option("--keep", default=10_000, show_default=True, type=click.IntRange(1, 1_000_000), help="Events in memory.")
+@click.option(
+    "--keep",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(1, 1_000_000),
+    help="How many events are kept in memory.",
+)
 @click.option(
     "--persist",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append each event to this file (.jsonl) before the answer. It holds personal data in clear.",
 )
 @click.option(
-    "--max-body-bytes", default=65_536, show_default=True, type=click.IntRange(1, 10_000_000), help="More: 413."
+    "--max-body-bytes",
+    default=65_536,
+    show_default=True,
+    type=click.IntRange(1, 10_000_000),
+    help="A larger request is answered 413.",
 )
 def sandbox(
     port: int,
@@ -81,7 +97,7 @@ def sandbox(
     ROCKERBOX_URL=http://127.0.0.1:8100/webhook/data ROCKERBOX_ADVERTISER_ID=test flask worker
 
     \b
-    GET /             the page              GET /events.json[?last=N]   all as JSON
+    GET /             what came, as a page  GET /events.json[?last=N]   the same as JSON
     POST /script      another script        POST /reset                 forget all
 
     \b
@@ -119,7 +135,7 @@ def sandbox(
             seed=seed,
             keep=keep,
             persist=persist,
-            on_event=tell,
+            on_event=show_event,
             max_body_bytes=max_body_bytes,
         )
     except NotLoopback:
@@ -143,7 +159,7 @@ def _run(sandbox: Sandbox, *, warn: bool) -> None:
     click.echo(", ".join(f"{count} {verdict}" for verdict, count in sandbox.counts().items()))
 
 
-def tell(event: Event) -> None:
+def show_event(event: Event) -> None:
     """One line an event, fit for a log: persons masked."""
     fields = event.fields
     why = f" ({'; '.join(event.reasons)})" if event.reasons else ""
@@ -160,5 +176,5 @@ def _masked(who: str) -> str:
 
 def _plain(text: str) -> str:
     """Without what could steer a terminal, and without phone numbers; a SID, which somebody may look up, stays."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[:_MAX_TOLD_CHARS])
+    shown = "".join(char if char.isprintable() else "?" for char in text[:_MOST_CHARS])
     return _SID_OR_NUMBER.sub(lambda found: found["sid"] or mask(found[0]), shown)

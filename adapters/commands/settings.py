@@ -10,7 +10,7 @@ from offhook.settings import table
 
 
 @click.command("settings", cls=LedgerCommand)
-@click.option("--markdown", is_flag=True, help="As docs/settings.md.")
+@click.option("--markdown", is_flag=True, help="As a page of Markdown: docs/settings.md is made so.")
 @shows
 def settings_command(markdown: bool, shown: Format) -> None:
     """List every setting with its default. Set them in the environment or in a file named .env.
@@ -19,6 +19,8 @@ def settings_command(markdown: bool, shown: Format) -> None:
     flask settings
     flask settings --json
     """
+    if markdown and shown is not Format.TABLE:
+        raise click.UsageError("Choose one of --markdown, --json and --csv.")
     if markdown:
         click.echo(as_markdown())
         return

@@ -27,9 +27,7 @@ Record = Any
 
 _GAP = "  "
 _NOTHING = "-"
-_LEAST_LAST = (
-    20  # characters that the last column gets on a terminal; with less the terminal's own wrapping reads better
-)
+_LEAST_LAST = 20  # characters of the last column on a terminal: with less, the terminal's own wrapping reads better
 
 
 class Format(StrEnum):
@@ -120,7 +118,9 @@ def _write_csv(rows: Sequence[Sequence[object]]) -> None:
     from offhook.adapters.customers.spreadsheet import as_text
 
     text = io.StringIO()
-    csv.writer(text).writerows([as_text(_in_csv(cell)) for cell in row] for row in rows)
+    csv.writer(text).writerows(
+        [_in_csv(cell) if _is_number(cell) else as_text(_in_csv(cell)) for cell in row] for row in rows
+    )
     click.echo(text.getvalue(), nl=False)
 
 

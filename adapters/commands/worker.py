@@ -17,10 +17,10 @@ log = logging.getLogger("offhook.worker")
 @click.command(cls=LedgerCommand)
 @with_appcontext
 def worker() -> None:
-    """Fold callbacks into calls, decide, and deliver conversions, until stopped.
+    """Make calls of callbacks, decide by the rules, and deliver conversions, until stopped.
 
     Run as many as you like on one Postgres. SIGTERM stops it within 25 seconds: what is being sent is finished, what was
-    claimed and not sent is given back. A worker that is killed loses nothing; another one takes over after the lease.
+    taken up and not sent is given back. A worker that is killed loses nothing; another one takes over after OFFHOOK_LEASE_SECONDS.
 
     \b
     flask worker

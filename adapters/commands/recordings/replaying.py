@@ -39,19 +39,30 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 
 @click.command("replay", cls=LedgerCommand)
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--to", "url", required=True, help="Where: http://127.0.0.1:8000 or with a path of its own.")
+@click.option(
+    "--to",
+    "url",
+    required=True,
+    help="The receiver, e.g. http://127.0.0.1:8000; with a path, where that is another than the recorded one.",
+)
 @click.option(
     "--signed-for",
     default="",
-    help="The receiver's public address, up to its path or with it.  [default: PUBLIC_URL for this machine, else --to]",
+    help="The public address that the receiver expects in the signature, with a path or without.  [default: PUBLIC_URL "
+    "for this machine, else --to]",
+)
+@click.option("--auth-token", default="", help="Sign with this token.  [default: the first of TWILIO_AUTH_TOKEN]")
+@click.option(
+    "--shared-key",
+    nargs=3,
+    metavar="ID SECRET ALGORITHM",
+    help="Sign with a SharedKey; ALGORITHM is HMAC_SHA1 or HMAC_SHA256.",
 )
 @click.option(
-    "--auth-token", default="", help="Signs as this token would; the default is the first of TWILIO_AUTH_TOKEN."
+    "--account-sid",
+    default="",
+    help="Put this account into every callback: recordings have pseudonyms of accounts, too.",
 )
-@click.option(
-    "--shared-key", nargs=3, metavar="ID SECRET ALGORITHM", help="Signs with a SharedKey: HMAC_SHA1 or HMAC_SHA256."
-)
-@click.option("--account-sid", default="", help="Puts this account into every callback, e.g. after a redacted export.")
 @click.option(
     "--speed",
     default="1",
@@ -60,13 +71,17 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     metavar="N|max",
     help="Divides the recorded gaps: 1 keeps them, 20 makes an hour 3 minutes, max leaves them out.",
 )
-@click.option("--shuffle", type=int, help="A seed: another order.")
+@click.option("--shuffle", type=int, help="Send in another order, the same for the same number.")
 @click.option("--duplicate", default=1, show_default=True, type=click.IntRange(1, 100), help="How often each is sent.")
 @click.option("--drop", default=0.0, show_default=True, help="The share that is left out, e.g. 0.05.")
-@click.option("--seed", default=0, show_default=True, help="Decides which ones --drop leaves out.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Which ones --drop leaves out: the same for the same number."
+)
 @click.option("--shift-to", type=click.Choice(["now"]), help="Move the recording in time: the last callback is of now.")
 @click.option("--new-sids", is_flag=True, help="Give every call a new CallSid.")
-@click.option("--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="Connections.")
+@click.option(
+    "--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="How many are sent at once."
+)
 @click.option("--yes-remote", is_flag=True, help="Send to another machine: it will believe in calls that never were.")
 @with_appcontext
 def replay_command(
@@ -110,7 +125,7 @@ def replay_command(
             signal.signal(number, signal.default_int_handler)
         if not signed_for and not url.startswith(to.base):
             click.echo(f"Signed for PUBLIC_URL ({public_url}); --signed-for says another address.", err=True)
-        _tell_how_long(tape, speed)
+        _warn_of_long(tape, speed)
         refusal = FirstRefusal(to, _by(auth_token, shared_key), known_settings())
         with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
 
@@ -132,12 +147,12 @@ class FirstRefusal:
         self._to = to
         self._by = signed_by
         self._settings = settings
-        self._is_told = False
+        self._is_shown = False
 
     def look_at(self, answer: Answer) -> None:
         """One answer of a replay."""
-        if answer.status == HTTPStatus.FORBIDDEN and not self._is_told:
-            self._is_told = True
+        if answer.status == HTTPStatus.FORBIDDEN and not self._is_shown:
+            self._is_shown = True
             click.secho("\n".join(["", *self._words(answer.request)]), err=True, fg="yellow")
 
     def _words(self, request: bytes) -> list[str]:
@@ -173,7 +188,7 @@ def _by(auth_token: str, shared_key: tuple[str, str, str] | None) -> str:
     return "the token of --auth-token" if auth_token else "the first token of TWILIO_AUTH_TOKEN"
 
 
-def _tell_how_long(tape: Tape, speed: float | None) -> None:
+def _warn_of_long(tape: Tape, speed: float | None) -> None:
     """A day of calls takes a day: better to know before."""
     moments = tape.moments()
     seconds = round(moments[-1] / speed) if speed and moments else 0
