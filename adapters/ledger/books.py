@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move
 from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
@@ -82,11 +81,6 @@ def try_to_keep_books(connection: Connection) -> bool:
     return bool(
         connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}).scalar_one()
     )
-
-
-def upsert(connection: Connection) -> Any:
-    """The dialect's own `insert`, which knows ON CONFLICT."""
-    return sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
 
 
 def to_raw(row: Row[Any]) -> RawCallback:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.people import (
     find_customers,
@@ -17,6 +16,7 @@ from offhook.adapters.ledger.people import (
     saved_customers,
     saved_shared_numbers,
 )
+from offhook.adapters.ledger.rows import ADDED, insert
 from offhook.adapters.ledger.schema import counters
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.conversion import Customer
@@ -106,5 +106,4 @@ class MappingTable:
 
 def bump(connection: Connection, name: str) -> None:
     """Count one up."""
-    statement = upsert(connection)(counters).values(name=name, value=1)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": counters.c.value + 1}))
+    insert(counters, [{"name": name, "value": 1}], ADDED).run(connection)

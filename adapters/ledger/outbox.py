@@ -15,10 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, select, text, update
 
 from offhook.adapters.ledger import moves
-from offhook.adapters.ledger.books import upsert
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
-from offhook.adapters.ledger.rows import KEY, with_rows
+from offhook.adapters.ledger.rows import KEY, insert, with_rows
 from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
@@ -301,8 +300,9 @@ def _write_health(connection: Connection, health: _Health) -> None:
         "blocked_reason": health.blockade.reason,
         "blocked_changed_at": health.blockade.changed_at,
     }
-    statement = upsert(connection)(breakers).values(destination=DESTINATION, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["destination"], set_=values))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in values)
+    row = {"destination": DESTINATION, **values}
+    insert(breakers, [row], f"ON CONFLICT (destination) DO UPDATE SET {changed}").run(connection)
 
 
 RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))

@@ -142,6 +142,10 @@ class Insert:
             connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
 
 
+ADDED = "ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
+"""What is inserted into `counters` adds to what stands there."""
+
+
 @lru_cache(maxsize=1024)
 def values_of(columns: int, rows: int) -> str:
     """VALUES with a mark for each value."""
