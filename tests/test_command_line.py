@@ -101,6 +101,12 @@ def test_a_worker_says_what_is_wrong_and_what_is_missing_at_once(tmp_path: Path)
     assert (done.returncode, "PORT:" in done.stderr, "set ROCKERBOX_ADVERTISER_ID" in done.stderr) == (2, True, True)
 
 
+@pytest.mark.parametrize("other", ["--json", "--csv", "--format=json"])
+def test_a_page_of_settings_in_two_forms_at_once_is_refused(other: str, tmp_path: Path) -> None:
+    done = offhook("settings", "--markdown", other, folder=tmp_path)
+    assert (done.returncode, done.stdout, "Choose one of" in done.stderr) == (2, "", True)
+
+
 def test_each_way_of_asking_says_offhooks_version(tmp_path: Path) -> None:
     assert offhook("--version", folder=tmp_path).stdout == f"Offhook {VERSION}\n"
     assert offhook("version", folder=tmp_path).stdout.startswith(f"Offhook  {VERSION}\n")

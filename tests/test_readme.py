@@ -35,6 +35,22 @@ def test_readme_is_short_and_opens_with_a_picture_that_says_what_it_shows() -> N
     assert (ROOT / picture).stat().st_size < MOST_PICTURE_BYTES
 
 
+SECTIONS = [
+    "The two commands",
+    "Twilio",
+    "Rockerbox",
+    "Customers",
+    "Rules",
+    "Why is this call not there?",
+    "Deploy",
+    "More",
+]
+
+
+def test_readme_goes_from_the_first_command_to_the_deployment_in_the_order_in_which_one_needs_it() -> None:
+    assert re.findall(r"^## (.+)", README.read_text(encoding="utf-8"), re.MULTILINE) == SECTIONS
+
+
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{page.stem}-{link}" for page, link in LINKS])
 def test_each_link_leads_to_a_file(page: Path, link: str) -> None:
     assert (page.parent / link).exists()

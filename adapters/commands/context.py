@@ -106,7 +106,7 @@ _EPHEMERAL = (
 def offhook(needed: Needed = lambda _: []) -> Offhook:
     """The service of the running command, put together when it is first asked for.
 
-    A wrong setting ends the command, and `needed` tells what is missing besides.
+    A wrong setting ends the command, and `needed` names what is missing besides.
     """
     known = current_app.extensions
     if "offhook" not in known:
@@ -165,7 +165,7 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
     try:
         tables_are_usable = offhook().ledger.migrations.state().are_usable
     except LedgerUnavailable:
-        tables_are_usable = True  # that cannot be told, so it is not what is said
+        tables_are_usable = True  # that is unknown, so it is not what is said
     if not tables_are_usable:
         fail("The database has no tables of this version yet: run `flask db upgrade` first.")
     if error.word in ("slow", "locked"):

@@ -196,7 +196,9 @@ def _tell(story: CallStory, hide: Masking) -> None:
 def _why_undecided(call: Any) -> str:
     if call.final_at is None:
         return "no callback with a final status has arrived for the call itself"
-    return f"it settles until {_time(call.settle_at)}" if call.settle_at else "it hangs from a call that was not seen"
+    if call.settle_at:
+        return f"it has ended, and its legs may still arrive until {_time(call.settle_at)}"
+    return "it is a leg of another call, of which nothing has arrived"
 
 
 def _tell_delivery(story: CallStory, hide: Masking) -> None:
@@ -261,9 +263,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     moved = again(rows, yes=yes, rebuild=rebuild, is_clear=is_clear)
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids and not rows:
-        fail(
-            "None of these rests in dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands."
-        )
+        fail("None of these is dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands.")
     if moved == 0 and rows:
         raise SystemExit(1)
 

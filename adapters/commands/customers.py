@@ -141,7 +141,7 @@ def import_(
         fail_without_database(error, " Import the same file again then; rows that are in stay in.")
     if rejects_path != rejects and report.rejects_path is not None:
         report = replace(report, rejects_path=Path("the lines above"))
-    _tell(report, file, policy, dry_run)
+    _show_report(report, file, policy, dry_run)
     if not report.is_of_use:
         fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
@@ -193,33 +193,33 @@ def _progress(file: str) -> Iterator[Callable[[int], None]]:
 
 
 def _tenths(size: int) -> Callable[[int], None]:
-    told = 0
+    shown = 0
 
     def progress(done: int) -> None:
-        nonlocal told
+        nonlocal shown
         tenth = min(10, 10 * done // size)
-        if tenth > told:
-            told = tenth
-            click.echo(f"{told * 10} %", err=True)
+        if tenth > shown:
+            shown = tenth
+            click.echo(f"{shown * 10} %", err=True)
 
     return progress
 
 
-def _tell(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
+def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
     read = report.rows + report.rejected
     several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
     done = "; a dry run, nothing was changed" if dry_run else ""
     click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
-    told = {
+    counts = {
         "added": report.added,
         "changed": report.changed,
         "unchanged": report.unchanged,
         "said twice in the file": report.duplicate_rows,
     }
-    for word, count in told.items():
+    for word, count in counts.items():
         if count or word == "added":
             click.echo(f"  {count:>11,}  {word}")
-    _tell_unused(report, policy)
+    _show_unused(report, policy)
     if report.encoding_offered:
         again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
         _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
@@ -237,7 +237,7 @@ _WHOSE: dict[Conflict, str] = {
 }
 
 
-def _tell_unused(report: ImportReport, policy: Conflict) -> None:
+def _show_unused(report: ImportReport, policy: Conflict) -> None:
     if report.rejects_path is None:
         return
     whole = report.rejected + report.conflicts
@@ -270,7 +270,7 @@ def show(phone: str, is_clear: bool, shown: Format) -> None:
     country = service.settings.default_country
     e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
     found = service.ledger.find_customers([e164]).get(e164)
-    parked = f"Nobody has {mask(e164)}. Calls from it are parked until `flask customers import` brings it."
+    parked = f"Nobody has {mask(e164)}. Calls from it wait (parked) until `flask customers import` brings it."
     customer = found or fail(parked)
     if customer.people > 1:
         fail(

@@ -177,8 +177,8 @@ def restored() -> None:
     )
     if found.parked:
         click.echo(
-            f"{found.parked} calls are parked. If their callers came into the mapping after the backup was made, they may "
-            "have been sent: import that mapping now, and run this again, before the worker starts."
+            f"{found.parked} calls of unknown callers wait (parked). If their callers came into the mapping after the backup "
+            "was made, they may have been sent: import that mapping now, and run this again, before the worker starts."
         )
 
 

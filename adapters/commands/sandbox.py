@@ -14,7 +14,7 @@ from offhook.adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopbac
 from offhook.pipeline.phone import mask
 
 _SID_OR_NUMBER = re.compile(r"\b(?P<sid>[A-Z]{2}[0-9a-f]{32})\b|\+?[0-9][0-9 ().-]{5,}[0-9]")
-_MAX_TOLD_CHARS = 60
+_MOST_CHARS = 60
 
 
 def _script(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
@@ -135,7 +135,7 @@ def sandbox(
             seed=seed,
             keep=keep,
             persist=persist,
-            on_event=tell,
+            on_event=show_event,
             max_body_bytes=max_body_bytes,
         )
     except NotLoopback:
@@ -159,7 +159,7 @@ def _run(sandbox: Sandbox, *, warn: bool) -> None:
     click.echo(", ".join(f"{count} {verdict}" for verdict, count in sandbox.counts().items()))
 
 
-def tell(event: Event) -> None:
+def show_event(event: Event) -> None:
     """One line an event, fit for a log: persons masked."""
     fields = event.fields
     why = f" ({'; '.join(event.reasons)})" if event.reasons else ""
@@ -176,5 +176,5 @@ def _masked(who: str) -> str:
 
 def _plain(text: str) -> str:
     """Without what could steer a terminal, and without phone numbers; a SID, which somebody may look up, stays."""
-    shown = "".join(char if char.isprintable() else "?" for char in text[:_MAX_TOLD_CHARS])
+    shown = "".join(char if char.isprintable() else "?" for char in text[:_MOST_CHARS])
     return _SID_OR_NUMBER.sub(lambda found: found["sid"] or mask(found[0]), shown)

@@ -25,7 +25,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
-from offhook.adapters.commands.sandbox import tell
+from offhook.adapters.commands.sandbox import show_event
 from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
 from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
 from offhook.adapters.rockerbox.sandbox import Sandbox
@@ -101,7 +101,7 @@ def _demonstration(port: int, stop: threading.Event) -> None:
     port = _free_port(port)
     web_command = [*_WEB, "--bind", f"{_LOOPBACK}:{port}"]
     with ExitStack() as running:
-        sandbox = running.enter_context(Sandbox(on_event=tell))
+        sandbox = running.enter_context(Sandbox(on_event=show_event))
         env = _demonstration_environment(port, sandbox.url)
         click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
         _run_once("db", "upgrade", env=env)
@@ -109,7 +109,7 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         web = running.enter_context(_process(web_command, env, _SCRATCH / "web.log", lock))
         worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log", lock))
         if not _is_up(port, web, stop):
-            _tell_why_not_up(stop)
+            _fail_not_up(stop)
         click.secho(
             "\nRecorded callbacks go to /twilio/status, signed; each conversion as it arrives at the sandbox:",
             bold=True,
@@ -239,7 +239,7 @@ def _is_up(port: int, web: subprocess.Popen[bytes], stop: threading.Event) -> bo
     return False
 
 
-def _tell_why_not_up(stop: threading.Event) -> NoReturn:
+def _fail_not_up(stop: threading.Event) -> NoReturn:
     if stop.is_set():
         raise SystemExit(0)
     fail(f"The web process did not start; it said:\n{(_SCRATCH / 'web.log').read_text(errors='replace')}")

@@ -125,7 +125,7 @@ def replay_command(
             signal.signal(number, signal.default_int_handler)
         if not signed_for and not url.startswith(to.base):
             click.echo(f"Signed for PUBLIC_URL ({public_url}); --signed-for says another address.", err=True)
-        _tell_how_long(tape, speed)
+        _warn_of_long(tape, speed)
         refusal = FirstRefusal(to, _by(auth_token, shared_key), known_settings())
         with click.progressbar(length=len(tape) * duplicate, label="Sending", file=sys.stderr) as bar:
 
@@ -147,12 +147,12 @@ class FirstRefusal:
         self._to = to
         self._by = signed_by
         self._settings = settings
-        self._is_told = False
+        self._is_shown = False
 
     def look_at(self, answer: Answer) -> None:
         """One answer of a replay."""
-        if answer.status == HTTPStatus.FORBIDDEN and not self._is_told:
-            self._is_told = True
+        if answer.status == HTTPStatus.FORBIDDEN and not self._is_shown:
+            self._is_shown = True
             click.secho("\n".join(["", *self._words(answer.request)]), err=True, fg="yellow")
 
     def _words(self, request: bytes) -> list[str]:
@@ -188,7 +188,7 @@ def _by(auth_token: str, shared_key: tuple[str, str, str] | None) -> str:
     return "the token of --auth-token" if auth_token else "the first token of TWILIO_AUTH_TOKEN"
 
 
-def _tell_how_long(tape: Tape, speed: float | None) -> None:
+def _warn_of_long(tape: Tape, speed: float | None) -> None:
     """A day of calls takes a day: better to know before."""
     moments = tape.moments()
     seconds = round(moments[-1] / speed) if speed and moments else 0

@@ -108,8 +108,8 @@ def export(
                 write_whole(rules, cover.rules(_rules_text(service)))
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
-    told = "" if rows is None else f" {rows} rows of the mapping in {customers}."
-    click.echo(f"{count} callbacks written.{told}", err=True)
+    of_mapping = "" if rows is None else f" {rows} rows of the mapping in {customers}."
+    click.echo(f"{count} callbacks written.{of_mapping}", err=True)
 
 
 def _must_be_new(*paths: Path | None) -> None:
@@ -284,13 +284,13 @@ def import_(
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
     click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}", err=True)
-    _tell_unused(unused)
+    _show_unused(unused)
     if any(each.has_call for each in unused) or not (count or twilio_alerts):
         raise SystemExit(1)
 
 
-def _tell_unused(unused: list[Unused]) -> None:
-    """Bystanders are counted by their reason; what names a call is told with its place, since it is missed."""
+def _show_unused(unused: list[Unused]) -> None:
+    """Bystanders are counted by their reason; what names a call is listed with its place, since it is missed."""
     passed_over = Counter(each.reason for each in unused if not each.has_call)
     for reason, count in passed_over.most_common(_SHOWN):
         click.echo(f"  {count} left out: {reason}", err=True)
