@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.needed import require
@@ -25,6 +26,10 @@ pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use wha
 # run, and a change is judged by what it changes; `make soak` looks where nobody looked before.
 hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis_settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+# For tests/mutants.py: whether an example fails is all that is asked, and the smallest one takes minutes to find.
+hypothesis_settings.register_profile(
+    "mutants", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "random")
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 

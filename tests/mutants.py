@@ -64,7 +64,7 @@ ASKED = {
     "adapters/ledger/tables": "migrations",
     "adapters/ledger/sqlite": "write_lock sqlite ledger",
     "adapters/ledger/waiting": "bookkeeping",
-    "adapters/ledger/watch": "watch",
+    "adapters/ledger/watch": "watchdog",
     "adapters/ledger/workers": "heart",
     "adapters/ledger/write_lock": "write_lock sqlite",
     "adapters/rules_file/": "rules rules_file conditions",
@@ -225,7 +225,7 @@ def sample(project: Project, only: str, count: int, seed: int) -> list[Mutant]:
 
 def fate(tree: Path, tests: Sequence[str], limit_seconds: float, output: int | None = subprocess.DEVNULL) -> Fate:
     """What these tests say of a copy of the tree as it is now."""
-    options = ["-x", "-q", "-p", "no:cacheprovider", "-k", "not postgres", "--hypothesis-profile", "ci"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-k", "not postgres", "--hypothesis-profile", "mutants"]
     env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OFFHOOK_STATEFUL_EXAMPLES": "25"}
     asking = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, *tests],

@@ -26,6 +26,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from offhook.settings import given
 from tests.support.arriving import read_request
+from tests.support.waiting import wait_until
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"
@@ -334,3 +335,12 @@ def test_a_database_that_is_not_there_is_unavailable_and_no_crash() -> None:
     ledger = SqlLedger("postgresql+psycopg://nobody@127.0.0.1:9/none")
     with pytest.raises(LedgerUnavailable):
         ledger.append([final(1)])
+
+
+def test_a_ledger_that_is_closed_leaves_no_thread_behind(database_url: str) -> None:
+    before = set(threading.enumerate())
+    opened = SqlLedger(given({"DATABASE_URL": database_url}).database_url)
+    opened.append([final(1)])
+    assert set(threading.enumerate()) - before, "one of its own writes"
+    opened.close()
+    wait_until(lambda: not set(threading.enumerate()) - before)

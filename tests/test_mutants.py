@@ -36,6 +36,11 @@ def grown_up(age):
 def child(age):
     return age < 18
 """
+CONFTEST = """\
+from hypothesis import settings
+
+settings.register_profile("mutants")
+"""
 TESTS = """\
 from toy.ages import grown_up
 
@@ -48,7 +53,8 @@ def test_from_18_on():
 @pytest.fixture
 def toy(tmp_path: Path) -> Project:
     """A project of one module, some of which is tested."""
-    for path, text in {"toy/ages.py": AGES, "tests/deep/test_ages.py": TESTS, "pytest.ini": "[pytest]\n"}.items():
+    files = {"toy/ages.py": AGES, "tests/conftest.py": CONFTEST, "tests/deep/test_ages.py": TESTS}
+    for path, text in {**files, "pytest.ini": "[pytest]\n"}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text, "utf-8")
     return Project(tmp_path, {"toy/": "ages"})

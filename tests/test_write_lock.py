@@ -6,6 +6,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,42 @@ def test_whoever_has_the_turn_to_write_has_it_alone_on_this_machine_and_gives_it
     assert is_free(path)
     one.close()
     other.close()
+
+
+def test_a_lock_file_that_was_deleted_or_replaced_is_opened_anew_for_it_excludes_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock = FairLock(path)
+    with lock.held(soon()):
+        pass
+    path.unlink()
+    with lock.tried() as ours:
+        assert ours and not is_free(path)
+    path.unlink()
+    path.touch()
+    with lock.held(soon()):
+        assert not is_free(path)
+    lock.close()
+
+
+def test_a_lock_that_is_closed_or_opened_anew_leaves_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    lock, made = FairLock(path), list[os.stat_result]()
+    for _ in range(3):
+        with lock.held(soon()):
+            made.append(path.stat())
+            assert _open_files(made) == 1
+        path.unlink()
+    lock.close()
+    assert _open_files(made) == 0
+
+
+def _open_files(these: list[os.stat_result]) -> int:
+    """How many of this process's descriptors are one of these files, deleted or not."""
+    found = 0
+    for descriptor in range(1024):
+        with suppress(OSError):
+            found += any(os.path.samestat(os.fstat(descriptor), one) for one in these)
+    return found
 
 
 def in_a_child(asked: Callable[[], bool]) -> bool:
