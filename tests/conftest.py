@@ -21,9 +21,8 @@ pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use wha
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A real Postgres for the whole run. Where there is none the test is skipped, but in CI it fails."""
+def _running_postgres() -> Iterator[PostgresServer]:
+    """Where there is none the test is skipped, but in CI it fails."""
     try:
         from tests.support.postgres import PostgresServer
     except ImportError as error:
@@ -34,6 +33,18 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres for the whole run: no test may stop it, nor change what holds for all of its databases."""
+    yield from _running_postgres()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A real Postgres that this test may stop and change."""
+    yield from _running_postgres()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
