@@ -34,9 +34,8 @@ hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "ra
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A real Postgres for the whole run. Where there is none the test is skipped, but in CI it fails."""
+def _running_postgres() -> Iterator[PostgresServer]:
+    """Where there is none the test is skipped, but in CI it fails."""
     try:
         from tests.support.postgres import PostgresServer
     except ImportError as error:
@@ -44,6 +43,18 @@ def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres for the whole run: no test may stop it, nor change what holds for all of its databases."""
+    yield from _running_postgres()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A real Postgres that this test may stop and change."""
+    yield from _running_postgres()
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from tests import sinks
 from tests.support import ledger
 from tests.support.processes import Web, WorkerProcess, environment, flask
 from tests.support.twilio import CALLER
+
+if TYPE_CHECKING:
+    from tests.support.postgres import PostgresServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +62,12 @@ def offhook(database_url: str, tmp_path: Path, sink: sinks.Sink) -> Offhook:
     """With tables, and CALLER in the mapping."""
     ledger.add_customer(database_url, CALLER, "caller@example.test")
     return Offhook(database_url, tmp_path, sink)
+
+
+@pytest.fixture
+def lone_offhook(own_postgres: PostgresServer, tmp_path: Path, sink: sinks.Sink) -> Offhook:
+    """The same on a Postgres that this test may stop."""
+    lone = Offhook(own_postgres.fresh_database(), tmp_path, sink)
+    lone.upgrade()
+    ledger.add_customer(lone.database_url, CALLER, "caller@example.test")
+    return lone

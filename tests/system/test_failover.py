@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests import sinks
 from tests.support import ledger
 from tests.support.load import Load, assert_kept
 from tests.support.postgres import PostgresServer
@@ -51,50 +53,38 @@ def test_sessions_that_an_administrator_ends_cost_no_callback(offhook: Offhook) 
     assert_kept(load, offhook.database_url)
 
 
-@pytest.fixture(scope="module")
-def stand_by() -> Iterator[PostgresServer]:
+def read_only(server: PostgresServer, value: str) -> None:
+    """Returns when it is so: the server reads its settings after it has said that it would."""
+    url, setting = server.url("postgres"), "default_transaction_read_only"
+    administer(url, f"ALTER SYSTEM SET {setting} = {value}", "SELECT pg_reload_conf()")
+    wait_until(lambda: ledger.query(url, f"SHOW {setting}") == [{setting: value}])
+
+
+@pytest.fixture
+def stand_by(own_postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """A second one beside `own_postgres`, whose databases have the same names."""
     server = PostgresServer()
     yield server
     server.remove()
 
 
-def read_only(server: PostgresServer, value: str) -> None:
-    administer(
-        server.url("postgres"),
-        f"ALTER SYSTEM SET default_transaction_read_only = {value}",
-        "SELECT pg_reload_conf()",
-    )
-
-
-@only_postgres
 def test_a_url_of_two_hosts_follows_the_one_that_takes_writes(
-    bare_offhook: Offhook, postgres: PostgresServer, stand_by: PostgresServer
+    own_postgres: PostgresServer, stand_by: PostgresServer, tmp_path: Path, sink: sinks.Sink
 ) -> None:
-    first, second = bare_offhook.database_url, stand_by.fresh_database()
-    name = conninfo_to_dict(first)["dbname"]
-    administer(stand_by.url("postgres"), f"ALTER DATABASE {conninfo_to_dict(second)['dbname']} RENAME TO {name}_there")
-    administer(stand_by.url("postgres"), f"ALTER DATABASE {name}_there RENAME TO {name}")
-    second = stand_by.url(str(name))
+    first, second = own_postgres.fresh_database(), stand_by.fresh_database()
     for url in (first, second):
-        Offhook(url, bare_offhook.folder, bare_offhook.sink).upgrade()
-    hosts = f"{postgres.socket_folder},{stand_by.socket_folder}"
-    both = Offhook(
-        f"postgresql://postgres@/{name}?host={hosts}&target_session_attrs=read-write",
-        bare_offhook.folder,
-        bare_offhook.sink,
-    )
+        Offhook(url, tmp_path, sink).upgrade()
+    hosts, name = f"{own_postgres.socket_folder},{stand_by.socket_folder}", conninfo_to_dict(first)["dbname"]
+    both = Offhook(f"postgresql://postgres@/{name}?host={hosts}&target_session_attrs=read-write", tmp_path, sink)
     read_only(stand_by, "on")
-    try:
-        with both.web() as web:
-            assert web.twilio.send(callback(new_sid())).status == 204
-            assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 0)
-            read_only(postgres, "on")
-            read_only(stand_by, "off")
-            wait_until(lambda: web.twilio.get("/readyz").status == 200, 20, lambda: web.log[-2000:])
-            assert web.twilio.send(callback(new_sid())).status == 204
-            assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 1)
-    finally:
-        read_only(postgres, "off")
+    with both.web() as web:
+        assert web.twilio.send(callback(new_sid())).status == 204
+        assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 0)
+        read_only(own_postgres, "on")
+        read_only(stand_by, "off")
+        wait_until(lambda: web.twilio.get("/readyz").status == 200, 20, lambda: web.log[-2000:])
+        assert web.twilio.send(callback(new_sid())).status == 204
+        assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 1)
 
 
 @only_postgres

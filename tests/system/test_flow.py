@@ -151,7 +151,8 @@ def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Of
     with offhook.web() as web, offhook.worker() as worker:
         send(web, callback(sid))
         wait_until(lambda: offhook.states() == {"dead": 1}, 10, lambda: str(offhook.states()))
-        assert '"level": "ERROR"' in next(line for line in worker.log.splitlines() if "conversion_dead" in line)
+        worker.wait_for_log("conversion_dead")
+        assert [line["level"] for line in lines_of(worker, "conversion_dead")] == ["ERROR"]
         story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
         assert "no such advertiser" in story
         assert CALLER not in story

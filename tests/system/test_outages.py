@@ -19,7 +19,6 @@ from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
 only_sqlite = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
-only_postgres = pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 
 
 def assert_refused_in_time(load: Load) -> None:
@@ -50,13 +49,12 @@ def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
     assert ended <= told
 
 
-@only_postgres
-def test_postgres_may_crash_under_load_and_come_back(offhook: Offhook, postgres: PostgresServer) -> None:
-    with offhook.web() as web, offhook.worker() as worker:
+def test_postgres_may_crash_under_load_and_come_back(lone_offhook: Offhook, own_postgres: PostgresServer) -> None:
+    with lone_offhook.web() as web, lone_offhook.worker() as worker:
         with Load(web.twilio) as load:
             for _ in range(2):
                 wait_until_accepted(load)
-                postgres.stop()
+                own_postgres.stop()
                 try:
                     wait_until_refused(load)
                     accepted = load.count(204)
@@ -65,13 +63,13 @@ def test_postgres_may_crash_under_load_and_come_back(offhook: Offhook, postgres:
                     assert web.twilio.get("/readyz").status == 503
                     assert web.twilio.get("/healthz").status == 200
                 finally:
-                    postgres.start()
+                    own_postgres.start()
             wait_until_accepted(load)
             assert web.twilio.get("/readyz").status == 200
-        wait_until_told(offhook, load, worker)
+        wait_until_told(lone_offhook, load, worker)
         assert web.is_running and worker.is_running
         assert "ledger_unavailable" in worker.log
-    assert_kept(load, offhook.database_url)
+    assert_kept(load, lone_offhook.database_url)
     assert_refused_in_time(load)
 
 

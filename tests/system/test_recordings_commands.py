@@ -98,18 +98,18 @@ def test_a_tap_goes_on_with_its_file_only_under_the_same_key(offhook: Offhook, t
 
 
 def test_a_tap_waits_for_a_database_that_is_gone_for_a_while(
-    postgres: PostgresServer, tmp_path: Path, sink: sinks.Sink
+    own_postgres: PostgresServer, tmp_path: Path, sink: sinks.Sink
 ) -> None:
-    offhook, file = Offhook(postgres.fresh_database(), tmp_path, sink), tmp_path / "tap.jsonl"
+    offhook, file = Offhook(own_postgres.fresh_database(), tmp_path, sink), tmp_path / "tap.jsonl"
     offhook.upgrade()
     with offhook.web() as web, Tap(offhook, file, "--in-clear") as tap:
         assert web.twilio.send(callback(new_sid())).status == 204
         wait_until(lambda: len(lines(file)) == 1, 10, lambda: tap.log)
-        postgres.stop()
+        own_postgres.stop()
         try:
             tap.wait_for_log("waiting for it")
         finally:
-            postgres.start()
+            own_postgres.start()
         wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, 20, lambda: web.log)
         wait_until(lambda: len(lines(file)) >= 2, 20, lambda: tap.log)
         assert tap.log.count("waiting for it") == 1

@@ -6,8 +6,6 @@ import json
 from collections import Counter
 from typing import Any
 
-import pytest
-
 from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
@@ -52,19 +50,18 @@ def test_a_database_without_tables_says_so_once_with_the_remedy(bare_offhook: Of
     assert not lines(worker, "books_failed", "dispatch_failed")
 
 
-@pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 def test_an_outage_under_load_is_a_few_lines_and_one_when_it_is_over(
-    offhook: Offhook, postgres: PostgresServer
+    lone_offhook: Offhook, own_postgres: PostgresServer
 ) -> None:
     often = {"OFFHOOK_LOG_REPEAT_SECONDS": "2"}
-    with offhook.web(**often) as web, offhook.worker(**often) as worker:
+    with lone_offhook.web(**often) as web, lone_offhook.worker(**often) as worker:
         with Load(web.twilio, threads=8, pause_seconds=0.0) as load:
             wait_until(lambda: load.count(204) >= 50, 30)
-            postgres.stop()
+            own_postgres.stop()
             try:
                 wait_until(lambda: load.count(503) >= 300, 60, lambda: str(load.answers))
             finally:
-                postgres.start()
+                own_postgres.start()
             wait_until(lambda: counted(web, "callback_not_stored") == load.count(503), 60, lambda: web.log[-2000:])
             wait_until(lambda: lines(worker, "ledger_unavailable_over"), 60, lambda: worker.log[-2000:])
         refused = load.count(503)
