@@ -292,12 +292,15 @@ class Pipeline(RuleBasedStateMachine):
         dies=st.sampled_from([None, None, "before", "after"]),
         writes=st.sampled_from([True, True, False]),
         waits_seconds=st.sampled_from([61, 61, 0]),
+        limit=st.sampled_from([5, 5, 1]),
     )
-    def a_worker_claims_sends_and_writes(self, result: str, dies: str | None, writes: bool, waits_seconds: int) -> None:
+    def a_worker_claims_sends_and_writes(
+        self, result: str, dies: str | None, writes: bool, waits_seconds: int, limit: int = 5
+    ) -> None:
         """In one step, too; or it is killed before it writes, and only the lease tells of it."""
         self.now += timedelta(seconds=waits_seconds)
         self.ledger.expire_leases(self.now, self.policy)
-        self.a_worker_claims(5, None)
+        self.a_worker_claims(limit, None)
         while self.claimed:
             self._send(*self.claimed.pop(), result, 1)
         done, self.unwritten = self.unwritten, []
@@ -369,6 +372,7 @@ class Pipeline(RuleBasedStateMachine):
     def a_worker_claims(self, limit: int, dies: str | None) -> None:
         self.dies = dies
         claimed = self._may_die(lambda: self.ledger.claim(self.now, limit, LEASE_SECONDS, self.policy)) or Claimed()
+        assert len(claimed.taken) <= limit
         assert not self.delivered & {sending.key for sending in claimed.taken}, "it rests"
         ends_at = self.now + timedelta(seconds=LEASE_SECONDS)
         self.claimed += [(sending, ends_at) for sending in claimed.taken]
