@@ -226,7 +226,7 @@ def sample(project: Project, only: str, count: int, seed: int) -> list[Mutant]:
 def fate(tree: Path, tests: Sequence[str], limit_seconds: float, output: int | None = subprocess.DEVNULL) -> Fate:
     """What these tests say of a copy of the tree as it is now."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "-k", "not postgres", "--hypothesis-profile", "mutants"]
-    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "OFFHOOK_STATEFUL_EXAMPLES": "25"}
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
     asking = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=tree,

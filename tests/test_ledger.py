@@ -67,10 +67,10 @@ def ledger(database_url: str) -> Iterator[SqlLedger]:
     opened.close()
 
 
-def final(number: int) -> RawCallback:
-    params = {"CallSid": f"CA{number:032x}", "AccountSid": ACCOUNT, "From": CALLER, "To": "+14155550199"}
+def final(number: int, account: str = ACCOUNT) -> RawCallback:
+    params = {"CallSid": f"CA{number:032x}", "AccountSid": account, "From": CALLER, "To": "+14155550199"}
     body = urlencode(params | {"CallStatus": "completed", "Direction": "inbound"}).encode()
-    found = read_request("POST", "/twilio/status", "application/x-www-form-urlencoded", {}, body, NOON, ACCOUNT)
+    found = read_request("POST", "/twilio/status", "application/x-www-form-urlencoded", {}, body, NOON, account)
     assert isinstance(found, tuple)
     return found[0]
 
