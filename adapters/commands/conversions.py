@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NoReturn
 
 import click
@@ -12,15 +11,14 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.named_call import call_sid_or_phone, only_call_sid
 from offhook.adapters.commands.retrying import again
-from offhook.adapters.commands.shown import Format, show_list, shows
-from offhook.adapters.commands.story_shown import COLUMNS, story_record
+from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
+from offhook.adapters.commands.story_shown import COLUMNS, show_story, story_record
 from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.stories import Stories
-from offhook.pipeline.reasons import remedy
-from offhook.pipeline.story import COUNTED_UP_TO, AttemptLine, CallLine, ConversionLine, Story
+from offhook.pipeline.story import COUNTED_UP_TO, CallLine, ConversionLine, Story
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
 _MOST_CALLS = 20
@@ -98,7 +96,7 @@ def _conversion_row(row: ConversionLine) -> dict[str, Any]:
 
 
 def _unfinished_row(row: CallLine) -> dict[str, Any]:
-    why = f"{row.status}, first callback {_time(row.first_received_at)}"
+    why = f"{row.status}, first callback {in_utc(row.first_received_at)}"
     return dict(
         zip(
             _LISTED,
@@ -138,7 +136,7 @@ def show(call: str, is_clear: bool, shown: Format) -> None:
         show_list([story_record(story, _masking_of(story, is_clear)) for story in stories], shown, COLUMNS)
         return
     for story in stories:
-        _tell(story, _masking_of(story, is_clear))
+        show_story(story, _masking_of(story, is_clear))
 
 
 def _calls_of(phone: str, shown: Format) -> list[str]:
@@ -174,78 +172,6 @@ def _fail_without_story(sid: str) -> NoReturn:
 def _masking_of(story: Story, is_clear: bool) -> Masking:
     call = story.call
     return in_clear if is_clear else masking([call.from_, call.to, call.customer_phone])
-
-
-def _lasted(call: CallLine) -> str:
-    return "length unknown" if call.duration_seconds is None else f"{call.duration_seconds} s"
-
-
-def _tell(story: Story, hide: Masking) -> None:
-    call = story.call
-    click.secho(f"Call {call.key.call_sid} of account {call.key.account_sid}: {call.state}", bold=True)
-    ends = [end if hide is in_clear else mask(end) for end in (call.from_, call.to)]
-    click.echo(f"  {call.direction}, {call.status}, {_lasted(call)}, {' -> '.join(ends)}, legs: {call.legs}")
-    click.echo("What arrived")
-    for row in story.callbacks:
-        click.echo(f"  {_time(row.received_at)}  {row.call_sid}  {row.method} {row.source}, {len(row.body)} bytes")
-    click.echo("What was decided")
-    for one in story.decisions:
-        click.echo(
-            f"  {_time(one.decided_at)}  {one.result}  (rules {one.rules_version}, mapping {one.mapping_version})"
-        )
-        for reason in one.reasons:
-            click.echo(f"      {reason.word}: {hide(reason.sentence)}")
-            if one is story.decisions[-1]:  # what was done about those before is done
-                _tell_remedy(reason.word, hide, reason.sentence)
-    if not story.decisions:
-        click.echo(f"  nothing yet: {_why_undecided(call)}")
-    _tell_delivery(story, hide)
-
-
-def _tell_remedy(word: str, hide: Masking, sentence: str = "") -> None:
-    """What can be done about a reason, where its sentence has not said so already."""
-    told = hide(remedy(word))
-    if told and told not in hide(sentence):
-        click.echo(f"          {told}")
-
-
-def _why_undecided(call: CallLine) -> str:
-    if call.final_at is None:
-        return "no callback with a final status has arrived for the call itself"
-    if call.settle_at:
-        return f"it has ended, and its legs may still arrive until {_time(call.settle_at)}"
-    return "it is a leg of another call, of which nothing has arrived"
-
-
-def _tell_delivery(story: Story, hide: Masking) -> None:
-    told = story.conversion
-    if told is None:
-        return
-    tried = list(story.attempts)
-    for old in story.replaced:
-        click.echo(f"What was sent until {_time(old.replaced_at)}, when it was decided anew")
-        click.echo(f"  {hide(old.payload.decode())}")
-        _tell_attempts([row for row in tried if row.number <= old.attempts], hide)
-        tried = [row for row in tried if row.number > old.attempts]
-    click.echo("What is sent")
-    click.echo(f"  {hide(told.payload.decode())}")
-    due = f", due {_time(told.due_at)}" if told.due_at else ""
-    click.echo(f"  {told.state} ({told.reason}){due}")
-    if told.state != State.DELIVERED:
-        _tell_remedy(told.reason, hide)
-    _tell_attempts(tried, hide)
-
-
-def _tell_attempts(attempts: Sequence[AttemptLine], hide: Masking) -> None:
-    for row in attempts:
-        answer = f"  {row.status_code or ''} {hide(row.answer)[:200]}".rstrip()
-        click.echo(f"  attempt {row.number}  {_time(row.started_at)}  {_what_came(row)}{answer}")
-
-
-def _what_came(row: AttemptLine) -> str:
-    if row.came_late:
-        return f"a result came late: {row.result} {row.reason} at {_time(row.finished_at)}"
-    return f"{row.result} {row.reason} -> {row.next_state}"
 
 
 @conversions.command()
@@ -291,7 +217,3 @@ def _chosen(call_sids: Sequence[str], every: str | None) -> list[ConversionLine]
     named = [story.conversion for sid in map(only_call_sid, call_sids) for story in stories.of_call(sid)]
     chosen = [one for one in named if one is not None and one.state in RETRYABLE]
     return chosen + (list(stories.conversions([every], 1_000_000)) if every else [])
-
-
-def _time(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else "-"

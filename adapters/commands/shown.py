@@ -139,9 +139,14 @@ def _for_eyes(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+            return in_utc(value)
     text = _in_csv(value)
     return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def in_utc(moment: datetime) -> str:
+    """A moment as people read it, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _is_number(value: object) -> bool:

@@ -1,15 +1,20 @@
-"""A call's whole story as plain values, for JSON and CSV: what `flask conversions show` says in words. Masks persons on the way."""
+"""A call's whole story: as plain values for JSON and CSV, and in words. Masks persons on the way, decides nothing."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+import click
+
+from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Reason
+from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear
 from offhook.pipeline.phone import mask
 from offhook.pipeline.reasons import remedy
-from offhook.pipeline.story import AttemptLine, DecisionLine, Story
+from offhook.pipeline.story import AttemptLine, CallLine, DecisionLine, Story
 
 COLUMNS = (
     "account_sid",
@@ -109,6 +114,87 @@ def _attempt(row: AttemptLine, hide: Masking) -> Values:
         "result": row.result,
         "reason": row.reason,
         "next_state": row.next_state,
+        "came_late": row.came_late,
         "status_code": row.status_code,
         "answer": hide(row.answer),
     }
+
+
+# In words
+
+_CALL = ("state", "direction", "status", "duration_seconds", "from", "to", "legs")
+_CALLBACK = ("received_at", "call_sid", "method", "source", "bytes")
+_ATTEMPT = ("number", "started_at", "result", "reason", "next_state", "status_code", "answer")
+_MOST_OF_AN_ANSWER = 200  # characters
+
+
+def show_story(story: Story, hide: Masking) -> None:
+    """The story for a person: what arrived, what was decided and why, what was sent, what came back, what can be done."""
+    record = story_record(story, hide)
+    click.secho(f"Call {story.call.key.call_sid} of account {story.call.key.account_sid}", bold=True)
+    show_record([(name, record[name]) for name in _CALL], Format.TABLE)
+    _title("What arrived")
+    show_list(map(_callback, story.callbacks), Format.TABLE, _CALLBACK)
+    _title("What was decided")
+    for one in story.decisions:
+        _show_decision(one, hide, is_last=one is story.decisions[-1])
+    if not story.decisions:
+        click.echo(f"nothing yet: {_why_undecided(story.call)}")
+    _show_delivery(story, hide)
+
+
+def _title(text: str) -> None:
+    click.secho(f"\n{text}", bold=True)
+
+
+def _show_decision(one: DecisionLine, hide: Masking, *, is_last: bool) -> None:
+    by = f"rules {one.rules_version}, mapping {one.mapping_version}"
+    click.echo(f"{in_utc(one.decided_at)}  {one.result}  ({by})")
+    for reason in one.reasons:
+        click.echo(f"    {reason.word}: {hide(reason.sentence)}")
+        if is_last:  # what was done about those before is done
+            _show_remedy(reason.word, hide, reason.sentence)
+
+
+def _show_remedy(word: str, hide: Masking, sentence: str = "") -> None:
+    """What can be done about a reason, where its sentence has not said so already."""
+    found = hide(remedy(word))
+    if found and found not in hide(sentence):
+        click.echo(f"        {found}")
+
+
+def _why_undecided(call: CallLine) -> str:
+    if call.final_at is None:
+        return "no callback with a final status has arrived for the call itself"
+    if call.settle_at:
+        return f"it has ended, and its legs may still arrive until {in_utc(call.settle_at)}"
+    return "it is a leg of another call, of which nothing has arrived"
+
+
+def _show_delivery(story: Story, hide: Masking) -> None:
+    now, tried = story.conversion, list(story.attempts)
+    if now is None:
+        return
+    for old in story.replaced:
+        _title(f"What was sent until {in_utc(old.replaced_at)}, when it was decided anew")
+        click.echo(hide(old.payload.decode()))
+        _show_attempts([row for row in tried if row.number <= old.attempts], hide)
+        tried = [row for row in tried if row.number > old.attempts]
+    _title("What is sent")
+    click.echo(hide(now.payload.decode()))
+    due = f", due {in_utc(now.due_at)}" if now.due_at else ""
+    click.echo(f"{now.state} ({now.reason}){due}")
+    if now.state != State.DELIVERED:
+        _show_remedy(now.reason, hide)
+    _show_attempts(tried, hide)
+
+
+def _show_attempts(attempts: Sequence[AttemptLine], hide: Masking) -> None:
+    if attempts:
+        show_list([_in_short(row, hide) for row in attempts], Format.TABLE, _ATTEMPT)
+
+
+def _in_short(row: AttemptLine, hide: Masking) -> Values:
+    found = _attempt(row, hide)
+    after = f"none: it came late, {in_utc(row.finished_at)}" if row.came_late else row.next_state
+    return {**found, "next_state": after, "answer": hide(row.answer)[:_MOST_OF_AN_ANSWER]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from datetime import UTC, datetime
@@ -222,7 +223,7 @@ def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_sec
     assert len(offhook.sink.requests) == 1
     story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
     assert "delivered (late_answer)" in story
-    assert "a result came late: delivered" in story
+    assert re.search(r"^ +\d  .*  delivered +delivered +none: it came late", story, re.MULTILINE)
 
 
 def test_six_seconds_of_403_kill_nothing_and_are_one_error(offhook: Offhook) -> None:

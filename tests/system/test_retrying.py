@@ -59,8 +59,8 @@ def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in
     assert {json.loads(request.body)["order_id"] for request in offhook.sink.requests} == {sid}
     story = flask("conversions", "show", sid, "--in-clear", env=offhook.env(), folder=offhook.folder).stdout
     until, is_sent = story.index("What was sent until"), story.index("What is sent")
-    assert until < story.index(OLD, until) < story.index("attempt 1", until) < is_sent
-    assert is_sent < story.index(NEW, is_sent) < story.index("attempt 2", is_sent)
+    assert until < story.index(OLD, until) < story.index("\n     1  ", until) < is_sent
+    assert is_sent < story.index(NEW, is_sent) < story.index("\n     2  ", is_sent)
     assert "decided_anew" in story
     masked = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
     assert OLD not in masked and NEW not in masked
