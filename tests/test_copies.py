@@ -12,9 +12,9 @@ import pytest
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result
-from offhook.pipeline.steps import attempt, deliver_batch
+from offhook.pipeline.steps import attempt, decide_batch, deliver_batch, fold_batch
 from offhook.settings import given
-from tests.test_ledger import BUSY, CALLER, DELIVERED, NOON, POLICY, Answering, fill, final
+from tests.test_ledger import ACCOUNT, BUSY, CALLER, DELIVERED, JUDGE, NOON, POLICY, Answering, fill, final
 
 
 @pytest.fixture
@@ -42,6 +42,18 @@ def test_each_attempt_is_counted_and_numbered_in_the_journal(ledger: SqlLedger) 
         (2, 2, "retry"),
         (3, 3, "retry"),
     ]
+
+
+def test_calls_of_two_accounts_with_one_call_sid_are_claimed_and_moved_each_for_itself(ledger: SqlLedger) -> None:
+    other_account = "AC00000000000000000000000000000002"
+    ledger.append([final(0), final(0, other_account)])
+    fold_batch(ledger, JUDGE, 2)
+    assert decide_batch(ledger, JUDGE, NOON, 2) == 2
+    [one] = ledger.claim(NOON, 1, 60, POLICY).taken
+    [other] = ledger.claim(NOON, 2, 60, POLICY).taken
+    assert {one.key.account_sid, other.key.account_sid} == {ACCOUNT, other_account}
+    ledger.finish([attempt(one, DELIVERED, NOON, NOON, POLICY)], NOON)
+    assert ledger.inspection.conversion_counts() == {"delivered": 1, "sending": 1}
 
 
 def test_an_expired_lease_is_an_attempt_in_the_journal_and_counted_on_the_conversion(ledger: SqlLedger) -> None:

@@ -111,19 +111,6 @@ def test_two_workers_never_claim_the_same_conversion(ledger: SqlLedger) -> None:
     assert len(taken) == 60
 
 
-def test_calls_of_two_accounts_with_one_call_sid_are_claimed_and_moved_each_for_itself(ledger: SqlLedger) -> None:
-    other_account = "AC00000000000000000000000000000002"
-    ledger.append([final(0), final(0, other_account)])
-    fold_batch(ledger, JUDGE, 2)
-    assert decide_batch(ledger, JUDGE, NOON, 2) == 2
-    [one] = ledger.claim(NOON, 1, 60, POLICY).taken
-    [other] = ledger.claim(NOON, 2, 60, POLICY).taken
-    assert {one.key.account_sid, other.key.account_sid} == {ACCOUNT, other_account}
-    for sending in (one, other):
-        [moved] = ledger.finish([attempt(sending, BUSY, NOON, NOON, POLICY)], NOON).moved
-        assert moved.sending.key == sending.key
-
-
 def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: SqlLedger) -> None:
     fill(ledger, 1)
     [old] = ledger.claim(NOON, 1, 60, POLICY).taken
