@@ -25,6 +25,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_batch, deliver, fold_batch
 from offhook.settings import given
+from tests.support import ledger as by_hand
 from tests.support.arriving import read_request
 from tests.support.waiting import wait_until
 
@@ -125,6 +126,36 @@ def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: Sql
     delivered = Outcome(Result.DELIVERED, "delivered", 200)
     assert len(ledger.finish([attempt(new, delivered, later, later, POLICY)], later).moved) == 1
     assert ledger.stories.conversion_counts() == {"delivered": 1}
+
+
+def test_of_results_that_are_written_together_each_is_journaled_though_one_has_lost_its_fence(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    fill(ledger, 2)
+    [lost] = ledger.claim(NOON, 1, 60, POLICY).taken
+    later = NOON + timedelta(seconds=61)
+    [kept] = ledger.claim(later, 1, 60, POLICY).taken
+    assert len(ledger.expire_leases(later, POLICY)) == 1
+    told = ledger.finish([attempt(one, BUSY, later, later, POLICY) for one in (lost, kept)], later)
+    assert ([one.sending.key for one in told.moved], [one.sending.key for one in told.late]) == ([kept.key], [lost.key])
+    journaled = by_hand.query(database_url, "SELECT call_sid, result, next_state FROM attempts ORDER BY 1, 2")
+    assert sorted((row["call_sid"], row["result"], row["next_state"]) for row in journaled) == sorted(
+        [
+            (lost.key.call_sid, "lease_expired", "pending"),
+            (lost.key.call_sid, "retry", "late"),
+            (kept.key.call_sid, "retry", "pending"),
+        ]
+    )
+
+
+def test_what_may_have_arrived_as_the_day_began_may_leave_again_on_that_day(ledger: SqlLedger) -> None:
+    fill(ledger, 1)
+    midnight = NOON + timedelta(hours=12)
+    [sending] = ledger.claim(midnight, 1, 60, POLICY).taken
+    unsure = Outcome(Result.MAYBE_SENT, "read_timeout")
+    ledger.finish([attempt(sending, unsure, midnight, midnight, POLICY)], midnight)
+    again = ledger.claim(midnight + timedelta(hours=1), 1, 60, POLICY)
+    assert (again.held, [one.key for one in again.taken]) == ([], [sending.key])
 
 
 @pytest.mark.parametrize("rests", ["pending", "ambiguous", "quarantined", "dead"])
