@@ -68,11 +68,11 @@ _DECIDE = (
     "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
     f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [CallEvent.DECIDE], 'calls.state', 'v.state')}"
 )
-# The state is a column so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
+# The state is no literal, so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
 _LEFT = {**KEY, "state": "text", "decided_at": "bigint"}
 _LEAVE = (
-    f"UPDATE calls SET decided_at = v.decided_at FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state "
-    "AND calls.decided_at IS NULL"
+    f"UPDATE calls SET state = '{CALL_MOVES.only_target(CallEvent.LEAVE)}', decided_at = v.decided_at FROM {{rows}} "
+    f"WHERE {_THE_CALL} AND calls.state = v.state AND calls.decided_at IS NULL"
 )
 
 
@@ -145,7 +145,7 @@ class BooksOnSql:
         taken = with_rows(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
             linked.run(connection)
-            merged.run(connection)
+            _must_be_all(merged.run(connection), families.absorbed)
             counted.run(connection)
             _must_be_all(taken.run(connection), families.seqs)
 
@@ -210,8 +210,8 @@ class BooksOnSql:
         return [OpenCall(CallKey(*row[:2]), *row[2:]) for row in rows]
 
     def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
-        stays = CALL_MOVES.only_target(CallEvent.LEAVE)
-        rows = [{**key._asdict(), "state": stays.value, "decided_at": micros(now)} for key in why]
+        [stands] = CALL_MOVES.sources(CallEvent.LEAVE)
+        rows = [{**key._asdict(), "state": stands.value, "decided_at": micros(now)} for key in why]
         moved = with_rows(_LEAVE, _LEFT, rows)
         told = {"decided_at": now, "result": UNFINISHED, "rules_version": rules_version, "mapping_version": 0}
         journaled = insert(

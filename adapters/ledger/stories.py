@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -135,7 +135,10 @@ class StoriesOnSql:
         )
         with self._read() as connection:
             rows = connection.execute(statement).all()
-        return list(map(_outcome, rows))
+            lacking = [_key(row) for row in rows if row.state == CallState.CONVERTED and row.payload is None]
+            through = _converted_through(connection, lacking)
+            decided_so = _newest_decisions(connection, through.values())
+        return [_outcome(row, through.get(_key(row)), decided_so) for row in rows]
 
     def following(self) -> FollowingOnSql:
         return FollowingOnSql.from_now(self._database)
@@ -151,23 +154,50 @@ def _accounts_of(connection: Connection, call_sid: str) -> Sequence[str]:
 
 
 def _story(connection: Connection, call: Row[Any]) -> Story:
-    def rows(table: Any, *order: Any) -> Sequence[Row[Any]]:
-        mine = (table.c.account_sid == call.account_sid, table.c.call_sid == call.call_sid)
-        return connection.execute(select(table).where(*mine).order_by(*order)).all()
+    root = _key(call)
+    family = [_key(row) for row in for_each(connection, [root._asdict()], KEY, legs, BY_ROOT)]
+    sent = _first_of(root, for_each(connection, _named(family), KEY, conversions, BY_KEY))
 
-    root = [{"account_sid": call.account_sid, "call_sid": call.call_sid}]
-    family = [row._asdict() for row in for_each(connection, root, KEY, legs, BY_ROOT)]
-    named = [{name: leg[name] for name in KEY} for leg in family]
-    arrived = sorted(for_each(connection, named, KEY, callbacks, BY_KEY), key=lambda row: row.seq)
-    told = rows(conversions)
+    def rows(table: Any, keys: Iterable[CallKey], order: str = "id") -> Sequence[Row[Any]]:
+        found = for_each(connection, _named(keys), KEY, table, BY_KEY)
+        return sorted(found, key=lambda row: int(getattr(row, order)))
+
+    of_conversion = {_key(sent)} if sent else set[CallKey]()
     return Story(
         call=_call(call),
-        callbacks=list(map(to_raw, arrived)),
-        decisions=list(map(_decision, rows(decisions, decisions.c.id))),
-        conversion=_conversion(told[0]) if told else None,
-        attempts=list(map(_attempt, rows(attempts, attempts.c.id))),
-        replaced=list(map(_replaced, rows(replaced, replaced.c.id))),
+        callbacks=list(map(to_raw, rows(callbacks, family, "seq"))),
+        decisions=list(map(_decision, rows(decisions, {root} | of_conversion))),
+        conversion=_conversion(sent) if sent else None,
+        attempts=list(map(_attempt, rows(attempts, of_conversion))),
+        replaced=list(map(_replaced, rows(replaced, of_conversion))),
     )
+
+
+def _first_of(root: CallKey, rows: Iterable[Any]) -> Any:
+    """The conversion of a family: the call's own, else that of a leg which stood as a call of its own. None without any."""
+    return min(rows, key=lambda row: (_key(row) != root, row.created_at), default=None)
+
+
+def _converted_through(connection: Connection, roots: Sequence[CallKey]) -> dict[CallKey, Any]:
+    """root -> the conversion of the leg by which it is converted."""
+    root_of = {
+        _key(row): CallKey(row.account_sid, row.root_sid)
+        for row in for_each(connection, _named(roots), KEY, legs, BY_ROOT)
+    }
+    sent: dict[CallKey, list[Any]] = {}
+    for row in for_each(connection, _named(root_of), KEY, conversions, BY_KEY):
+        sent.setdefault(root_of[_key(row)], []).append(row)
+    return {root: _first_of(root, rows) for root, rows in sent.items()}
+
+
+def _newest_decisions(connection: Connection, rows: Iterable[Any]) -> dict[CallKey, str]:
+    """The reasons by which each of these conversions was made, as the journal keeps them."""
+    found = for_each(connection, _named(map(_key, rows)), KEY, decisions, BY_KEY)
+    return {_key(row): row.reasons for row in sorted(found, key=lambda row: int(row.id))}
+
+
+def _named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
+    return [key._asdict() for key in keys]
 
 
 def _key(row: Any) -> CallKey:
@@ -241,7 +271,9 @@ def _replaced(row: Row[Any]) -> ReplacedLine:
     return ReplacedLine(row.action, row.order_id, bytes(row.payload), row.attempts, row.replaced_at)
 
 
-def _outcome(row: Any) -> CallOutcome:
-    words = tuple(reason.word for reason in _reasons(row.reasons))
-    payload = None if row.payload is None else bytes(row.payload)
-    return CallOutcome(_key(row), _state(row), words, payload, row.delivery)
+def _outcome(row: Any, through: Any, decided_so: Mapping[CallKey, str]) -> CallOutcome:
+    """`through` is the conversion of the leg by which the call is converted, None where it is its own or nobody's."""
+    kept = row.reasons if through is None else decided_so.get(_key(through))
+    payload, delivery = (row.payload, row.delivery) if through is None else (through.payload, through.state)
+    words = tuple(reason.word for reason in _reasons(kept))
+    return CallOutcome(_key(row), _state(row), words, None if payload is None else bytes(payload), delivery)

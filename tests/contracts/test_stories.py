@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import is_dataclass
 
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.steps import attempt
 from tests.contracts.conftest import WholeLedger
-from tests.contracts.day import MINUTE, keep_day
+from tests.contracts.day import MINUTE, POLICY, keep_day
+from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw, sid
 
 
@@ -31,6 +35,32 @@ def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
     assert list(ledger.stories.of_call(sid(9))) == []
     assert list(ledger.stories.calls_of("+14155550155", 10)) == []
     assert (ledger.stories.has_callbacks(sid(9)), ledger.stories.has_callbacks(sid(11))) == (False, True)
+
+
+def test_the_story_of_a_call_that_is_converted_by_its_leg_has_the_legs_decision_and_conversion(
+    ledger: WholeLedger,
+) -> None:
+    """The leg stood as a call of its own, until its parent came."""
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(2)])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON) == 1
+    [claimed] = ledger.claim(NOON, 1, 60, POLICY).taken
+    refused = Outcome(Result.REFUSED, "http_400", 400, "no")
+    ledger.finish([attempt(claimed, refused, NOON, NOON, POLICY)], NOON)
+    ledger.append([raw(2, "ringing", parent=1), raw(1)])
+    steps.fold(ledger)
+    for named in (1, 2):
+        [story] = ledger.stories.of_call(sid(named))
+        assert (story.call.key, story.call.state) == (key(1), "converted")
+        assert [one.result for one in story.decisions] == ["converted"]
+        sent = story.conversion
+        assert sent is not None and (sent.key, sent.state) == (key(2), "dead")
+        assert [one.status_code for one in story.attempts] == [400]
+    [outcome] = ledger.stories.outcomes()
+    assert (outcome.key, outcome.state, outcome.reasons, outcome.delivery) == (key(1), "converted", ("counts",), "dead")
+    assert sent is not None and outcome.payload == sent.payload
+    assert ledger.retry([sent.key], NOON) == 1
 
 
 def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(ledger: WholeLedger) -> None:

@@ -64,19 +64,26 @@ class MemoryStories:
         family = {
             key for key, link in self._kept.links.items() if (key.account_sid, link.root) == (call.key[0], call.key[1])
         }
-        kept = self._kept.conversions.get(call.key)
+        kept = self._sent_for(call.key)
+        keys = {call.key, kept.key} if kept else {call.key}
         return Story(
             call=call,
             callbacks=[raw for raw in self._kept.callbacks.values() if raw.key in family],
-            decisions=[line for key, line in self._kept.decisions if key == call.key],
+            decisions=[line for key, line in self._kept.decisions if key in keys],
             conversion=_conversion(kept) if kept else None,
-            attempts=[_attempt(one) for one in self._kept.attempts if one.attempt.sending.key == call.key],
+            attempts=[_attempt(one) for one in self._kept.attempts if kept and one.attempt.sending.key == kept.key],
             replaced=[],
         )
 
+    def _sent_for(self, root: CallKey) -> KeptConversion | None:
+        """The call's own, or that of a leg which stood as a call of its own."""
+        family = [key for key, link in self._kept.links.items() if (key.account_sid, link.root) == root]
+        sent = [self._kept.conversions[key] for key in family if key in self._kept.conversions]
+        return min(sent, key=lambda one: (one.key != root, one.created_at), default=None)
+
     def _outcome(self, call: CallLine) -> CallOutcome:
-        decided = [line for key, line in self._kept.decisions if key == call.key]
-        kept = self._kept.conversions.get(call.key)
+        kept = self._sent_for(call.key)
+        decided = [line for key, line in self._kept.decisions if key == (kept.key if kept else call.key)]
         return CallOutcome(
             call.key,
             call.state,
