@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, select, text
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move
 from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
-from offhook.adapters.ledger.schema import callbacks, calls, conversions, decisions, legs, micros
+from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
@@ -331,7 +331,7 @@ def _decided_row(one: Decided) -> dict[str, Any]:
         **one.call.key._asdict(),
         "state": _RESULTS[type(one.decision)].value,
         "decided_at": micros(one.decided_at),
-        "customer_phone": one.customer_phone,
+        "customer_phone": PersonText.kept(one.customer_phone),
     }
 
 

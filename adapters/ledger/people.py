@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, select, te
 
 from offhook.adapters.ledger.legal import is_one_of
 from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
-from offhook.adapters.ledger.schema import calls, counters, customers, shared_numbers
+from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, shared_numbers
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
 from offhook.pipeline.conversion import Customer
@@ -43,7 +43,7 @@ def find_customers_and_version(connection: Connection, phones: Collection[str]) 
 
 def _asked(phones: Iterable[str]) -> dict[str, str]:
     every = sorted({spelling for phone in phones for spelling in spellings(phone)})
-    return {"rows": json.dumps([{"phone": phone} for phone in every])}
+    return {"rows": json.dumps([{"phone": PersonText.kept(phone)} for phone in every])}
 
 
 def _by_phone(phones: Iterable[str], rows: Iterable[Row[Any]]) -> dict[str, Customer]:
@@ -94,7 +94,7 @@ def _saved(table: Table, rows: Iterable[Customer], names: Sequence[str], now: da
 
 def no_longer_shared(phones: Iterable[str]) -> WithRows:
     """These numbers are one person's again."""
-    every = [{"phone": one} for phone in phones for one in spellings(phone)]
+    every = [{"phone": PersonText.kept(one)} for phone in phones for one in spellings(phone)]
     return with_rows(_UNSHARE, dict(_PHONE), every)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     text,
 )
 
-from offhook.adapters.ledger.schema import Moment, micros_or_none
+from offhook.adapters.ledger.schema import Moment, PersonText, micros_or_none
 
 KEY = {"account_sid": "text", "call_sid": "text"}
 # Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number
@@ -163,7 +163,9 @@ def insert(table: Table, rows: Sequence[Mapping[str, Any]], on_conflict: str = "
 
 def _plain(column: Column[Any]) -> Callable[[Any], Any]:
     """From what we hold to what the database holds."""
-    return micros_or_none if isinstance(column.type, Moment) else _as_it_is
+    if isinstance(column.type, Moment):
+        return micros_or_none
+    return PersonText.kept if isinstance(column.type, PersonText) else _as_it_is
 
 
 def _as_it_is(value: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Whatever names a person is written, looked up and read through one type of the ledger, so that it can be encrypted there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from offhook.adapters.ledger.schema import PersonText, metadata
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.conversion import Customer
+from offhook.settings import given
+from tests.fakes import steps
+from tests.fakes.callbacks import CALLER, OTHER, key, raw, sid
+from tests.support.ledger import query
+
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+LATER = NOON + timedelta(hours=1)
+
+
+def hidden(value: str | None) -> str | None:
+    return None if value is None else f"kept:{value[::-1]}"
+
+
+def unhidden(value: str | None) -> str | None:
+    assert value is None or value.startswith("kept:"), f"{value!r} was written past the type"
+    return None if value is None else value.removeprefix("kept:")[::-1]
+
+
+@pytest.fixture
+def ledger(database_url: str, monkeypatch: pytest.MonkeyPatch) -> SqlLedger:
+    monkeypatch.setattr(PersonText, "kept", staticmethod(hidden))
+    monkeypatch.setattr(PersonText, "shown", staticmethod(unhidden))
+    return SqlLedger(given({"DATABASE_URL": database_url}).database_url)
+
+
+def test_nothing_of_a_person_is_written_looked_up_or_read_past_the_one_type(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    ann, several = Customer(CALLER, "ann@example.com", "C1"), Customer(CALLER, None, None, people=2)
+    ledger.merge_customers([ann])
+    ledger.append([raw(1), raw(2, caller=OTHER), raw(3, "ringing")])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON) == 2
+    assert ledger.find_customers([CALLER, OTHER]) == {CALLER: ann}
+    assert {one.key for one in ledger.stories.calls_of(CALLER, 10)} == {key(1), key(3)}
+    [story] = ledger.stories.of_call(sid(2))
+    assert (story.call.state, story.call.from_, story.call.customer_phone) == ("parked", OTHER, OTHER)
+
+    bo = Customer(OTHER, "bo@example.com", None)
+    ledger.merge_customers([bo, several])
+    assert ledger.find_customers([CALLER, OTHER]) == {CALLER: several, OTHER: bo}
+    ledger.merge_customers([ann])
+    assert ledger.find_customers([CALLER]) == {CALLER: ann}
+    with ledger.books() as books:
+        assert books is not None and books.parked("", 10).to_decide == [key(2)]
+
+    of_persons = {
+        (table.name, column.name)
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if isinstance(column.type, PersonText)
+    }
+    written = {
+        (table, name): [row[name] for row in query(database_url, f"SELECT {name} FROM {table}")]
+        for table, name in of_persons
+    }
+    assert [value for values in written.values() for value in values if value and not value.startswith("kept:")] == []
+    assert all(written[place] for place in of_persons - {("shared_numbers", "phone")})
+    ledger.close()
