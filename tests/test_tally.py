@@ -121,6 +121,19 @@ def test_while_the_ledger_is_down_counts_gather_and_the_error_is_told_all_the_sa
     assert len(errors(caplog)) == 1
 
 
+def test_a_bug_in_what_is_said_does_not_end_the_counting(ledger: SqlLedger) -> None:
+    counts = Counted(ledger)
+    tally = Tally(counts, TallyLimits(refused_before_error=1, write_seconds=0.01))
+
+    def broken() -> Explained:
+        raise RuntimeError("a bug")
+
+    tally.refused("signature", OURS, NOON, broken)
+    wait_until(lambda: counts.added)
+    tally.other("recording")
+    wait_until(lambda: ledger.intake_sums().counts.get("other/recording") == 1)
+
+
 def test_a_run_is_of_one_account_and_is_over_when_one_of_its_own_is_accepted(ledger: SqlLedger) -> None:
     add = ledger.intake_counts.add
     assert add({}, [Run(OURS, 3, NOON, NOON), Run("", 3, NOON, NOON)])[0].count == 3

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import ADDED, insert
@@ -65,8 +65,9 @@ def _accepted(connection: Connection) -> dict[str, datetime]:
 
 
 def _named(connection: Connection, prefix: str) -> Iterable[Any]:
-    after = f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}"
-    statement = select(counters.c.name, counters.c.value).where(counters.c.name >= prefix, counters.c.name < after)
+    """Read through: there are few, and how a database orders their names is its collation's affair."""
+    begins = func.substr(counters.c.name, 1, len(prefix)) == prefix
+    statement = select(counters.c.name, counters.c.value).where(begins)
     return connection.execute(statement).all()
 
 

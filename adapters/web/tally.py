@@ -139,8 +139,11 @@ class Tally:
         except Exception as error:  # a bug must not end the counting
             self._not_written.tell_error(error)
             runs = self._taken_back(pending)
-        for run in runs:
-            self._tell(run)
+        try:
+            for run in runs:
+                self._tell(run)
+        except Exception as error:  # nor must one in what is said
+            self._not_written.tell_error(error)
 
     def _taken_back(self, pending: _Pending) -> tuple[Run, ...]:
         with self._guard:
