@@ -132,8 +132,7 @@ legs = Table(
     Index("ix_legs_root", "root_sid", "account_sid"),
 )
 
-# One row a call to the customer. state: open -> settling -> converted | skipped | parked (-> converted | skipped);
-# merged: what looked like a call of its own turned out to be a leg of another. An open one with a `decided_at` is
+# One row a call to the customer. `state` moves as CALL_MOVES says (docs/states.md). An open one with a `decided_at` is
 # unfinished: no final status came in time, and should one come after all, it goes on as any other.
 calls = Table(
     "calls",

@@ -118,7 +118,7 @@ def nothing_can_have_counted(state: State, maybe_sent: bool, attempts: Sequence[
 
     `attempts` are all that the journal knows, the latest last: what each came to, and the status that was answered.
     """
-    if state is not State.DEAD or maybe_sent or not attempts:
+    if state not in CONVERSION_MOVES.sources(Event.REBUILD) or maybe_sent or not attempts:
         return False
     status = attempts[-1][1] or 0
     return 400 <= status < 500 and all(result in NOT_TAKEN for result, _ in attempts)

@@ -25,7 +25,7 @@ An open call that waited for `OFFHOOK_UNFINISHED_HOURS` is called unfinished, an
 
 ## A conversion
 
-`finish` is one attempt's result: see `Result` in `offhook/pipeline/delivery.py`.
+From `sending` the results of an attempt lead on: see `Result` in `offhook/pipeline/delivery.py`.
 
 ```mermaid
 {conversions}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from offhook.pipeline import reasons
-from offhook.pipeline.callback import CallKey
+from offhook.pipeline.callback import CallKey, Status
 
 UNFINISHED = "unfinished"
 """The reason word, and what stands where a call's state is shown."""
@@ -36,7 +36,7 @@ class OpenCall:
 
 def sentence(call: OpenCall, after_seconds: float) -> str:
     """Why it counts as unfinished, and the remedy, for the person who asks."""
-    which = 0 if call.status != "unknown" else 1
+    which = 0 if call.status != Status.UNKNOWN else 1
     words = {"hours": f"{after_seconds / 3600:g}", "status": call.status, "legs": call.legs}
     return f"{reasons.sentence(UNFINISHED, which, **words)} {REMEDY}"
 
