@@ -41,7 +41,7 @@ from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 from offhook.adapters.twilio import reading
-from offhook.adapters.twilio.keys import Account, Keyring, parse_keyring
+from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_keyring
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
@@ -168,13 +168,8 @@ def keyring(settings: Settings) -> Keyring:
         listed = parse_keyring(settings.keyring_json) if settings.keyring_json else ()
     except ValueError as error:
         raise SettingsError(f"TWILIO_KEYRING: {error}") from None
-    accounts = {account.account_sid: account for account in listed}
-    sid = settings.twilio_account_sid
-    if sid:
-        known = accounts.get(sid, Account(sid, (), {}))
-        tokens = (*settings.auth_tokens, *known.auth_tokens)
-        accounts[sid] = Account(sid, tokens, known.shared_keys)
-    return Keyring(accounts, settings.twilio_refuse_auth_tokens)
+    own = Account(settings.twilio_account_sid, settings.auth_tokens, {})
+    return keyring_of((own, *listed), refuse_auth_tokens=settings.twilio_refuse_auth_tokens)
 
 
 def urls_of(settings: Settings) -> UrlsOf:

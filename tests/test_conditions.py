@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,7 @@ from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.conversion import Convert, Customer, Numbering, Reason, decide
 from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.results import RESULTS, Number
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +65,8 @@ def test_all_that_is_against_a_call_is_told_in_the_order_of_the_table() -> None:
         "too_short",
         "number_not_listed",
     ]
+
+
+def test_a_tracked_number_may_have_its_own_of_each_result_that_says_so() -> None:
+    own = {each.name for each in fields(Number)} - {"number", "label"}
+    assert own == {name for name, one in RESULTS.items() if one.of_number}

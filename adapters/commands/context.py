@@ -1,4 +1,5 @@
-"""What every command has at hand: the parts of the service as `app.build` put them together. Builds nothing itself."""
+"""What every command has at hand: the parts of the service as `service.build` put them together, and what is checked before
+a process starts. Builds nothing itself."""
 
 from __future__ import annotations
 

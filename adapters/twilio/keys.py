@@ -111,6 +111,17 @@ def parse_keyring(json_text: str) -> tuple[Account, ...]:
     return accounts
 
 
+def keyring_of(accounts: Iterable[Account], *, refuse_auth_tokens: bool) -> Keyring:
+    """All keys of these accounts; what is given of one account twice is taken together. One without a name is none."""
+    every: dict[str, Account] = {}
+    for one in accounts:
+        if one.account_sid:
+            known = every.get(one.account_sid, Account(one.account_sid, (), {}))
+            tokens = (*known.auth_tokens, *one.auth_tokens)
+            every[one.account_sid] = Account(one.account_sid, tokens, {**known.shared_keys, **one.shared_keys})
+    return Keyring(every, refuse_auth_tokens)
+
+
 class _Members(list[tuple[str, Any]]):
     """A JSON object as its members: a name that came twice is still there twice."""
 
