@@ -14,7 +14,7 @@ import pytest
 
 from offhook.adapters.rockerbox.client import outcome_of
 from offhook.pipeline.reasons import REASONS, known, remedy, sentence
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import CONDITIONS, EVERY
 from tests.support.pages import DOCS, PAGES
 
 pytestmark = pytest.mark.unit
@@ -71,7 +71,7 @@ def written() -> set[str]:
     """All that can be written, those of the conditions besides."""
     paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
     found = {word for path in paths for word in words_in(path)} - NO_REASONS
-    return found | {condition.reason for condition in CONDITIONS.values()}
+    return found | {condition.reason for condition in EVERY}
 
 
 def some(word: str) -> list[str]:
@@ -111,11 +111,12 @@ def test_what_differs_from_call_to_call_stands_in_the_sentence() -> None:
 
 
 def test_conditions_have_reasons_of_their_own() -> None:
-    words = [condition.reason for condition in CONDITIONS.values()]
+    words = [condition.reason for condition in EVERY]
     assert len(set(words)) == len(words)
+    for condition in EVERY:
+        assert condition.remedy and condition.explained
     for condition in CONDITIONS.values():
         assert condition.sentence.format(found="1", asked="2") != condition.sentence
-        assert condition.remedy and condition.explained
 
 
 @pytest.mark.parametrize("name", PAGES)

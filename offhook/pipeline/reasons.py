@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ _NO_END = (
 )
 
 OF_DECISIONS: Mapping[str, Known] = {
-    "counts": Known(("Status, direction, duration and number are as the rules {version} ask.",)),
-    **{each.reason: Known((each.sentence,), each.remedy) for each in CONDITIONS.values()},
+    "counts": Known(("All is as the rules {version} ask.",)),
+    **{each.reason: Known((each.sentence,), each.remedy) for each in EVERY},
     "no_root_leg": Known(("Only callbacks of its child legs have arrived, none of the call itself.",), _NO_END),
     "unfinished": Known(
         (
@@ -50,15 +50,6 @@ OF_DECISIONS: Mapping[str, Known] = {
             "No final status of the call itself came within {hours} h (no callback of its own has arrived, legs: {legs}).",
         ),
         _NO_END,
-    ),
-    "caller_withheld": Known(
-        ("The caller withheld the number, so nobody can be matched.",),
-        "Nothing can be done: there is no number to go by.",
-    ),
-    "caller_not_a_phone": Known(
-        ("The caller is not a phone number ({kind}).",),
-        "Nothing can be done, but where callers come by SIP from a switchboard of your own, with numbers that are theirs: "
-        "then set OFFHOOK_SIP_CALLERS=1.",
     ),
     "caller_not_in_mapping": Known(
         (

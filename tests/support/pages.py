@@ -9,7 +9,7 @@ from typing import Any
 
 from offhook.pipeline import reasons
 from offhook.pipeline.rules import SETTINGS, Rules
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import ALWAYS, CONDITIONS
 from offhook.pipeline.rules.results import RESULTS
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
 
@@ -22,7 +22,7 @@ rules back in English. This page is made from the tables that the program goes b
 
 ## Conditions
 
-A call counts when all of them hold, when its caller is a phone number that was not withheld, and when one customer has it.
+A call counts when all of them hold and one customer has the number. Those without a key are always asked.
 The reason is the word of a call that does not count for it: [reasons.md](reasons.md) has what can be done.
 """
 _RESULTS = """
@@ -48,10 +48,11 @@ what can be done. A `*` stands for the rest of a word. This page is made from th
 def rules_page() -> str:
     """What a file of rules may say."""
     default = Rules()
-    conditions = (
+    conditions = [
         (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), f"`{one.reason}`")
         for key, one in CONDITIONS.items()
-    )
+    ]
+    conditions += [("-", one.explained, "-", "-", f"`{one.reason}`") for one in ALWAYS]
     results = (
         (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), "yes" if one.of_number else "no")
         for key, one in RESULTS.items()
