@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from offhook.adapters.rockerbox.client import outcome_of
-from offhook.pipeline.reasons import REASONS, known, remedy, sentence
+from offhook.pipeline.reasons import AFTERWARDS, REASONS, known, remedy, sentence
 from offhook.pipeline.rules.conditions import CONDITIONS, EVERY
 from tests.support.pages import DOCS, PAGES
 
@@ -97,6 +97,20 @@ def test_no_reason_is_told_of_that_the_program_does_not_write() -> None:
 def test_a_word_that_begins_as_several_do_is_the_longest_of_them() -> None:
     assert (known("proxy_407"), known("proxy_502")) == (REASONS["proxy_4*"], REASONS["proxy_*"])
     assert (known("http_400"), known("http_404")) == (REASONS["http_400"], REASONS["http_4*"])
+
+
+def test_what_is_said_of_a_status_is_what_becomes_of_its_conversion() -> None:
+    for status in (*range(200, 209), *range(300, 600)):
+        outcome = outcome_of(status)
+        assert remedy(outcome.reason) == remedy(outcome.reason, outcome.result), status
+
+
+@pytest.mark.parametrize("named", [frozenset(), frozenset({400, 404, 429, 503})])
+def test_a_status_that_the_setting_moves_has_the_remedy_of_where_it_went(named: frozenset[int]) -> None:
+    for status in range(400, 600):
+        outcome = outcome_of(status, maybe_sent=named)
+        assert remedy(outcome.reason, outcome.result).endswith(AFTERWARDS[outcome.result])
+    assert "ambiguous" in remedy("http_400", "maybe_sent") and "ambiguous" not in remedy("http_502", "retry")
 
 
 def test_a_word_of_another_version_has_no_remedy_and_is_no_error() -> None:

@@ -43,6 +43,11 @@ Every word that Offhook gives as a reason, in its log, in the ledger and in `fla
 what can be done. A `*` stands for the rest of a word. This page is made from the table that the program goes by
 (`.venv/bin/python -m tests.support.pages`).
 """
+_OF_ATTEMPTS = """\
+These are also the reason of a conversion after its last attempt. What becomes of it depends on what the attempt came to, and
+stands here as it usually is; `flask conversions show` goes by the attempt. A status that OFFHOOK_MAYBE_SENT_STATUSES
+names may have arrived, whatever is said of it here; one that it leaves out did not arrive, if it is known.
+"""
 
 
 def rules_page() -> str:
@@ -74,8 +79,7 @@ def reasons_page() -> str:
         [
             f"{_REASONS}\n## Why a call counts or does not\n\n{_words(reasons.OF_DECISIONS)}",
             f"\n## Why a conversion stands where it stands\n\n{_words(reasons.OF_CONVERSIONS)}",
-            f"\n## What an attempt came to\n\nThese are also the reason of a conversion after its last attempt.\n\n"
-            f"{_words(reasons.OF_ATTEMPTS)}",
+            f"\n## What an attempt came to\n\n{_OF_ATTEMPTS}\n{_words(reasons.OF_ATTEMPTS)}",
         ]
     )
 
@@ -84,7 +88,7 @@ def _words(table: Mapping[str, reasons.Known]) -> str:
     alike: dict[reasons.Known, list[str]] = {}
     for word, known in table.items():
         alike.setdefault(known, []).append(f"`{word}`")
-    rows = ((", ".join(words), " / ".join(known.sentences), known.remedy or "-") for known, words in alike.items())
+    rows = ((", ".join(words), " / ".join(known.sentences), known.remedy() or "-") for known, words in alike.items())
     return _table(("Word", "What it says", "What can be done"), rows)
 
 
