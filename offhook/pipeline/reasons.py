@@ -112,7 +112,10 @@ OF_CONVERSIONS: Mapping[str, Known] = {
         f"Find out what stops the workers while they send it. {_WHETHER}",
     ),
     "day_turned": Known(
-        ("It may have arrived, and since then Rockerbox's day has turned, so that a second copy could count.",),
+        (
+            "It may have arrived, and was held before it was sent again: a second copy might arrive on another day of "
+            "Rockerbox's and count, or OFFHOOK_RESEND_AMBIGUOUS allows none.",
+        ),
         _WHETHER,
     ),
 }
