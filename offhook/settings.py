@@ -42,6 +42,7 @@ from offhook.pasted import (
     whole_url,
 )
 from offhook.pipeline.conversion import Numbering
+from offhook.pipeline.delivery import MAYBE_SENT_STATUSES
 from offhook.pipeline.phone import is_region
 
 _ENV_FILE = ".env"
@@ -229,7 +230,7 @@ class Settings(BaseSettings):
         4, alias="OFFHOOK_DNS_THREADS", ge=1, le=64, description="name look-ups at once, those that hang included"
     )
     maybe_sent_statuses: Statuses = Field(
-        (408, 502, 504, 520, 524, 527),
+        tuple(sorted(MAYBE_SENT_STATUSES)),
         alias="OFFHOOK_MAYBE_SENT_STATUSES",
         description="statuses that a gateway answers after it forwarded the request: it may have arrived (`none` for none)",
     )

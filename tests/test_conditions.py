@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +11,8 @@ from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.conversion import Convert, Customer, Numbering, Reason, decide
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import ALWAYS, CONDITIONS
+from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.results import RESULTS, Number
 
 pytestmark = pytest.mark.unit
@@ -70,3 +71,22 @@ def test_all_that_is_against_a_call_is_told_in_the_order_of_the_table() -> None:
 def test_a_tracked_number_may_have_its_own_of_each_result_that_says_so() -> None:
     own = {each.name for each in fields(Number)} - {"number", "label"}
     assert own == {name for name, one in RESULTS.items() if one.of_number}
+
+
+@pytest.mark.parametrize(
+    ("caller", "told"),
+    [
+        ("anonymous", Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")),
+        ("client:ann", Reason("caller_not_a_phone", "The caller is not a phone number (client).")),
+    ],
+)
+def test_what_is_always_asked_is_asked_whatever_the_file_says(caller: str, told: Reason) -> None:
+    whose = call(60)
+    assert whose.root is not None
+    decision = decide(replace(whose, root=replace(whose.root, from_=caller)), None, parse(""), Numbering())
+    assert decision.reasons == (told,)
+
+
+def test_what_is_always_asked_has_no_key_and_is_read_back_as_well() -> None:
+    assert {one.reason for one in ALWAYS}.isdisjoint(one.reason for one in CONDITIONS.values())
+    assert all(one.english in in_english(parse("")) for one in ALWAYS)

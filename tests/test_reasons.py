@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 
 from offhook.adapters.rockerbox.client import outcome_of
-from offhook.pipeline.reasons import REASONS, known, remedy, sentence
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.reasons import AFTERWARDS, REASONS, known, remedy, sentence
+from offhook.pipeline.rules.conditions import CONDITIONS, EVERY
 from tests.support.pages import DOCS, PAGES
 
 pytestmark = pytest.mark.unit
@@ -71,7 +71,7 @@ def written() -> set[str]:
     """All that can be written, those of the conditions besides."""
     paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
     found = {word for path in paths for word in words_in(path)} - NO_REASONS
-    return found | {condition.reason for condition in CONDITIONS.values()}
+    return found | {condition.reason for condition in EVERY}
 
 
 def some(word: str) -> list[str]:
@@ -99,6 +99,20 @@ def test_a_word_that_begins_as_several_do_is_the_longest_of_them() -> None:
     assert (known("http_400"), known("http_404")) == (REASONS["http_400"], REASONS["http_4*"])
 
 
+def test_what_is_said_of_a_status_is_what_becomes_of_its_conversion() -> None:
+    for status in (*range(200, 209), *range(300, 600)):
+        outcome = outcome_of(status)
+        assert remedy(outcome.reason) == remedy(outcome.reason, outcome.result), status
+
+
+@pytest.mark.parametrize("named", [frozenset(), frozenset({400, 404, 429, 503})])
+def test_a_status_that_the_setting_moves_has_the_remedy_of_where_it_went(named: frozenset[int]) -> None:
+    for status in range(400, 600):
+        outcome = outcome_of(status, maybe_sent=named)
+        assert remedy(outcome.reason, outcome.result).endswith(AFTERWARDS[outcome.result])
+    assert "ambiguous" in remedy("http_400", "maybe_sent") and "ambiguous" not in remedy("http_502", "retry")
+
+
 def test_a_word_of_another_version_has_no_remedy_and_is_no_error() -> None:
     assert (known("of_tomorrow"), remedy("of_tomorrow"), remedy("")) == (None, "", "")
 
@@ -111,11 +125,12 @@ def test_what_differs_from_call_to_call_stands_in_the_sentence() -> None:
 
 
 def test_conditions_have_reasons_of_their_own() -> None:
-    words = [condition.reason for condition in CONDITIONS.values()]
+    words = [condition.reason for condition in EVERY]
     assert len(set(words)) == len(words)
+    for condition in EVERY:
+        assert condition.remedy and condition.explained
     for condition in CONDITIONS.values():
         assert condition.sentence.format(found="1", asked="2") != condition.sentence
-        assert condition.remedy and condition.explained
 
 
 @pytest.mark.parametrize("name", PAGES)

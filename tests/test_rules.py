@@ -539,7 +539,7 @@ def test_the_rules_are_read_back_in_english() -> None:
     """
     assert in_english(parse(text)).splitlines() == [
         "A call counts when it is inbound, ended as busy or completed, lasted at least 30 s, "
-        "lasted at most 3600 s, and its caller did not withhold the number.",
+        "lasted at most 3600 s, has a caller who did not withhold the number, and has a phone number at the other end.",
         'It is sent as "phone_call", worth 10.00 dollars; its order id is "phone-<the CallSid>", with channel = "phone", '
         "seconds = the call's length in seconds, city = Twilio's CallerCity, v = 2, ok = true.",
         "Only calls of these numbers count:",

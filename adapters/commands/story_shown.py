@@ -156,9 +156,14 @@ def _show_decision(one: DecisionLine, hide: Masking, *, is_last: bool) -> None:
             _show_remedy(reason.word, hide, reason.sentence)
 
 
-def _show_remedy(word: str, hide: Masking, sentence: str = "") -> None:
+def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
+    """What the last attempt with this reason came to; empty where there is none."""
+    return next((row.result for row in reversed(attempts) if row.reason == reason and not row.came_late), "")
+
+
+def _show_remedy(word: str, hide: Masking, sentence: str = "", *, result: str = "") -> None:
     """What can be done about a reason, where its sentence has not said so already."""
-    found = hide(remedy(word))
+    found = hide(remedy(word, result))
     if found and found not in hide(sentence):
         click.echo(f"        {found}")
 
@@ -185,7 +190,7 @@ def _show_delivery(story: Story, hide: Masking) -> None:
     due = f", due {in_utc(now.due_at)}" if now.due_at else ""
     click.echo(f"{now.state} ({now.reason}){due}")
     if now.state != State.DELIVERED:
-        _show_remedy(now.reason, hide)
+        _show_remedy(now.reason, hide, result=_result_with(now.reason, tried))
     _show_attempts(tried, hide)
 
 

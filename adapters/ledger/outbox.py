@@ -90,7 +90,7 @@ class OutboxTable:
     def claim(
         self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy, *, newest: bool = False
     ) -> Claimed:
-        """Lease due conversions, hold those whose day has turned. A look without the write lock comes first: most find nothing."""
+        """Lease due conversions, hold those that may not leave twice. A look without the write lock comes first: most find nothing."""
         since = resend_since(now, policy) or _FAR
         with self._database.read() as connection:
             looks = select(exists().where(*_due(now)), exists().where(_overdue(since)))
@@ -206,7 +206,7 @@ _LEASE_OLDEST, _LEASE_NEWEST = _leasing(conversions.c.due_at), _leasing(conversi
 
 
 def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attempt]:
-    """What may have arrived on another day is a person's, due or not: a second copy might count."""
+    """What may have arrived, and may not leave again by the policy of now, is a person's, due or not."""
     overdue = select(conversions.c.account_sid, conversions.c.call_sid).where(_overdue(since))
     some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
     picked = some.with_for_update(skip_locked=True).cte("picked")

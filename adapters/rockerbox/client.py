@@ -31,21 +31,20 @@ from offhook.adapters.rockerbox.dialing import Dialer
 from offhook.adapters.rockerbox.proxy import HEAD_BYTES
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.pipeline.conversion import Conversion
-from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.delivery import (
+    LATER_STATUSES,
+    MAYBE_SENT_STATUSES,
+    NOT_TAKEN_STATUSES,
+    REFUSED_STATUSES,
+    Outcome,
+    Result,
+)
 from offhook.pipeline.reasons import remedy
 from offhook.pipeline.version import VERSION
 
 USER_AGENT = f"Offhook/{VERSION}"
 KEPT_ANSWER_CHARACTERS = 2000
 
-# Said by a gateway after it forwarded the request, or by none at all: it may have arrived. 52x are Cloudflare's,
-# https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
-MAYBE_SENT_STATUSES = frozenset({408, 502, 504, 520, 524, 527})
-# The payload's fault: no later attempt can be taken.
-_REFUSED = frozenset({400, 409, 410, 413, 414, 415, 422, 431})
-_LATER = frozenset({408, 425, 429})
-# Every 5xx that is known, by https://www.iana.org/assignments/http-status-codes or as Cloudflare's: not taken.
-_NOT_TAKEN = frozenset({*range(500, 509), 510, 511, *range(520, 528), 530})
 _SECONDS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)", re.ASCII)
 _LISTED = re.compile(r"[A-Za-z]+,[^,]*|[^,]+")  # a date has a comma of its own
 _FAR_SECONDS = 1e9  # more than any cap, and small enough to reckon with
@@ -80,9 +79,9 @@ def _result_of(status: int, maybe_sent: Collection[int]) -> Result:
     """
     if status in maybe_sent:
         return Result.MAYBE_SENT
-    if status in _NOT_TAKEN or status in _LATER:
+    if status in NOT_TAKEN_STATUSES or status in LATER_STATUSES:
         return Result.RETRY
-    if status in _REFUSED:
+    if status in REFUSED_STATUSES:
         return Result.REFUSED
     return Result.BLOCKED if 300 <= status <= 499 else Result.MAYBE_SENT
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.phone import Caller, CallerKind, caller
+from offhook.pipeline.phone import Caller, caller
 from offhook.pipeline.reasons import sentence
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import Facts, broken
@@ -143,16 +143,7 @@ def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
     if call.root is None:
         return [why("no_root_leg")]
     facts = Facts(call, call.root, *tracked_number(call, rules, numbering), customer_number(call, numbering))
-    found = [why(one.reason, **words) for one, words in broken(rules, facts)]
-    return found + _against_caller(facts.customer)
-
-
-def _against_caller(customer: Caller) -> list[Reason]:
-    if customer.kind in (CallerKind.PHONE, CallerKind.NUMBER):
-        return []
-    if customer.kind is CallerKind.WITHHELD:
-        return [why("caller_withheld")]
-    return [why("caller_not_a_phone", kind=customer.kind)]
+    return [why(one.reason, **words) for one, words in broken(rules, facts)]
 
 
 def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:

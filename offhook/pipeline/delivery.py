@@ -36,11 +36,21 @@ class Result(StrEnum):
     MAYBE_SENT = "maybe_sent"  # the request left us, and nobody knows what became of it
     LEASE_EXPIRED = "lease_expired"  # the worker was killed or stalled while sending
     RELEASED = "released"  # claimed, never sent: a worker that stops gives it back
-    HELD = "held"  # claimed, never sent: it may have arrived on another day, so a second copy could count
+    HELD = "held"  # claimed, never sent: it may have arrived, and a second copy could count
 
+
+# What an answer's status says by itself. Said by a gateway after it forwarded the request, or by none at all: it may have
+# arrived. The setting OFFHOOK_MAYBE_SENT_STATUSES may name others. 52x are Cloudflare's,
+# https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/
+MAYBE_SENT_STATUSES = frozenset({408, 502, 504, 520, 524, 527})
+# The payload's fault: no later attempt can be taken.
+REFUSED_STATUSES = frozenset({400, 409, 410, 413, 414, 415, 422, 431})
+LATER_STATUSES = frozenset({408, 425, 429})
+# Every 5xx that is known, by https://www.iana.org/assignments/http-status-codes or as Cloudflare's: not taken.
+NOT_TAKEN_STATUSES = frozenset({*range(500, 509), 510, 511, *range(520, 528), 530})
 
 UNSENT = frozenset({Result.RELEASED, Result.HELD})  # no attempt at all: not journaled, not counted
-DAY_TURNED = "day_turned"  # the reason word of what is held
+DAY_TURNED = "day_turned"  # the reason word of what is held: a second copy might count, or none is allowed
 LATE_ANSWER = "late_answer"  # the reason word of what a late 2xx delivered
 
 
@@ -77,7 +87,7 @@ class Event(StrEnum):
     """What moves a conversion beside the result of an attempt."""
 
     CLAIM = "claim"
-    TURN_OF_DAY = "day_turned"  # it may have arrived, and a second copy would arrive on another day
+    TURN_OF_DAY = "day_turned"  # it may have arrived, and a second copy might arrive on another day, or is not allowed
     LATE_ANSWER = "late_answer"  # a 2xx whose fence was lost: a fact all the same, while nobody sends it
     ARRIVED = "arrived"  # an attempt is over, and a late 2xx of an earlier one has come meanwhile
     RETRY = "ask_again"  # a person wants it sent again

@@ -168,7 +168,7 @@ def leave_unfinished_batch(
 def deliver(sending: Sending, destination: Destination, policy: RetryPolicy, clock: Callable[[], datetime]) -> Attempt:
     """One attempt at a conversion whose lease is ours, and where it goes after it. Writing it down is the caller's.
 
-    The day is judged now, when the request leaves: since the claim it may have turned.
+    Whether a second copy may leave is judged now: since the claim the day may have turned, or come too near to its end.
     """
     leaves_at = clock()
     if sending.maybe_sent and not may_resend(sending.first_attempt_at, leaves_at, policy):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from offhook.pipeline.delivery import State, Turn
+from offhook.pipeline.delivery import Result, State, Turn
 from offhook.pipeline.ports.outbox import Attempt, Finished
 from offhook.pipeline.reasons import remedy
 
@@ -50,7 +50,7 @@ def _tell(level: int, event: str, one: Attempt, reason: str) -> None:
 def _tell_turn(turn: Turn, reason: str) -> None:
     match turn:
         case Turn.BEGAN:
-            log.error("destination_refuses", extra={"reason": reason, "remedy": remedy(reason)})
+            log.error("destination_refuses", extra={"reason": reason, "remedy": remedy(reason, Result.BLOCKED)})
         case Turn.AGAIN:
             log.warning("destination_refuses_again", extra={"reason": reason})
         case Turn.OVER:

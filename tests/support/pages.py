@@ -9,7 +9,7 @@ from typing import Any
 
 from offhook.pipeline import reasons
 from offhook.pipeline.rules import SETTINGS, Rules
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import ALWAYS, CONDITIONS
 from offhook.pipeline.rules.results import RESULTS
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
 
@@ -22,7 +22,7 @@ rules back in English. This page is made from the tables that the program goes b
 
 ## Conditions
 
-A call counts when all of them hold, when its caller is a phone number that was not withheld, and when one customer has it.
+A call counts when all of them hold and one customer has the number. Those without a key are always asked.
 The reason is the word of a call that does not count for it: [reasons.md](reasons.md) has what can be done.
 """
 _RESULTS = """
@@ -43,15 +43,21 @@ Every word that Offhook gives as a reason, in its log, in the ledger and in `fla
 what can be done. A `*` stands for the rest of a word. This page is made from the table that the program goes by
 (`.venv/bin/python -m tests.support.pages`).
 """
+_OF_ATTEMPTS = """\
+These are also the reason of a conversion after its last attempt. What becomes of it depends on what the attempt came to, and
+stands here as it usually is; `flask conversions show` goes by the attempt. A status that OFFHOOK_MAYBE_SENT_STATUSES
+names may have arrived, whatever is said of it here; one that it leaves out did not arrive, if it is known.
+"""
 
 
 def rules_page() -> str:
     """What a file of rules may say."""
     default = Rules()
-    conditions = (
+    conditions = [
         (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), f"`{one.reason}`")
         for key, one in CONDITIONS.items()
-    )
+    ]
+    conditions += [("-", one.explained, "-", "-", f"`{one.reason}`") for one in ALWAYS]
     results = (
         (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), "yes" if one.of_number else "no")
         for key, one in RESULTS.items()
@@ -73,8 +79,7 @@ def reasons_page() -> str:
         [
             f"{_REASONS}\n## Why a call counts or does not\n\n{_words(reasons.OF_DECISIONS)}",
             f"\n## Why a conversion stands where it stands\n\n{_words(reasons.OF_CONVERSIONS)}",
-            f"\n## What an attempt came to\n\nThese are also the reason of a conversion after its last attempt.\n\n"
-            f"{_words(reasons.OF_ATTEMPTS)}",
+            f"\n## What an attempt came to\n\n{_OF_ATTEMPTS}\n{_words(reasons.OF_ATTEMPTS)}",
         ]
     )
 
@@ -83,7 +88,7 @@ def _words(table: Mapping[str, reasons.Known]) -> str:
     alike: dict[reasons.Known, list[str]] = {}
     for word, known in table.items():
         alike.setdefault(known, []).append(f"`{word}`")
-    rows = ((", ".join(words), " / ".join(known.sentences), known.remedy or "-") for known, words in alike.items())
+    rows = ((", ".join(words), " / ".join(known.sentences), known.remedy() or "-") for known, words in alike.items())
     return _table(("Word", "What it says", "What can be done"), rows)
 
 

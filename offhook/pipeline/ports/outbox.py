@@ -24,7 +24,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What a claim came to: `taken` are leased to us, `held` were moved to `ambiguous`, for their day has turned."""
+    """What a claim came to: `taken` are leased to us, `held` were moved to `ambiguous`, for a second copy might count."""
 
     taken: Sequence[Sending] = ()
     held: Sequence[Attempt] = ()

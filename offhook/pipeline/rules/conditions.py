@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import Direction, Status, is_terminal
-from offhook.pipeline.phone import Caller
+from offhook.pipeline.phone import Caller, CallerKind
 from offhook.pipeline.rules.kinds import Kind, Seconds, Words, YesNo
 from offhook.pipeline.rules.results import Number
 
@@ -84,7 +84,7 @@ def _condition(
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a call must be: the table. The name of an entry is its key in the file, its value what the rules ask."""
+    """What a file may ask of a call. The name of an entry is its key in the file, its value what the rules ask."""
 
     directions: frozenset[Direction] = _condition(
         Words({each.value: each for each in (Direction.INBOUND, Direction.OUTBOUND_API)}),
@@ -145,10 +145,43 @@ class Conditions:
 
 CONDITIONS: Mapping[str, Condition] = {each.name: each.metadata["entry"] for each in fields(Conditions)}
 
+# What every file asks, whatever it says: no key takes it away.
+ALWAYS: tuple[Condition, ...] = (
+    Condition(
+        YesNo(),
+        holds=lambda _, facts: facts.customer.kind is not CallerKind.WITHHELD,
+        found=lambda facts: facts.customer.kind,
+        reason="caller_withheld",
+        sentence="The caller withheld the number, so nobody can be matched.",
+        remedy="Nothing can be done: there is no number to go by.",
+        english="has a caller who did not withhold the number",
+        explained="A caller who withheld the number cannot be matched with a customer.",
+    ),
+    Condition(
+        YesNo(),
+        holds=lambda _, facts: facts.customer.kind in (CallerKind.PHONE, CallerKind.NUMBER, CallerKind.WITHHELD),
+        found=lambda facts: facts.customer.kind,
+        reason="caller_not_a_phone",
+        sentence="The caller is not a phone number ({found}).",
+        remedy="Nothing can be done, but where callers come by SIP from a switchboard of your own, with numbers that are "
+        "theirs: then set OFFHOOK_SIP_CALLERS=1.",
+        english="has a phone number at the other end",
+        explained="A SIP address, a client of Twilio's, a SIM or a short code is no phone number.",
+    ),
+)
+EVERY: tuple[Condition, ...] = (*CONDITIONS.values(), *ALWAYS)
+
+
+def all_asked(asked: Conditions) -> Iterator[tuple[Condition, Any]]:
+    """Every entry with what is asked, in the order of the table; None where a file may ask something and does not."""
+    for key, condition in CONDITIONS.items():
+        yield condition, getattr(asked, key)
+    for condition in ALWAYS:
+        yield condition, True
+
 
 def broken(asked: Conditions, facts: Facts) -> Iterator[tuple[Condition, dict[str, str]]]:
     """The conditions that do not hold, in the order of the table, each with the words of its sentence."""
-    for key, condition in CONDITIONS.items():
-        value = getattr(asked, key)
+    for condition, value in all_asked(asked):
         if value is not None and not condition.holds(value, facts):
             yield condition, condition.words(value, facts)

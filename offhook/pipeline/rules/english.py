@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.conditions import all_asked
 from offhook.pipeline.rules.results import RESULTS, Number, Results
 
 
 def in_english(rules: Rules) -> str:
     """The rules as sentences, one a line."""
-    asked = [condition.in_english(getattr(rules, key)) for key, condition in CONDITIONS.items()]
+    *most, last = filter(None, (condition.in_english(value) for condition, value in all_asked(rules)))
     lines = [
-        f"A call counts when it {', '.join(filter(None, asked))}, and its caller did not withhold the number.",
+        f"A call counts when it {', '.join(most)}, and {last}.",
         f"It is{_sent(rules).removeprefix(',')}.",
         _which_numbers(rules),
         *(_number(number) for number in rules.numbers.values()),
