@@ -25,7 +25,7 @@ def seen(url: str, folder: Path) -> str:
         reason = "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
         pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=1000"]
-    done = subprocess.run([PROGRAM, *options, "--dump-dom", url], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([PROGRAM, *options, "--dump-dom", url], capture_output=True, text=True)
     return done.stdout
 
 
