@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 _LINGER_NONE = struct.pack("ii", 1, 0)  # close() sends RST
 
@@ -214,6 +214,16 @@ def reset_after_answer() -> Behaviour:
     return behave
 
 
+def held_until(let_go: threading.Event, behaviour: Behaviour) -> Behaviour:
+    """As `behaviour`, when `let_go` is set."""
+
+    def behave(exchange: Exchange) -> bool:
+        let_go.wait(HANGS_AFTER_SECONDS)
+        return behaviour(exchange)
+
+    return behave
+
+
 def after(seconds: float, behaviour: Behaviour) -> Behaviour:
     def behave(exchange: Exchange) -> bool:
         exchange.stop.wait(seconds)
@@ -271,15 +281,15 @@ class Sink:
         with self._arrived:
             self._behaviours = list(behaviours)
 
-    def wait_for(self, count: int, timeout_seconds: float = 10.0) -> list[Seen]:
+    def wait_for(self, count: int) -> list[Seen]:
         """The requests, once there are `count`. Raises TimeoutError."""
-        self.wait_until(lambda: len(self._seen) >= count, timeout_seconds)
+        self.wait_until(lambda: len(self._seen) >= count)
         return self.requests
 
-    def wait_until(self, holds: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
+    def wait_until(self, holds: Callable[[], bool]) -> None:
         """Until `holds` after some request or closed connection. Raises TimeoutError."""
         with self._arrived:
-            if not self._arrived.wait_for(holds, max(timeout_seconds, PATIENCE_SECONDS)):
+            if not self._arrived.wait_for(holds, HANGS_AFTER_SECONDS):
                 raise TimeoutError(f"the sink saw {len(self._seen)} requests, {len(self._open)} connections are open")
 
     def count_sent(self, count: int) -> None:

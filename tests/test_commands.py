@@ -66,6 +66,6 @@ def test_an_import_lets_other_processes_go_first(database_url: str, tmp_path: Pa
     command = [sys.executable, "-m", "flask", "customers", "import", "-"]
     env = environment(database_url, OFFHOOK_CUSTOMERS_NICE="19")
     with subprocess.Popen(command, env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as importing:
-        wait_until(lambda: psutil.Process(importing.pid).nice() == 19, 90)
+        wait_until(lambda: psutil.Process(importing.pid).nice() == 19)
         told, _ = importing.communicate(b"phone,email\n+14155550101,ann@example.com\n")
     assert (importing.returncode, b"1  added" in told) == (0, True)

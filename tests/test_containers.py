@@ -149,7 +149,7 @@ def test_its_health_check_says_whether_callbacks_can_be_stored(tmp_path: Path) -
     with Web(env, tmp_path) as web:
         without_tables = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
         assert flask("db", "upgrade", env=env, folder=tmp_path).returncode == 0
-        wait_until(lambda: web.twilio.get("/readyz").status == 200, 10)
+        wait_until(lambda: web.twilio.get("/readyz").status == 200)
         ready = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
     gone = ran(*command, folder=tmp_path, env={"PORT": str(web.port)})
     assert [each.returncode for each in (without_tables, ready, gone)] == [1, 0, 1], ready.stderr

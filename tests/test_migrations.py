@@ -195,12 +195,12 @@ def test_callbacks_are_stored_while_postgres_builds_an_index(opened: SqlLedger, 
     with psycopg.connect(empty_database_url) as storing, ThreadPoolExecutor(1) as upgrading:
         storing.execute(touch.encode())
         done = upgrading.submit(opened.migrations.upgrade)
-        wait_until(lambda: waits(empty_database_url), 20)
+        wait_until(lambda: waits(empty_database_url))
         ledger.change(empty_database_url, touch)
         ledger.change(empty_database_url, store.format("somebody"))
         assert not done.done()
         storing.commit()
-        assert done.result(60).tables == "current"
+        assert done.result().tables == "current"
     assert opened.migrations.state() == "current"
 
 

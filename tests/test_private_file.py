@@ -156,7 +156,7 @@ def test_a_killed_process_leaves_what_was_there_and_the_next_one_clears_its_rest
     write_whole(tmp_path / "another", "x")
     assert rest.exists()  # its writer lives
     child.send_signal(signal.SIGKILL)
-    child.wait(10)
+    child.wait()
     assert path.read_text() == "before"
     write_whole(path, "after")
     assert (path.read_text(), rest.exists()) == ("after", False)
@@ -170,7 +170,7 @@ def test_many_writers_of_one_folder_do_not_take_each_other_for_leftovers(tmp_pat
     names = ("one", "two", "three")
     commands = [[sys.executable, "-c", code, str(tmp_path / name), name] for name in names]
     children = [subprocess.Popen(command, env=bare_environment()) for command in commands]
-    wait_until(lambda: all(child.poll() is not None for child in children), 60)
+    wait_until(lambda: all(child.poll() is not None for child in children))
     assert [child.returncode for child in children] == [0, 0, 0]
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {name: f"{name} 99" for name in names}
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rockerbox.sandbox import Day, NotLoopback, Sandbox, ScriptError, Verdict
 from offhook.pipeline.delivery import Result
 from tests.support.processes import Process, bare_environment, flask
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +30,7 @@ NONE = {"counted": 0, "duplicate": 0, "not_counted": 0, "invalid": 0}
 
 
 def ask(sandbox: Sandbox, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=HANGS_AFTER_SECONDS)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
     told = response.status, response.read().decode()
@@ -172,7 +172,7 @@ def test_the_page_and_the_json_show_what_came_and_run_nothing_of_it() -> None:
 # Failing on command
 
 
-def post_raw(sandbox: Sandbox, seconds: float = 5.0) -> tuple[bytes, bool]:
+def post_raw(sandbox: Sandbox, seconds: float = HANGS_AFTER_SECONDS) -> tuple[bytes, bool]:
     """(all bytes that came back to one event, whether the connection was reset)."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     body = json.dumps(GOOD).encode()
@@ -199,7 +199,7 @@ def events_after(script: str, act: Callable[[Sandbox], object], **more: Any) -> 
 
 def test_a_status_is_answered_with_its_headers_and_the_event_is_lost() -> None:
     with Sandbox(script="429 retry-after 2; 500 kept") as sandbox:
-        connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=HANGS_AFTER_SECONDS)
         connection.request("POST", "/webhook/data?advertiser=x", json.dumps(GOOD))
         response = connection.getresponse()
         assert (response.status, response.headers["Retry-After"]) == (429, "2")
@@ -248,8 +248,7 @@ def test_a_timeout_is_silence_and_does_not_keep_the_sandbox_from_ending() -> Non
     with Sandbox(script="timeout", hold_seconds=3600) as sandbox:
         held = threading.Thread(target=post_raw, args=(sandbox,))
         held.start()
-        while not sandbox.summary().not_kept:
-            time.sleep(0.01)
+        wait_until(lambda: sandbox.summary().not_kept)
     held.join()
 
 
@@ -300,7 +299,7 @@ def test_another_script_can_be_set_while_it_runs_and_a_wrong_one_changes_nothing
 
 def test_it_can_be_waited_for() -> None:
     with Sandbox() as sandbox, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(sandbox.wait_for, 2, 10.0, Verdict.COUNTED)
+        waiting = pool.submit(sandbox.wait_for, 2, HANGS_AFTER_SECONDS, Verdict.COUNTED)
         for order in ("CA1", "CA1", "CA2"):
             tell(sandbox, order_id=order)
         assert len(waiting.result()) == 3
@@ -372,7 +371,7 @@ def test_a_key_that_is_none_is_refused(dedupe: tuple[str, ...]) -> None:
 def test_what_is_no_webhook_gets_a_clear_answer(request_text: str, status: int) -> None:
     with Sandbox() as sandbox:
         host, port = sandbox.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=HANGS_AFTER_SECONDS) as connection:
             connection.sendall(request_text.encode())
             assert connection.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
         assert sandbox.events() == []
@@ -400,12 +399,12 @@ def test_the_command_fails_on_command_tells_each_event_and_nobodys_name(tmp_path
     order = "CA" + "0123456789abcdef" * 2
     with SandboxProcess(tmp_path, "--script", "503; reset p=0.000001", "--seed", "7") as running:
         for expected in (503, 200):
-            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=HANGS_AFTER_SECONDS)
             connection.request("POST", "/webhook/data?advertiser=x", json.dumps(GOOD | {"order_id": order}))
             assert connection.getresponse().status == expected
             connection.close()
         running.terminate()
-        assert running.wait(10) == 0
+        assert running.wait() == 0
         assert f"counted     call  a@***  order {order}" in running.log
         assert "1 counted, 0 duplicate" in running.log
         assert "a@example.test" not in running.log
@@ -420,4 +419,4 @@ def test_the_command_says_what_is_wrong_with_a_script_or_a_key(tmp_path: Path) -
     for name in (signal.SIGTERM, signal.SIGINT):
         with SandboxProcess(tmp_path) as running:
             os.kill(running.pid, name)
-            assert running.wait(10) == 0
+            assert running.wait() == 0

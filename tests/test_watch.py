@@ -42,6 +42,6 @@ def test_what_a_killed_run_has_started_ends_with_it(tmp_path: Path) -> None:
         folder, server, beside = run.stdout.readline().split()
         assert psutil.pid_exists(int(server)) and psutil.pid_exists(int(beside))
         os.killpg(run.pid, signal.SIGKILL)
-    wait_until(lambda: not psutil.pid_exists(int(server)), 30)
-    wait_until(lambda: not Path(folder).exists(), 30)
+    wait_until(lambda: not psutil.pid_exists(int(server)))
+    wait_until(lambda: not Path(folder).exists())
     assert not psutil.pid_exists(int(beside)) or psutil.Process(int(beside)).status() == psutil.STATUS_ZOMBIE

@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from tests.support.waiting import HANGS_AFTER_SECONDS
+
 try:
     from pysqlite3 import dbapi2 as sqlite
 except ImportError:
@@ -21,9 +23,9 @@ def sqlite_file(url: str) -> str:
     return url.removeprefix("sqlite:///")
 
 
-def connect_sqlite(url: str, timeout_seconds: float = 10.0) -> Any:
+def connect_sqlite(url: str) -> Any:
     """A connection that begins no transaction by itself."""
-    return sqlite.connect(sqlite_file(url), timeout=timeout_seconds, isolation_level=None)
+    return sqlite.connect(sqlite_file(url), timeout=HANGS_AFTER_SECONDS, isolation_level=None)
 
 
 def query(url: str, sql: str) -> Rows:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 
 from tests.support import ledger
 from tests.support.twilio import Answer, Pairs, Twilio, callback, new_sid
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 Told = tuple[str, str]  # CallSid, CallStatus
 
@@ -41,7 +42,7 @@ class Load:
     ) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(HANGS_AFTER_SECONDS)
 
     @property
     def acknowledged_calls(self) -> set[str]:

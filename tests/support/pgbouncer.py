@@ -52,12 +52,12 @@ def running(server: PostgresServer) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     watch.group_runs(process.pid)
     try:
-        wait_until(lambda: _listens(port) or process.poll() is not None, 10)
+        wait_until(lambda: _listens(port) or process.poll() is not None)
         assert process.poll() is None, (folder / "pgbouncer.log").read_text()
         yield port
     finally:
         process.kill()
-        process.wait(10)
+        process.wait()
         watch.group_ended(process.pid)
         shutil.rmtree(folder)
 

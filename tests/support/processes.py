@@ -18,10 +18,9 @@ from typing import Self
 
 from tests.support import watch
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
-_START_SECONDS = 60.0
 
 
 def free_port() -> int:
@@ -77,7 +76,7 @@ def standard_sqlite() -> dict[str, str]:
 def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """`flask ARGUMENTS`, to its end."""
     command = [sys.executable, "-m", "flask", *arguments]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
 
 
 class Process:
@@ -138,7 +137,7 @@ class Process:
             return
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(HANGS_AFTER_SECONDS)
         watch.group_ended(self.pid)
 
     def terminate(self) -> None:
@@ -156,16 +155,16 @@ class Process:
         """The processes that it has started and that run."""
         return {int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()}
 
-    def wait(self, timeout_seconds: float) -> int:
-        """The exit code. Raises TimeoutExpired."""
+    def wait(self) -> int:
+        """The exit code. Raises TimeoutExpired when it does not end."""
         assert self._process is not None
-        return self._process.wait(timeout_seconds)
+        return self._process.wait(HANGS_AFTER_SECONDS)
 
-    def wait_for_log(self, text: str, timeout_seconds: float = _START_SECONDS) -> None:
+    def wait_for_log(self, text: str) -> None:
         def said_or_ended() -> bool:
             return text in self.log or not self.is_running
 
-        wait_until(said_or_ended, timeout_seconds, lambda: f"no {text!r} in:\n{self.log[-3000:]}")
+        wait_until(said_or_ended, tell=lambda: f"no {text!r} in:\n{self.log[-3000:]}")
         if text not in self.log:
             raise AssertionError(f"it ended before it said {text!r}:\n{self.log[-3000:]}")
 
@@ -201,7 +200,7 @@ class Web(Process):
         def answers_or_ended() -> bool:
             return not self.is_running or self._is_alive()
 
-        wait_until(answers_or_ended, _START_SECONDS, lambda: self.log[-3000:])
+        wait_until(answers_or_ended, tell=lambda: self.log[-3000:])
         if not self.is_running:
             raise AssertionError(f"gunicorn ended at its start:\n{self.log[-3000:]}")
 
@@ -247,5 +246,5 @@ class Up(Process):
     def kill(self) -> None:
         if self.is_running:
             self.interrupt()
-            self.wait(40)
+            self.wait()
         super().kill()

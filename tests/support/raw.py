@@ -10,6 +10,7 @@ from typing import Self
 from urllib.parse import urlencode
 
 from tests.support.twilio import AUTH_TOKEN, PATH, PUBLIC_URL, Answer, Pairs, sign_by_hmac
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 SIGNED = b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nX-Twilio-Signature: bm8=\r\n"
 """The beginning of a header that claims to be signed."""
@@ -38,12 +39,12 @@ def chunked(body: bytes, chunk_bytes: int) -> bytes:
 class Raw:
     """One connection to a port of this machine."""
 
-    def __init__(self, port: int, timeout_seconds: float = 30.0, receive_bytes: int = 0) -> None:
+    def __init__(self, port: int, receive_bytes: int = 0) -> None:
         """`receive_bytes`: how little the system may hold for whoever does not read."""
         self._sock = socket.socket()
         if receive_bytes:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        self._sock.settimeout(timeout_seconds)
+        self._sock.settimeout(HANGS_AFTER_SECONDS)
         self._sock.connect(("127.0.0.1", port))
         self._read = b""
 

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
+from tests.support.waiting import HANGS_AFTER_SECONDS
+
 ACCOUNT_SID = "AC00000000000000000000000000000001"
 AUTH_TOKEN = "a-token-for-tests"
 PUBLIC_URL = "https://calls.example.test"
@@ -70,7 +72,6 @@ class Twilio:
     sign: Sign = sign_by_hmac
     token: str = AUTH_TOKEN
     public_url: str = PUBLIC_URL
-    timeout_seconds: float = 20.0
 
     def send(self, pairs: Pairs) -> Answer:
         """POST a callback. Raises OSError or HTTPException when there is no answer."""
@@ -84,7 +85,7 @@ class Twilio:
         return self._request("GET", path, None, {})
 
     def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout_seconds)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_AFTER_SECONDS)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
@@ -99,7 +100,7 @@ class KeptAlive(Twilio):
 
     def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Answer:
         connection = getattr(_kept, "connection", None) or http.client.HTTPConnection(
-            "127.0.0.1", self.port, timeout=20
+            "127.0.0.1", self.port, timeout=HANGS_AFTER_SECONDS
         )
         _kept.connection = None
         connection.request(method, path, body, headers)

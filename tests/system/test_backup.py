@@ -152,7 +152,7 @@ def orders(offhook: Offhook, since: int = 0) -> Counter[bytes]:
 
 def let_it_work(offhook: Offhook, **expected: int) -> None:
     with offhook.worker(**_zone()) as worker:
-        wait_until(lambda: offhook.states() == expected, 30, lambda: f"{offhook.states()} {worker.log[-2000:]}")
+        wait_until(lambda: offhook.states() == expected, tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
 
 
 def send(offhook: Offhook, *sids: str) -> None:
@@ -171,7 +171,7 @@ def make_calls(offhook: Offhook) -> tuple[str, str, str, str]:
     with offhook.worker(**_zone()) as worker:
         offhook.sink.wait_for(before + 4)
         worker.terminate()  # what it is sending comes to its end: nothing that may have arrived is known of
-        worker.wait(30)
+        worker.wait()
     assert offhook.states() == {"delivered": 1, "pending": 2}
     for table, column in (("calls", "final_at"), ("conversions", "created_at")):
         ledger.change(
@@ -196,7 +196,6 @@ def check_restored(offhook: Offhook, said: str, calls: tuple[str, str, str, str]
 
 
 @sqlite_alone
-@pytest.mark.timeout(180)
 def test_the_recipe_for_sqlite_sends_nothing_again_that_could_count_twice(offhook: Offhook) -> None:
     calls = make_calls(offhook)
     assert back_up(offhook, "backup.db").returncode == 0
@@ -208,7 +207,6 @@ def test_the_recipe_for_sqlite_sends_nothing_again_that_could_count_twice(offhoo
 
 
 @pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
-@pytest.mark.timeout(180)
 def test_the_recipe_for_postgres_does_the_same(offhook: Offhook, postgres: PostgresServer) -> None:
     calls = make_calls(offhook)
     programs = postgres.programs

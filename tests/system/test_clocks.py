@@ -46,19 +46,19 @@ def held_until(let_go: threading.Event) -> sinks.Behaviour:
 @only_postgres
 def test_a_worker_that_is_ahead_leaves_alone_what_another_is_sending(offhook: Offhook) -> None:
     let_go = threading.Event()
-    offhook.sink.behave(held_until(let_go), sinks.answer())
-    usual = {"OFFHOOK_LEASE_SECONDS": "60", "OFFHOOK_DEADLINE_SECONDS": "30"}
+    offhook.sink.behave(sinks.held_until(let_go, sinks.answer()), sinks.answer())
+    usual = {"OFFHOOK_LEASE_SECONDS": "600", "OFFHOOK_DEADLINE_SECONDS": "120"}
     with offhook.web() as web, offhook.worker(**usual):
         assert web.twilio.send(callback(new_sid())).status == 204
         [under_way] = offhook.sink.wait_for(1)
-        with WorkerProcess(offhook.env(**usual, **wrong_clock(65)), offhook.folder, "ahead") as ahead:
-            wait_until(lambda: differs_from_the_database(ahead, 65), 20, lambda: ahead.log[-2000:])
+        with WorkerProcess(offhook.env(**usual, **wrong_clock(605)), offhook.folder, "ahead") as ahead:
+            wait_until(lambda: differs_from_the_database(ahead, 605), tell=lambda: ahead.log[-2000:])
             for delivered in range(1, 6):  # rounds of both workers
                 assert web.twilio.send(callback(new_sid())).status == 204
-                wait_until(lambda delivered=delivered: offhook.states().get("delivered") == delivered, 20)  # type: ignore[misc]
+                wait_until(lambda delivered=delivered: offhook.states().get("delivered") == delivered)  # type: ignore[misc]
             assert offhook.states() == {"delivered": 5, "sending": 1}
             let_go.set()
-            wait_until(lambda: offhook.states() == {"delivered": 6}, 20, lambda: str(offhook.states()))
+            wait_until(lambda: offhook.states() == {"delivered": 6}, tell=lambda: str(offhook.states()))
     assert [seen.body for seen in offhook.sink.requests].count(under_way.body) == 1
     assert len(offhook.sink.requests) == 6
 
@@ -69,8 +69,8 @@ def test_with_clocks_an_hour_off_everything_goes_by_the_database_s(offhook: Offh
     wrong = wrong_clock(ahead)
     with offhook.web(**wrong) as web, offhook.worker(**wrong) as worker:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: worker.log[-2000:])
-        assert differs_from_the_database(worker, ahead)
+        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: differs_from_the_database(worker, ahead))
         ready = web.twilio.get("/readyz")
         facts = json.loads(ready.body)
         assert ready.status == 200 and "clock" in facts.get("warning", ""), facts
@@ -82,11 +82,11 @@ def test_with_clocks_an_hour_off_everything_goes_by_the_database_s(offhook: Offh
 
 @only_postgres
 def test_a_worker_that_is_ahead_waits_for_the_legs_of_a_call(offhook: Offhook) -> None:
-    with offhook.web() as web, offhook.worker(OFFHOOK_SETTLE_SECONDS="60", **wrong_clock(65)) as worker:
+    with offhook.web() as web, offhook.worker(OFFHOOK_SETTLE_SECONDS="600", **wrong_clock(605)) as worker:
         for stored in range(1, 6):
             assert web.twilio.send(callback(new_sid())).status == 204
-            wait_until(partial(_are_folded, offhook, stored), 20)
-        wait_until(lambda: differs_from_the_database(worker, 65), 20)
+            wait_until(partial(_are_folded, offhook, stored))
+        wait_until(lambda: differs_from_the_database(worker, 605))
         assert ledger.count(offhook.database_url, "calls", "state = 'settling'") == 5
         assert ledger.count(offhook.database_url, "decisions") == 0
 
@@ -107,7 +107,7 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
         for _ in range(count):
             assert web.twilio.send(callback(new_sid())).status == 204
         expected.append(count)
-        wait_until(lambda: offhook.states() == {"delivered": sum(expected)}, 20, lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": sum(expected)}, tell=lambda: str(offhook.states()))
 
     def lines(name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in worker.log.splitlines() if f'"{name}"' in line]
@@ -116,6 +116,7 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
     offhook.sink.behave(dated(ahead))
     with offhook.web() as web, offhook.worker() as worker:
         send(4)
+        worker.wait_for_log('"clock_differs"')
         [told] = lines("clock_differs")
         assert (told["level"], told["against"]) == ("WARNING", "destination")
         assert abs(told["ahead_seconds"] + ahead) < 5
@@ -129,7 +130,7 @@ def test_a_web_process_that_delivers_says_in_readyz_that_rockerbox_has_another_t
     offhook.sink.behave(dated(65))
     with offhook.web(OFFHOOK_WORKER="inline") as web:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: web.log[-2000:])
+        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: web.log[-2000:])
         wait_until(lambda: b"destination" in web.twilio.get("/readyz").body)
         facts = json.loads(web.twilio.get("/readyz").body)
         assert "destination" in facts["warning"] and abs(facts["clock_ahead_of_destination_seconds"] + 65) < 5

@@ -37,7 +37,7 @@ def test_sessions_of_a_node_that_was_read_only_are_thrown_away(offhook: Offhook,
         administer(postgres.url("postgres"), f"ALTER DATABASE {name} RESET default_transaction_read_only")
         assert web.twilio.send(callback(new_sid())).status == 204
         assert web.twilio.get("/readyz").status == 200
-        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: worker.log[-2000:])
+        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: worker.log[-2000:])
 
 
 @only_postgres
@@ -48,7 +48,7 @@ def test_sessions_that_an_administrator_ends_cost_no_callback(offhook: Offhook) 
             for _ in range(5):
                 before = load.count(204)
                 administer(offhook.database_url, kill)
-                wait_until(lambda before=before: load.count(204) >= before + 20, 20, lambda: str(load.answers))  # type: ignore[misc]
+                wait_until(lambda before=before: load.count(204) >= before + 20, tell=lambda: str(load.answers))  # type: ignore[misc]
         assert set(load.answers) == {204}
     assert_kept(load, offhook.database_url)
 
@@ -82,7 +82,7 @@ def test_a_url_of_two_hosts_follows_the_one_that_takes_writes(
         assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 0)
         read_only(own_postgres, "on")
         read_only(stand_by, "off")
-        wait_until(lambda: web.twilio.get("/readyz").status == 200, 20, lambda: web.log[-2000:])
+        wait_until(lambda: web.twilio.get("/readyz").status == 200, tell=lambda: web.log[-2000:])
         assert web.twilio.send(callback(new_sid())).status == 204
         assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 1)
 
@@ -94,5 +94,5 @@ def test_connections_are_renewed_when_they_are_old(offhook: Offhook, postgres: P
         with through.web(OFFHOOK_DATABASE_RENEW_SECONDS="0.2") as web, Load(web.twilio) as load:
             wait_until(lambda: load.count(204) >= 5)
             before = proxy.accepted
-            wait_until(lambda: proxy.accepted >= before + 5, 20)
+            wait_until(lambda: proxy.accepted >= before + 5)
         assert set(load.answers) == {204}

@@ -46,7 +46,7 @@ def test_each_form_says_the_same_and_none_a_whole_number_or_email(offhook: Offho
     offhook.sink.behave(sinks.answer(400, f"bad email {EMAIL}".encode()))
     with offhook.web() as web, offhook.worker():
         assert web.twilio.send(callback(sid)).status == 204
-        wait_until(lambda: offhook.states() == {"dead": 1}, 20, lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"dead": 1}, lambda: str(offhook.states()))
 
         commands = {
             ("conversions", "list"): "call_sid",

@@ -18,6 +18,7 @@ import pytest
 from tests.support import ledger
 from tests.support.processes import Web
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PATH, PUBLIC_URL, Pairs, callback, new_sid, sign_by_hmac
+from tests.support.waiting import HANGS_AFTER_SECONDS
 from tests.system.conftest import Offhook
 
 SECOND_URL = "https://offhook-123.platform.test"
@@ -39,7 +40,7 @@ def web(offhook: Offhook) -> Iterator[Web]:
 
 
 def ask(web: Web, method: str, target: str, body: bytes | str = b"", **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=HANGS_AFTER_SECONDS)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     connection.request(method, target, body or None, named)
     response = connection.getresponse()

@@ -26,7 +26,7 @@ _PATIENT = {"OFFHOOK_MAX_EXPIRED_LEASES": "100", "OFFHOOK_LEASE_SECONDS": "2", "
 _REST = "state IN ('pending', 'sending')"
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_kills_lose_nothing_and_double_only_what_was_in_flight(offhook: Offhook) -> None:
     under_kills(offhook, kills_of_each=5, seed=1)
 
@@ -49,7 +49,7 @@ def under_kills(offhook: Offhook, kills_of_each: int, seed: int) -> None:
             assert sum(one.result() for one in killed) == 2 * kills_of_each
             before = len(load.acknowledged)
             wait_until(lambda: len(load.acknowledged) > before + 20)  # it serves on
-        wait_until(lambda: everything_is_done(offhook), 60, lambda: f"{offhook.states()} {worker.log[-2000:]}")
+        wait_until(lambda: everything_is_done(offhook), tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     assert_kept(load, offhook.database_url)
     assert_told_once(offhook, load)
 

@@ -18,7 +18,7 @@ import pytest
 from tests.support import ledger
 from tests.support.processes import Process, Up, Web, bare_environment, environment, flask, free_port
 from tests.support.twilio import Twilio, callback, new_sid
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 ROWS = "phone,email,customer_id\n+14155550199,nobody,=1+1\n+14155550198,ann@example.test,C1\n"
 
@@ -38,7 +38,7 @@ class Command(Process):
         self._ready = ready
 
     def _wait_ready(self) -> None:
-        self.wait_for_log(self._ready, 60)
+        self.wait_for_log(self._ready)
 
 
 def demonstration(folder: Path) -> Up:
@@ -59,7 +59,7 @@ def names(folder: Path) -> set[str]:
 
 def post_to_sandbox(sandbox: Command) -> None:
     address = next(word for word in sandbox.log.split() if word.startswith("http://"))
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=HANGS_AFTER_SECONDS)
     connection.request("POST", "/webhook/data?advertiser=x", json.dumps({"email": "a@example.test"}))
     assert connection.getresponse().status in (200, 400)
     connection.close()
@@ -91,7 +91,7 @@ def test_a_demonstration_leaves_its_files_to_their_owner_and_a_second_one_leaves
         }
         assert stat.S_IMODE((folder / ".run").stat().st_mode) == 0o700
         first.interrupt()
-        assert first.wait(40) == 0
+        assert first.wait() == 0
     with (folder / ".run" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the next one may have it
 

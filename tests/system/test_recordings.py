@@ -42,10 +42,9 @@ def test_a_day_of_a_shop_comes_to_the_same_conversions_in_any_order(options: tup
         assert "answered 204" in replay(offhook, DAY, web.port, "--account-sid", ACCOUNT_SID, *options)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            30,
-            lambda: "undecided",
+            tell=lambda: "undecided",
         )
-        wait_until(lambda: set(offhook.states()) == {"delivered"}, 30, lambda: str(offhook.states()))
+        wait_until(lambda: set(offhook.states()) == {"delivered"}, tell=lambda: str(offhook.states()))
     sent = sorted(json.loads(request.body)["order_id"] for request in offhook.sink.requests)
     assert len(sent) == len(set(sent)) == offhook.states()["delivered"]
     assert sent == sorted(calls_that_count(mapping))
@@ -69,8 +68,7 @@ def test_an_export_names_nobody_and_replays_to_the_same_decisions(offhook: Offho
         replay(offhook, DAY, web.port, "--account-sid", ACCOUNT_SID)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            30,
-            lambda: "undecided",
+            tell=lambda: "undecided",
         )
         before = decisions(offhook)
         exported = tmp_path / "export.jsonl"
@@ -88,7 +86,6 @@ def test_an_export_names_nobody_and_replays_to_the_same_decisions(offhook: Offho
         replay(offhook, exported, web.port, "--account-sid", ACCOUNT_SID)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            30,
-            lambda: "undecided",
+            tell=lambda: "undecided",
         )
         assert decisions(offhook) == before

@@ -57,12 +57,12 @@ def test_a_tap_has_each_accepted_callback_once_while_many_come_at_once(offhook: 
     file = tmp_path / "tap.jsonl"
     with offhook.web() as web, Tap(offhook, file, "--in-clear") as tap:
         with Load(web.twilio, threads=8, pause_seconds=0.0) as load:
-            wait_until(lambda: load.count(204) >= 200, 30)
+            wait_until(lambda: load.count(204) >= 200)
             again = callback(new_sid())
             assert [web.twilio.send(again).status for _ in range(5)] == [204] * 5  # numbers that no row gets
-        wait_until(lambda: {told(line) for line in lines(file)} >= load.acknowledged, 20, lambda: tap.log)
+        wait_until(lambda: {told(line) for line in lines(file)} >= load.acknowledged, tell=lambda: tap.log)
         tap.terminate()
-        assert tap.wait(10) == 0
+        assert tap.wait() == 0
     kept = [told(line) for line in lines(file)]
     assert len(kept) == len(set(kept)) == ledger.count(offhook.database_url, "callbacks")
     assert f"{len(kept)} callbacks written" in tap.log
@@ -72,7 +72,7 @@ def test_a_tap_ends_when_its_file_is_full_and_the_file_can_be_read(offhook: Offh
     file = tmp_path / "tap.jsonl"
     with offhook.web() as web, Tap(offhook, file, "--max-bytes", "5000") as tap:
         with Load(web.twilio, threads=2):
-            assert tap.wait(30) == 0
+            assert tap.wait() == 0
         assert "is full" in tap.log
     assert 3000 < file.stat().st_size <= 5000
     assert all(line["method"] == "POST" for line in lines(file))
@@ -90,7 +90,7 @@ def test_a_tap_goes_on_with_its_file_only_under_the_same_key(offhook: Offhook, t
         for known, status in enumerate(("ringing", "completed")):
             with Tap(offhook, file, "--key", KEY) as tap:
                 assert web.twilio.send(callback(sid, status)).status == 204
-                wait_until(partial(_has_lines, file, known + 1), 10, lambda: tap.log)
+                wait_until(partial(_has_lines, file, known + 1), lambda: tap.log)
     assert len({told(line)[0] for line in lines(file)}) == 1
     assert {dict(line["form"])["From"] for line in lines(file)} != {CALLER}
     refused = flask("recordings", "tap", str(file), env=offhook.env(), folder=offhook.folder)
@@ -104,14 +104,14 @@ def test_a_tap_waits_for_a_database_that_is_gone_for_a_while(
     offhook.upgrade()
     with offhook.web() as web, Tap(offhook, file, "--in-clear") as tap:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: len(lines(file)) == 1, 10, lambda: tap.log)
+        wait_until(lambda: len(lines(file)) == 1, tell=lambda: tap.log)
         own_postgres.stop()
         try:
             tap.wait_for_log("waiting for it")
         finally:
             own_postgres.start()
-        wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, 20, lambda: web.log)
-        wait_until(lambda: len(lines(file)) >= 2, 20, lambda: tap.log)
+        wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, tell=lambda: web.log)
+        wait_until(lambda: len(lines(file)) >= 2, tell=lambda: tap.log)
         assert tap.log.count("waiting for it") == 1
 
 
@@ -365,7 +365,7 @@ def test_a_replay_at_the_recorded_pace_says_how_long_it_will_take_and_what_it_se
             replaying.wait_for_log("0:05:54")
             sink.wait_for(2)
             os.kill(replaying.pid, ending)
-            assert replaying.wait(10) == 130
+            assert replaying.wait() == 130
             assert re.search("[12] sent in", replaying.log)
             assert "then interrupted" in replaying.log
 

@@ -29,7 +29,7 @@ def rests(offhook: Offhook, behaviour: sinks.Behaviour, state: str, **env: str) 
     offhook.sink.behave(behaviour)
     with offhook.web() as web, offhook.worker(**env):
         assert web.twilio.send(callback(sid)).status == 204
-        wait_until(lambda: offhook.states() == {state: 1}, 20, lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {state: 1}, tell=lambda: str(offhook.states()))
     offhook.sink.behave(sinks.answer())
     ledger.change(offhook.database_url, f"UPDATE customers SET email = '{NEW}'")
     return sid
@@ -47,7 +47,7 @@ def emails(offhook: Offhook) -> list[str]:
 
 def deliver(offhook: Offhook) -> None:
     with offhook.worker():
-        wait_until(lambda: offhook.states() == {"delivered": 1}, 20, lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
 
 
 def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in_the_story(offhook: Offhook) -> None:
@@ -84,7 +84,7 @@ def test_what_may_have_arrived_is_never_decided_anew(offhook: Offhook) -> None:
     assert retry(offhook, sid, "--yes")[0] == 0
     offhook.sink.behave(sinks.answer(400))
     with offhook.worker():
-        wait_until(lambda: offhook.states() == {"dead": 1}, 20)
+        wait_until(lambda: offhook.states() == {"dead": 1})
     code, said = retry(offhook, sid, "--rebuild")  # refused in the end, and the first copy is as doubtful as ever
     assert (code, "never decided anew" in said, offhook.states()) == (1, True, {"dead": 1})
     assert emails(offhook) == [OLD, OLD]
@@ -125,7 +125,7 @@ def test_a_terminal_is_asked(offhook: Offhook, answer: str, sent: str | None) ->
         with pytest.raises(OSError, match="Input/output"):  # how Linux says that nobody holds the other end
             while said := terminal.read(1000):
                 pass
-        assert running.wait(30) == 0
+        assert running.wait() == 0
     [row] = ledger.query(offhook.database_url, "SELECT state, payload FROM conversions")
     assert json.loads(bytes(row["payload"]))["email"] == (sent or OLD)
     assert row["state"] == ("dead" if sent is None else "pending")

@@ -26,7 +26,7 @@ def refused_web(env: dict[str, str], folder: Path) -> str:
     """What gunicorn said when it refused to start."""
     command = [sys.executable, "-m", "gunicorn", "-c", str(REPOSITORY / "gunicorn.conf.py"), "app:app"]
     env = {**env, "PORT": env.get("PORT") or str(free_port())}
-    return refusal(subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=30))
+    return refusal(subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True))
 
 
 def refused_worker(env: dict[str, str], folder: Path) -> str:

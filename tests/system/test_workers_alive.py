@@ -34,7 +34,7 @@ def test_a_killed_worker_is_missed_and_what_waits_for_it_is_503_where_that_was_a
             assert web.twilio.send(callback(new_sid())).status == 204
             offhook.sink.wait_for(1)
             assert ready(web, "?backlog=300")[0] == 200
-        wait_until(lambda: ready(web)[1]["workers_alive"] == 0, 20)  # it was killed at the end of the block
+        wait_until(lambda: ready(web)[1]["workers_alive"] == 0)  # it was killed at the end of the block
         assert ready(web, "?backlog=300")[0] == 200  # nothing waits for it
         assert web.twilio.send(callback(new_sid())).status == 204
         wait_until(lambda: ready(web, "?backlog=0.2")[0] == 503)
@@ -45,14 +45,14 @@ def test_a_killed_worker_is_missed_and_what_waits_for_it_is_503_where_that_was_a
     with offhook.web(**QUICK, OFFHOOK_READY_BACKLOG_SECONDS="0.2") as web:
         assert (ready(web)[0], ready(web, "?backlog=3000")[0]) == (503, 200)
         with offhook.worker(**QUICK):
-            wait_until(lambda: ready(web)[0] == 200, 20)
+            wait_until(lambda: ready(web)[0] == 200)
 
 
 def test_a_worker_that_ends_takes_its_sign_back(offhook: Offhook) -> None:
     with offhook.worker() as worker:
         wait_until(lambda: signs(offhook) == 1)
         worker.terminate()
-        assert worker.wait(30) == 0
+        assert worker.wait() == 0
         assert signs(offhook) == 0
 
 
@@ -60,7 +60,7 @@ def test_an_inline_worker_is_a_worker(offhook: Offhook) -> None:
     with offhook.web(OFFHOOK_WORKER="inline") as web:
         wait_until(lambda: ready(web)[1]["workers_alive"] == 1)
         web.terminate()
-        assert web.wait(30) == 0
+        assert web.wait() == 0
         assert signs(offhook) == 0
 
 
@@ -78,7 +78,7 @@ def test_rules_check_says_by_which_rules_each_running_worker_decides(offhook: Of
         assert re.search(rf" {worker.pid}  .* these$", told(), re.M) and "NOT these" not in told()
         [before] = ledger.query(offhook.database_url, "SELECT rules_version FROM workers")
         rules.write_text("min_duration_seconds = 5\n")
-        wait_until(lambda: " these\n" in told() and "NOT these" not in told(), 20)
+        wait_until(lambda: " these\n" in told() and "NOT these" not in told())
         assert ledger.query(offhook.database_url, "SELECT rules_version FROM workers") != [before]
         rules.write_text("min_duration_second = 5\n")
         worker.wait_for_log("rules_not_changed")
