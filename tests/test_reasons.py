@@ -5,26 +5,53 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import EnumType
 from itertools import product
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from offhook.adapters.customers import fields
+from offhook.adapters.ledger import postgres, sqlite
 from offhook.adapters.rockerbox.client import outcome_of
-from offhook.pipeline.reasons import AFTERWARDS, REASONS, known, remedy, sentence
+from offhook.adapters.twilio.signature import Check
+from offhook.pipeline.reasons import (
+    AFTERWARDS,
+    OF_IMPORTS,
+    OF_REFUSALS,
+    OF_THE_DATABASE,
+    REASONS,
+    Known,
+    known,
+    remedy,
+    sentence,
+)
 from offhook.pipeline.rules.conditions import CONDITIONS, EVERY
 from tests.support.pages import DOCS, PAGES
 
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/commands")
+CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/commands")
+REFUSALS = ("adapters/twilio", "adapters/web")
 # Where a word stands among the arguments, by what is called.
 PLACES = {"why": 0, "Reason": 0, "sentence": 0, "Outcome": 1, "Next": 1, "note": 0, "_release": 1}
 IN_SQL = re.compile(r"\breason = '([a-z_]+)'")
 NO_REASONS = {"text", "no answer within its time"}  # the type of a column; what a log of the ledger's says
+
+
+def named(node: ast.expr, module: ModuleType) -> list[str]:
+    """The text of a constant of the module, or of a member of an enum."""
+    match node:
+        case ast.Name(id=name) if isinstance(getattr(module, name, None), str):
+            return [getattr(module, name)]
+        case ast.Name(id="words"):  # of connections: with a proxy or without one
+            return ["", "proxy_"]
+        case ast.Attribute(value=ast.Name(id=name), attr=member) if isinstance(getattr(module, name, None), EnumType):
+            return [str(getattr(module, name)[member].value)]
+    return []
 
 
 def spelled(node: ast.expr, module: ModuleType) -> list[str]:
@@ -32,10 +59,8 @@ def spelled(node: ast.expr, module: ModuleType) -> list[str]:
     match node:
         case ast.Constant(value=str(word)):
             return [word]
-        case ast.Name(id=name) if isinstance(getattr(module, name, None), str):
-            return [getattr(module, name)]
-        case ast.Name(id="words"):  # of connections: with a proxy or without one
-            return ["", "proxy_"]
+        case ast.Name() | ast.Attribute():
+            return named(node, module)
         case ast.IfExp(body=one, orelse=other):
             return [*spelled(one, module), *spelled(other, module)]
         case ast.BoolOp(values=values):
@@ -47,31 +72,72 @@ def spelled(node: ast.expr, module: ModuleType) -> list[str]:
     return []
 
 
-def words_in(path: Path) -> Iterator[str]:
-    """The reason words that a module of the program writes."""
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    module = importlib.import_module(name if name.startswith("offhook.") else f"offhook.{name}")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def modules_of(rooms: Iterable[str]) -> Iterator[tuple[ast.Module, ModuleType]]:
+    """The modules of some rooms, each as it is written and as it runs."""
+    paths = (path for room in rooms for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts)
+    for path in paths:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(name if name.startswith("offhook.") else f"offhook.{name}")
+        yield ast.parse(path.read_text(encoding="utf-8")), module
+
+
+def given_to(tree: ast.Module, module: ModuleType, places: Mapping[str, int]) -> Iterator[str]:
+    """The words among the arguments of what is called."""
+    for node in ast.walk(tree):
         match node:
-            case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called in PLACES:
-                given = [*node.args[PLACES[called] :][:1], *(k.value for k in node.keywords if k.arg == "reason")]
+            case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if called in places:
+                given = [*node.args[places[called] :][:1], *(k.value for k in node.keywords if k.arg == "reason")]
                 yield from (word for each in given for word in spelled(each, module))
+
+
+def returned_by(tree: ast.Module, module: ModuleType, name: str) -> Iterator[str]:
+    """The words that a function gives back."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
+            yield from (word for value in returned for word in spelled(value, module) if word)
+
+
+def words_in(tree: ast.Module, module: ModuleType) -> Iterator[str]:
+    """The reason words of calls and conversions that a module of the program writes."""
+    yield from given_to(tree, module, PLACES)
+    yield from returned_by(tree, module, "_reason_of")
+    for node in ast.walk(tree):
+        match node:
             case ast.Dict():
                 pairs = zip(node.keys, node.values, strict=True)
                 found = [value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "reason"]
                 yield from (word for value in found for word in spelled(value, module))
-            case ast.FunctionDef(name="_reason_of"):
-                returned = [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value]
-                yield from (word for value in returned for word in spelled(value, module))
             case ast.Constant(value=str(text)):
                 yield from IN_SQL.findall(text)
 
 
 def written() -> set[str]:
     """All that can be written, those of the conditions besides."""
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts]
-    found = {word for path in paths for word in words_in(path)} - NO_REASONS
+    found = {word for tree, module in modules_of(CALLS) for word in words_in(tree, module)} - NO_REASONS
     return found | {condition.reason for condition in EVERY}
+
+
+def written_of_refusals() -> set[str]:
+    found = {each.value for each in Check}
+    for tree, module in modules_of(REFUSALS):
+        found |= {*given_to(tree, module, {"Refused": 1, "refused": 0}), *returned_by(tree, module, "_what_is_missing")}
+    return found
+
+
+def written_of_the_database() -> set[str]:
+    found = {"failing", *sqlite._WORDS.values(), *postgres._WORDS.values()}
+    for tree, module in modules_of(["adapters/ledger", "adapters/web", "adapters/commands", "offhook/pipeline"]):
+        found |= {
+            *given_to(tree, module, {"LedgerUnavailable": 1, "_not_ready": 0}),
+            *returned_by(tree, module, "word_of"),
+        }
+    return found
+
+
+def written_of_imports() -> set[str]:
+    trees = modules_of(["adapters/customers"])
+    return {word for tree, module in trees for word in given_to(tree, module, {"Problem": 0})} | {*fields.Reason}
 
 
 def some(word: str) -> list[str]:
@@ -92,6 +158,31 @@ def test_every_reason_that_the_program_can_write_has_a_sentence() -> None:
 def test_no_reason_is_told_of_that_the_program_does_not_write() -> None:
     used = {id(known(each)) for word in written() for each in some(word)}
     assert [word for word, told in REASONS.items() if id(told) not in used] == []
+
+
+OTHERS = [
+    (written_of_refusals, OF_REFUSALS, {"signature", "bad_target", "missing_*", "too_large", "chunk_size"}),
+    (
+        written_of_the_database,
+        OF_THE_DATABASE,
+        {"busy", "unwritable", "unsafe", "io_error", "failing", "foreign_tables"},
+    ),
+    (written_of_imports, OF_IMPORTS, {"phone_missing", "not_utf8", "conflict"}),
+]
+
+
+@pytest.mark.parametrize(("found_by", "table", "some_of_them"), OTHERS)
+def test_a_table_has_the_words_that_are_written_and_no_other(
+    found_by: Callable[[], set[str]], table: Mapping[str, Known], some_of_them: set[str]
+) -> None:
+    found = found_by()
+    assert some_of_them <= found
+    assert found == set(table)
+
+
+@pytest.mark.parametrize("table", [OF_REFUSALS, OF_THE_DATABASE, OF_IMPORTS])
+def test_what_is_wrong_outside_of_a_call_has_a_sentence_and_a_remedy(table: Mapping[str, Known]) -> None:
+    assert [word for word, each in table.items() if not all(each.sentences) or not each.remedy()] == []
 
 
 def test_a_word_that_begins_as_several_do_is_the_longest_of_them() -> None:

@@ -16,6 +16,7 @@ from offhook.adapters.ledger.tables import Tables
 from offhook.adapters.ledger.waiting import Backlog
 from offhook.pipeline.lookout import Unkept, tell_unkept
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.reasons import OF_THE_DATABASE
 from offhook.pipeline.refusals import IntakeSums
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
 from offhook.pipeline.skew import Skew
@@ -23,20 +24,6 @@ from offhook.pipeline.skew import Skew
 log = logging.getLogger("offhook.ledger")
 
 Facts = Mapping[str, Any]
-
-# Our word for what is wrong -> what a person can do. Hosts, users and paths are in the log alone.
-_REMEDIES = {
-    "no_tables": "run `flask db upgrade`",
-    "foreign_tables": "DATABASE_URL names a database of another program, or of a much newer version",
-    "missing": "the database file is not there: put it back, or run `flask db upgrade` for a new one",
-    "replaced": "the database file was replaced; if this stays, look at DATABASE_URL and restart",
-    "read_only": "the database takes no writes: a stand-by, or a file or disk that is read-only",
-    "full": "the disk is full",
-    "locked": "somebody holds a lock: another process, a shell, a backup",
-    "unreachable": "the database does not answer: is it running, is DATABASE_URL right?",
-    "slow": "the database does not answer in time",
-    "corrupt": "the database file is damaged: restore a backup",
-}
 
 
 class _Ledger(Protocol):
@@ -200,8 +187,9 @@ class LedgerHealth:
 
 
 def _not_ready(word: str, **facts: str) -> tuple[bool, Facts]:
-    remedy = _REMEDIES.get(word)
-    return False, {"status": "not ready", "database": word, **({"remedy": remedy} if remedy else {}), **facts}
+    """Hosts, users and paths are in the log alone."""
+    known = OF_THE_DATABASE.get(word) or OF_THE_DATABASE["failing"]
+    return False, {"status": "not ready", "database": word, "what": known.sentences[0], "remedy": known.advice, **facts}
 
 
 # Whose age it is -> what is said of it.

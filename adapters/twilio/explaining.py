@@ -13,29 +13,13 @@ from offhook.adapters.twilio.keys import Keyring
 from offhook.adapters.twilio.signature import Check, Verified, named_accounts, verify
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.pipeline.arrival import Arrived
+from offhook.pipeline.reasons import OF_REFUSALS
 
 _HOST_HEADERS = ("Host", "X-Forwarded-Host", "X-Original-Host")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _MOST_HOSTS = 4
 _ACCOUNT_SID = re.compile(r"AC[0-9A-Fa-f]{32}")
 _LOOKS_LIKE_A_TOKEN = re.compile(r"[0-9a-f]{32}")
-
-_USUALLY = {
-    Check.MISSING_SIGNATURE: "X-Twilio-Signature is missing: something in front of Offhook (a proxy, a firewall) takes it off.",
-    Check.NO_KEYS: "No key is set for the account: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING).",
-    Check.BODY_HASH: "The body is not the one that Twilio sent: something in front of Offhook (a proxy) changes it.",
-    Check.TOO_MANY_FIELDS: "They have more fields than OFFHOOK_MAX_CALLBACK_FIELDS.",
-    Check.MIXED_ACCOUNTS: "They name more than one account, as Twilio's never do.",
-    Check.AUTH_TOKEN_REFUSED: "TWILIO_REFUSE_AUTH_TOKENS is set, and Twilio signs with an auth token: take the setting "
-    "away, or have Twilio sign with a SharedKey.",
-    Check.UNKNOWN_SHARED_KEY: "They are signed with a SharedKey that TWILIO_KEYRING does not have: a new key, or a rotated one.",
-    Check.UNSUPPORTED_ALGORITHM: "They are signed by an algorithm that this version does not know.",
-}
-_NO_ADDRESS = (
-    "Usually the auth token: it was rotated (the primary token of the Twilio console, of this very account; a subaccount has "
-    "its own), or the address: PUBLIC_URL is not what Twilio was given (http for https, another host, the placeholder of "
-    ".env.example), or a proxy changes path or form on the way."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +35,17 @@ def explain(request: Arrived, keyring: Keyring, check: str, max_fields: int) -> 
     if check == Check.UNKNOWN_ACCOUNT:
         return Guess(None, _other_account(request, keyring, max_fields))
     if check != Check.SIGNATURE:
-        return Guess(None, _USUALLY.get(Check(check), ""))
+        return Guess(None, _usually(check))
     tried = tuple(dict.fromkeys(_other_urls(request.urls, request.target, request.headers)))
     found = verify(replace(request, urls=tried), keyring, max_fields=max_fields) if tried else None
     if isinstance(found, Verified):
         return Guess(found.url, f"{_difference(request.urls, found.url)} {_REMEDY}")
-    return Guess(None, f"{_placeholder(request, keyring, max_fields)}{_NO_ADDRESS}")
+    return Guess(None, f"{_placeholder(request, keyring, max_fields)}{OF_REFUSALS[check].advice}")
+
+
+def _usually(check: str, which: int = 0, /, **names: str) -> str:
+    known = OF_REFUSALS[check]
+    return f"{known.sentences[which].format(word=check, **names)} {known.advice}"
 
 
 _REMEDY = (
@@ -103,12 +92,8 @@ def _difference(compared: tuple[str, ...], hashed: str) -> str:
 
 def _other_account(request: Arrived, keyring: Keyring, max_fields: int) -> str:
     named = [sid for sid in named_accounts(request, max_fields) if _ACCOUNT_SID.fullmatch(sid)]
-    told = f"They name the account {named[0]}" if named else "They name an account"
     ours = ", ".join(sorted(keyring.accounts)[:3]) or "none"
-    return (
-        f"{told}; we have keys of {ours}. Usually a wrong TWILIO_ACCOUNT_SID, or a subaccount, which has a SID and a token "
-        "of its own: set them (several accounts: TWILIO_KEYRING)."
-    )
+    return _usually(Check.UNKNOWN_ACCOUNT, 0 if named else 1, named=(named or [""])[0], ours=ours)
 
 
 def _placeholder(request: Arrived, keyring: Keyring, max_fields: int) -> str:

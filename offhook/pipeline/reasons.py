@@ -177,6 +177,177 @@ OF_ATTEMPTS: Mapping[str, Known] = {
     "proxy_*": _attempt("The way through the proxy of OFFHOOK_EGRESS_PROXY is shut ({word}).", Result.RETRY, _PROXY),
 }
 
+_OUR_KEYS = "Set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (several accounts, or other keys: TWILIO_KEYRING)."
+_UNUSUAL = (
+    "Twilio signed it, though it is none of its usual ones: report it as a fault of Offhook, with the line of the log."
+)
+_CHANGED = "Look for what stands in front of Offhook (a proxy, a firewall), and have it pass the request on as it is."
+_ODD_HTTP = "Nothing, where it is no client of yours: Twilio sends none such."
+
+OF_REFUSALS: Mapping[str, Known] = {
+    "missing_signature": Known(
+        ("X-Twilio-Signature is missing.",),
+        "Where it was Twilio that sent it, something in front of Offhook (a proxy, a firewall) takes it off: have it left on.",
+    ),
+    "no_keys": Known(("No key is set for the account.",), _OUR_KEYS),
+    "body_hash": Known(("The body is not the one that was signed.",), _CHANGED),
+    "too_many_fields": Known(
+        ("They have more fields than OFFHOOK_MAX_CALLBACK_FIELDS.",),
+        "Raise the setting where they are Twilio's.",
+    ),
+    "mixed_accounts": Known(
+        ("They name more than one account.",),
+        "Where it is a sink of Event Streams, have each account send its own events; else nothing, for Twilio sends none such.",
+    ),
+    "unknown_account": Known(
+        ("They name the account {named}; we have keys of {ours}.", "They name an account; we have keys of {ours}."),
+        "Usually a wrong TWILIO_ACCOUNT_SID, or a subaccount, which has a SID and a token of its own: set them (several "
+        "accounts: TWILIO_KEYRING).",
+    ),
+    "auth_token_refused": Known(
+        ("TWILIO_REFUSE_AUTH_TOKENS is set, and Twilio signs with an auth token.",),
+        "Take the setting away, or have Twilio sign with a SharedKey.",
+    ),
+    "unknown_shared_key": Known(
+        ("They are signed with a SharedKey that TWILIO_KEYRING does not have: a new key, or a rotated one.",),
+        "Add the key to TWILIO_KEYRING.",
+    ),
+    "unsupported_algorithm": Known(
+        ("They are signed by an algorithm that this version does not know.",),
+        "Look for a newer version, or have Twilio sign with an auth token or a SharedKey of a known algorithm.",
+    ),
+    "signature": Known(
+        ("No key of the account makes their signature.",),
+        "Usually the auth token: it was rotated (the primary token of the Twilio console, of this very account; a subaccount "
+        "has its own), or the address: PUBLIC_URL is not what Twilio was given (http for https, another host, the placeholder "
+        "of .env.example), or a proxy changes path or form on the way.",
+    ),
+    "bad_target": Known(
+        ("Signed, and its path or query holds characters that no database keeps.",),
+        "Correct the address that Twilio was given.",
+    ),
+    "no_call_event": Known(
+        ("Signed, and its JSON is no batch of events.",),
+        "Give this address to status callbacks, and to a sink of Event Streams with call status events, alone.",
+    ),
+    "nested_too_deeply": Known(("Signed, and its event is nested too deeply to be read.",), _UNUSUAL),
+    "missing_*": Known(
+        ("Signed, and lacks a field that every call status callback has ({word}).",),
+        "Usually the address was given to something that is no status callback of a call, such as a voice URL: correct it "
+        "in the Twilio console.",
+    ),
+    "bad_*": Known(("Signed, and a field of it is too long or cannot be stored ({word}).",), _UNUSUAL),
+    "too_large": Known(
+        ("The body is larger than OFFHOOK_MAX_CALLBACK_BYTES.",), "Raise the setting where it is Twilio's."
+    ),
+    "body_too_large": Known(
+        ("The body is larger than OFFHOOK_MAX_CALLBACK_BYTES.",), "Raise the setting where it is Twilio's."
+    ),
+    **dict.fromkeys(
+        ("header_too_large", "trailers_too_large", "request_line_too_long"),
+        Known(("The first line or the header of the request is too long ({word}).",), _ODD_HTTP),
+    ),
+    **dict.fromkeys(
+        ("not_http", "request_line", "bare_line_feed", "folded_header", "chunk_size", "chunk_end"),
+        Known(("It is no HTTP, or not as HTTP/1.1 asks ({word}).",), _ODD_HTTP),
+    ),
+    **dict.fromkeys(
+        ("content-length", "transfer-encoding", "expect"),
+        Known(("A header is there twice, contradicts another or says what is not understood ({word}).",), _ODD_HTTP),
+    ),
+    "ended_early": Known(
+        ("The connection was closed before the whole request had come.",),
+        "Where it comes often, look at the network and the proxy in front of Offhook.",
+    ),
+}
+
+OF_THE_DATABASE: Mapping[str, Known] = {
+    "no_tables": Known(("The database has no tables of Offhook's, or older ones.",), "Run `flask db upgrade`."),
+    "foreign_tables": Known(
+        ("DATABASE_URL names a database of another program, or of a much newer version.",), "Correct DATABASE_URL."
+    ),
+    "missing": Known(
+        ("The database file is not there, or cannot be opened.",),
+        "Put it back, or run `flask db upgrade` for a new one; check who may read and write it.",
+    ),
+    "replaced": Known(
+        ("The database file was replaced.",), "If this stays, look at DATABASE_URL and restart web and worker."
+    ),
+    "read_only": Known(
+        ("The database takes no writes: a stand-by, or a file or disk that is read-only.",),
+        "Have DATABASE_URL name the database that takes writes, or give the file and its folder back to Offhook's user.",
+    ),
+    "unwritable": Known(
+        ("The lock file beside the database cannot be opened.",),
+        "Let Offhook's user write the folder of the database and the files in it.",
+    ),
+    "full": Known(("The disk is full.",), "Make room on the disk of the database."),
+    "io_error": Known(
+        ("The disk of the database failed to read or write.",),
+        "Look at the disk and the system's log; where the disk is damaged, restore a backup on another one.",
+    ),
+    "locked": Known(
+        ("Somebody holds a lock: another process, a shell, a backup.",), "End it, where it does not end by itself."
+    ),
+    "busy": Known(
+        ("All connections to the database are in use, or another worker changed the same rows meanwhile.",),
+        "It is tried again by itself. If this stays, look for what is slow in the log, and for a second worker.",
+    ),
+    "unreachable": Known(
+        ("The database does not answer.",), "Check whether it runs, and whether DATABASE_URL is right."
+    ),
+    "slow": Known(
+        ("The database does not answer in time.",), "Look at what else it does, at its disk, and at the way to it."
+    ),
+    "corrupt": Known(("The database file is damaged.",), "Restore a backup."),
+    "unsafe": Known(
+        ("The file system gives SQLite no WAL, which Offhook needs.",),
+        "Put the database on a local disk, or use Postgres.",
+    ),
+    "failing": Known(("Something unexpected went wrong with the database.",), "The log has the error."),
+}
+
+_IN_THE_LIST = "Correct the row in the list and import it again."
+_AS_TEXT = "Export the list anew with this column as text, and import it again."
+_ENCODED = "Export the list as UTF-8, or name its encoding with --encoding, and import it again."
+
+OF_IMPORTS: Mapping[str, Known] = {
+    "phone_missing": Known(
+        ("The row has no phone.",), "Nothing, where the customer has none; else add it and import again."
+    ),
+    "phone_withheld": Known(
+        ("The phone is what Twilio says of a caller who withholds the number.",), "Nothing: it is no customer's number."
+    ),
+    "phone_unreadable": Known(
+        ("The phone is no phone number, neither international nor of the default country.",),
+        f"{_IN_THE_LIST} Where all numbers are of another country, say so with --country.",
+    ),
+    "no_customer": Known(("The row has neither email nor customer id.",), _IN_THE_LIST),
+    "email_invalid": Known(("The email is neither one nor its MD5, SHA-1 or SHA-256 in hex.",), _IN_THE_LIST),
+    "email_second": Known(
+        ("The cell has several emails, and only the first is used.",),
+        "Nothing, where the first is right; else put the right one first and import again.",
+    ),
+    "id_lost_digits": Known(("A spreadsheet has shortened the customer id.",), _AS_TEXT),
+    "control_character": Known(("A value holds a character that cannot be seen.",), _IN_THE_LIST),
+    "too_long": Known(("A value, or the whole row, is longer than any can be.",), _IN_THE_LIST),
+    "columns": Known(
+        ("The row has more or fewer fields than the header.",),
+        "Put values that hold the separator in double quotes, and import it again.",
+    ),
+    "quotes": Known(
+        ("A quote that opens in the row is not closed.",),
+        "Close it, or write it twice within quotes, and import it again.",
+    ),
+    "not_utf8": Known(("The row is not UTF-8.",), _ENCODED),
+    "not_decodable": Known(("The row is not in the encoding that was named.",), _ENCODED),
+    "conflict": Known(
+        ("Other rows give the number to another customer.",),
+        "Leave the number to one customer and import the list again, or say with --conflict which row is used.",
+    ),
+}
+
+# Of one call: where the same word means something else elsewhere, the table says which is meant.
 REASONS: Mapping[str, Known] = {**OF_DECISIONS, **OF_CONVERSIONS, **OF_ATTEMPTS}
 
 
@@ -185,9 +356,9 @@ def sentence(word: str, which: int = 0, /, **names: object) -> str:
     return REASONS[word].sentences[which].format(word=word, **names)
 
 
-def known(word: str) -> Known | None:
+def known(word: str, within: Mapping[str, Known] = REASONS) -> Known | None:
     """What is known of a word; None for one of an older or a newer version."""
-    return REASONS.get(word) or REASONS.get(_longest(word, (name for name in REASONS if name.endswith("*"))))
+    return within.get(word) or within.get(_longest(word, (name for name in within if name.endswith("*"))))
 
 
 def remedy(word: str, result: str = "") -> str:

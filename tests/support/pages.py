@@ -48,6 +48,15 @@ These are also the reason of a conversion after its last attempt. What becomes o
 stands here as it usually is; `flask conversions show` goes by the attempt. A status that OFFHOOK_MAYBE_SENT_STATUSES
 names may have arrived, whatever is said of it here; one that it leaves out did not arrive, if it is known.
 """
+_OF_REFUSALS = """\
+`check` in the log's `callback_forged`, `callback_unreadable`, `callbacks_refused`, `callback_too_large` and `request_refused`.
+"""
+_OF_THE_DATABASE = """\
+`database` in the answer of `/readyz`, `word` in the log's `not_ready`.
+"""
+_OF_IMPORTS = """\
+`reason` in the file of rejected rows, and in what `flask customers import` says at its end.
+"""
 
 
 def rules_page() -> str:
@@ -80,6 +89,9 @@ def reasons_page() -> str:
             f"{_REASONS}\n## Why a call counts or does not\n\n{_words(reasons.OF_DECISIONS)}",
             f"\n## Why a conversion stands where it stands\n\n{_words(reasons.OF_CONVERSIONS)}",
             f"\n## What an attempt came to\n\n{_OF_ATTEMPTS}\n{_words(reasons.OF_ATTEMPTS)}",
+            f"\n## Why a request was refused\n\n{_OF_REFUSALS}\n{_words(reasons.OF_REFUSALS)}",
+            f"\n## What is wrong with the database\n\n{_OF_THE_DATABASE}\n{_words(reasons.OF_THE_DATABASE)}",
+            f"\n## Why a row of a list was not used\n\n{_OF_IMPORTS}\n{_words(reasons.OF_IMPORTS)}",
         ]
     )
 
