@@ -10,7 +10,7 @@ from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.outbox import Attempt
-from offhook.pipeline.story import DecisionLine
+from offhook.pipeline.story import DecisionLine, ReplacedLine
 
 
 @dataclass(slots=True)
@@ -64,6 +64,7 @@ class Kept:
     decisions: list[tuple[CallKey, DecisionLine]] = field(default_factory=list)
     conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
     attempts: list[KeptAttempt] = field(default_factory=list)
+    replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)
