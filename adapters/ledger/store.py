@@ -120,10 +120,6 @@ class SqlLedger:
         """Grows with every change of the mapping."""
         return self.waiting().mapping_version
 
-    def next_moment(self) -> datetime | None:
-        """When something will be due next: a call settled, a conversion sent or its lease over. None when nothing will."""
-        return self.waiting().next_moment
-
     def backlog(self, now: datetime, worker_lost_seconds: float = 60.0) -> Backlog:
         """What waits at `now`, and how many workers were seen in the last `worker_lost_seconds`."""
         return read_backlog(self.database, now, worker_lost_seconds)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from offhook.pipeline.callback import CallKey, RawCallback
@@ -10,6 +11,9 @@ from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.outbox import Attempt
+from offhook.pipeline.ports.signs import Seen
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import DecisionLine, ReplacedLine
 
 
@@ -69,7 +73,24 @@ class Kept:
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     blockade: Blockade = field(default_factory=Blockade)
+    intake_counts: Counter[str] = field(default_factory=Counter)
+    runs: dict[str, Run] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
 
     def stored(self) -> list[Stored]:
         """Every callback, in the order of arrival."""
         return [Stored(seq, raw) for seq, raw in self.callbacks.items()]
+
+
+class Unreachable(Kept):
+    """Of which nothing can be read or changed now."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> object:
+        if name in _NAMES:
+            raise LedgerUnavailable("nothing is there", "unreachable")
+        return super().__getattribute__(name)
+
+
+_NAMES = frozenset(one.name for one in fields(Kept))
