@@ -60,7 +60,7 @@ ASKED = {
     "adapters/ledger/legal": "states",
     "adapters/ledger/migrate": "migrations",
     "adapters/ledger/people": "who_called",
-    "adapters/ledger/rebuild": "rebuild",
+    "adapters/ledger/rebuild": "rebuild rebuilding",
     "adapters/ledger/tables": "migrations",
     "adapters/ledger/sqlite": "write_lock sqlite ledger",
     "adapters/ledger/waiting": "bookkeeping",

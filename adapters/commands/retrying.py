@@ -14,6 +14,7 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
+from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.steps import decide_anew
 from offhook.pipeline.story import ConversionLine
 
@@ -84,7 +85,8 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
             fail(f"These rules cannot be used (--as-it-is sends the same bytes again):\n{error}")
         click.echo(f"Whether anything has changed is unknown: the rules cannot be used.\n{error}", err=True)
         return []
-    found, rebuilding = list[Today](), service.ledger.rebuilding
+    found = list[Today]()
+    rebuilding: Rebuilding = service.ledger.rebuilding
     compared = rows if must_know else rows[:_MOST_COMPARED]
     for first in range(0, len(compared), _PAGE_ROWS):
         page = compared[first : first + _PAGE_ROWS]

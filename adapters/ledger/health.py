@@ -27,7 +27,7 @@ Facts = Mapping[str, Any]
 
 
 class _Ledger(Protocol):
-    """What is asked; `SqlLedger` is one."""
+    """What is asked of `SqlLedger`: a narrow view of this room's own object, and no port of the pipeline."""
 
     def prove_writable(self, timeout_seconds: float) -> None: ...
     def backlog(self, now: datetime, worker_lost_seconds: float) -> Backlog: ...

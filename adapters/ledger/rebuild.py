@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
 from offhook.adapters.ledger.engine import Database
@@ -19,21 +19,24 @@ from offhook.adapters.ledger.rows import KEY, for_each
 from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
-from offhook.pipeline.delivery import CONVERSION_MOVES, NOT_TAKEN, Event, Result, State, nothing_can_have_counted
+from offhook.pipeline.delivery import CONVERSION_MOVES, Event, Result, State, nothing_can_have_counted
 from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.story import ConversionLine
 
 REBUILT = "rebuilt"
 _MAY_BE_REBUILT = may_move(CONVERSION_MOVES, Event.REBUILD, "conversions.state")
+Tried = list[tuple[Result, int | None]]
 _AT_ONCE = 50  # in one transaction, so that no callback waits for it
 
 
-class Rebuilding:
+class RebuildingOnSql:
+    """`Rebuilding` of pipeline/ports/rebuilding.py."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def known_calls(self) -> KnownCalls:
-        """What is known now; nobody's turn is needed to read it."""
+        """What is known whenever it is asked; nobody's turn is needed to read it."""
         return BooksOnSql(self._read, self._read)
 
     def _read(self) -> Any:
@@ -41,22 +44,12 @@ class Rebuilding:
 
     def may_be_rebuilt(self, found: Sequence[ConversionLine]) -> set[CallKey]:
         """Of these conversions, those of which nothing can have been counted."""
-        named = [one.key._asdict() for one in found]
-        tried: dict[CallKey, list[tuple[Result, int | None]]] = {}
         with self._read() as connection:
-            for line in sorted(for_each(connection, named, KEY, attempts, BY_KEY), key=lambda line: line.id):
-                key = CallKey(line.account_sid, line.call_sid)
-                tried.setdefault(key, []).append((Result(line.result), line.status_code))
-        return {
-            one.key
-            for one in found
-            if nothing_can_have_counted(State(one.state), one.maybe_sent, tried.get(one.key, []))
-        }
+            tried = _tried(connection, [one.key for one in found])
+        return {one.key for one in found if _is_free(one, tried.get(one.key, []))}
 
     def rebuild(self, decided: Collection[Decided], fences: Mapping[CallKey, int], now: datetime) -> int:
-        """Put these in the place of what was refused, and send them. Returns how many; a conversion that has moved since
-        its fence was seen stays as it is.
-        """
+        """Put these in the place of what was refused, a few in each transaction. Returns how many."""
         wanted, moved = list(decided), 0
         for first in range(0, len(wanted), _AT_ONCE):
             with self._database.write() as connection:
@@ -69,9 +62,9 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
     assert isinstance(one.decision, Convert)
     table = conversions.c
     mine = _of(table, key)
-    refused = (text(_MAY_BE_REBUILT), table.maybe_sent == 0, table.fence == fences[key], ~_in_doubt(key))
-    before = connection.execute(select(conversions).where(*mine, *refused).with_for_update()).first()
-    if before is None:
+    rests = (text(_MAY_BE_REBUILT), table.fence == fences[key])
+    before = connection.execute(select(conversions).where(*mine, *rests).with_for_update()).first()
+    if before is None or not _is_free(before, _tried(connection, [key]).get(key, [])):
         return False
     kept = {name: getattr(before, name) for name in ("action", "order_id", "payload", "attempts")}
     connection.execute(insert(replaced).values(**key._asdict(), **kept, replaced_at=now))
@@ -85,8 +78,19 @@ def _of(columns: Any, key: CallKey) -> tuple[Any, Any]:
     return columns.account_sid == key.account_sid, columns.call_sid == key.call_sid
 
 
-def _in_doubt(key: CallKey) -> Any:
-    return exists().where(*_of(attempts.c, key), attempts.c.result.not_in([result.value for result in NOT_TAKEN]))
+def _tried(connection: Connection, keys: Sequence[CallKey]) -> Mapping[CallKey, Tried]:
+    """All attempts that the journal knows, the latest last."""
+    tried: dict[CallKey, Tried] = {}
+    found = for_each(connection, [key._asdict() for key in keys], KEY, attempts, BY_KEY)
+    for line in sorted(found, key=lambda line: line.id):
+        key = CallKey(line.account_sid, line.call_sid)
+        tried.setdefault(key, []).append((Result(line.result), line.status_code))
+    return tried
+
+
+def _is_free(one: Any, tried: Tried) -> bool:
+    """A row of conversions, or a line, of which nothing can have been counted."""
+    return nothing_can_have_counted(State(one.state), bool(one.maybe_sent), tried)
 
 
 def _as_new(now: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
-from offhook.adapters.ledger.rebuild import Rebuilding
+from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
@@ -30,6 +30,7 @@ from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
@@ -60,7 +61,7 @@ class SqlLedger:
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
-        self.rebuilding = Rebuilding(self.database)
+        self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
@@ -118,10 +119,6 @@ class SqlLedger:
     def mapping_version(self) -> int:
         """Grows with every change of the mapping."""
         return self.waiting().mapping_version
-
-    def next_moment(self) -> datetime | None:
-        """When something will be due next: a call settled, a conversion sent or its lease over. None when nothing will."""
-        return self.waiting().next_moment
 
     def backlog(self, now: datetime, worker_lost_seconds: float = 60.0) -> Backlog:
         """What waits at `now`, and how many workers were seen in the last `worker_lost_seconds`."""

@@ -30,7 +30,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 
 
 class Health(Protocol):
-    """What /readyz asks."""
+    """What /readyz asks of `LedgerHealth`: a narrow view that one adapter takes of another, and no port of the pipeline."""
 
     def ready(self, backlog_seconds: float | None = None) -> tuple[bool, Mapping[str, Any]]: ...
 

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
 from offhook.pipeline.ports.books import Bookkeeping
+from offhook.pipeline.ports.ledger import News
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
@@ -47,13 +47,6 @@ class BooksPace:
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
     unfinished_seconds: float = 86400.0
-
-
-class News(Protocol):
-    """Ends a sleep early: `threading.Event`, set when a callback was stored by this very process."""
-
-    def wait(self, timeout: float, /) -> bool: ...
-    def clear(self) -> None: ...
 
 
 class Bookkeeper:

@@ -6,7 +6,6 @@ The same steps, the same ledger and the same destination as in earnest; only nob
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from offhook.pipeline.delivery import RetryPolicy
 from offhook.pipeline.ports.destination import Destination
@@ -20,11 +19,6 @@ _AT_LEAST = timedelta(seconds=1)
 
 class StillMoving(Exception):
     """There is no end to it: after MAX_JUMPS something is still due."""
-
-
-class RehearsedLedger(Ledger, Protocol):
-    def next_moment(self) -> datetime | None:
-        """When something will be due next: a call settled, a conversion to be sent. None when nothing will."""
 
 
 class JumpingClock:
@@ -41,7 +35,7 @@ class JumpingClock:
 
 
 def run_to_end(
-    ledger: RehearsedLedger,
+    ledger: Ledger,
     destination: Destination,
     judge: Judge,
     policy: RetryPolicy,
@@ -55,7 +49,7 @@ def run_to_end(
             pass
         while worker.keep_books_once() + deliver_batch(ledger, destination, policy, pace.lease_seconds, clock):
             pass
-        moment = ledger.next_moment()
+        moment = ledger.waiting().next_moment
         if moment is None:
             return
         clock.jump_to(max(moment, clock.now + _AT_LEAST))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -13,14 +12,12 @@ from tests.fakes.kept import Kept
 class MemoryIntakeCounts:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
-        self._counts = Counter[str]()
-        self._runs: dict[str, Run] = {}
 
     def add(self, counts: Mapping[str, int], runs: Sequence[Run]) -> Sequence[Run]:
-        self._counts.update(counts)
+        self._kept.intake_counts.update(counts)
         for run in runs:
-            self._runs[run.account] = self._after(self._runs.get(run.account), run)
-        return [self._runs[run.account] for run in runs]
+            self._kept.runs[run.account] = self._after(self._kept.runs.get(run.account), run)
+        return [self._kept.runs[run.account] for run in runs]
 
     def _after(self, before: Run | None, more: Run) -> Run:
         if unless_over(more, self._accepted()) is None:
@@ -33,5 +30,5 @@ class MemoryIntakeCounts:
         return {raw.account_sid: raw.received_at for raw in came}
 
     def sums(self) -> IntakeSums:
-        going_on = [run for run in self._runs.values() if run.count and unless_over(run, self._accepted())]
-        return IntakeSums(dict(self._counts), going_on)
+        going_on = [run for run in self._kept.runs.values() if run.count and unless_over(run, self._accepted())]
+        return IntakeSums(dict(self._kept.intake_counts), going_on)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from offhook.pipeline.callback import CallKey, RawCallback
@@ -10,7 +11,10 @@ from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.outbox import Attempt
-from offhook.pipeline.story import DecisionLine
+from offhook.pipeline.ports.signs import Seen
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.refusals import Run
+from offhook.pipeline.story import DecisionLine, ReplacedLine
 
 
 @dataclass(slots=True)
@@ -64,11 +68,29 @@ class Kept:
     decisions: list[tuple[CallKey, DecisionLine]] = field(default_factory=list)
     conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
     attempts: list[KeptAttempt] = field(default_factory=list)
+    replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     blockade: Blockade = field(default_factory=Blockade)
+    intake_counts: Counter[str] = field(default_factory=Counter)
+    runs: dict[str, Run] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
 
     def stored(self) -> list[Stored]:
         """Every callback, in the order of arrival."""
         return [Stored(seq, raw) for seq, raw in self.callbacks.items()]
+
+
+class Unreachable(Kept):
+    """Of which nothing can be read or changed now."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> object:
+        if name in _NAMES:
+            raise LedgerUnavailable("nothing is there", "unreachable")
+        return super().__getattribute__(name)
+
+
+_NAMES = frozenset(one.name for one in fields(Kept))

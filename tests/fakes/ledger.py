@@ -16,21 +16,22 @@ from tests.fakes.customers import MemoryCustomers
 from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
+from tests.fakes.rebuilding import MemoryRebuilding, RetoldStories
 from tests.fakes.signs import MemorySigns
-from tests.fakes.stories import MemoryStories
 
 
 class MemoryLedger:
     """For one thread, but that the bookkeeper's turn is one's alone."""
 
-    def __init__(self, breaker_policy: BreakerPolicy | None = None) -> None:
-        self._kept = Kept()
+    def __init__(self, breaker_policy: BreakerPolicy | None = None, kept: Kept | None = None) -> None:
+        self._kept = kept or Kept()
         self._turn = threading.Lock()
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
-        self.stories = MemoryStories(self._kept)
+        self.stories = RetoldStories(self._kept)
+        self.rebuilding = MemoryRebuilding(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
-        self.workers = MemorySigns()
+        self.workers = MemorySigns(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -73,9 +74,6 @@ class MemoryLedger:
             mapping_version=kept.mapping_version,
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
         )
-
-    def next_moment(self) -> datetime | None:
-        return self.waiting().next_moment
 
     def gather_statistics(self) -> None:
         """Nothing to be gathered."""

@@ -7,26 +7,29 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.ports.signs import Seen, Sign
+from tests.fakes.kept import Kept
 
 _MOST_SHOWN = 100
 
 
 class MemorySigns:
-    def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
 
     def leave_sign(self, sign: Sign, now: datetime) -> None:
-        first = self._seen[sign.worker_id].sign if sign.worker_id in self._seen else sign
-        self._seen[sign.worker_id] = Seen(replace(first, rules_version=sign.rules_version), now)
+        first = self._kept.seen[sign.worker_id].sign if sign.worker_id in self._kept.seen else sign
+        self._kept.seen[sign.worker_id] = Seen(replace(first, rules_version=sign.rules_version), now)
 
     def take_back_sign(self, worker_id: str) -> None:
-        self._seen.pop(worker_id, None)
+        self._kept.seen.pop(worker_id, None)
 
     def forget_signs(self, before: datetime) -> None:
-        self._seen = {worker_id: seen for worker_id, seen in self._seen.items() if seen.seen_at >= before}
+        self._kept.seen = {worker_id: seen for worker_id, seen in self._kept.seen.items() if seen.seen_at >= before}
 
     def seen_since(self, since: datetime) -> Sequence[Seen]:
         found = sorted(
-            (seen for seen in self._seen.values() if seen.seen_at >= since), key=lambda one: one.seen_at, reverse=True
+            (seen for seen in self._kept.seen.values() if seen.seen_at >= since),
+            key=lambda one: one.seen_at,
+            reverse=True,
         )
         return sorted(found[:_MOST_SHOWN], key=lambda one: one.sign.started_at)

@@ -12,7 +12,7 @@ class Encode(Protocol):
     """Writes a conversion as its destination reads it. Total: what was decided can be sent."""
 
     def __call__(self, conversion: Conversion, /) -> bytes:
-        """The bytes that every attempt will send."""
+        """The bytes that every attempt will send: the same each time. Never raises, whatever the texts and numbers are."""
 
 
 class Destination(Protocol):

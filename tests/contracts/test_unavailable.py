@@ -1,0 +1,106 @@
+"""What every port of the ledger raises when it can neither store nor answer: LedgerUnavailable, with one plain word."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.delivery import RetryPolicy
+from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.signs import Sign
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.refusals import Run
+from offhook.pipeline.story import ConversionLine
+from tests.contracts.conftest import WholeLedger
+from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
+
+POLICY = RetryPolicy()
+SIGN = Sign("w1", "host", 7, "0.1.0", "rules 1", NOON)
+RUN = Run(ACCOUNT, 1, NOON, NOON + timedelta(minutes=1))
+LINE = ConversionLine(key(1), "phone_call", "1", b"{}", "dead", "http_400", NOON, None, 1, 1, False, None)
+
+
+def in_turn(ask: Callable[[Books], object]) -> Callable[[WholeLedger], object]:
+    def asked(ledger: WholeLedger) -> object:
+        with ledger.books() as books:
+            return None if books is None else ask(books)
+
+    return asked
+
+
+ASKED: dict[str, Callable[[WholeLedger], object]] = {
+    "Inbox.append": lambda of: of.append([raw(1)]),
+    "Customers.merge_customers": lambda of: of.merge_customers([Customer(CALLER, "ann@example.com", None)]),
+    "Customers.find_customers": lambda of: of.find_customers([CALLER]),
+    "Customers.mapping_version": lambda of: of.mapping_version(),
+    "Signs.leave_sign": lambda of: of.workers.leave_sign(SIGN, NOON),
+    "Signs.take_back_sign": lambda of: of.workers.take_back_sign("w1"),
+    "Signs.forget_signs": lambda of: of.workers.forget_signs(NOON),
+    "Signs.seen_since": lambda of: of.workers.seen_since(NOON),
+    "IntakeCounts.add": lambda of: of.intake_counts.add({"other/recording": 1}, [RUN]),
+    "IntakeCounts.sums": lambda of: of.intake_counts.sums(),
+    "Stories.conversions": lambda of: of.stories.conversions([], 1),
+    "Stories.conversion_counts": lambda of: of.stories.conversion_counts(),
+    "Stories.unfinished": lambda of: of.stories.unfinished(1),
+    "Stories.unfinished_count": lambda of: of.stories.unfinished_count(),
+    "Stories.of_call": lambda of: of.stories.of_call(sid(1)),
+    "Stories.calls_of": lambda of: of.stories.calls_of(CALLER, 1),
+    "Stories.has_callbacks": lambda of: of.stories.has_callbacks(sid(1)),
+    "Stories.every_callback": lambda of: list(of.stories.every_callback()),
+    "Stories.every_callback of a call": lambda of: list(of.stories.every_callback(call_sid=sid(1))),
+    "Stories.outcomes": lambda of: of.stories.outcomes(),
+    "Stories.following": lambda of: of.stories.following().fresh(),
+    "Books": in_turn(lambda books: books.unfolded(1)),
+    "Outbox.claim": lambda of: of.claim(NOON, 1, 60, POLICY),
+    "Outbox.expire_leases": lambda of: of.expire_leases(NOON, POLICY),
+    "Outbox.retry": lambda of: of.retry([key(1)], NOON),
+    "Watched.waiting": lambda of: of.waiting(),
+    "Rebuilding.known_calls": lambda of: of.rebuilding.known_calls().settled([key(1)]),
+    "Rebuilding.may_be_rebuilt": lambda of: of.rebuilding.may_be_rebuilt([LINE]),
+}
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def unreachable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WholeLedger]:
+    """A ledger whose database is not there."""
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+        opened = _memory() if request.param == "memory" else _on_sql(_address(request.param, tmp_path, port))
+        yield opened
+        opened.close()
+
+
+def _address(kind: str, folder: Path, port: int) -> str:
+    if kind == "sqlite":
+        return f"sqlite:///{folder}/offhook.db"
+    return f"postgresql://offhook@127.0.0.1:{port}/offhook"
+
+
+def _memory() -> WholeLedger:
+    from tests.fakes.kept import Unreachable
+    from tests.fakes.ledger import MemoryLedger
+
+    return MemoryLedger(kept=Unreachable())
+
+
+def _on_sql(url: str) -> WholeLedger:
+    from offhook.adapters.ledger.engine import Patience
+    from offhook.adapters.ledger.store import SqlLedger
+    from offhook.settings import given
+
+    return SqlLedger(given({"DATABASE_URL": url}).database_url, patience=Patience(store_seconds=2.0))
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_ledger_that_is_not_there_says_so_in_one_word_whatever_is_asked(unreachable: WholeLedger, asked: str) -> None:
+    with pytest.raises(LedgerUnavailable) as raised:
+        ASKED[asked](unreachable)
+    assert re.fullmatch("[a-z_]+", raised.value.word)
+    assert not unreachable.news.wait(0)
