@@ -1,17 +1,24 @@
-"""What `Destination` promises: Rockerbox against a real server, and the fake."""
+"""What `Destination` and `Encode` promise: Rockerbox, the first against a real server, and the fakes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rockerbox.payload import encode
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.delivery import Result
-from offhook.pipeline.ports.destination import Destination
+from offhook.pipeline.ports.destination import Destination, Encode
 from tests import sinks
+from tests.fakes import destination as fake_destination
 from tests.fakes.destination import MemoryDestination
 
 _BEHAVIOURS = {
@@ -90,3 +97,26 @@ def test_what_it_did_once_says_nothing_of_the_next_time(sides: BothSides) -> Non
     for what in ("takes and says nothing", "lets nobody in", "takes", "refuses", "takes"):
         sides.does(what)
         assert sides.destination.send(PAYLOAD).result is RESULTS[what]
+
+
+# What a rule or a mapping may bring: every code point, lone surrogates included, and every number.
+any_text = st.text(st.characters(exclude_categories=()), max_size=20)
+CONVERSIONS = st.builds(
+    Conversion,
+    key=st.just(CallKey("AC1", "CA1")),
+    email=st.none() | any_text,
+    customer_id=st.none() | any_text,
+    action=any_text,
+    occurred_at=st.datetimes(timezones=st.just(UTC)),
+    order_id=any_text,
+    revenue=st.none() | st.decimals(),
+    extra=st.dictionaries(any_text, any_text | st.integers() | st.floats() | st.booleans(), max_size=4),
+)
+
+
+@pytest.mark.parametrize("written", [encode, fake_destination.encode], ids=["rockerbox", "memory"])
+@for_all(conversion=CONVERSIONS)
+def test_whatever_was_decided_has_bytes_and_always_the_same(written: Encode, conversion: Conversion) -> None:
+    first = written(conversion)
+    assert isinstance(first, bytes) and first
+    assert written(conversion) == first

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import is_dataclass
 
+import pytest
+
+from offhook.pipeline import story
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
-from offhook.pipeline.steps import attempt
+from offhook.pipeline.steps import attempt, leave_unfinished_batch
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
@@ -70,6 +73,33 @@ def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(led
     assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
     assert len(ledger.stories.conversions([], 1)) == 1
     assert dict(ledger.stories.conversion_counts()) == {"dead": 1, "pending": 1}
+
+
+@pytest.fixture
+def counted_up_to_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COUNTED_UP_TO is 2, in what was made of it at import, too."""
+    from offhook.adapters.ledger import waiting
+
+    whole, few = f"LIMIT {story.COUNTED_UP_TO + 1})", "LIMIT 3)"
+    assert waiting.UNFINISHED_COUNT.count(whole) == 1
+    fewer = waiting.UNFINISHED_COUNT.replace(whole, few)
+    monkeypatch.setattr("offhook.adapters.ledger.stories.UNFINISHED_COUNT", fewer)
+    monkeypatch.setattr(waiting, "COUNTED_UP_TO", 2)
+    monkeypatch.setattr(story, "COUNTED_UP_TO", 2)
+
+
+@pytest.mark.usefixtures("counted_up_to_two")
+@pytest.mark.parametrize(("count", "counted"), [(1, 1), (2, 2), (3, 3), (4, 3)])
+def test_nobody_counts_on_after_one_more_than_counted_up_to(ledger: WholeLedger, count: int, counted: int) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(number) for number in range(count)])
+    ledger.append([raw(100 + number, "ringing") for number in range(count)])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON) == count
+    assert len(leave_unfinished_batch(ledger, steps.JUDGE, NOON + MINUTE, 1.0, 10)) == count
+    assert dict(ledger.stories.conversion_counts()) == {"pending": counted}
+    assert ledger.stories.unfinished_count() == counted
+    assert len(ledger.stories.unfinished(10)) == count  # what is listed is bounded by what is asked for alone
 
 
 def test_calls_of_a_number_are_listed_the_newest_first(ledger: WholeLedger) -> None:

@@ -16,7 +16,8 @@ from tests.fakes.customers import MemoryCustomers
 from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
-from tests.fakes.rebuilding import MemoryRebuilding, RetoldStories
+from tests.fakes.rebuilding import MemoryRebuilding
+from tests.fakes.retold import RetoldStories
 from tests.fakes.signs import MemorySigns
 
 

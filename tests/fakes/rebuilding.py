@@ -1,4 +1,4 @@
-"""What was refused, decided anew in memory: `Rebuilding` without a database, and the stories that tell of it."""
+"""What was refused, decided anew in memory: `Rebuilding` without a database."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import State, nothing_can_have_counted
 from offhook.pipeline.ports.books import Decided, KnownCalls
-from offhook.pipeline.story import CallLine, ConversionLine, DecisionLine, ReplacedLine, Story
+from offhook.pipeline.story import ConversionLine, DecisionLine, ReplacedLine
 from tests.fakes.books import MemoryBooks
 from tests.fakes.kept import Kept, KeptConversion
-from tests.fakes.stories import MemoryStories
 
 
 class MemoryRebuilding:
@@ -51,11 +50,3 @@ def _rebuilt(was: KeptConversion, one: Decided, now: datetime) -> KeptConversion
     told = one.decision.conversion
     fresh = replace(was, action=told.action, order_id=told.order_id, payload=one.payload, expired_leases=0)
     return replace(fresh, state=State.PENDING, reason="rebuilt", due_at=now, horizon_from=now, first_attempt_at=None)
-
-
-class RetoldStories(MemoryStories):
-    """With what each conversion was before."""
-
-    def _story(self, call: CallLine) -> Story:
-        was = [line for key, line in self._kept.replaced if key == call.key]
-        return replace(super()._story(call), replaced=was)
