@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from offhook.adapters.recordings.format import Record, encoded, from_request, parameters
-from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs
+from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs, in_utc, is_iso, told_time
 from offhook.pipeline.arrival import CALLBACK_PATH
 
 ANY_ACCOUNT = "AC" + "0" * 32  # where a source tells of no account: `recordings replay --account-sid` puts another in
@@ -150,12 +150,12 @@ def moment(told: object) -> datetime | None:
         found = _parsed(told.strip()) if isinstance(told, str) else told
         if not isinstance(found, datetime):
             return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return in_utc(found)
     except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen from parsedate_to_datetime
         return None
 
 
-def _parsed(text: str) -> datetime:
+def _parsed(text: str) -> datetime | None:
     if _MILLISECONDS.fullmatch(text):
         return datetime.fromtimestamp(float(text) / 1000, UTC)
     if _SECONDS.fullmatch(text):
@@ -165,6 +165,4 @@ def _parsed(text: str) -> datetime:
     if clock := _CLOCK_FIRST.fullmatch(text):
         month = _MONTHS[int(clock[4]) - 1]
         return parsedate_to_datetime(f"{clock[5]} {month} {clock[3]} {clock[1]} {clock[2]}")
-    if text[:4].isdigit():
-        return datetime.fromisoformat(re.sub(r" ?(?:UTC|GMT)$", "Z", text))
-    return parsedate_to_datetime(text)
+    return told_time(re.sub(r" ?(?:UTC|GMT)$", "Z", text) if is_iso(text) else text)

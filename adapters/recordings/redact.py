@@ -36,7 +36,7 @@ from offhook.adapters.recordings.kept import (
 from offhook.adapters.recordings.redacted_rules import redacted_rules
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
-from offhook.adapters.twilio.spelling import Pairs
+from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
 
@@ -251,7 +251,7 @@ class Redactor:
         return segment if segment in PATH_WORDS else f"path-{self._token('path', segment)}"
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
-        if name == "I-Twilio-Idempotency-Token":
+        if name == TOKEN_HEADER:
             return name, self._mac("token", value).hex()[:32]
         return name, kept_header(name, value)
 
