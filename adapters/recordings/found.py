@@ -13,8 +13,10 @@ from typing import Any
 from offhook.adapters.recordings.format import Record, encoded, from_request, parameters
 from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs, in_utc, is_iso, told_time
 from offhook.pipeline.arrival import CALLBACK_PATH
+from offhook.pipeline.sids import ACCOUNT
 
-ANY_ACCOUNT = "AC" + "0" * 32  # where a source tells of no account: `recordings replay --account-sid` puts another in
+ANY_ACCOUNT = f"{ACCOUNT}{0:032}"
+"""Where a source tells of no account: `recordings replay --account-sid` puts another in."""
 
 
 @dataclass(frozen=True, slots=True)

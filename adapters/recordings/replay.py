@@ -44,6 +44,7 @@ from offhook.adapters.twilio.spelling import (
     without_body_hash,
 )
 from offhook.pipeline.arrival import CALLBACK_PATH
+from offhook.pipeline.sids import CALL, CALL_SID
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _later(text: str, by: timedelta) -> str:
         return text
 
 
-_CALL_SID = re.compile("CA[0-9a-fA-F]{32}")
+_CALL_SID = re.compile(CALL_SID)
 _CALL_SID_NAMES = frozenset({"CallSid", "ParentCallSid"})
 
 
@@ -213,12 +214,12 @@ def with_new_sids(record: Record, key: bytes) -> Record:
     """The record as one of other calls. The same key and the same old SID make the same new SID, so families stay."""
 
     def renew(old: str) -> str:
-        return f"CA{blake2s(old.encode(), key=key, digest_size=16).hexdigest()}"
+        return f"{CALL}{blake2s(old.encode(), key=key, digest_size=16).hexdigest()}"
 
     def renewed(name: str, value: str) -> str:
         if name in _CALL_SID_NAMES and value:
             return renew(value)
-        return _CALL_SID.sub(lambda found: renew(found[0]), value) if "CA" in value else value
+        return _CALL_SID.sub(lambda found: renew(found[0]), value) if CALL in value else value
 
     def other_event(name: str, value: str) -> str:
         if name == "id":  # events are told apart by it
