@@ -6,19 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from twilio.request_validator import RequestValidator
 
 from offhook.pipeline.sids import ACCOUNT, LOOSE
-
-
-class KeyKind(StrEnum):
-    """What a request was signed with."""
-
-    AUTH_TOKEN = "auth_token"
-    SHARED_KEY = "shared_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +32,9 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One secret, ready to compute with. `key_id` is empty for an auth token."""
+    """One secret, be it a token or a SharedKey, ready to compute with."""
 
     account_sid: str
-    kind: KeyKind
-    key_id: str
     validator: RequestValidator = field(repr=False)
 
 
@@ -80,16 +70,12 @@ class Keyring:
 
 def _token_keys(sid: str, account: Account) -> tuple[Key, ...]:
     tokens = dict.fromkeys(token for token in account.auth_tokens if token.strip())
-    return tuple(Key(sid, KeyKind.AUTH_TOKEN, "", RequestValidator(token)) for token in tokens)
+    return tuple(Key(sid, RequestValidator(token)) for token in tokens)
 
 
 def _shared_keys(sid: str, account: Account) -> dict[str, Key]:
     listed = account.shared_keys.items()
-    return {
-        key_id: Key(sid, KeyKind.SHARED_KEY, key_id, RequestValidator(secret))
-        for key_id, secret in listed
-        if key_id and secret.strip()
-    }
+    return {key_id: Key(sid, RequestValidator(secret)) for key_id, secret in listed if key_id and secret.strip()}
 
 
 _SHAPE = '{"AC...": {"auth_tokens": ["..."], "shared_keys": {"webhooks_sharedkey_...": "secret"}}}'

@@ -56,7 +56,6 @@ _KIND_BY_PARAMETER = (
     ("FaxSid", "fax"),
 )
 _EVENTS = "event_stream"
-OTHER_KINDS = (*dict.fromkeys(kind for _, kind in _KIND_BY_PARAMETER), _EVENTS)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres text holds neither NULs nor lone surrogates
 _STATUSES = {status.value: status for status in Status}
 _DIRECTIONS = {direction.value: direction for direction in Direction}
