@@ -9,7 +9,7 @@ for _name in [name for name in sys.modules if name.split(".")[0] in ("app", "off
     del sys.modules[_name]
 
 from offhook.adapters.logs import config as log_config
-from offhook.adapters.web.framing import Limits
+from offhook.adapters.web.framing import LONGEST_LINE, Limits
 from offhook.adapters.web.restart import refusal_of, reload_only_what_starts
 from offhook.adapters.web.worker import Patience
 from offhook.adapters.web.worker import worker_class as whole_requests
@@ -41,7 +41,7 @@ graceful_timeout = _settings.web_stop_seconds
 if _settings.worker == "inline":
     graceful_timeout = max(graceful_timeout, math.ceil(_settings.stop_seconds) + 2)
 
-limit_request_line = 8190  # the most that gunicorn can
+limit_request_line = LONGEST_LINE
 limit_request_field_size = _settings.max_header_bytes
 # What a proxy says is read by ourselves (TWILIO_TRUSTED_PROXIES). gunicorn believes SCRIPT_NAME, PATH_INFO and the scheme
 # of whoever connects from this machine.

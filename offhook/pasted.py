@@ -11,10 +11,10 @@ from difflib import SequenceMatcher
 from urllib.parse import SplitResult, urlsplit
 
 from offhook.pipeline.arrival import CALLBACK_PATH
+from offhook.pipeline.sids import ACCOUNT, API_KEY, LOOSE, typed_kind
 
 _PAIRS = {'"': '"', "'": "'", "`": "`", "“": "”", "‘": "’", "„": "“", "«": "»"}
 _AROUND = re.compile("^[\\s\u200b-\u200d\u2060\ufeff]+|[\\s\u200b-\u200d\u2060\ufeff]+$")
-_SID = re.compile(r"([A-Z]{2})[0-9a-f]{32}", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"<.*>|\{.*\}|\.{3,}|[x*]{4,}|(your|my|insert|enter)[ _-].*|change[ _-]?me|todo", re.IGNORECASE
 )
@@ -48,22 +48,23 @@ def parts(text: str) -> tuple[str, ...]:
 
 def account_sid(text: str) -> str:
     """Twilio's spelling of an Account SID, AC and 32 hex digits; "" stays. Raises ValueError."""
-    found = _SID.fullmatch(text)
-    if not text or (found and found[1].upper() == "AC"):
-        return text[:2].upper() + text[2:].lower()
-    if found and found[1].upper() == "SK":
+    kind = typed_kind(text)
+    if not text or kind == ACCOUNT:
+        return kind + text[2:].lower()
+    if kind == API_KEY:
         raise ValueError(
             "is the SID of an API key (SK...), which belongs into TWILIO_API_KEY; here goes your account's, AC..."
         )
-    if found:
-        raise ValueError(f"is a SID of another kind ({found[1].upper()}...); an Account SID begins with AC")
+    if kind:
+        raise ValueError(f"is a SID of another kind ({kind}...); an Account SID begins with AC")
     shape = f"has {len(text)} characters" + (", a blank among them" if re.search(r"\s", text) else "")
     raise ValueError(f"must be your Account SID: AC and 32 digits from 0 to f, 34 characters; this {shape}")
 
 
 def api_key(text: str) -> str:
     """The name that goes with an API secret. Raises ValueError for what is none."""
-    if text and not re.fullmatch("(SK|AC)[0-9A-Za-z]+", text):
+    # Loose: what stands for a key in a trial need not be Twilio's, and Twilio is asked anyway.
+    if text and not re.fullmatch(f"({API_KEY}|{ACCOUNT}){LOOSE}+", text):
         raise ValueError("must be the SID of an API key, which begins with SK")
     return text
 
@@ -72,8 +73,8 @@ def secret(text: str, what: str) -> str:
     """A token or key of letters, digits and signs without blanks. Raises ValueError, which does not show it."""
     if _PLACEHOLDER.fullmatch(text):
         raise ValueError(f"is a placeholder; put {what} there")
-    if _SID.fullmatch(text):
-        raise ValueError(f"is a SID ({text[:2].upper()}...); put {what} there")
+    if kind := typed_kind(text):
+        raise ValueError(f"is a SID ({kind}...); put {what} there")
     if "://" in text:
         raise ValueError(f"is a URL; put {what} there")
     if not text.isascii() or not text.isprintable() or " " in text:

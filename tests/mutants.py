@@ -44,6 +44,7 @@ ASKED = {
     "offhook/pipeline/repeated": "repeated",
     "offhook/pipeline/reasons": "reasons",
     "offhook/pipeline/rules/": "conditions rules rules_file decision",
+    "offhook/pipeline/sids": "settings recordings_redact recordings_replay signature",
     "offhook/pipeline/skew": "skew",
     "offhook/pipeline/steps": "copies ledger bookkeeping unfinished stateful",
     "offhook/pipeline/telling": "day_turns rebuild",

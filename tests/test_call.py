@@ -36,23 +36,24 @@ def test_a_later_status_wins_whatever_the_order_of_arrival() -> None:
     ]
     call = fold(CallKey("AC1", "CA1"), callbacks)
     assert call.root is not None
-    assert (call.root.status, call.root.duration_seconds, call.is_final) == (Status.COMPLETED, 10, True)
+    assert (call.root.status, call.root.duration_seconds) == (Status.COMPLETED, 10)
+    assert call.final_at == NOON + timedelta(seconds=3)
 
 
 def test_a_call_without_a_final_status_is_not_final() -> None:
-    assert not fold(CallKey("AC1", "CA1"), [told("CA1", Status.IN_PROGRESS, 1)]).is_final
+    assert fold(CallKey("AC1", "CA1"), [told("CA1", Status.IN_PROGRESS, 1)]).final_at is None
 
 
 def test_a_child_leg_that_ends_does_not_end_its_call() -> None:
     call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1"), told("CA1", Status.RINGING, 1)])
-    assert not call.is_final
+    assert call.final_at is None
     assert [leg.call_sid for leg in call.children] == ["CA2"]
 
 
 def test_a_call_of_which_only_a_child_leg_was_heard_has_no_root() -> None:
     call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1")])
     assert call.root is None
-    assert not call.is_final
+    assert call.final_at is None
 
 
 def test_an_unknown_status_never_displaces_a_known_one() -> None:
@@ -89,7 +90,7 @@ def test_order_and_duplicates_play_no_part(callbacks: list[Callback], random: ob
 def test_another_callback_never_takes_a_call_back(callbacks: list[Callback], another: Callback) -> None:
     key = CallKey("AC1", "CA1")
     before, after = fold(key, callbacks), fold(key, [*callbacks, another])
-    assert not before.is_final or after.is_final
+    assert before.final_at is None or after.final_at is not None
     if before.root is not None and is_terminal(before.root.status):
         assert after.root is not None
         assert is_terminal(after.root.status)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.rockerbox.payload import FIXED_FIELDS, encode
+from offhook.adapters.rockerbox.payload import encode
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.rules.results import FIXED
 
 pytestmark = pytest.mark.unit
 
@@ -32,7 +33,7 @@ CALL = Conversion(
 # Every code point, lone surrogates and NUL included.
 any_text = st.text(st.characters(exclude_categories=()), max_size=20)
 extras = st.dictionaries(
-    any_text | st.sampled_from(FIXED_FIELDS), any_text | st.integers() | st.floats() | st.booleans(), max_size=6
+    any_text | st.sampled_from(sorted(FIXED)), any_text | st.integers() | st.floats() | st.booleans(), max_size=6
 )
 conversions = st.builds(
     Conversion,
@@ -59,7 +60,7 @@ def test_a_whole_conversion_reads_as_rockerbox_documents_it() -> None:
 def test_what_is_not_known_is_left_out(name: str) -> None:
     told = json.loads(encode(replace(CALL, **{name: None})))  # type: ignore[arg-type]
     assert name not in told
-    assert set(FIXED_FIELDS) - set(told) == {name}
+    assert FIXED - set(told) == {name}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_revenue_is_dollars_and_cents_without_symbol_or_commas(revenue: str, tol
     assert json.loads(encode(replace(CALL, revenue=Decimal(revenue))))["revenue"] == told
 
 
-@pytest.mark.parametrize("name", FIXED_FIELDS)
+@pytest.mark.parametrize("name", sorted(FIXED))
 def test_an_extra_field_never_takes_the_place_of_a_fixed_one(name: str) -> None:
     bare = replace(CALL, email=None, customer_id=None, revenue=None, extra={})
     assert encode(replace(bare, extra={name: "mine"})) == encode(bare)
@@ -105,8 +106,8 @@ def test_every_conversion_is_one_json_object_that_says_what_it_was(conversion: C
     assert told["conversion_source"] == "phone"
     assert told["timestamp"] == str(math.floor(conversion.occurred_at.replace(microsecond=0).timestamp()))
     extra = {readable(name): conversion.extra[name] for name in sorted(conversion.extra)}
-    kept = {name for name, value in extra.items() if name not in FIXED_FIELDS and not is_odd(value)}
-    assert set(told) - set(FIXED_FIELDS) == kept
+    kept = {name for name, value in extra.items() if name not in FIXED and not is_odd(value)}
+    assert set(told) - FIXED == kept
     for name in kept:
         one = extra[name]
         assert told[name] == (readable(one) if isinstance(one, str) else one)

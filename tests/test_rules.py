@@ -89,10 +89,10 @@ def test_every_setting_is_read() -> None:
     assert type(rules.extra["f"]) is float
 
 
-def test_numbers_are_read_by_the_function_and_for_the_country_that_are_given() -> None:
+def test_numbers_are_read_for_the_country_that_is_given() -> None:
     text = '[[numbers]]\nnumber = "020 7946 0958"'
     assert list(parse(text, region="GB").numbers) == ["+442079460958"]
-    assert list(parse(text, region="GB", to_e164=lambda text, region: f"+{region}").numbers) == ["+GB"]
+    assert list(parse(text, region="DE").numbers) == ["+492079460958"]
 
 
 @pytest.mark.parametrize(

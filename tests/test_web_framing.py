@@ -12,7 +12,7 @@ from gunicorn.config import Config
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
+from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, look
 
 pytestmark = pytest.mark.unit
 
@@ -172,7 +172,7 @@ def test_what_is_whole_or_refused_stays_so_whatever_follows(data: bytes, followi
 )
 def test_what_has_no_certain_end_or_too_far_a_one_is_refused(data: bytes, status: int) -> None:
     found = at_once(data)
-    assert isinstance(found, Refused)
+    assert isinstance(found, TurnedAway)
     assert found.status == status
 
 

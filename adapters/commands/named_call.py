@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from offhook.adapters.commands.context import fail
 from offhook.pipeline.phone import caller
+from offhook.pipeline.sids import CALL, typed_kind
 
-_CALL_SID = re.compile(r"CA[0-9a-f]{32}", re.IGNORECASE)
-_OTHER_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.IGNORECASE)
 _QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
 _SHOWN = 60
 
@@ -16,7 +13,7 @@ _SHOWN = 60
 def call_sid(text: str) -> str | None:
     """The CallSid as Twilio writes it; None when it is none."""
     plain = text.strip(_QUOTES)
-    return f"CA{plain[2:].lower()}" if _CALL_SID.fullmatch(plain) else None
+    return f"{CALL}{plain[2:].lower()}" if typed_kind(plain) == CALL else None
 
 
 def call_sid_or_phone(text: str, country: str) -> tuple[str | None, str | None]:
@@ -45,10 +42,11 @@ def _neither(text: str, country: str) -> str:
 
 
 def _why_not(plain: str) -> str:
-    expected = "CA and 32 of 0-9 and a-f"
-    if _OTHER_SID.fullmatch(plain) and plain[:2].upper() != "CA":
-        return f"{expected}; one that begins with {plain[:2].upper()} is of something else"
-    if plain[:2].upper() != "CA":
+    expected = f"{CALL} and 32 of 0-9 and a-f"
+    kind = typed_kind(plain)
+    if kind not in ("", CALL):
+        return f"{expected}; one that begins with {kind} is of something else"
+    if plain[:2].upper() != CALL:
         return expected
     if len(plain) != 34:
         return f"{expected}, 34 characters in all; this has {len(plain)}"

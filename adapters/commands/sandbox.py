@@ -12,8 +12,10 @@ import click
 from offhook.adapters.commands.context import LedgerCommand, fail
 from offhook.adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
 from offhook.pipeline.phone import mask
+from offhook.pipeline.sids import WRITTEN
 
-_SID_OR_NUMBER = re.compile(r"\b(?P<sid>[A-Z]{2}[0-9a-f]{32})\b|\+?[0-9][0-9 ().-]{5,}[0-9]")
+# Strict: what only looks like a SID may hold a number.
+_SID_OR_NUMBER = re.compile(rf"\b(?P<sid>{WRITTEN})\b|\+?[0-9][0-9 ().-]{{5,}}[0-9]")
 _MOST_CHARS = 60
 
 

@@ -14,9 +14,10 @@ from typing import Any
 
 from offhook.adapters.recordings.format import Record
 from offhook.adapters.recordings.found import Defaults, Found, Unused, form_found, moment
+from offhook.pipeline.sids import CALL, LOOSE
 
 ABOUT = "assembled from Twilio's log of calls"
-_SID = re.compile(r"CA[0-9a-zA-Z]{1,62}")
+_SID = re.compile(f"{CALL}{LOOSE}{{1,62}}")  # loose: a log that is shown to others has its SIDs made up
 
 # Names of the REST resource (https://www.twilio.com/docs/voice/api/call-resource) and of the Console's columns.
 _NAMES: Mapping[str, tuple[str, ...]] = {

@@ -330,11 +330,10 @@ def from_request(
 ) -> Record:
     """Any request as a record. Of the headers only KEPT_HEADERS stay; bytes that are no UTF-8 become U+FFFD."""
     kept = kept_headers(headers)
-    posted = method.upper() == "POST"
     where = spelling.carrier(method, dict(kept).get("Content-Type", ""), query_of(target))
     return Record(
         received_at=received_at.astimezone(UTC),
-        method="POST" if posted else "GET",
+        method="GET" if where is Carrier.QUERY else "POST",
         path_and_query=without_body_hash(ascii_target(target)),
         headers=kept,
         form=form_pairs(body) if where is Carrier.FORM else None,

@@ -11,10 +11,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from offhook.adapters.recordings.format import Record, encoded, from_request, parameters
-from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs
+from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs, in_utc, is_iso, told_time
 from offhook.pipeline.arrival import CALLBACK_PATH
+from offhook.pipeline.sids import ACCOUNT
 
-ANY_ACCOUNT = "AC" + "0" * 32  # where a source tells of no account: `recordings replay --account-sid` puts another in
+ANY_ACCOUNT = f"{ACCOUNT}{0:032}"
+"""Where a source tells of no account: `recordings replay --account-sid` puts another in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +152,12 @@ def moment(told: object) -> datetime | None:
         found = _parsed(told.strip()) if isinstance(told, str) else told
         if not isinstance(found, datetime):
             return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        return in_utc(found)
     except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen from parsedate_to_datetime
         return None
 
 
-def _parsed(text: str) -> datetime:
+def _parsed(text: str) -> datetime | None:
     if _MILLISECONDS.fullmatch(text):
         return datetime.fromtimestamp(float(text) / 1000, UTC)
     if _SECONDS.fullmatch(text):
@@ -165,6 +167,4 @@ def _parsed(text: str) -> datetime:
     if clock := _CLOCK_FIRST.fullmatch(text):
         month = _MONTHS[int(clock[4]) - 1]
         return parsedate_to_datetime(f"{clock[5]} {month} {clock[3]} {clock[1]} {clock[2]}")
-    if text[:4].isdigit():
-        return datetime.fromisoformat(re.sub(r" ?(?:UTC|GMT)$", "Z", text))
-    return parsedate_to_datetime(text)
+    return told_time(re.sub(r" ?(?:UTC|GMT)$", "Z", text) if is_iso(text) else text)

@@ -32,6 +32,7 @@ from offhook.adapters.recordings.found import (
 )
 from offhook.adapters.recordings.text_lines import found_in_text
 from offhook.adapters.twilio.spelling import Pairs, form_pairs
+from offhook.pipeline.sids import CALL
 
 Object = Mapping[str, Any]
 
@@ -361,7 +362,7 @@ def of_alert(told: Object, defaults: Defaults, place: Place) -> Found:
     flat = {flat_name(name): value for name, value in told.items()}
     variables = flat.get("requestvariables")
     if not variables:
-        is_of_call = str(flat.get("resourcesid") or "").startswith("CA")
+        is_of_call = str(flat.get("resourcesid") or "").startswith(CALL)
         reason = (
             "an alert of a list, which leaves the callback's parameters out: fetch it by its SID, or --twilio-alerts"
         )

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
+from offhook.adapters.twilio.spelling import ACCOUNT_NAMES, AGENT, AGENT_HEADER, EVENT_TYPE, REGION_HEADER, told_time
+from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
 
@@ -23,7 +23,6 @@ SIDS = frozenset(
         *(
             "CallSid",
             "ParentCallSid",
-            "AccountSid",
             "ApplicationSid",
             "RecordingSid",
             "ConferenceSid",
@@ -49,7 +48,8 @@ SIDS = frozenset(
             "EventSid",
             "ParentAccountSid",
         ),
-        *("sid", "id", "accountSid", "account_sid", "eventSid", "callSid"),
+        *("sid", "id", "eventSid", "callSid"),
+        *ACCOUNT_NAMES,
     }
 )
 NAMES_OF_PERSONS = frozenset({"CallerName"})
@@ -99,10 +99,10 @@ _HEADERS: Mapping[str, frozenset[str]] = {
         for kind in ("x-www-form-urlencoded", "json", "cloudevents+json", "cloudevents-batch+json")
         for charset in ("", "; charset=UTF-8", "; charset=utf-8", ";charset=UTF-8", ";charset=utf-8")
     ),
-    "X-Home-Region": frozenset({"us1", "us2", "ie1", "au1", "de1", "br1", "jp1", "sg1", "in1", "gb1"}),
-    "User-Agent": frozenset({"TwilioProxy/1.1", "TwilioProxy/1.0", "TwilioProxy/2.0"}),
+    REGION_HEADER: frozenset({"us1", "us2", "ie1", "au1", "de1", "br1", "jp1", "sg1", "in1", "gb1"}),
+    AGENT_HEADER: frozenset(f"{AGENT}{version}" for version in ("1.1", "1.0", "2.0")),
 }
-_HEADER_DEFAULTS = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": "TwilioProxy/1.1"}
+_HEADER_DEFAULTS = {"Content-Type": "application/x-www-form-urlencoded", AGENT_HEADER: f"{AGENT}1.1"}
 
 
 def kept_header(name: str, value: str) -> str:
@@ -110,16 +110,16 @@ def kept_header(name: str, value: str) -> str:
     return value if value in _HEADERS.get(name, ()) else _HEADER_DEFAULTS.get(name, "")
 
 
-_STATUSES = "queued initiated ringing in-progress completed busy failed no-answer canceled"
+_STATUSES = [str(each) for each in Status if each is not Status.UNKNOWN]  # our word for what nobody has said
+_DIRECTIONS = [str(each) for each in Direction if each is not Direction.UNKNOWN]
 _ATTESTED = [f"TN-Validation-{end}-{level}" for end in ("Passed", "Failed") for level in "ABC"]
-_EVENT_TYPE = "com.twilio.voice.status-callback"
-_EVENTS = ("", ".call", *(f".call.{word}" for word in (*_STATUSES.split(), "answered")))
+_EVENTS = ("", ".call", *(f".call.{word}" for word in (*_STATUSES, "answered")))
 _SCHEMAS = ("Voice.WebhookEvent", "Voice.StatusCallback", "Voice.StatusCallbackEvent")
 
 _WORDS: Mapping[str, Iterable[str]] = {
-    "CallStatus": _STATUSES.split(),
-    "DialCallStatus": [*_STATUSES.split(), "answered"],
-    "Direction": ["inbound", "outbound-api", "outbound-dial", "trunking-originating", "trunking-terminating"],
+    "CallStatus": _STATUSES,
+    "DialCallStatus": [*_STATUSES, "answered"],
+    "Direction": [*_DIRECTIONS, "trunking-originating", "trunking-terminating"],
     "CallbackSource": ["call-progress-events"],
     "AnsweredBy": [
         "human",
@@ -144,7 +144,7 @@ _WORDS: Mapping[str, Iterable[str]] = {
     "specversion": ["1.0"],
     "datacontenttype": ["application/json"],
     "method": ["GET", "POST"],
-    "type": [f"{_EVENT_TYPE}{event}" for event in _EVENTS],
+    "type": [f"{EVENT_TYPE}{event}" for event in _EVENTS],
     "dataschema": [
         f"https://events-schemas.twilio.com/{name}/{number}" for name in _SCHEMAS for number in range(1, 10)
     ],
@@ -169,16 +169,11 @@ _TIME = re.compile(
     r"\d\d:\d\d(?::\d\d)? (?:[+-]\d{4}|GMT|UTC)"  # RFC 2822
     r"|(?:19|20)\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?"  # ISO 8601
 )
-_WHEN_STRANGE = {"CallStatus": "unknown"}  # without one it is no callback
+_WHEN_STRANGE = {"CallStatus": str(Status.UNKNOWN)}  # without one it is no callback
 
 
 def _is_time(text: str) -> bool:
-    try:
-        return bool(
-            _TIME.fullmatch(text) and (datetime.fromisoformat if text[:4].isdigit() else parsedate_to_datetime)(text)
-        )
-    except ValueError:
-        return False
+    return bool(_TIME.fullmatch(text)) and told_time(text) is not None
 
 
 def _is_within(limits: tuple[int, int]) -> Callable[[str], bool]:

@@ -36,13 +36,13 @@ from offhook.adapters.recordings.kept import (
 from offhook.adapters.recordings.redacted_rules import redacted_rules
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
-from offhook.adapters.twilio.spelling import Pairs
+from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
+from offhook.pipeline.sids import is_sid
 
 MIN_KEY_BYTES = 16
 
-_SID = re.compile(r"[A-Z]{2}[0-9a-fA-F]{32}")
 _PLAIN_NUMBER = re.compile(r"[+0-9 ().-]*")
 _NUMBER_SCHEMES = ("whatsapp:", "tel:", "callto:")
 _WITHHELD = frozenset({"anonymous", "restricted", "unavailable", "blocked", "unknown", "private"})
@@ -172,7 +172,7 @@ class Redactor:
         return self._unknown(value, region)
 
     def _unknown(self, value: str, region: str) -> str:
-        if _SID.fullmatch(value):
+        if is_sid(value):
             return self._sid(value)
         if to_e164(value, region) is not None:
             return self._address(value, region)
@@ -246,12 +246,12 @@ class Redactor:
         return f"{path}{mark}{query}" if query else path
 
     def _segment(self, segment: str) -> str:
-        if _SID.fullmatch(segment):
+        if is_sid(segment):
             return self._sid(segment)
         return segment if segment in PATH_WORDS else f"path-{self._token('path', segment)}"
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
-        if name == "I-Twilio-Idempotency-Token":
+        if name == TOKEN_HEADER:
             return name, self._mac("token", value).hex()[:32]
         return name, kept_header(name, value)
 

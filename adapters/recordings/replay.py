@@ -16,7 +16,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import format_datetime
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,8 +33,18 @@ from offhook.adapters.recordings.format import (
 )
 from offhook.adapters.recordings.sending import Answer, Connections, Endpoint
 from offhook.adapters.twilio.signature import Signer
-from offhook.adapters.twilio.spelling import Pairs, with_body_hash, without_body_hash
+from offhook.adapters.twilio.spelling import (
+    ACCOUNT_NAMES,
+    TOKEN_HEADER,
+    Pairs,
+    is_in_query,
+    is_iso,
+    told_time,
+    with_body_hash,
+    without_body_hash,
+)
 from offhook.pipeline.arrival import CALLBACK_PATH
+from offhook.pipeline.sids import CALL, CALL_SID
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,16 +194,19 @@ def shifted(record: Record, by: timedelta) -> Record:
 
 
 def _later(text: str, by: timedelta) -> str:
+    told = told_time(text)
+    if told is None:  # as it came
+        return text
     try:
-        if text[:4].isdigit():
-            told = datetime.fromisoformat(text)
-            return (told + by).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return format_datetime(parsedate_to_datetime(text) + by)
-    except (ValueError, TypeError, IndexError, OverflowError):  # no time at all: as it came
+        later = told + by
+        if is_iso(text):
+            return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return format_datetime(later)
+    except (ValueError, OverflowError):  # no calendar has it: as it came
         return text
 
 
-_CALL_SID = re.compile("CA[0-9a-fA-F]{32}")
+_CALL_SID = re.compile(CALL_SID)
 _CALL_SID_NAMES = frozenset({"CallSid", "ParentCallSid"})
 
 
@@ -201,12 +214,12 @@ def with_new_sids(record: Record, key: bytes) -> Record:
     """The record as one of other calls. The same key and the same old SID make the same new SID, so families stay."""
 
     def renew(old: str) -> str:
-        return f"CA{blake2s(old.encode(), key=key, digest_size=16).hexdigest()}"
+        return f"{CALL}{blake2s(old.encode(), key=key, digest_size=16).hexdigest()}"
 
     def renewed(name: str, value: str) -> str:
         if name in _CALL_SID_NAMES and value:
             return renew(value)
-        return _CALL_SID.sub(lambda found: renew(found[0]), value) if "CA" in value else value
+        return _CALL_SID.sub(lambda found: renew(found[0]), value) if CALL in value else value
 
     def other_event(name: str, value: str) -> str:
         if name == "id":  # events are told apart by it
@@ -214,14 +227,13 @@ def with_new_sids(record: Record, key: bytes) -> Record:
         return renewed(name, value)
 
     token = blake2s(json.dumps(record.headers).encode(), key=key, digest_size=16).hexdigest()
-    headers = tuple((name, token if name == "I-Twilio-Idempotency-Token" else value) for name, value in record.headers)
+    headers = tuple((name, token if name == TOKEN_HEADER else value) for name, value in record.headers)
     return replace(_with_values(record, renewed if record.json is None else other_event), headers=headers)
 
 
 def of_account(record: Record, account_sid: str) -> Record:
     """The record as one of another account's."""
-    names = frozenset({"AccountSid", "accountSid", "account_sid"})
-    return _with_values(record, lambda name, value: account_sid if name in names and value else value)
+    return _with_values(record, lambda name, value: account_sid if name in ACCOUNT_NAMES and value else value)
 
 
 def _with_values(record: Record, change: Callable[[str, str], str]) -> Record:
@@ -344,7 +356,7 @@ def signed_request(record: Record, to: Target, sign: Signer) -> Request:
     headers = dict(record.headers)
     headers.pop("Content-Type", None)
     headers |= sign(to.signed_url(path_and_query), record.form or (), record.signing)
-    if record.method == "POST":
+    if not is_in_query(record.method):
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}
     return Request(record.method, path_and_query, tuple(headers.items()), body)
 

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 from offhook.pipeline.conversion import Conversion
-
-FIXED_FIELDS = ("email", "customer_id", "action", "timestamp", "conversion_source", "order_id", "revenue")
+from offhook.pipeline.rules.results import FIXED
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,7 +25,7 @@ def encode(conversion: Conversion) -> bytes:
     """
     extra = {_clean(name): conversion.extra[name] for name in sorted(conversion.extra)}
     fixed = {name: value for name, value in _fixed(conversion).items() if value}
-    fields = fixed | {name: value for name, value in extra.items() if name not in FIXED_FIELDS and _is_json(value)}
+    fields = fixed | {name: value for name, value in extra.items() if name not in FIXED and _is_json(value)}
     cleaned = {name: _clean(value) if isinstance(value, str) else value for name, value in fields.items()}
     return json.dumps(cleaned, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 

@@ -45,12 +45,6 @@ class Resolver:
         self._guard = threading.Lock()
         self._under_way: list[_Asked] = []
 
-    @property
-    def under_way(self) -> int:
-        """How many look-ups have not come back."""
-        with self._guard:
-            return len(self._under_way)
-
     def addresses(self, host: str, port: int, family: int, seconds: float) -> Addresses:
         """As `socket.getaddrinfo`, for a stream. Raises TimeoutError after `seconds`, else what that raises."""
         try:  # an address needs nobody

@@ -31,13 +31,7 @@ from offhook.pipeline.rules.results import RESULTS, Number
 ReadNumber = Callable[[str], str | None]
 
 
-def parse(
-    text: str,
-    *,
-    region: str = "US",
-    file_name: str = "offhook.toml",
-    to_e164: Callable[[str, str], str | None] = to_e164,
-) -> Rules:
+def parse(text: str, *, region: str = "US", file_name: str = "offhook.toml") -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.
 
     `region` (two letters) is the country of numbers written without one; `file_name` is for the messages.

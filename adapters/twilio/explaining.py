@@ -14,11 +14,11 @@ from offhook.adapters.twilio.signature import Check, Verified, named_accounts, v
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.pipeline.arrival import Arrived
 from offhook.pipeline.reasons import OF_REFUSALS
+from offhook.pipeline.sids import is_account_sid
 
 _HOST_HEADERS = ("Host", "X-Forwarded-Host", "X-Original-Host")
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _MOST_HOSTS = 4
-_ACCOUNT_SID = re.compile(r"AC[0-9A-Fa-f]{32}")
 _LOOKS_LIKE_A_TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
@@ -91,7 +91,7 @@ def _difference(compared: tuple[str, ...], hashed: str) -> str:
 
 
 def _other_account(request: Arrived, keyring: Keyring, max_fields: int) -> str:
-    named = [sid for sid in named_accounts(request, max_fields) if _ACCOUNT_SID.fullmatch(sid)]
+    named = [sid for sid in named_accounts(request, max_fields) if is_account_sid(sid)]
     ours = ", ".join(sorted(keyring.accounts)[:3]) or "none"
     return _usually(Check.UNKNOWN_ACCOUNT, 0 if named else 1, named=(named or [""])[0], ours=ours)
 

@@ -6,17 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from twilio.request_validator import RequestValidator
 
-
-class KeyKind(StrEnum):
-    """What a request was signed with."""
-
-    AUTH_TOKEN = "auth_token"
-    SHARED_KEY = "shared_key"
+from offhook.pipeline.sids import ACCOUNT, LOOSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +32,9 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One secret, ready to compute with. `key_id` is empty for an auth token."""
+    """One secret, be it a token or a SharedKey, ready to compute with."""
 
     account_sid: str
-    kind: KeyKind
-    key_id: str
     validator: RequestValidator = field(repr=False)
 
 
@@ -78,16 +70,12 @@ class Keyring:
 
 def _token_keys(sid: str, account: Account) -> tuple[Key, ...]:
     tokens = dict.fromkeys(token for token in account.auth_tokens if token.strip())
-    return tuple(Key(sid, KeyKind.AUTH_TOKEN, "", RequestValidator(token)) for token in tokens)
+    return tuple(Key(sid, RequestValidator(token)) for token in tokens)
 
 
 def _shared_keys(sid: str, account: Account) -> dict[str, Key]:
     listed = account.shared_keys.items()
-    return {
-        key_id: Key(sid, KeyKind.SHARED_KEY, key_id, RequestValidator(secret))
-        for key_id, secret in listed
-        if key_id and secret.strip()
-    }
+    return {key_id: Key(sid, RequestValidator(secret)) for key_id, secret in listed if key_id and secret.strip()}
 
 
 _SHAPE = '{"AC...": {"auth_tokens": ["..."], "shared_keys": {"webhooks_sharedkey_...": "secret"}}}'
@@ -138,7 +126,7 @@ def _members(told: object, where: str, shape: str) -> Iterator[tuple[int, tuple[
 
 
 def _account(number: int, sid: str, told: object) -> Account:
-    if not re.fullmatch(r"AC[0-9A-Za-z]*", sid, re.ASCII):
+    if not re.fullmatch(f"{ACCOUNT}{LOOSE}*", sid):  # loose: a keyring of a trial has accounts that are nobody's
         raise ValueError(f"entry {number}: its name must be an Account SID (AC and 32 hex digits)")
     tokens: object = ()
     shared: object = _Members()

@@ -10,21 +10,24 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
 from offhook.adapters.twilio.signature import Verified
 from offhook.adapters.twilio.spelling import (
+    EVENT_TYPE,
     KEPT_HEADERS,
     Carrier,
     Pairs,
     event_account,
     event_parameters,
     form_pairs,
+    in_utc,
+    is_in_query,
     json_events,
     query_of,
+    told_time,
 )
 from offhook.pipeline.arrival import Arrived, OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
@@ -35,7 +38,6 @@ AMD = "amd"
 """The source of an asynchronous answering machine detection's result: who answered a call, and no status of it.
 https://www.twilio.com/docs/voice/answering-machine-detection#asynchronous-amd"""
 
-_EVENT_TYPE = "com.twilio.voice.status-callback"
 _MAX_SID_LENGTH = 128  # Twilio's have 34; an index of Postgres refuses a key of some 2,700 bytes
 _MAX_DURATION_SECONDS = 10**7
 _MAX_SEQUENCE_NUMBER = 2**31 - 1
@@ -54,7 +56,6 @@ _KIND_BY_PARAMETER = (
     ("FaxSid", "fax"),
 )
 _EVENTS = "event_stream"
-OTHER_KINDS = (*dict.fromkeys(kind for _, kind in _KIND_BY_PARAMETER), _EVENTS)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres text holds neither NULs nor lone surrogates
 _STATUSES = {status.value: status for status in Status}
 _DIRECTIONS = {direction.value: direction for direction in Direction}
@@ -122,7 +123,7 @@ def _read_events(source: _Source, every: Sequence[dict[str, Any]]) -> tuple[RawC
 
 
 def _is_of_a_call(event_type: object) -> bool:
-    return isinstance(event_type, str) and event_type.startswith(_EVENT_TYPE)
+    return isinstance(event_type, str) and event_type.startswith(EVENT_TYPE)
 
 
 def _event_callback(source: _Source, event: dict[str, Any]) -> RawCallback | Refused:
@@ -204,7 +205,7 @@ def pairs(raw: RawCallback) -> Pairs:
     if raw.source == EVENT_STREAM:
         events = json_events(raw.body)
         return _event_pairs(events[0]) if events else ()
-    if raw.method.upper() != "POST":
+    if is_in_query(raw.method):
         return form_pairs(query_of(raw.target)) or ()
     return form_pairs(raw.body) or ()
 
@@ -274,10 +275,8 @@ def _whole_number(text: str, greatest: int) -> int | None:
 def moment(text: str) -> datetime | None:
     """A time in RFC 2822 or ISO 8601 as UTC; one without a zone is UTC already. None when it is neither."""
     text = text.strip()
-    if not text:
-        return None
+    told = told_time(text) if text else None
     try:
-        told = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
-        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen from parsedate_to_datetime
+        return in_utc(told) if told else None
+    except (ValueError, OverflowError):
         return None

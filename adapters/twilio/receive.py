@@ -6,9 +6,8 @@ from offhook.adapters.twilio.explaining import explain
 from offhook.adapters.twilio.keys import Keyring
 from offhook.adapters.twilio.reading import read_request
 from offhook.adapters.twilio.signature import MAX_FIELDS, Forged, verify
+from offhook.adapters.twilio.spelling import AGENT, AGENT_HEADER
 from offhook.pipeline.arrival import SIGNATURE_HEADER, Admitted, Arrived, Explained, Refused
-
-_AGENT = "TwilioProxy/"  # how Twilio's User-Agent begins
 
 
 def receive(arrived: Arrived, keyring: Keyring, *, max_fields: int = MAX_FIELDS) -> Admitted:
@@ -34,4 +33,4 @@ def _refused(arrived: Arrived, keyring: Keyring, forged: Forged, max_fields: int
 
 
 def _looks_like_twilios(arrived: Arrived) -> bool:
-    return bool(arrived.headers.get(SIGNATURE_HEADER)) or arrived.headers.get("User-Agent", "").startswith(_AGENT)
+    return bool(arrived.headers.get(SIGNATURE_HEADER)) or arrived.headers.get(AGENT_HEADER, "").startswith(AGENT)

@@ -14,7 +14,7 @@ from itertools import chain
 
 from twilio.request_validator import RequestValidator
 
-from offhook.adapters.twilio.keys import Key, KeyKind, Keyring
+from offhook.adapters.twilio.keys import Key, Keyring
 from offhook.adapters.twilio.spelling import (
     ALGORITHMS,
     HMAC_SHA1,
@@ -55,14 +55,12 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The account whose key signed the request, the URL that it was signed for (no userinfo), which key it was, and what the
-    request says: the very content that was verified, so that nobody reads another one.
+    """The account whose key signed the request, the URL that it was signed for (no userinfo), and what the request says: the
+    very content that was verified, so that nobody reads another one.
     """
 
     account_sid: str
     url: str
-    key_kind: KeyKind
-    key_id: str
     content: Content = field(repr=False, compare=False)
 
 
@@ -99,7 +97,7 @@ def verify(request: Arrived, keyring: Keyring, *, max_fields: int = MAX_FIELDS) 
     if found is None:
         return Forged(Check.SIGNATURE, url, _known_account(content.accounts, keyring))
     signed_url, key = found
-    return Verified(key.account_sid, without_userinfo(signed_url), key.kind, key.key_id, content)
+    return Verified(key.account_sid, without_userinfo(signed_url), content)
 
 
 def _content(request: Arrived, max_fields: int) -> Content | Check:

@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from hashlib import sha256
 from itertools import chain
@@ -23,8 +25,20 @@ ALGORITHMS = (HMAC_SHA1, HMAC_SHA256)
 SETTINGS_HEADER = "X-Twilio-Webhooks-Signature-Settings"
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded; charset=UTF-8"
 JSON_CONTENT_TYPE = "application/json"
-KEPT_HEADERS = ("I-Twilio-Idempotency-Token", "X-Home-Region", "User-Agent")
+TOKEN_HEADER = "I-Twilio-Idempotency-Token"
+REGION_HEADER = "X-Home-Region"
+AGENT_HEADER = "User-Agent"
+KEPT_HEADERS = (TOKEN_HEADER, REGION_HEADER, AGENT_HEADER)
 """What is worth keeping of the headers that Twilio sends, the content type aside."""
+AGENT = "TwilioProxy/"
+"""How Twilio's User-Agent begins; a version follows."""
+EVENT_TYPE = "com.twilio.voice.status-callback"
+"""How the type of an event of a call begins."""
+
+_ACCOUNT_PARAMETER = "AccountSid"
+_ACCOUNT_IN_DATA = ("accountSid", "account_sid")
+ACCOUNT_NAMES = frozenset({_ACCOUNT_PARAMETER, *_ACCOUNT_IN_DATA})
+"""What an account is called by: in parameters, and in the data of an event."""
 
 _BODY_HASH = "bodySHA256"
 
@@ -73,12 +87,17 @@ def carrier(method: str, content_type: str, query: str) -> Carrier:
 
     The content type is not signed, `bodySHA256` is: a request signed for a hashed body is never read as a form.
     """
-    if method.upper() != "POST":
+    if is_in_query(method):
         return Carrier.QUERY
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type == JSON_CONTENT_TYPE or media_type.endswith("+json") or f"{_BODY_HASH}=" in query:
         return Carrier.JSON
     return Carrier.FORM
+
+
+def is_in_query(method: str) -> bool:
+    """True where a request has its parameters in its URL, and none in its body."""
+    return method.upper() != "POST"
 
 
 def query_of(target: str) -> str:
@@ -104,7 +123,7 @@ def signed_text(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _accounts_in(pairs: Pairs) -> frozenset[str]:
-    return frozenset(value for name, value in pairs if name == "AccountSid" and value)
+    return frozenset(value for name, value in pairs if name == _ACCOUNT_PARAMETER and value)
 
 
 def json_events(body: bytes) -> tuple[dict[str, Any], ...]:
@@ -125,7 +144,8 @@ def event_parameters(event: Mapping[str, Any]) -> dict[str, Any]:
 def event_account(event: Mapping[str, Any]) -> str:
     """The account that a CloudEvent speaks of; empty when it names none."""
     data = _object(event.get("data"))
-    named = event_parameters(event).get("AccountSid") or data.get("accountSid") or data.get("account_sid")
+    told = (event_parameters(event).get(_ACCOUNT_PARAMETER), *map(data.get, _ACCOUNT_IN_DATA))
+    named = next(filter(None, told), "")
     return named if isinstance(named, str) else ""
 
 
@@ -152,6 +172,24 @@ _HASH_IN_QUERY = re.compile(rf"(?<=[?&]){_BODY_HASH}=[^&]*&?")
 def without_body_hash(url: str) -> str:
     """The URL or target as Twilio was given it: without the hash of a JSON body, which Twilio adds to the query."""
     return _HASH_IN_QUERY.sub("", url).rstrip("?&") if f"{_BODY_HASH}=" in url else url
+
+
+def is_iso(text: str) -> bool:
+    """True where a time can only be one of ISO 8601, as in events; those of forms are of RFC 2822."""
+    return text[:4].isdigit()
+
+
+def told_time(text: str) -> datetime | None:
+    """A time in RFC 2822 or ISO 8601, without a zone where it names none. None when it is neither."""
+    try:
+        return datetime.fromisoformat(text) if is_iso(text) else parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen from parsedate_to_datetime
+        return None
+
+
+def in_utc(told: datetime) -> datetime:
+    """The time as UTC; one without a zone is UTC already. Raises OverflowError at the ends of the calendar."""
+    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
 
 
 def parse_settings(header: str) -> tuple[str, str | None]:

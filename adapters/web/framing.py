@@ -13,9 +13,10 @@ from urllib.parse import unquote_to_bytes
 
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER
 
-LONGEST_LINE = 8190  # of a request; gunicorn's own limit can be set to this at most
+LONGEST_LINE = 8190
+"""Bytes of a request's first line; gunicorn's own limit can be set to this at most, and is."""
 _LONGEST_CHUNK_LINE = 256  # hex digits and extensions, which nobody sends
-_LONGEST_TRAILERS = 8190
+_LONGEST_TRAILERS = LONGEST_LINE
 _CHUNKING_COSTS = 2  # a chunked body may be this many times as long as what it carries, and a header more
 
 _CALLBACK_PATHS, _SIGNATURE_HEADER = tuple(map(str.encode, CALLBACK_PATHS)), SIGNATURE_HEADER.lower().encode()
@@ -64,14 +65,14 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class TurnedAway:
     """What no request can begin with: the status of the answer, and one word for the log."""
 
     status: int
     check: str
 
 
-Found = Incomplete | Whole | Refused
+Found = Incomplete | Whole | TurnedAway
 NOTHING = Incomplete()
 
 
@@ -86,14 +87,14 @@ def look(data: bytes | bytearray, known: Incomplete, limits: Limits) -> Found:
     if found.is_unsigned:
         return Whole(found.end, found.path, is_last=True)
     if found.length is not None and found.length > limits.body_bytes:
-        return Refused(413, "body_too_large")
+        return TurnedAway(413, "body_too_large")
     return _body(data, found, Incomplete(found, found.end), limits)
 
 
 # The header
 
 
-def _head(data: bytes | bytearray, seen: int, limits: Limits) -> Head | Incomplete | Refused:
+def _head(data: bytes | bytearray, seen: int, limits: Limits) -> Head | Incomplete | TurnedAway:
     begin = 2 if data.startswith(b"\r\n") else 0  # RFC 9112, section 2.2: one empty line before a request is nothing
     wrong = _first_line(data, begin)
     if wrong:
@@ -101,59 +102,59 @@ def _head(data: bytes | bytearray, seen: int, limits: Limits) -> Head | Incomple
     end = data.find(b"\r\n\r\n", max(begin, seen - 3), limits.head_bytes)
     until = end if end >= 0 else min(len(data), limits.head_bytes)
     if data.count(b"\n", seen, until) != data.count(b"\r\n", max(0, seen - 1), until):
-        return Refused(400, "bare_line_feed")
+        return TurnedAway(400, "bare_line_feed")
     if end >= 0:
         return _fields(bytes(data[begin:end]).split(b"\r\n"), end + 4)
     if len(data) >= limits.head_bytes:
-        return Refused(431, "header_too_large")
+        return TurnedAway(431, "header_too_large")
     return Incomplete(seen=until)
 
 
-def _first_line(data: bytes | bytearray, begin: int) -> Refused | None:
+def _first_line(data: bytes | bytearray, begin: int) -> TurnedAway | None:
     """What is wrong with the first line, as far as it is here."""
     if len(data) > begin and not 0x21 <= data[begin] <= 0x7E and data != b"\r":  # TLS, or noise
-        return Refused(400, "not_http")
+        return TurnedAway(400, "not_http")
     end = data.find(b"\n", begin, begin + LONGEST_LINE + 2)
     if end < 0:
-        return Refused(414, "request_line_too_long") if len(data) >= begin + LONGEST_LINE + 2 else None
+        return TurnedAway(414, "request_line_too_long") if len(data) >= begin + LONGEST_LINE + 2 else None
     if data[end - 1] != 0x0D:
-        return Refused(400, "bare_line_feed")
-    return None if _FIRST_LINE.fullmatch(data, begin, end - 1) else Refused(400, "request_line")
+        return TurnedAway(400, "bare_line_feed")
+    return None if _FIRST_LINE.fullmatch(data, begin, end - 1) else TurnedAway(400, "request_line")
 
 
-def _fields(lines: Sequence[bytes], end: int) -> Head | Refused:
+def _fields(lines: Sequence[bytes], end: int) -> Head | TurnedAway:
     fields: dict[bytes, bytes] = {}
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         name = name.lower()
         if name[:1] in (b" ", b"\t"):
-            return Refused(400, "folded_header")
+            return TurnedAway(400, "folded_header")
         if name in fields and name in (b"content-length", b"transfer-encoding", b"expect"):
-            return Refused(400, name.decode())
+            return TurnedAway(400, name.decode())
         fields[name] = value.strip(b" \t")
     first = _FIRST_LINE.fullmatch(lines[0])
     assert first is not None, "_first_line has seen it"
     length = _body_length(fields, first[2])
-    if isinstance(length, Refused):
+    if isinstance(length, TurnedAway):
         return length
     expects = fields.get(b"expect", b"").lower()
     if expects not in (b"", b"100-continue"):
-        return Refused(417, "expect")
+        return TurnedAway(417, "expect")
     path = _path_of(first[1])
     unsigned = length != 0 and b"/" + path.lstrip(b"/") in _CALLBACK_PATHS and not fields.get(_SIGNATURE_HEADER)
     return Head(end, path, length, bool(expects) and first[2] != b"0", unsigned)
 
 
-def _body_length(fields: dict[bytes, bytes], minor: bytes) -> int | Refused | None:
+def _body_length(fields: dict[bytes, bytes], minor: bytes) -> int | TurnedAway | None:
     """Bytes of the body, None of a chunked one. RFC 9112, sections 6.1 and 6.3: what could be read in two ways is refused."""
     length, coding = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if coding is None:
         if length is None:
             return 0
-        return int(length) if length.isdigit() and len(length) <= 18 else Refused(400, "content-length")
+        return int(length) if length.isdigit() and len(length) <= 18 else TurnedAway(400, "content-length")
     if length is not None or minor == b"0":
-        return Refused(400, "transfer-encoding")
-    return None if coding.lower() == b"chunked" else Refused(501, "transfer-encoding")
+        return TurnedAway(400, "transfer-encoding")
+    return None if coding.lower() == b"chunked" else TurnedAway(501, "transfer-encoding")
 
 
 def _path_of(target: bytes) -> bytes:
@@ -178,7 +179,7 @@ def _chunks(data: bytes | bytearray, head: Head, known: Incomplete, limits: Limi
         size = _chunk_size(data, at)
         if size is None:
             return Incomplete(head, at, carried)
-        if isinstance(size, Refused):
+        if isinstance(size, TurnedAway):
             return size
         begin, length = size
         if not length:
@@ -188,20 +189,20 @@ def _chunks(data: bytes | bytearray, head: Head, known: Incomplete, limits: Limi
             break
         end = begin + length
         if not b"\r\n".startswith(bytes(data[end : end + 2])):
-            return Refused(400, "chunk_end")
+            return TurnedAway(400, "chunk_end")
         if len(data) < end + 2:
             return Incomplete(head, at, carried)
         at, carried = end + 2, carried_then
-    return Refused(413, "body_too_large")
+    return TurnedAway(413, "body_too_large")
 
 
-def _chunk_size(data: bytes | bytearray, at: int) -> tuple[int, int] | Refused | None:
+def _chunk_size(data: bytes | bytearray, at: int) -> tuple[int, int] | TurnedAway | None:
     """Where the chunk's bytes begin and how many there are; None while its line is not complete."""
     end = data.find(b"\r\n", at, at + _LONGEST_CHUNK_LINE)
     if end < 0:
-        return Refused(400, "chunk_size") if len(data) - at >= _LONGEST_CHUNK_LINE else None
+        return TurnedAway(400, "chunk_size") if len(data) - at >= _LONGEST_CHUNK_LINE else None
     found = _CHUNK_SIZE.fullmatch(data, at, end)
-    return (end + 2, int(found[1], 16)) if found else Refused(400, "chunk_size")
+    return (end + 2, int(found[1], 16)) if found else TurnedAway(400, "chunk_size")
 
 
 def _trailers(data: bytes | bytearray, head: Head, known: Incomplete, begin: int) -> Found:
@@ -210,4 +211,4 @@ def _trailers(data: bytes | bytearray, head: Head, known: Incomplete, begin: int
     end = data.find(b"\r\n\r\n", begin, begin + _LONGEST_TRAILERS)
     if end >= 0:
         return Whole(end + 4, head.path)
-    return Refused(431, "trailers_too_large") if len(data) - begin >= _LONGEST_TRAILERS else known
+    return TurnedAway(431, "trailers_too_large") if len(data) - begin >= _LONGEST_TRAILERS else known

@@ -28,7 +28,7 @@ from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from offhook.adapters.web.answers import last_answer
-from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, Refused, Whole, look
+from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, look
 from offhook.adapters.web.notices import Notices
 
 log = logging.getLogger("offhook.web")
@@ -208,7 +208,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _found(self, conn: Connection, found: Found) -> None:
         if isinstance(found, Whole):
             self._hand_over(conn, found)
-        elif isinstance(found, Refused):
+        elif isinstance(found, TurnedAway):
             self._refuse(conn, found)
         else:
             self._wait_for_more(conn, found)
@@ -223,7 +223,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _ended(self, conn: Connection) -> None:
         """The client sends no more. What it left unfinished is answered: it may still read."""
         if conn.buffer:
-            self._refuse(conn, Refused(400, "ended_early"))
+            self._refuse(conn, TurnedAway(400, "ended_early"))
         else:
             self._drop(conn)
 
@@ -319,7 +319,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     # Leaving
 
-    def _refuse(self, conn: Connection, refused: Refused) -> None:
+    def _refuse(self, conn: Connection, refused: TurnedAway) -> None:
         event = "callback_too_large" if refused.status == 413 else "request_refused"
         log.warning(event, extra={"status": refused.status, "check": refused.check})
         conn.send_at_once(last_answer(refused.status))

@@ -1,4 +1,8 @@
-"""A request at the door on plain parts, and why one is not kept. Pure values: what a signature is, a provider's adapter knows."""
+"""A request at the door on plain parts: to which path it comes, in which header it is signed, and why one is not kept.
+
+Pure values. The path and the header are here for those who look before anybody verifies (the web, which knows no provider's
+adapter, and the settings); how a signature is made and what a request says, a provider's adapter alone knows.
+"""
 
 from __future__ import annotations
 

@@ -89,10 +89,6 @@ class Call:
     first_received_at: datetime
     final_at: datetime | None
 
-    @property
-    def is_final(self) -> bool:
-        return self.final_at is not None
-
 
 def _furthest(callback: Callback) -> tuple[int, int, datetime, str, int, str]:
     """How far along a leg this callback speaks of: the greatest one wins, and the order of arrival plays no part.

@@ -33,7 +33,7 @@ def turn(ledger: WholeLedger) -> Iterator[Books]:
 def folded(families: Families, settle_at: datetime | None = NOON, phone: str | None = CALLER) -> list[Folded]:
     """The calls of these families, final or not."""
     calls = [fold(of, [read(one) for one in raws]) for of, raws in families.calls.items()]
-    return [Folded(call, settle_at if call.is_final else None, phone) for call in calls]
+    return [Folded(call, settle_at if call.final_at else None, phone) for call in calls]
 
 
 def take_in(books: Books, fresh: Sequence[Stored], settle_at: datetime | None = NOON) -> Families:

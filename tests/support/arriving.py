@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from offhook.adapters.twilio import reading
-from offhook.adapters.twilio.keys import KeyKind
 from offhook.adapters.twilio.signature import Verified
 from offhook.adapters.twilio.spelling import SETTINGS_HEADER, carrier, content_of, query_of
 from offhook.pipeline.arrival import SIGNATURE_HEADER, Arrived, OtherKind, Refused
@@ -59,4 +58,4 @@ def read_request(
     content = content_of(carrier(method, content_type, query), query, body)
     assert content is not None
     request = Arrived(method, target, (), content_type, headers, body, received_at)
-    return reading.read_request(request, Verified(account_sid, ANY_URL, KeyKind.AUTH_TOKEN, "", content))
+    return reading.read_request(request, Verified(account_sid, ANY_URL, content))

@@ -19,13 +19,16 @@ from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.replay import Replay, Tape, Target, plan, replay, target
 from offhook.adapters.recordings.sending import Answer
 from offhook.adapters.twilio.signature import Signer, by_auth_token, by_shared_key
+from offhook.pipeline.sids import ACCOUNT, LOOSE
 
 if TYPE_CHECKING:
     from offhook.settings import Settings
 
 _AS_FAST_AS_IT_CAN = "max"
 _LONG_SECONDS = 60
-_ACCOUNT = re.compile(rb"[aA]ccountSid(?:=|\"\s*:\s*\")(AC[0-9a-zA-Z]{1,64})")
+_ACCOUNT = re.compile(  # loose: recordings have pseudonyms of accounts, too
+    rf"[aA]ccountSid(?:=|\"\s*:\s*\")({ACCOUNT}{LOOSE}{{1,64}})".encode()
+)
 
 
 def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> float | None:
