@@ -23,7 +23,14 @@ from offhook.adapters.recordings.format import (
     dump,
     encoded,
 )
-from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, JSON_CONTENT_TYPE, Pairs
+from offhook.adapters.twilio.spelling import (
+    AGENT,
+    AGENT_HEADER,
+    FORM_CONTENT_TYPE,
+    JSON_CONTENT_TYPE,
+    TOKEN_HEADER,
+    Pairs,
+)
 from offhook.pipeline.arrival import CALLBACK_PATH
 
 ACCOUNT_SID = "AC00000000000000000000000000000001"
@@ -128,8 +135,8 @@ def record(told: Told, about: str, *, delay_seconds: float = 0.35) -> Record:
         path_and_query=CALLBACK_PATH,
         headers=(
             ("Content-Type", FORM_CONTENT_TYPE),
-            ("I-Twilio-Idempotency-Token", f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-{token[20:32]}"),
-            ("User-Agent", "TwilioProxy/1.1"),
+            (TOKEN_HEADER, f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-{token[20:32]}"),
+            (AGENT_HEADER, f"{AGENT}1.1"),
         ),
         form=form_of(told),
         about=about,
