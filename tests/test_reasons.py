@@ -121,7 +121,8 @@ def written() -> set[str]:
 def written_of_refusals() -> set[str]:
     found = {each.value for each in Check}
     for tree, module in modules_of(REFUSALS):
-        found |= {*given_to(tree, module, {"Refused": 1, "TurnedAway": 1, "refused": 0}), *returned_by(tree, module, "_what_is_missing")}
+        found |= {*given_to(tree, module, {"Refused": 1, "TurnedAway": 1, "refused": 0})}
+        found |= {*returned_by(tree, module, "_what_is_missing")}
     return found
 
 

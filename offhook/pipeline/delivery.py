@@ -36,7 +36,7 @@ class Result(StrEnum):
     MAYBE_SENT = "maybe_sent"  # the request left us, and nobody knows what became of it
     LEASE_EXPIRED = "lease_expired"  # the worker was killed or stalled while sending
     RELEASED = "released"  # claimed, never sent: a worker that stops gives it back
-    HELD = "held"  # claimed, never sent: it may have arrived, and a second copy could count
+    HELD = "held"  # claimed, never sent: it may have arrived, and no further copy may leave
 
 
 # What an answer's status says by itself. Said by a gateway after it forwarded the request, or by none at all: it may have
