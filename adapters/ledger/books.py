@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from offhook.adapters.ledger.legal import is_one_of, leads, may_move
+from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
 from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
 from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
@@ -47,7 +47,7 @@ _ON_LEG = (
 _THE_CALL = "calls.account_sid = v.account_sid AND calls.call_sid = v.call_sid"
 _MERGE = (
     f"UPDATE calls SET state = '{CALL_MOVES.only_target(CallEvent.MERGE)}', settle_at = NULL FROM {{rows}} "
-    f"WHERE {_THE_CALL} AND {may_move(CALL_MOVES, CallEvent.MERGE, 'calls.state')}"
+    f"WHERE {_THE_CALL} AND {may_move(CALL_MOVES, CallEvent.MERGE, of_the_row('calls.state'))}"
 )
 _COUNTED = (
     "status", "direction", "from_number", "to_number", "duration_seconds", "callbacks", "legs", "first_received_at",
@@ -66,7 +66,7 @@ _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq
 _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
 _DECIDE = (
     "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
-    f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [CallEvent.DECIDE], 'calls.state', 'v.state')}"
+    f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [CallEvent.DECIDE], of_the_row('calls.state'), 'v.state')}"
 )
 # The state is no literal, so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
 _LEFT = {**KEY, "state": "text", "decided_at": "bigint"}

@@ -18,6 +18,13 @@ def is_one_of(column: str, states: Iterable[StrEnum]) -> str:
     return f"{column} = {every[0]}" if len(every) == 1 else f"{column} IN ({', '.join(every)})"
 
 
+def of_the_row(column: str) -> str:
+    """A state that is looked at in rows which are found by their keys. As it is no bare column, no index of states serves:
+    by one, a statement over many keys would read all that stands in that state, for each of them.
+    """
+    return f"({column} || '')"
+
+
 def may_move(moves: Moves[S, E], event: E, column: str = "state") -> str:
     """The row stands where the event may lead from."""
     return is_one_of(column, moves.sources(event))

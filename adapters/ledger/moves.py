@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from offhook.adapters.ledger.legal import leads, may_move
+from offhook.adapters.ledger.legal import leads, may_move, of_the_row
 from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
 from offhook.adapters.ledger.schema import micros, micros_or_none
 from offhook.pipeline.callback import CallKey
@@ -43,9 +43,9 @@ _TRIED = {
 _MOVES = {**KEY, "fence": "integer", "from_state": "text", **_MOVED}
 _LINE = {**KEY, **_TRIED}
 _THE_ROW = "conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid"
-_LEADS = leads(CONVERSION_MOVES, (*Result, Event.ARRIVED), "conversions.state", "v.state")
-# `from_state` is a column so that Postgres cannot choose the index of what is being sent, where all that was ever sent
-# lies dead until somebody vacuums.
+_LEADS = leads(CONVERSION_MOVES, (*Result, Event.ARRIVED), "v.from_state", "v.state")
+# `from_state` is a column, also where the table is asked: by the index of what is being sent, all of that would be read for each
+# row, and on Postgres all that was ever sent lies dead in it until somebody vacuums.
 _MOVE = (
     f"UPDATE conversions SET {', '.join(f'{name} = v.{name}' for name in _MOVED)}, lease_until = NULL FROM {{rows}} "
     f"WHERE {_THE_ROW} AND conversions.fence = v.fence AND conversions.state = v.from_state AND {_LEADS} "
@@ -98,7 +98,7 @@ def deliver_late(connection: Connection, moves: Collection[Attempt]) -> set[Call
         f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.LATE_ANSWER)}', "
         f"reason = '{LATE_ANSWER}', due_at = NULL, "
         f"delivered_at = v.delivered_at FROM {{rows}} WHERE {_THE_ROW} "
-        f"AND {may_move(CONVERSION_MOVES, Event.LATE_ANSWER, 'conversions.state')} "
+        f"AND {may_move(CONVERSION_MOVES, Event.LATE_ANSWER, of_the_row('conversions.state'))} "
         "RETURNING conversions.account_sid, conversions.call_sid"
     )
     rows = [{**one.sending.key._asdict(), "delivered_at": micros(one.finished_at)} for one in moves]

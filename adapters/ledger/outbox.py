@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, 
 
 from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.legal import may_move
+from offhook.adapters.ledger.legal import may_move, of_the_row
 from offhook.adapters.ledger.rows import KEY, insert, with_rows
 from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
 from offhook.pipeline.callback import CallKey
@@ -312,5 +312,5 @@ _RETRY = (
     "reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
     "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
     "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
-    f"AND {may_move(CONVERSION_MOVES, Event.RETRY, 'conversions.state')}"
+    f"AND {may_move(CONVERSION_MOVES, Event.RETRY, of_the_row('conversions.state'))}"
 )

@@ -62,7 +62,10 @@ def _question(statement: str) -> tuple[str, str]:
 
 def _look_sqlite(plans: Plans, connection: Connection, _: str, statement: str, values: Any) -> None:
     cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
-    for *_, step in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values or ()).fetchall():
+    steps = [step for *_, step in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values or ()).fetchall()]
+    if statement.startswith("UPDATE") and "json_each" in statement and not steps[0].startswith("SCAN json_each"):
+        plans.scans.append(f"the keys for each of many rows, {steps}: {statement}")
+    for step in steps:
         found = re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
         if not found or _table(found[2], statement) not in GROWING:
             continue
