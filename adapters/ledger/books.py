@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
 from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
-from offhook.adapters.ledger.rows import KEY, for_each, insert, with_rows
+from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
@@ -140,7 +140,7 @@ class BooksOnSql:
             for key, link in sorted(families.links.items())
         ]
         linked = insert(legs, new, _ON_LEG)
-        merged = with_rows(_MERGE, KEY, _named(families.absorbed))
+        merged = with_rows(_MERGE, KEY, named(families.absorbed))
         counted = insert(calls, [_call_row(one, families.converted) for one in folded], _ON_CALL)
         taken = with_rows(_MARK, {"seq": "bigint"}, [{"seq": seq} for seq in families.seqs])
         with self._write() as connection:
@@ -164,21 +164,21 @@ class BooksOnSql:
         with self._read() as connection:
             rows = connection.execute(parked_after(after, limit)).all()
             known = _to_decide(connection, rows)
-        found = [_key(row) for row in rows if _key(row) in known]
+        found = [key_of(row) for row in rows if key_of(row) in known]
         if len(rows) < limit:
             return ParkedPage(found, None)
         last = rows[-1].place
-        if _key(rows[-1]) not in known:  # nor are the others from there
+        if key_of(rows[-1]) not in known:  # nor are the others from there
             return ParkedPage(found, last)
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
         return ParkedPage(found, max((row.place for row in rows if row.place != last), default=after))
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
-            legs_rows = for_each(connection, _named(keys), KEY, legs, BY_ROOT)
-            members = {_key(row): Link(row.parent_call_sid, row.root_sid) for row in legs_rows}
+            legs_rows = for_each(connection, named(keys), KEY, legs, BY_ROOT)
+            members = {key_of(row): Link(row.parent_call_sid, row.root_sid) for row in legs_rows}
             rows = _callbacks_of(connection, members)
-            children = for_each(connection, _named(members), KEY, callbacks, f"{_BY_PARENT} AND t.folded = 0")
+            children = for_each(connection, named(members), KEY, callbacks, f"{_BY_PARENT} AND t.folded = 0")
         waiting = {row.seq: row for row in (*rows, *children) if not row.folded and not _is_linked(row, members)}
         return Settled(_by_root(rows, members), sorted(map(_stored, waiting.values())))
 
@@ -233,23 +233,15 @@ def _to_decide(connection: Connection, rows: Sequence[Any]) -> set[CallKey]:
     That several people have a number is told once to those of its calls that are on one page; any more wait as they were.
     """
     found = find_customers(connection, {row.customer_phone for row in rows})
-    known = {_key(row): found[row.customer_phone] for row in rows if row.customer_phone in found}
+    known = {key_of(row): found[row.customer_phone] for row in rows if row.customer_phone in found}
     shared = [key for key, customer in known.items() if customer.people > 1]
-    told = for_each(connection, _named(shared), KEY, decisions, BY_KEY)
-    newest = {_key(row): row for row in sorted(told, key=lambda row: row.id)}
+    told = for_each(connection, named(shared), KEY, decisions, BY_KEY)
+    newest = {key_of(row): row for row in sorted(told, key=lambda row: row.id)}
     return known.keys() - {key for key, row in newest.items() if SEVERAL_CUSTOMERS in dict(json.loads(row.reasons))}
-
-
-def _key(row: Any) -> CallKey:
-    return CallKey(row.account_sid, row.call_sid)
 
 
 def _stored(row: Row[Any]) -> Stored:
     return Stored(row.seq, to_raw(row))
-
-
-def _named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
-    return [key._asdict() for key in keys]
 
 
 def _must_be_all(changed: int, wanted: Collection[Any]) -> None:
@@ -262,10 +254,10 @@ def _known_legs(connection: Connection, fresh: Sequence[Stored]) -> dict[CallKey
     """All legs of every family that the callbacks touch."""
     keys = {one.raw.key for one in fresh}
     keys |= {CallKey(one.raw.account_sid, one.raw.parent_call_sid) for one in fresh if one.raw.parent_call_sid}
-    touched = for_each(connection, _named(keys), KEY, legs, BY_KEY)
+    touched = for_each(connection, named(keys), KEY, legs, BY_KEY)
     roots = {CallKey(row.account_sid, row.root_sid) for row in touched}
-    rows = for_each(connection, _named(roots), KEY, legs, BY_ROOT)
-    return {_key(row): Link(row.parent_call_sid, row.root_sid) for row in rows}
+    rows = for_each(connection, named(roots), KEY, legs, BY_ROOT)
+    return {key_of(row): Link(row.parent_call_sid, row.root_sid) for row in rows}
 
 
 def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallKey, Link]:
@@ -281,26 +273,26 @@ def _links(known: Mapping[CallKey, Link], fresh: Sequence[Stored]) -> dict[CallK
 
 
 def _callbacks_of(connection: Connection, members: Iterable[CallKey]) -> list[Row[Any]]:
-    rows = for_each(connection, _named(members), KEY, callbacks, BY_KEY)
+    rows = for_each(connection, named(members), KEY, callbacks, BY_KEY)
     return sorted(rows, key=lambda row: row.seq)
 
 
 def _absorbed(connection: Connection, below: Mapping[CallKey, Link]) -> dict[CallKey, str]:
     """Of these legs, those that stood as calls of their own, with the state of each."""
-    rows = for_each(connection, _named(below), KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
-    return {_key(row): row.state for row in rows}
+    rows = for_each(connection, named(below), KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
+    return {key_of(row): row.state for row in rows}
 
 
 def _is_linked(row: Row[Any], members: Mapping[CallKey, Link]) -> bool:
     """True when the callback says nothing new about where its leg hangs."""
-    link = members.get(_key(row))
+    link = members.get(key_of(row))
     return link is not None and row.parent_call_sid in (None, link.parent)
 
 
 def _by_root(rows: Iterable[Row[Any]], members: Mapping[CallKey, Link]) -> dict[CallKey, list[RawCallback]]:
     found: dict[CallKey, list[RawCallback]] = {}
     for row in rows:
-        root = members[_key(row)].root
+        root = members[key_of(row)].root
         found.setdefault(CallKey(row.account_sid, root), []).append(to_raw(row))
     return found
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from offhook.adapters.ledger.legal import leads, may_move, of_the_row
-from offhook.adapters.ledger.rows import KEY, WithRows, with_rows
+from offhook.adapters.ledger.rows import KEY, WithRows, named, with_rows
 from offhook.adapters.ledger.schema import micros, micros_or_none
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import CONVERSION_MOVES, LATE_ANSWER, UNSENT, Event, Result, State
@@ -144,7 +144,7 @@ def arrived(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
         "SELECT DISTINCT v.account_sid, v.call_sid FROM {rows} JOIN attempts USING (account_sid, call_sid) "
         f"WHERE attempts.result = '{Result.DELIVERED}'"
     )
-    return {CallKey(*row) for row in with_rows(statement, KEY, (key._asdict() for key in keys)).returned(connection)}
+    return {CallKey(*row) for row in with_rows(statement, KEY, named(keys)).returned(connection)}
 
 
 def _moved_row(one: Attempt) -> dict[str, Any]:

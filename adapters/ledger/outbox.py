@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Integer, Row, and_, bindparam, exists, func, 
 from offhook.adapters.ledger import moves
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move, of_the_row
-from offhook.adapters.ledger.rows import KEY, insert, with_rows
+from offhook.adapters.ledger.rows import KEY, insert, key_of, with_rows
 from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
@@ -218,7 +218,7 @@ def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attemp
 
 def _sending(row: Row[Any]) -> Sending:
     return Sending(
-        key=CallKey(row.account_sid, row.call_sid),
+        key=key_of(row),
         fence=row.fence,
         attempts=row.attempts,
         expired_leases=row.expired_leases,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
-from offhook.adapters.ledger.rows import KEY, for_each
+from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
@@ -81,10 +81,9 @@ def _of(columns: Any, key: CallKey) -> tuple[Any, Any]:
 def _tried(connection: Connection, keys: Sequence[CallKey]) -> Mapping[CallKey, Tried]:
     """All attempts that the journal knows, the latest last."""
     tried: dict[CallKey, Tried] = {}
-    found = for_each(connection, [key._asdict() for key in keys], KEY, attempts, BY_KEY)
+    found = for_each(connection, named(keys), KEY, attempts, BY_KEY)
     for line in sorted(found, key=lambda line: line.id):
-        key = CallKey(line.account_sid, line.call_sid)
-        tried.setdefault(key, []).append((Result(line.result), line.status_code))
+        tried.setdefault(key_of(line), []).append((Result(line.result), line.status_code))
     return tried
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from offhook.adapters.ledger.schema import Moment, PersonText, micros_or_none
+from offhook.pipeline.callback import CallKey
 
 KEY = {"account_sid": "text", "call_sid": "text"}
 # Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number
@@ -43,6 +44,16 @@ def source(is_sqlite: bool, columns: tuple[tuple[str, str], ...]) -> str:
         return f"(SELECT {read} FROM json_each(:rows)) AS v"
     typed = ", ".join(f"{name} {kind}" for name, kind in columns)
     return f"json_to_recordset(CAST(:rows AS json)) AS v({typed})"
+
+
+def key_of(row: Any) -> CallKey:
+    """What a row with both columns belongs to."""
+    return CallKey(row.account_sid, row.call_sid)
+
+
+def named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
+    """Keys as rows of the columns KEY."""
+    return [key._asdict() for key in keys]
 
 
 def for_each(

@@ -15,7 +15,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
 from offhook.adapters.ledger.people import is_call_of
-from offhook.adapters.ledger.rows import KEY, for_each
+from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallState
@@ -70,10 +70,10 @@ class StoriesOnSql:
 
     def of_call(self, call_sid: str) -> Sequence[Story]:
         with self._read() as connection:
-            named = [{"account_sid": account, "call_sid": call_sid} for account in _accounts_of(connection, call_sid)]
-            linked = for_each(connection, named, KEY, legs, BY_KEY)
-            roots = [{"account_sid": row.account_sid, "call_sid": row.root_sid} for row in linked]
-            rows = for_each(connection, roots, KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
+            keys = [CallKey(account, call_sid) for account in _accounts_of(connection, call_sid)]
+            linked = for_each(connection, named(keys), KEY, legs, BY_KEY)
+            roots = [CallKey(row.account_sid, row.root_sid) for row in linked]
+            rows = for_each(connection, named(roots), KEY, calls, f"{BY_KEY} AND t.state <> '{CallState.MERGED}'")
             return [_story(connection, row) for row in rows]
 
     def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
@@ -135,10 +135,10 @@ class StoriesOnSql:
         )
         with self._read() as connection:
             rows = connection.execute(statement).all()
-            lacking = [_key(row) for row in rows if row.state == CallState.CONVERTED and row.payload is None]
+            lacking = [key_of(row) for row in rows if row.state == CallState.CONVERTED and row.payload is None]
             through = _converted_through(connection, lacking)
             decided_so = _newest_decisions(connection, through.values())
-        return [_outcome(row, through.get(_key(row)), decided_so) for row in rows]
+        return [_outcome(row, through.get(key_of(row)), decided_so) for row in rows]
 
     def following(self) -> FollowingOnSql:
         return FollowingOnSql.from_now(self._database)
@@ -154,15 +154,15 @@ def _accounts_of(connection: Connection, call_sid: str) -> Sequence[str]:
 
 
 def _story(connection: Connection, call: Row[Any]) -> Story:
-    root = _key(call)
-    family = [_key(row) for row in for_each(connection, [root._asdict()], KEY, legs, BY_ROOT)]
-    sent = _first_of(root, for_each(connection, _named(family), KEY, conversions, BY_KEY))
+    root = key_of(call)
+    family = [key_of(row) for row in for_each(connection, named([root]), KEY, legs, BY_ROOT)]
+    sent = _first_of(root, for_each(connection, named(family), KEY, conversions, BY_KEY))
 
     def rows(table: Any, keys: Iterable[CallKey], order: str = "id") -> Sequence[Row[Any]]:
-        found = for_each(connection, _named(keys), KEY, table, BY_KEY)
+        found = for_each(connection, named(keys), KEY, table, BY_KEY)
         return sorted(found, key=lambda row: int(getattr(row, order)))
 
-    of_conversion = {_key(sent)} if sent else set[CallKey]()
+    of_conversion = {key_of(sent)} if sent else set[CallKey]()
     return Story(
         call=_call(call),
         callbacks=list(map(to_raw, rows(callbacks, family, "seq"))),
@@ -175,33 +175,25 @@ def _story(connection: Connection, call: Row[Any]) -> Story:
 
 def _first_of(root: CallKey, rows: Iterable[Any]) -> Any:
     """The conversion of a family: the call's own, else that of a leg which stood as a call of its own. None without any."""
-    return min(rows, key=lambda row: (_key(row) != root, row.created_at), default=None)
+    return min(rows, key=lambda row: (key_of(row) != root, row.created_at), default=None)
 
 
 def _converted_through(connection: Connection, roots: Sequence[CallKey]) -> dict[CallKey, Any]:
     """root -> the conversion of the leg by which it is converted."""
     root_of = {
-        _key(row): CallKey(row.account_sid, row.root_sid)
-        for row in for_each(connection, _named(roots), KEY, legs, BY_ROOT)
+        key_of(row): CallKey(row.account_sid, row.root_sid)
+        for row in for_each(connection, named(roots), KEY, legs, BY_ROOT)
     }
     sent: dict[CallKey, list[Any]] = {}
-    for row in for_each(connection, _named(root_of), KEY, conversions, BY_KEY):
-        sent.setdefault(root_of[_key(row)], []).append(row)
+    for row in for_each(connection, named(root_of), KEY, conversions, BY_KEY):
+        sent.setdefault(root_of[key_of(row)], []).append(row)
     return {root: _first_of(root, rows) for root, rows in sent.items()}
 
 
 def _newest_decisions(connection: Connection, rows: Iterable[Any]) -> dict[CallKey, str]:
     """The reasons by which each of these conversions was made, as the journal keeps them."""
-    found = for_each(connection, _named(map(_key, rows)), KEY, decisions, BY_KEY)
-    return {_key(row): row.reasons for row in sorted(found, key=lambda row: int(row.id))}
-
-
-def _named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
-    return [key._asdict() for key in keys]
-
-
-def _key(row: Any) -> CallKey:
-    return CallKey(row.account_sid, row.call_sid)
+    found = for_each(connection, named(map(key_of, rows)), KEY, decisions, BY_KEY)
+    return {key_of(row): row.reasons for row in sorted(found, key=lambda row: int(row.id))}
 
 
 def _state(row: Any) -> str:
@@ -215,7 +207,7 @@ def _reasons(kept: str | None) -> tuple[Reason, ...]:
 
 def _call(row: Row[Any]) -> CallLine:
     return CallLine(
-        key=_key(row),
+        key=key_of(row),
         state=_state(row),
         status=row.status,
         direction=row.direction,
@@ -238,7 +230,7 @@ def _decision(row: Row[Any]) -> DecisionLine:
 
 def _conversion(row: Row[Any]) -> ConversionLine:
     return ConversionLine(
-        key=_key(row),
+        key=key_of(row),
         action=row.action,
         order_id=row.order_id,
         payload=bytes(row.payload),
@@ -273,7 +265,7 @@ def _replaced(row: Row[Any]) -> ReplacedLine:
 
 def _outcome(row: Any, through: Any, decided_so: Mapping[CallKey, str]) -> CallOutcome:
     """`through` is the conversion of the leg by which the call is converted, None where it is its own or nobody's."""
-    kept = row.reasons if through is None else decided_so.get(_key(through))
+    kept = row.reasons if through is None else decided_so.get(key_of(through))
     payload, delivery = (row.payload, row.delivery) if through is None else (through.payload, through.state)
     words = tuple(reason.word for reason in _reasons(kept))
-    return CallOutcome(_key(row), _state(row), words, None if payload is None else bytes(payload), delivery)
+    return CallOutcome(key_of(row), _state(row), words, None if payload is None else bytes(payload), delivery)
