@@ -14,7 +14,7 @@ from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear
 from offhook.pipeline.phone import mask
 from offhook.pipeline.reasons import remedy
-from offhook.pipeline.story import AttemptLine, CallLine, DecisionLine, Story
+from offhook.pipeline.story import AttemptLine, CallLine, ConversionLine, DecisionLine, ReplacedLine, Story
 
 COLUMNS = (
     "account_sid",
@@ -36,7 +36,17 @@ Values = dict[str, object]
 
 def story_record(story: Story, hide: Masking) -> Values:
     """The story by COLUMNS, oldest first where there are several. Attempts stand with what they sent."""
-    call = story.call
+    *before, now = story.attempts_by_bytes()
+    return {
+        **_facts(story.call, hide),
+        "callbacks": [_callback(row) for row in story.callbacks],
+        "decisions": [_decision(row, hide) for row in story.decisions],
+        "conversion": _conversion(story.conversion, now, hide),
+        "replaced": [_replaced(*each, hide) for each in zip(story.replaced, before, strict=True)],
+    }
+
+
+def _facts(call: CallLine, hide: Masking) -> Values:
     ends = [end if hide is in_clear else mask(end) for end in (call.from_, call.to)]
     return {
         "account_sid": call.key.account_sid,
@@ -48,10 +58,6 @@ def story_record(story: Story, hide: Masking) -> Values:
         "from": ends[0],
         "to": ends[1],
         "legs": call.legs,
-        "callbacks": [_callback(row) for row in story.callbacks],
-        "decisions": [_decision(row, hide) for row in story.decisions],
-        "conversion": _conversion(story, hide),
-        "replaced": _replaced(story, hide),
     }
 
 
@@ -79,8 +85,7 @@ def _reason(one: Reason, hide: Masking) -> Values:
     return {"reason": one.word, "sentence": hide(one.sentence), "remedy": hide(remedy(one.word))}
 
 
-def _conversion(story: Story, hide: Masking) -> Values | None:
-    row, before = story.conversion, max((old.attempts for old in story.replaced), default=0)
+def _conversion(row: ConversionLine | None, tried: Sequence[AttemptLine], hide: Masking) -> Values | None:
     if row is None:
         return None
     return {
@@ -88,18 +93,14 @@ def _conversion(story: Story, hide: Masking) -> Values | None:
         "reason": row.reason,
         "due_at": row.due_at,
         "payload": _payload(row.payload, hide),
-        "attempts": [_attempt(one, hide) for one in story.attempts if one.number > before],
+        "attempts": [_attempt(one, hide) for one in tried],
     }
 
 
-def _replaced(story: Story, hide: Masking) -> list[Values]:
-    """What was sent before it was decided anew: one after the other, each with the attempts that are its own."""
-    found, first = list[Values](), 0
-    for old in story.replaced:
-        its = [_attempt(one, hide) for one in story.attempts if first < one.number <= old.attempts]
-        found.append({"replaced_at": old.replaced_at, "payload": _payload(old.payload, hide), "attempts": its})
-        first = old.attempts
-    return found
+def _replaced(old: ReplacedLine, tried: Sequence[AttemptLine], hide: Masking) -> Values:
+    """What was sent before it was decided anew, with the attempts that are its own."""
+    its = [_attempt(one, hide) for one in tried]
+    return {"replaced_at": old.replaced_at, "payload": _payload(old.payload, hide), "attempts": its}
 
 
 def _payload(payload: bytes, hide: Masking) -> Values:
@@ -122,7 +123,7 @@ def _attempt(row: AttemptLine, hide: Masking) -> Values:
 
 # In words
 
-_CALL = ("state", "direction", "status", "duration_seconds", "from", "to", "legs")
+_IN_THE_TITLE = ("account_sid", "call_sid")
 _CALLBACK = ("received_at", "call_sid", "method", "source", "bytes")
 _ATTEMPT = ("number", "started_at", "result", "reason", "next_state", "status_code", "answer")
 _MOST_OF_AN_ANSWER = 200  # characters
@@ -130,9 +131,9 @@ _MOST_OF_AN_ANSWER = 200  # characters
 
 def show_story(story: Story, hide: Masking) -> None:
     """The story for a person: what arrived, what was decided and why, what was sent, what came back, what can be done."""
-    record = story_record(story, hide)
+    facts = _facts(story.call, hide).items()
     click.secho(f"Call {story.call.key.call_sid} of account {story.call.key.account_sid}", bold=True)
-    show_record([(name, record[name]) for name in _CALL], Format.TABLE)
+    show_record([(name, value) for name, value in facts if name not in _IN_THE_TITLE], Format.TABLE)
     _title("What arrived")
     show_list(map(_callback, story.callbacks), Format.TABLE, _CALLBACK)
     _title("What was decided")
@@ -177,14 +178,14 @@ def _why_undecided(call: CallLine) -> str:
 
 
 def _show_delivery(story: Story, hide: Masking) -> None:
-    now, tried = story.conversion, list(story.attempts)
+    now = story.conversion
     if now is None:
         return
-    for old in story.replaced:
+    *before, tried = story.attempts_by_bytes()
+    for old, its in zip(story.replaced, before, strict=True):
         _title(f"What was sent until {in_utc(old.replaced_at)}, when it was decided anew")
         click.echo(hide(old.payload.decode()))
-        _show_attempts([row for row in tried if row.number <= old.attempts], hide)
-        tried = [row for row in tried if row.number > old.attempts]
+        _show_attempts(its, hide)
     _title("What is sent")
     click.echo(hide(now.payload.decode()))
     due = f", due {in_utc(now.due_at)}" if now.due_at else ""

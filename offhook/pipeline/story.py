@@ -5,9 +5,11 @@ Words of the ledger (states, results) stay as they were written: a newer version
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
@@ -112,6 +114,11 @@ class Story:
     conversion: ConversionLine | None
     attempts: Sequence[AttemptLine]
     replaced: Sequence[ReplacedLine]
+
+    def attempts_by_bytes(self) -> list[list[AttemptLine]]:
+        """The attempts at each thing that was sent: those of each of `replaced`, and last those of the conversion as it is."""
+        bounds = (0.0, *(old.attempts for old in self.replaced), math.inf)
+        return [[one for one in self.attempts if first < one.number <= last] for first, last in pairwise(bounds)]
 
 
 @dataclass(frozen=True, slots=True)

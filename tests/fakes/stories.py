@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from offhook.pipeline import story
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.story import AttemptLine, CallLine, CallOutcome, ConversionLine, Story
@@ -22,14 +23,15 @@ class MemoryStories:
         return [_conversion(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
 
     def conversion_counts(self) -> Mapping[str, int]:
-        return Counter(one.state.value for one in self._kept.conversions.values())
+        counts = Counter(one.state.value for one in self._kept.conversions.values())
+        return {state: _bounded(count) for state, count in counts.items()}
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         found = [one for one in self._calls().values() if one.state == UNFINISHED]
         return sorted(found, key=lambda one: str(one.decided_at), reverse=True)[:limit]
 
     def unfinished_count(self) -> int:
-        return len(self.unfinished(len(self._kept.calls)))
+        return _bounded(len(self.unfinished(len(self._kept.calls))))
 
     def of_call(self, call_sid: str) -> Sequence[Story]:
         roots = {
@@ -72,7 +74,7 @@ class MemoryStories:
             decisions=[line for key, line in self._kept.decisions if key in keys],
             conversion=_conversion(kept) if kept else None,
             attempts=[_attempt(one) for one in self._kept.attempts if kept and one.attempt.sending.key == kept.key],
-            replaced=[],
+            replaced=[line for key, line in self._kept.replaced if kept and key == kept.key],
         )
 
     def _sent_for(self, root: CallKey) -> KeptConversion | None:
@@ -102,6 +104,10 @@ class MemoryFollowing:
         newer = list(self._kept.callbacks.values())[self._seen :][:limit]
         self._seen += len(newer)
         return newer
+
+
+def _bounded(count: int) -> int:
+    return min(count, story.COUNTED_UP_TO + 1)
 
 
 def _call(one: KeptCall) -> CallLine:
