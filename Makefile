@@ -59,8 +59,8 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 		|| echo "npm could not install tests/npm: Twilio's package for Node.js will not be asked about our signatures."; \
 	else echo "npm is not here: Twilio's package for Node.js will not be asked about our signatures."; fi
 
-# One more than there are cores, as tests wait for processes and databases half of the time.
-AT_ONCE := $(shell $(PYTHON) -c 'import os; print(min(5, (os.cpu_count() or 1) + 1))')
+# Two more than there are cores, as tests wait for processes and databases half of the time.
+AT_ONCE := $(shell $(PYTHON) -c 'import os; print(min(6, (os.cpu_count() or 1) + 2))')
 PYTEST := $(BIN)/python -m pytest -n $(AT_ONCE) --dist loadfile
 
 unit: .venv/dev

@@ -34,6 +34,16 @@ hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "ra
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is `mostly` of one database takes its turn on the other in `make soak`."""
+    for item in items:
+        mostly = item.get_closest_marker("mostly")
+        params = getattr(item, "callspec", None)
+        if mostly and params and params.params.get("empty_database_url") not in (None, *mostly.args):
+            item.add_marker(pytest.mark.soak)
+
+
 def _running_postgres() -> Iterator[PostgresServer]:
     """Where there is none the test is skipped, but in CI it fails."""
     try:

@@ -18,6 +18,8 @@ _RUN = """
 import json, sys
 from app import app
 
+pytestmark = pytest.mark.mostly("postgres")
+
 runner = app.test_cli_runner()
 for words in json.load(sys.stdin):
     done = runner.invoke(args=words)

@@ -14,6 +14,8 @@ from tests.support.twilio import Answer, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("sqlite")
+
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = SIGNED + b"Transfer-Encoding: chunked\r\n\r\n"
 NUMBER = "14155550300"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support import ledger
 from tests.support.processes import flask
 from tests.support.twilio import CALLER, OURS, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
+
+pytestmark = pytest.mark.mostly("postgres")
 
 NATIONAL = f"({CALLER[2:5]}) {CALLER[5:8]}-{CALLER[8:]}"
 OTHER = "+14155550177"

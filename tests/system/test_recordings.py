@@ -13,6 +13,8 @@ from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("postgres")
+
 DAY = REPOSITORY / "recordings" / "shop-day.jsonl"
 
 

@@ -30,6 +30,8 @@ from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, PUBLIC_URL, ca
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("postgres")
+
 KEY = "a key of sixteen or more"
 
 

@@ -15,6 +15,8 @@ from tests.support.twilio import ACCOUNT_SID, PUBLIC_URL, Answer, Pairs, Twilio,
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("sqlite")
+
 NUMBER = "14155550300"
 OTHER_TOKEN = "0123456789abcdef0123456789abcdef"
 on_sqlite = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)

@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
@@ -13,6 +15,8 @@ from tests.support.processes import Process
 from tests.support.twilio import CALLER, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
+
+pytestmark = pytest.mark.mostly("sqlite")
 
 TROUBLES = ("callback_not_stored", "ledger_unavailable", "not_ready", "database_slow", "database_cut_off")
 

@@ -21,6 +21,8 @@ from tests.support.twilio import KeptAlive, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("sqlite")
+
 on_sqlite = pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 
 

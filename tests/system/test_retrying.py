@@ -19,6 +19,8 @@ from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("postgres")
+
 OLD, NEW = "caller@example.test", "corrected@example.test"
 RESET = {"OFFHOOK_RESEND_AMBIGUOUS": "never"}
 

@@ -55,6 +55,7 @@ def test_the_ledgers_contract_holds_on_it() -> None:
     assert re.search(r"\b[3-9]\d passed", done.stdout), done.stdout[-500:]
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 def test_kills_under_load_lose_nothing_and_leave_a_whole_database(

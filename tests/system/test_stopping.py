@@ -6,6 +6,8 @@ import json
 import socket
 import threading
 
+import pytest
+
 from tests import sinks
 from tests.support import ledger
 from tests.support.load import Load, assert_kept
@@ -13,6 +15,8 @@ from tests.support.processes import Process
 from tests.support.twilio import Twilio, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
+
+pytestmark = pytest.mark.mostly("sqlite")
 
 _SLOW_SINK = {"OFFHOOK_DEADLINE_SECONDS": "4", "OFFHOOK_LEASE_SECONDS": "30", "OFFHOOK_DELIVERY_THREADS": "2"}
 

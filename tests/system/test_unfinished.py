@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.processes import environment, flask
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
+
+pytestmark = pytest.mark.mostly("postgres")
 
 
 def test_the_worker_warns_and_readyz_and_the_commands_tell_of_it(offhook: Offhook) -> None:

@@ -15,6 +15,8 @@ from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("postgres")
+
 QUICK = {"OFFHOOK_HEARTBEAT_SECONDS": "1", "OFFHOOK_WORKER_LOST_SECONDS": "3"}
 
 
