@@ -8,17 +8,19 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests import sinks
 from tests.support.twilio import CALLER, OURS, callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
 EMAIL = "caller@example.test"
+pytestmark = pytest.mark.mostly("postgres")
+
 _RUN = """
 import json, sys
 from app import app
-
-pytestmark = pytest.mark.mostly("postgres")
 
 runner = app.test_cli_runner()
 for words in json.load(sys.stdin):
