@@ -60,7 +60,11 @@ def match(blocks: Sequence[Rule], last: Asked, unknown: Unknown, facts: Facts) -
     always = tuple(_broken(facts))
     tried: list[RuleTrace] = []
     for rule in blocks:
-        seen = _until_one_fails(rule.asked, facts)
+        failing = _first_that_fails(rule.asked, facts)
+        if failing is not None:
+            tried.append(RuleTrace(rule.name, False, (failing,)))
+            continue
+        seen = [(asked[1], _looked_at(asked, facts)) for asked in rule.asked]
         tried.append(_trace(rule.name, seen))
         waits = not always and _hangs_on_customer(seen)
         if waits or _holds(tried[-1].holds, rule.when_unknown or unknown):
@@ -76,14 +80,11 @@ def match(blocks: Sequence[Rule], last: Asked, unknown: Unknown, facts: Facts) -
 _Seen = list[tuple[Condition, ConditionTrace]]
 
 
-def _until_one_fails(asked: Asked, facts: Facts) -> _Seen:
-    seen: _Seen = []
+def _first_that_fails(asked: Asked, facts: Facts) -> ConditionTrace | None:
     for key, condition, value, shown in asked:
-        holds = condition.holds(value, facts)
-        if holds is False:
-            return [(condition, ConditionTrace(key, shown, condition.found_in(facts), holds))]
-        seen.append((condition, ConditionTrace(key, shown, condition.found_in(facts), holds)))
-    return seen
+        if condition.holds(value, facts) is False:
+            return ConditionTrace(key, shown, condition.found_in(facts), False)
+    return None
 
 
 def _looked_at(asked: tuple[str, Condition, object, str], facts: Facts) -> ConditionTrace:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from offhook.pipeline.callback import Direction, Status, is_terminal
 from offhook.pipeline.phone import CallerKind, area_code, country_of
-from offhook.pipeline.rules.facts import Facts, is_by_person, talk_seconds
+from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.kinds import (
     Codes,
     DayParts,
@@ -241,8 +241,8 @@ class Conditions:
     answered_by_person: bool | None = _condition(
         YesNo(),
         None,
-        holds=lambda asked, facts: _is(asked, is_by_person(facts.call)),
-        found=lambda facts: _yes_or_no(is_by_person(facts.call)),
+        holds=lambda asked, facts: _is(asked, facts.by_person),
+        found=lambda facts: _yes_or_no(facts.by_person),
         reason="answered_otherwise",
         sentence="Whether a person answered: {found}; asked is {asked}.",
         remedy="Change `answered_by_person` of the rules. Where nobody knows, set a status callback on <Number> or <Dial>, or "
@@ -254,8 +254,8 @@ class Conditions:
     min_talk_seconds: int | None = _condition(
         Seconds(example=30),
         None,
-        holds=lambda asked, facts: _at_least(talk_seconds(facts.call), asked),
-        found=lambda facts: talk_seconds(facts.call),
+        holds=lambda asked, facts: _at_least(facts.talk_seconds, asked),
+        found=lambda facts: facts.talk_seconds,
         reason="talk_too_short",
         sentence="Talked was for {found} s; at least {asked} s count.",
         remedy="Lower `min_talk_seconds` of the rules if shorter talks shall count.",
@@ -265,8 +265,8 @@ class Conditions:
     max_talk_seconds: int | None = _condition(
         Seconds(example=3600),
         None,
-        holds=lambda asked, facts: _at_most(talk_seconds(facts.call), asked),
-        found=lambda facts: talk_seconds(facts.call),
+        holds=lambda asked, facts: _at_most(facts.talk_seconds, asked),
+        found=lambda facts: facts.talk_seconds,
         reason="talk_too_long",
         sentence="Talked was for {found} s; at most {asked} s count.",
         remedy="Raise `max_talk_seconds` of the rules if longer talks shall count.",

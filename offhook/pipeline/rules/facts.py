@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 
 from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
@@ -37,7 +38,7 @@ class EarlierCall:
     is_missed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """`leg` is the call itself, without the legs that it dialled. `ours` is our end in E.164, or as it came; `number` is
     what the rules say of it, None where it is not listed. `customer` is the other end, `who` the row of the customer table
@@ -60,7 +61,17 @@ class Facts:
         """A call that nobody answered has no length."""
         return self.leg.duration_seconds or 0
 
-    @property
+    @cached_property
+    def by_person(self) -> bool | None:
+        """Whether a person answered; None where nobody knows."""
+        return is_by_person(self.call)
+
+    @cached_property
+    def talk_seconds(self) -> int | None:
+        """How long was talked; None where nobody knows."""
+        return talk_seconds(self.call)
+
+    @cached_property
     def began(self) -> datetime:
         """When the call began, in the time zone of the rules."""
         return self.call.started_at.astimezone(self.zone)

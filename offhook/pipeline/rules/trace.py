@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LAST_RULE = ""
 """The name of the last rule: what the file says outside of its blocks [[rule]]."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionTrace:
+class ConditionTrace(NamedTuple):
     """A condition by its key in the file, what was asked and what was found. `holds` is None where nobody knows."""
 
     key: str
@@ -20,8 +19,7 @@ class ConditionTrace:
     holds: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
+class RuleTrace(NamedTuple):
     """A rule that was tried. `holds` is None where it hung on something that nobody knows."""
 
     rule: str
