@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from offhook.adapters.recordings.golden_use import GoldenUse
     from offhook.adapters.rockerbox.sandbox import Sandbox
     from offhook.adapters.twilio.spelling import Pairs
-    from offhook.pipeline.conversion import Customer
+    from offhook.pipeline.customer import Customer
     from offhook.pipeline.story import CallOutcome
 
 LIBRARY = Path(__file__).parent / "recordings"
@@ -338,7 +338,7 @@ class Pipeline:
         Raises ValueError for a row of a file that cannot be used.
         """
         from offhook.adapters.customers.csv_file import import_csv
-        from offhook.pipeline.conversion import Customer
+        from offhook.pipeline.customer import Customer
 
         if not isinstance(source, str | Path):
             self.service.ledger.merge_customers([Customer(*row) if isinstance(row, tuple) else row for row in source])

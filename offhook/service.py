@@ -89,7 +89,8 @@ def build(settings: Settings) -> Offhook:
     source = rules_source(settings)
 
     def judge() -> Judge:
-        return Judge(source.read(), settings.numbering, destination.encode, reading.read, settings.settle_seconds)
+        known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds, settings.history_calls)
+        return Judge(source.read(), *known)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)

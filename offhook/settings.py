@@ -41,8 +41,8 @@ from offhook.pasted import (
     undressed,
     whole_url,
 )
-from offhook.pipeline.conversion import Numbering
 from offhook.pipeline.delivery import MAYBE_SENT_STATUSES
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.phone import is_region
 
 _ENV_FILE = ".env"
@@ -327,6 +327,13 @@ class Settings(BaseSettings):
     )
     decide_batch: int = Field(
         200, alias="OFFHOOK_DECIDE_BATCH", ge=1, le=10_000, description="calls decided in one transaction"
+    )
+    history_calls: int = Field(
+        100,
+        alias="OFFHOOK_HISTORY_CALLS",
+        ge=1,
+        le=10_000,
+        description="a caller's calls before that a decision looks at, where the rules ask for any: the latest",
     )
     books_not_kept_seconds: float = Field(
         60.0,

@@ -25,8 +25,10 @@ from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.callback import Callback, RawCallback
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.lookout import Lookout, Unkept, must_dispatch
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting

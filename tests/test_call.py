@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from offhook.pipeline.call import fold, root_of
 from offhook.pipeline.callback import Callback, CallKey, Direction, RawCallback, Status, is_terminal
-from offhook.pipeline.conversion import answered_by
+from offhook.pipeline.rules.facts import answered_by
 
 pytestmark = pytest.mark.unit
 

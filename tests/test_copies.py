@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import BreakerPolicy, Outcome, Resend, Result
 from offhook.pipeline.steps import attempt, decide_batch, deliver_batch, fold_batch
 from offhook.settings import given

@@ -22,7 +22,7 @@ from offhook.adapters.customers.csv_file import ImportReport, default_rejects_pa
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.spreadsheet import as_it_was
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import MergeCounts
 
 pytestmark = pytest.mark.unit

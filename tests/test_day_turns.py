@@ -20,8 +20,9 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rockerbox.sandbox import Day, Sandbox
 from offhook.adapters.twilio.reading import read
-from offhook.pipeline.conversion import Customer, Numbering
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import RetryPolicy
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.worker import Pace, Worker

@@ -10,7 +10,9 @@ import pytest
 
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
-from offhook.pipeline.conversion import Conversion, Convert, Customer, Numbering, Park, Skip, decide
+from offhook.pipeline.conversion import Conversion, Convert, Park, Skip, decide
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.results import Number
 

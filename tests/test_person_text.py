@@ -8,7 +8,7 @@ import pytest
 
 from offhook.adapters.ledger.schema import PersonText, metadata
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.settings import given
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, OTHER, key, raw, sid

@@ -14,7 +14,7 @@ import pytest
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run

@@ -37,7 +37,17 @@ ROOT = Path(__file__).parent.parent
 CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
 # Where a word stands among the arguments, by what is called.
-PLACES = {"why": 0, "Reason": 0, "sentence": 0, "Outcome": 1, "Next": 1, "note": 0, "_release": 1}
+PLACES = {
+    "why": 0,
+    "Reason": 0,
+    "sentence": 0,
+    "Outcome": 1,
+    "Next": 1,
+    "note": 0,
+    "_release": 1,
+    "of_call": 0,
+    "Ends": 3,
+}
 IN_SQL = re.compile(r"\breason = '([a-z_]+)'")
 NO_REASONS = {"text", "no answer within its time"}  # the type of a column; what a log of the ledger's says
 

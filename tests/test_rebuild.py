@@ -14,8 +14,10 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import NOT_TAKEN, Outcome, Resend, Result, RetryPolicy, State, nothing_can_have_counted
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, attempt, decide_anew, decide_batch, fold_batch
 from offhook.settings import given

@@ -24,7 +24,7 @@ from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.recordings.format import Record, parameters, read
 from offhook.adapters.recordings.redact import Redactor
 from offhook.adapters.rules_file.reading import parse as parse_rules
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pytest_offhook import ACCOUNT_SID, LIBRARY, Pipeline, open_pipeline
 from tests.conftest import give_tables
 

@@ -31,7 +31,7 @@ from offhook.adapters.recordings.format import (
 from offhook.adapters.recordings.redact import Redactor
 from offhook.adapters.rules_file import reading as rules
 from offhook.adapters.twilio.spelling import Pairs
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import CallerKind, caller
 
 pytestmark = pytest.mark.unit

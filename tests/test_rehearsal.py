@@ -11,7 +11,7 @@ import pytest
 
 from offhook.adapters.recordings.format import Record
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.steps import decide_batch, fold_batch
 from offhook.pytest_offhook import Pipeline
 from offhook.settings import SettingsError, given

@@ -18,7 +18,7 @@ from sqlalchemy import event
 from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import attempt, decide_batch, fold_batch
 from tests.support.ledger import count

@@ -40,8 +40,10 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy, Sending, State
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.ports.outbox import Attempt, Claimed
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules

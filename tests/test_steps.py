@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from offhook.pipeline.conversion import Convert, Customer
+from offhook.pipeline.conversion import Convert
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Resend, Result, RetryPolicy
 from offhook.pipeline.rehearsal import JumpingClock, run_to_end
 from offhook.pipeline.steps import (

@@ -15,8 +15,10 @@ from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.lookout import Lookout
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge

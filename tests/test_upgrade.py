@@ -13,8 +13,10 @@ import pytest
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.twilio.reading import read
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_batch, deliver_batch, fold_batch, review_parked_batch
 from offhook.settings import given

@@ -16,8 +16,10 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
 from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.reading import read
-from offhook.pipeline.conversion import Conversion, Customer, Numbering
+from offhook.pipeline.conversion import Conversion
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.reasons import remedy
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (

@@ -23,7 +23,8 @@ from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.ledger.mapping import compare
 from offhook.adapters.ledger.store import SqlLedger
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region, mask, to_e164
 from offhook.pipeline.ports.customers import MergeCounts

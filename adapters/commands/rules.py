@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -10,8 +11,10 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.rules_anew import apply_command, backtest_command
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
+from offhook.adapters.rules_file.schema import json_schema
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.english import in_english
@@ -24,7 +27,15 @@ def rules() -> None:
 
     \b
     flask rules check           mistakes with line and remedy, or the rules in English
+    flask rules show            the rules that hold, or those of a decision of then, in English
+    flask rules backtest --file new.toml --since 90d      what other rules would have made of your calls
+    flask rules apply --since 30d                         decide skipped and waiting calls anew
+    flask rules schema          a JSON schema of the file, for editors
     """
+
+
+rules.add_command(backtest_command)
+rules.add_command(apply_command)
 
 
 @rules.command()
@@ -61,6 +72,51 @@ def check(shown: Format) -> None:
     if shown is Format.TABLE:
         click.echo(f"{_where(settings)}version {found.version}\n{in_english(found)}")
     _show_workers(workers, shown, is_usable=True)
+
+
+@rules.command()
+@click.option("--version", help="Those of a decision of then, by the version that it names.")
+@shows
+@with_appcontext
+def show(version: str | None, shown: Format) -> None:
+    """Read the rules back in English.
+
+    With --version the text is printed that was in use under it when decisions named it. Nothing is checked against the
+    workers that run: `flask rules check` does.
+
+    \b
+    flask rules show
+    """
+    service = offhook()
+    if version:
+        text = service.ledger.kept_rules(version)
+        if text is None:
+            fail(
+                f"No rules were ever used under the version {version}. `flask conversions show CALLSID` names that of a call."
+            )
+        if shown is Format.TABLE:
+            click.echo(text)
+        else:
+            show_record([("version", version), ("text", text)], shown)
+        return
+    try:
+        found = service.rules()
+    except RulesError as error:
+        fail(str(error))
+    if shown is Format.TABLE:
+        click.echo(in_english(found))
+    else:
+        show_record([("version", found.version), ("sentences", in_english(found).splitlines())], shown)
+
+
+@rules.command()
+def schema() -> None:
+    """Print a JSON schema of offhook.toml, for editors that complete and check TOML.
+
+    \b
+    flask rules schema > offhook.schema.json
+    """
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 @dataclass(frozen=True, slots=True)

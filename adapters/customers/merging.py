@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Literal
 
 from offhook.adapters.customers.fields import ImportLimits, Reason
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import CustomerTable
 
 Conflict = Literal["none", "last", "first"]

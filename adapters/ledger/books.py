@@ -16,16 +16,29 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
-from offhook.adapters.ledger.people import find_customers, find_customers_and_version, parked_after
+from offhook.adapters.ledger.people import calls_before, find_customers, find_customers_and_version, parked_after
 from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Skip
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Skip
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
-from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.ports.books import (
+    Asking,
+    CallBefore,
+    Decided,
+    Families,
+    Folded,
+    Link,
+    ParkedPage,
+    Settled,
+    Stored,
+)
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.rules.facts import is_by_person
+from offhook.pipeline.rules.trace import as_json
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
@@ -51,7 +64,7 @@ _MERGE = (
 )
 _COUNTED = (
     "status", "direction", "from_number", "to_number", "duration_seconds", "callbacks", "legs", "first_received_at",
-    "ended_at", "final_at", "settle_at",
+    "ended_at", "final_at", "settle_at", "answered",
 )  # fmt: skip
 _FOLDING = (CallEvent.FOLD, CallEvent.LEG_CONVERTED)
 _STATE = (
@@ -64,10 +77,13 @@ _ON_CALL = (
 )
 _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq AND callbacks.folded = 0"
 _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
-_DECIDE = (
-    "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
-    f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [CallEvent.DECIDE], of_the_row('calls.state'), 'v.state')}"
-)
+_DECIDE = {
+    event: (
+        "UPDATE calls SET state = v.state, decided_at = v.decided_at, customer_phone = v.customer_phone FROM {rows} "
+        f"WHERE {_THE_CALL} AND {leads(CALL_MOVES, [event], of_the_row('calls.state'), 'v.state')}"
+    )
+    for event in (CallEvent.DECIDE, CallEvent.DECIDE_ANEW)
+}
 # The state is no literal, so that no partial index can be chosen, where all that was ever open lies dead on Postgres.
 _LEFT = {**KEY, "state": "text", "decided_at": "bigint"}
 _LEAVE = (
@@ -182,12 +198,16 @@ class BooksOnSql:
         waiting = {row.seq: row for row in (*rows, *children) if not row.folded and not _is_linked(row, members)}
         return Settled(_by_root(rows, members), sorted(map(_stored, waiting.values())))
 
+    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
+        with self._read() as connection:
+            return calls_before(connection, asking, limit)
+
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         with self._read() as connection:
             return find_customers_and_version(connection, phones)
 
-    def record(self, decided: Collection[Decided]) -> None:
-        moved = with_rows(_DECIDE, _DECIDED, map(_decided_row, decided))
+    def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
+        moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))
         journaled = insert(decisions, list(map(decision_row, decided)))
         told = [one for one in decided if isinstance(one.decision, Convert)]
         leaving = insert(conversions, list(map(_conversion_row, told)))
@@ -315,7 +335,12 @@ def _call_row(folded: Folded, converted: Collection[CallKey]) -> dict[str, Any]:
         "ended_at": root.ended_at if root else None,
         "final_at": call.final_at,
         "settle_at": folded.settle_at,
+        "answered": _flag(is_by_person(call)),
     }
+
+
+def _flag(value: bool | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _decided_row(one: Decided) -> dict[str, Any]:
@@ -328,6 +353,7 @@ def _decided_row(one: Decided) -> dict[str, Any]:
 
 
 def decision_row(one: Decided) -> dict[str, Any]:
+    because = one.decision.because
     return {
         **one.call.key._asdict(),
         "decided_at": one.decided_at,
@@ -335,6 +361,10 @@ def decision_row(one: Decided) -> dict[str, Any]:
         "reasons": _reasons(*((reason.word, reason.sentence) for reason in one.decision.reasons)),
         "rules_version": one.rules_version,
         "mapping_version": one.mapping_version,
+        "who": json.dumps((because.who.word, because.who.sentence), ensure_ascii=False) if because.who else None,
+        "rule": because.rule,
+        "trace": as_json(because.trace),
+        "customer_row": one.customer_row,
     }
 
 

@@ -19,7 +19,7 @@ from offhook.adapters.ledger.people import (
 from offhook.adapters.ledger.rows import ADDED, insert
 from offhook.adapters.ledger.schema import counters
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import MergeCounts
 
 _LONGEST_PAUSE_SECONDS = 0.05

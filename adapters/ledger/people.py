@@ -6,20 +6,22 @@ No other module of the ledger compares a column that names a person, so that the
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, select, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, Table, Text, column, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
-from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
-from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, shared_numbers
+from offhook.adapters.ledger.rows import Insert, WithRows, insert, key_of, look_up, source, with_rows
+from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, micros, shared_numbers
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.callback import Direction, Status
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.books import Asking, CallBefore
 
 _PHONE = (("phone", "text"),)
 _BY_PHONE = "t.phone = v.phone"
@@ -104,6 +106,73 @@ _UNSHARE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows
 def is_call_of(phone: str) -> ColumnElement[bool]:
     """Holds for the calls whose customer has this number (E.164)."""
     return calls.c.customer_phone.in_(spellings(phone))
+
+
+_ASKING = (("phone", "text"), ("until", "bigint"))
+_BEFORE = (
+    "account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds",
+    "first_received_at", "ended_at", "answered",
+)  # fmt: skip
+
+
+def calls_before(connection: Connection, asking: Collection[Asking], limit: int) -> dict[Asking, list[CallBefore]]:
+    """Of each of these, the latest `limit` calls of that customer of which callbacks came until then, the latest first."""
+    if not asking:
+        return {}
+    every = [
+        {"phone": PersonText.kept(spelling), "until": micros(one.until)}
+        for one in asking
+        for spelling in spellings(one.phone)
+    ]
+    told = {"rows": json.dumps(every), "most": limit}
+    rows = connection.execute(_calls_before(connection.dialect.name == "sqlite"), told).all()
+    found: dict[tuple[str | None, int], list[CallBefore]] = {}
+    for row in rows:
+        found.setdefault((row.phone, row.until), []).append(_call_before(row))
+    return {one: _latest(found, one, limit) for one in asking}
+
+
+def _latest(found: Mapping[tuple[str | None, int], list[CallBefore]], one: Asking, limit: int) -> list[CallBefore]:
+    by_spelling = (found.get((PersonText.kept(phone), micros(one.until)), []) for phone in spellings(one.phone))
+    every = [call for calls_of_one in by_spelling for call in calls_of_one]
+    return sorted(every, key=lambda call: call.first_received_at, reverse=True)[:limit]
+
+
+@cache
+def _calls_before(is_sqlite: bool) -> Any:
+    """For each of `rows` a look-up of its own, by the index of customer and time.
+
+    SQLite knows no LATERAL; a subquery that counts is bounded by the index as well.
+    """
+    names = ", ".join(f"t.{name}" for name in _BEFORE)
+    condition = f"t.customer_phone = v.phone AND t.first_received_at <= v.until AND t.state <> '{CallState.MERGED}'"
+    if is_sqlite:
+        newest = (
+            "SELECT rowid FROM calls AS c WHERE c.customer_phone = v.phone AND c.first_received_at <= v.until "
+            f"AND c.state <> '{CallState.MERGED}' ORDER BY c.first_received_at DESC LIMIT :most"
+        )
+        told = f"SELECT v.phone, v.until, {names} FROM {source(True, _ASKING)} CROSS JOIN calls AS t"
+        statement = f"{told} WHERE t.rowid IN ({newest})"
+    else:
+        inner = f"SELECT * FROM calls AS t WHERE {condition} ORDER BY t.first_received_at DESC LIMIT :most"
+        statement = f"SELECT v.phone, v.until, {names} FROM {source(False, _ASKING)} CROSS JOIN LATERAL ({inner}) AS t"
+    columns: list[Any] = [column("phone", Text), column("until", BigInteger), *(calls.c[name] for name in _BEFORE)]
+    return text(statement).columns(*columns)
+
+
+def _call_before(row: Row[Any]) -> CallBefore:
+    return CallBefore(
+        key=key_of(row),
+        state=CallState(row.state),
+        status=Status(row.status),
+        direction=Direction(row.direction),
+        from_=row.from_number,
+        to=row.to_number,
+        duration_seconds=row.duration_seconds,
+        first_received_at=row.first_received_at,
+        ended_at=row.ended_at,
+        answered=None if row.answered is None else bool(row.answered),
+    )
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:

@@ -133,7 +133,8 @@ legs = Table(
 )
 
 # One row a call to the customer. `state` moves as CALL_MOVES says (docs/states.md). An open one with a `decided_at` is
-# unfinished: no final status came in time, and should one come after all, it goes on as any other.
+# unfinished: no final status came in time, and should one come after all, it goes on as any other. `answered` is 1 where a
+# person did, NULL where nobody knows.
 calls = Table(
     "calls",
     metadata,
@@ -153,6 +154,7 @@ calls = Table(
     Column("final_at", Moment),
     Column("settle_at", Moment),
     Column("decided_at", Moment),
+    Column("answered", SmallInteger),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
     Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
@@ -162,7 +164,8 @@ calls = Table(
     Index("ix_calls_customer_phone", "customer_phone", "first_received_at"),
 )
 
-# The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence].
+# The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence], `who` one of them: why the customer is
+# who it is. `rule` is the name of the rule that matched, `trace` how the rules were gone through (pipeline/rules/trace.py).
 decisions = Table(
     "decisions",
     metadata,
@@ -174,7 +177,20 @@ decisions = Table(
     Column("reasons", Text, nullable=False),
     Column("rules_version", Text, nullable=False),
     Column("mapping_version", BigInteger, nullable=False),
+    Column("who", Text),
+    Column("rule", Text),
+    Column("trace", Text),
+    Column("customer_row", BigInteger),
     Index("ix_decisions_call", "call_sid", "account_sid"),
+)
+
+# The text of each set of rules that was ever used, by its version.
+rules = Table(
+    "rules",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("first_used_at", Moment, nullable=False),
 )
 
 # The outbox: one row a call at the most, for ever; that is what the primary key is for.

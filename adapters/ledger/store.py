@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.backup import Backups
@@ -20,7 +20,10 @@ from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
+from offhook.adapters.ledger.past import PastOnSql
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
+from offhook.adapters.ledger.rows import insert
+from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
@@ -30,10 +33,12 @@ from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
+from offhook.pipeline.rules import Rules
 
 if TYPE_CHECKING:
     from offhook.adapters.ledger.migrate import Migrations
@@ -58,6 +63,7 @@ class SqlLedger:
         self.database = Database(url, pool_size=pool_size, patience=known)
         self.clock = self.database.clock
         self.stories: Stories = StoriesOnSql(self.database)
+        self.past: Past = PastOnSql(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
@@ -111,6 +117,19 @@ class SqlLedger:
                 yield connection
 
             yield BooksOnSql(ours, ours) if try_to_keep_books(connection) else None
+
+    def keep_rules(self, rules: Rules, now: datetime) -> None:
+        """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
+        row = {"version": rules.version, "text": rules.text, "first_used_at": now}
+        kept = insert(rules_table, [row], "ON CONFLICT (version) DO NOTHING")
+        with self.database.write() as connection:
+            kept.run(connection)
+
+    def kept_rules(self, version: str) -> str | None:
+        """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
+        asked = select(rules_table.c.text).where(rules_table.c.version == version)
+        with self.database.read(patient=True) as connection:
+            return connection.execute(asked).scalar()
 
     def waiting(self, *, with_open: bool = False) -> Waiting:
         """What waits, and until when: one question, without a lock. `with_open` it costs more, where much was ever open."""

@@ -22,6 +22,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
+from offhook.pipeline.rules.trace import from_json
 from offhook.pipeline.story import (
     AttemptLine,
     CallLine,
@@ -225,7 +226,17 @@ def _call(row: Row[Any]) -> CallLine:
 
 
 def _decision(row: Row[Any]) -> DecisionLine:
-    return DecisionLine(row.decided_at, row.result, _reasons(row.reasons), row.rules_version, row.mapping_version)
+    return DecisionLine(
+        decided_at=row.decided_at,
+        result=row.result,
+        reasons=_reasons(row.reasons),
+        rules_version=row.rules_version,
+        mapping_version=row.mapping_version,
+        who=Reason(*json.loads(row.who)) if row.who else None,
+        rule=row.rule,
+        trace=from_json(row.trace),
+        customer_row=row.customer_row,
+    )
 
 
 def _conversion(row: Row[Any]) -> ConversionLine:

@@ -37,7 +37,7 @@ from offhook.adapters.recordings.redacted_rules import redacted_rules
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
 from offhook.pipeline.sids import is_sid
 

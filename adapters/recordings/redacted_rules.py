@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 
+from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
-from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules import SETTINGS, Rules
+from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.results import Number
 from offhook.pipeline.rules.templates import ExtraValue
@@ -23,12 +26,17 @@ Cover = Callable[[str, str], str]
 
 
 def redacted_rules(rules: Rules, number_of: Callable[[str], str], cover: Cover) -> str:
-    """The text of rules that decide as these do. Labels, actions, names and texts that are not listed get pseudonyms."""
+    """The text of rules that decide as these do. Labels, actions, names and texts that are not listed get pseudonyms.
+
+    Raises RecordingError for rules that name persons, or texts of parameters, in ways that have no pseudonyms.
+    """
+    _must_be_nobodys(rules)
     lines = [
         f"action = {_text('action', rules.action, cover)}",
         *_conditions(rules),
         f"order_id = {json.dumps(_template(rules.order_id, cover))}",
         *_revenue(rules),
+        *_time(rules),
         *_extra(rules.extra, cover),
     ]
     for number in rules.numbers.values():
@@ -36,11 +44,25 @@ def redacted_rules(rules: Rules, number_of: Callable[[str], str], cover: Cover) 
     return "\n".join(lines) + "\n"
 
 
+def _must_be_nobodys(rules: Rules) -> None:
+    own = [key for key in _OF_SOMEBODY if getattr(rules, key) is not None]
+    found = [*(["[[rule]]"] if rules.blocks else []), *(["[ours]"] if rules.ours else []), *own]
+    if isinstance(rules.revenue, str) or any(isinstance(each.revenue, str) for each in rules.numbers.values()):
+        found.append("revenue from a template")
+    if found:
+        told = f"a recording cannot hold rules with {', '.join(found)}: there is no pseudonym for what stands there"
+        raise RecordingError("--rules", f"{told}. Leave --rules out; whoever replays it may name rules of their own.")
+
+
+_OF_SOMEBODY = ("tracked_numbers", "callers_in", "customer", "params")
+
+
 def _conditions(rules: Rules) -> Iterator[str]:
     """Whole: they are words of ours, numbers and truths."""
-    for key, condition in CONDITIONS.items():
-        if (value := condition.kind.plain(getattr(rules, key))) is not None:
-            yield f"{key} = {json.dumps(value)}"
+    for key in (*CONDITIONS, *BETWEEN):
+        value = getattr(rules, key)
+        if value is not None:
+            yield f"{key} = {json.dumps(SETTINGS[key].kind.plain(value))}"
 
 
 def _number(number: Number, cover: Cover) -> Iterator[str]:
@@ -49,12 +71,18 @@ def _number(number: Number, cover: Cover) -> Iterator[str]:
     if number.action is not None:
         yield f"action = {_text('action', number.action, cover)}"
     yield from _revenue(number)
+    yield from _time(number)
     yield from _extra(number.extra, cover)
 
 
 def _revenue(told: Rules | Number) -> Iterator[str]:
-    if told.revenue is not None:
+    if isinstance(told.revenue, Decimal):
         yield f"revenue = {told.revenue if told.revenue < _MOST_DOLLARS else 0:.2f}"
+
+
+def _time(told: Rules | Number) -> Iterator[str]:
+    if told.time is not None:
+        yield f"time = {json.dumps(told.time)}"
 
 
 def _extra(extra: Mapping[str, ExtraValue], cover: Cover) -> Iterator[str]:

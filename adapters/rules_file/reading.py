@@ -5,7 +5,10 @@ The models are made from the tables of pipeline/rules/: an entry there is a fiel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from pydantic import (
@@ -16,30 +19,43 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     create_model,
+    model_validator,
 )
 
+from offhook.adapters.rules_file.beside import Beside, read_numbers
 from offhook.adapters.rules_file.lines import Lines
 from offhook.adapters.rules_file.problems import Mistake, Problem, RulesError
 from offhook.adapters.rules_file.toml import NotToml, read
 from offhook.adapters.rules_file.values import field_type
-from offhook.adapters.rules_file.words import OF_FILE, OF_NUMBER, shown, unknown_key
+from offhook.adapters.rules_file.words import known_at, shown, unknown_key
 from offhook.pipeline.phone import to_e164
+from offhook.pipeline.reasons import REASONS
 from offhook.pipeline.rules import SETTINGS, Rules
+from offhook.pipeline.rules.blocks import Rule
+from offhook.pipeline.rules.conditions import CONDITIONS, only
 from offhook.pipeline.rules.kinds import Line
-from offhook.pipeline.rules.results import RESULTS, Number
+from offhook.pipeline.rules.results import RESULTS, Number, Own
 
 ReadNumber = Callable[[str], str | None]
 
 
-def parse(text: str, *, region: str = "US", file_name: str = "offhook.toml") -> Rules:
+def parse(
+    text: str,
+    *,
+    region: str = "US",
+    file_name: str = "offhook.toml",
+    folder: Path | None = None,
+    files: dict[Path, bytes] | None = None,
+) -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.
 
-    `region` (two letters) is the country of numbers written without one; `file_name` is for the messages.
+    `region` (two letters) is the country of numbers written without one; `file_name` is for the messages; `folder` is where
+    files stand that the rules name, None where there is none. What was read of them is put into `files`.
     """
     text = text.removeprefix("\ufeff")
+    beside = Beside(lambda number: to_e164(number, region), folder, files={} if files is None else files)
     try:
-        table = read(text)
-        found = _read(table, Lines(text), lambda number: to_e164(number, region))
+        found = _read(read(text), text, beside)
     except NotToml as error:
         raise RulesError((error.problem,), file_name) from None
     except RecursionError:
@@ -49,14 +65,66 @@ def parse(text: str, *, region: str = "US", file_name: str = "offhook.toml") -> 
     raise RulesError(tuple(sorted(found, key=lambda problem: problem.line)), file_name)
 
 
-def _read(table: Mapping[str, Any], lines: Lines, read_number: ReadNumber) -> Rules | list[Problem]:
-    problems = list(_twice(table.get("numbers"), lines, read_number))
+def _read(table: Mapping[str, Any], text: str, beside: Beside) -> Rules | list[Problem]:
+    lines = Lines(text)
+    problems = [*_twice(table.get("numbers"), lines, beside.number), *_same_names(table.get("rule"), lines)]
     try:
-        file = _File.model_validate(table, context=read_number)
+        file = _File.model_validate(table, context=replace(beside, names=_names(table, beside)))
     except ValidationError as error:
         return [*problems, *(_problem(one, lines) for one in error.errors(include_url=False))]
+    problems += _without_zone(table, lines)
+    if problems:
+        return problems
     numbers = [Number(**_written(block)) for block in file.numbers]
-    return problems or Rules(**{**_written(file), "numbers": {each.number: each for each in numbers}})
+    blocks = {"numbers": {each.number: each for each in numbers}, "blocks": tuple(map(_rule, file.rule))}
+    plain = {key: value for key, value in _written(file).items() if key in SETTINGS}
+    return Rules(**{**plain, **blocks, "ours": frozenset(file.ours.numbers), "text": text})
+
+
+def _rule(block: Any) -> Rule:
+    own = None if block.skip else Own(**_written(block.convert))
+    return Rule(block.name, only(_written(block.when)), block.skip, own, block.when_unknown)
+
+
+def _names(table: Mapping[str, Any], beside: Beside) -> dict[str, frozenset[str]]:
+    """The groups and the labels of tracked numbers; what is wrong with them is said where they stand."""
+    found: dict[str, frozenset[str]] = {}
+    blocks = table.get("numbers")
+    for block in blocks if isinstance(blocks, list) else []:
+        label, number = (block.get(key) for key in ("label", "number")) if isinstance(block, dict) else (None, None)
+        if isinstance(label, str) and isinstance(number, str) and (e164 := beside.number(number)):
+            found[label] = found.get(label, frozenset()) | {e164}
+    groups = table.get("groups")
+    for name, listed in groups.items() if isinstance(groups, dict) else ():
+        every = [beside.number(one) for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+        found[name] = frozenset(filter(None, every))
+    return found
+
+
+def _same_names(blocks: Any, lines: Lines) -> Iterator[Problem]:
+    """Two rules of one name: a decision names the rule that it was made by."""
+    first: dict[str, int] = {}
+    for index, block in enumerate(blocks if isinstance(blocks, list) else []):
+        name = block.get("name") if isinstance(block, dict) else None
+        line = lines.of(("rule", index, "name"))
+        if isinstance(name, str) and name in first:
+            yield Problem(
+                line, f"a rule is called {shown(name)} in line {first[name]}, too; give each a name of its own."
+            )
+        elif isinstance(name, str):
+            first[name] = line
+
+
+def _without_zone(table: Mapping[str, Any], lines: Lines) -> Iterator[Problem]:
+    """Hours and days of nobody knows where."""
+    if "time_zone" in table:
+        return
+    places: list[tuple[tuple[str | int, ...], Any]] = [((), table)]
+    places += [(("rule", index, "when"), block.get("when", {})) for index, block in enumerate(table.get("rule", []))]
+    for place, asked in places:
+        for key in (key for key, one in CONDITIONS.items() if one.needs_zone and key in asked):
+            remedy = 'write e.g. time_zone = "America/New_York" above the first [line].'
+            yield Problem(lines.of((*place, key)), f"{key} needs the time zone in which it is meant; {remedy}")
 
 
 def _written(model: BaseModel) -> dict[str, Any]:
@@ -68,9 +136,9 @@ def _problem(error: Mapping[str, Any], lines: Lines) -> Problem:
     """One of pydantic's errors, in our words."""
     place = error["loc"]
     if error["type"] == "extra_forbidden":
-        message = unknown_key(place[-1], OF_FILE if len(place) == 1 else OF_NUMBER)
+        message = unknown_key(place[-1], known_at(place))
     elif error["type"] == "missing":
-        message = _no_number("it is missing")
+        message = _no_number("it is missing") if place[0] == "numbers" else _NO_NAME
     else:
         message = str(error["ctx"]["error"])
     return Problem(lines.of(place), message)
@@ -97,8 +165,8 @@ def _blocks(value: object) -> object:
 
 
 def _number(value: object, info: ValidationInfo) -> str:
-    read_number = cast("ReadNumber", info.context)
-    number = read_number(value) if isinstance(value, str) else None
+    beside = cast("Beside", info.context)
+    number = beside.number(value) if isinstance(value, str) else None
     if number is None:
         raise Mistake(_no_number(f"you wrote {shown(value)}"))
     return number
@@ -109,18 +177,87 @@ def _no_number(told: str) -> str:
     return f'number must be {form}; {told}. Write e.g. number = "+14155550100".'
 
 
+_NO_NAME = 'a rule needs a name. Write e.g. name = "Night calls".'
+_WORD = re.compile(r"[a-z][a-z0-9_]{1,39}")
+
+
+def _skip(value: object) -> str:
+    """A reason word of the brand's own."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        told = "skip must be a reason in one word: 2 to 40 of a-z, 0-9 and _, beginning with a letter"
+        raise Mistake(f'{told}; you wrote {shown(value)}. Write e.g. skip = "at_night".')
+    if value in REASONS:
+        raise Mistake(
+            f"skip: {shown(value)} is a reason of Offhook's own, and would be taken for it; choose another word."
+        )
+    return value
+
+
+def _table_or_true(value: object) -> object:
+    if value is True:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise Mistake(f"convert must be true or a table; you wrote {shown(value)}. Write convert = true.")
+
+
+def _when(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    raise Mistake(
+        f"when must be a table of conditions; you wrote {shown(value)}. Write e.g. when.min_talk_seconds = 30."
+    )
+
+
+def _rules(value: object) -> object:
+    if isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+        return value
+    raise Mistake("write each rule as a block that begins with [[rule]] (two brackets).")
+
+
+def _one_result(block: Any) -> Any:
+    if (block.skip is None) == (block.convert is None):
+        both = "it has both" if block.skip else "it has neither"
+        told = f"a rule has one result, skip or convert; {shown(block.name)}: {both}"
+        raise Mistake(f'{told}. Write skip = "a_reason", or convert = true.')
+    return block
+
+
+def _group(value: object, info: ValidationInfo) -> frozenset[str]:
+    return read_numbers("a group", replace(cast("Beside", info.context), names={}), value).numbers
+
+
 _KNOWN_KEYS = ConfigDict(extra="forbid")
 _FIELDS: dict[str, Any] = {key: (field_type(key, entry.kind), None) for key, entry in SETTINGS.items()}
+_OWN: dict[str, Any] = {key: _FIELDS[key] for key, entry in RESULTS.items() if entry.of_number}
 _Block: Any = create_model(
     "_Block",
     __config__=_KNOWN_KEYS,
     number=(Annotated[str, PlainValidator(_number)], ...),
     label=(field_type("label", Line(example="Television")), None),
-    **{key: _FIELDS[key] for key, entry in RESULTS.items() if entry.of_number},
+    **_OWN,
+)
+_When: Any = create_model("_When", __config__=_KNOWN_KEYS, **{key: _FIELDS[key] for key in CONDITIONS})
+_Convert: Any = create_model("_Convert", __config__=_KNOWN_KEYS, **_OWN)
+_Rule: Any = create_model(
+    "_Rule",
+    __config__=_KNOWN_KEYS,
+    __validators__={"one_result": cast("Any", model_validator(mode="after")(_one_result))},
+    name=(field_type("name", Line(example="Night calls")), ...),
+    when=(Annotated[_When, BeforeValidator(_when)], _When()),
+    skip=(Annotated[str | None, PlainValidator(_skip)], None),
+    convert=(Annotated[_Convert | None, BeforeValidator(_table_or_true)], None),
+    when_unknown=_FIELDS["when_unknown"],
+)
+_Ours: Any = create_model(
+    "_Ours", __config__=_KNOWN_KEYS, numbers=(Annotated[frozenset[str], PlainValidator(_group)], ...)
 )
 _File: Any = create_model(
     "_File",
     __config__=_KNOWN_KEYS,
     numbers=(Annotated[list[_Block], BeforeValidator(_blocks)], []),
+    rule=(Annotated[list[_Rule], BeforeValidator(_rules)], []),
+    groups=(dict[str, Annotated[frozenset[str], PlainValidator(_group)]], {}),
+    ours=(_Ours, _Ours.model_construct(numbers=frozenset())),
     **_FIELDS,
 )

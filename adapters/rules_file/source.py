@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +48,18 @@ class RulesSource:
         except OSError as error:
             return error
 
-    def parsed(self, raw: bytes | OSError) -> Rules:
-        """The rules in what `raw` gave. Raises RulesError."""
+    def parsed(self, raw: bytes | OSError, files: dict[Path, bytes] | None = None) -> Rules:
+        """The rules in what `raw` gave. Raises RulesError. What was read of files that they name is put into `files`."""
         try:
             if isinstance(raw, OSError):
                 raise raw
             text = raw.decode()
         except (OSError, UnicodeError) as error:
             raise self._unusable(f"it cannot be read ({error}); save it as UTF-8 text.") from None
-        name = "OFFHOOK_RULES" if self.text.strip() else str(self.path)
-        return parse(text, region=self.region, file_name=name)
+        if self.text.strip():
+            return parse(text, region=self.region, file_name="OFFHOOK_RULES", files=files)
+        folder = self.path.absolute().parent
+        return parse(text, region=self.region, file_name=str(self.path), folder=folder, files=files)
 
     def _unusable(self, why: str) -> RulesError:
         return RulesError((Problem(0, why),), str(self.path))
@@ -75,18 +78,27 @@ class RulesWatch:
         self._settle_seconds = settle_seconds
         self._steady = steady
         self._used = self._seen = source.raw()
+        self._files = self._seen_files = self._read_files(self._used)
         self._says_something = _says_something(self._seen)
         self._since = steady()
 
     def changed(self) -> Rules | None:
         """The new rules, once; None while there are none. Never raises."""
         raw, now = self._source.raw(), self._steady()
-        if not _same(raw, self._seen):
-            self._seen, self._since = raw, now
-        if _same(self._seen, self._used) or now - self._since < self._settle_seconds:
+        files = {path: _bytes(path) for path in self._files}
+        if not _same(raw, self._seen) or files != self._seen_files:
+            self._seen, self._seen_files, self._since = raw, files, now
+        if (_same(self._seen, self._used) and files == self._files) or now - self._since < self._settle_seconds:
             return None
-        self._used = self._seen
+        self._used, self._files = self._seen, files
         return self._taken(self._seen)
+
+    def _read_files(self, raw: bytes | OSError | None) -> dict[Path, bytes | None]:
+        """What the files hold that these rules name, as far as they can be used."""
+        files: dict[Path, bytes] = {}
+        with suppress(RulesError):
+            self._source.parsed(raw or b"", files)
+        return dict(files)
 
     def _taken(self, raw: bytes | OSError | None) -> Rules | None:
         if not isinstance(raw, bytes):
@@ -95,17 +107,26 @@ class RulesWatch:
         if self._says_something and not _says_something(raw):  # a full disk leaves that, or an editor that was killed
             self._refused(f"{self._source.path}: it is empty; write a comment into it if the defaults shall hold.")
             return None
+        files: dict[Path, bytes] = {}
         try:
-            rules = self._source.parsed(raw)
+            rules = self._source.parsed(raw, files)
         except RulesError as error:
             self._refused(str(error))
             return None
+        self._files = self._seen_files = dict(files)
         self._says_something = _says_something(raw)
         log.info("rules_changed", extra={"version": rules.version})
         return rules
 
     def _refused(self, why: str) -> None:
         log.error("rules_not_changed", extra={"what": f"the rules before hold until this is corrected: {why}"})
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _says_something(raw: bytes | OSError | None) -> bool:

@@ -7,28 +7,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import time
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import PlainValidator, TypeAdapter
+from pydantic import PlainValidator, TypeAdapter, ValidationInfo
 
+from offhook.adapters.rules_file.beside import BESIDE, read_holidays, read_list, read_numbers, read_pattern
 from offhook.adapters.rules_file.extra import CONTROL, read_extra, template_problem
 from offhook.adapters.rules_file.problems import Mistake
 from offhook.adapters.rules_file.words import shown
 from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.rules.kinds import (
+    MAX_LISTED,
     MAX_REVENUE,
     MAX_TEXT,
-    Dollars,
+    SECONDS_OF,
+    Amount,
+    Codes,
+    DayParts,
     ExtraFields,
+    HolidaysOf,
     Kind,
     Line,
+    ListFile,
+    Part,
     Seconds,
+    Span,
     Template,
+    TrackedNumbers,
+    ValueTests,
+    Word,
     Words,
     YesNo,
+    Zone,
 )
+from offhook.pipeline.rules.matching import ValueTest
 from offhook.pipeline.rules.templates import FIELDS, names_in
 
 _DOLLARS = re.compile(r"[0-9]+(?:\.[0-9]{1,2})?")
@@ -36,7 +52,14 @@ _DOLLARS = re.compile(r"[0-9]+(?:\.[0-9]{1,2})?")
 
 def field_type(key: str, kind: Kind[Any]) -> Any:
     """The type of the field of a model that is called `key`."""
-    return Annotated[Any, PlainValidator(partial(_READERS[type(kind)], key, kind))]
+    reader = _READERS[type(kind)]
+    if type(kind) in BESIDE:
+
+        def read(value: object, info: ValidationInfo) -> Any:
+            return reader(key, info.context, value)
+
+        return Annotated[Any, PlainValidator(read)]
+    return Annotated[Any, PlainValidator(partial(reader, key, kind))]
 
 
 def line(key: str, kind: Line, value: object) -> str:
@@ -99,12 +122,17 @@ def _template(key: str, _: Template, value: object) -> str:
     return template
 
 
-def _dollars(key: str, _: Dollars, value: object) -> Decimal:
+def _dollars(key: str, _: Amount, value: object) -> Decimal | str:
+    if isinstance(value, str) and "{" in value:
+        problem = template_problem(value) if len(value) <= MAX_TEXT else "it is too long."
+        if problem:
+            raise Mistake(f"{key}: {problem}")
+        return value
     amount = _amount(value)
     if amount is None:
         form = f"0 to {MAX_REVENUE}, at most 2 places, no sign, no commas"
         told = f"{key} must be dollars.cents ({form}); you wrote {shown(value)}"
-        raise Mistake(f"{told}. Write e.g. {key} = 27.50.")
+        raise Mistake(f'{told}. Write e.g. {key} = 27.50, or a template as "{{customer.value}}".')
     return amount
 
 
@@ -125,12 +153,136 @@ def _places(amount: Decimal) -> int:
     return -exponent if isinstance(exponent, int) else 0
 
 
+_SPAN = re.compile(r"([0-9]{1,9})\s*([smhd])")
+
+
+def _span(key: str, kind: Span, value: object) -> int:
+    written = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    seconds = int(written[1]) * SECONDS_OF[written[2]] if written else value if type(value) is int else None
+    if seconds is None or not kind.at_least <= seconds <= kind.at_most:
+        raise Mistake(
+            f'{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = "{kind.example}".'
+        )
+    return seconds
+
+
+def _one_word(key: str, kind: Word[Any], value: object) -> Any:
+    if isinstance(value, str) and value in kind.known:
+        return kind.known[value]
+    raise Mistake(f"{key} must be {kind.in_words()}; you wrote {shown(value)}.")
+
+
+def _zone(key: str, kind: Zone, value: object) -> str:
+    try:
+        return ZoneInfo(value).key if isinstance(value, str) and value else _no_zone(key, kind, value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return _no_zone(key, kind, value)
+
+
+def _no_zone(key: str, kind: Zone, value: object) -> NoReturn:
+    raise Mistake(f'{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = "Europe/Berlin".')
+
+
+_CODE = {"US": re.compile(r"[A-Z]{2}"), "415": re.compile(r"[0-9]{1,5}")}  # by the example of the kind
+
+
+def _codes(key: str, kind: Codes, value: object) -> frozenset[str]:
+    form = _CODE[kind.example]
+    every = value if isinstance(value, list) else []
+    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str) and form.fullmatch(one) for one in every):
+        raise Mistake(
+            f'{key} must be {kind.in_words()}; you wrote {_listed(value)}. Write e.g. {key} = ["{kind.example}"].'
+        )
+    return frozenset(every)
+
+
+def _listed(value: object) -> str:
+    """A list by its first members, since what is wrong is often one of them."""
+    if not isinstance(value, list) or not value:
+        return shown(value)
+    return f"[{', '.join(map(shown, value[:5]))}{', ...' if len(value) > 5 else ''}]"
+
+
+_PART = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])\s*-\s*([01][0-9]|2[0-4]):([0-5][0-9])")
+
+
+def _day_parts(key: str, kind: DayParts, value: object) -> tuple[Part, ...]:
+    every = value if isinstance(value, list) else [value]
+    parts = [_day_part(one) for one in every[:MAX_LISTED]]
+    if not parts or None in parts:
+        raise Mistake(
+            f'{key} must be {kind.in_words()}; you wrote {_listed(value)}. Write e.g. {key} = ["09:00-17:30"].'
+        )
+    return tuple(part for part in parts if part is not None)
+
+
+def _day_part(value: object) -> Part | None:
+    found = _PART.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return None
+    hours = [int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])]
+    if max(hours) > _DAY_MINUTES or hours[0] == hours[1] or hours[0] == _DAY_MINUTES:
+        return None
+    since, until = (time(minutes % _DAY_MINUTES // 60, minutes % 60) for minutes in hours)
+    return Part(since, until)
+
+
+_DAY_MINUTES = 24 * 60
+
+
+def _value_tests(key: str, kind: ValueTests, value: object) -> dict[str, ValueTest]:
+    if not isinstance(value, dict) or not 0 < len(value) <= MAX_LISTED:
+        raise Mistake(
+            f"{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = {{ {kind.example} }}."
+        )
+    return {name: _value_test(f"{key}.{name}", one) for name, one in value.items()}
+
+
+def _value_test(key: str, value: object) -> ValueTest:
+    if isinstance(value, dict):
+        return _limits_or_pattern(key, value)
+    every = value if isinstance(value, list) else [value]
+    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str | int) for one in every):
+        raise Mistake(f"{key} must be a text in quotes, or a list of texts; you wrote {_listed(value)}.")
+    return ValueTest(any_of=tuple(_as_text(one) for one in every))
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _limits_or_pattern(key: str, value: Mapping[str, object]) -> ValueTest:
+    if set(value) == {"matches"}:
+        return ValueTest(pattern=read_pattern(key, value["matches"]))
+    limits = {name: _limit(f"{key}.{name}", limit) for name, limit in value.items() if name in ("at_least", "at_most")}
+    if not limits or set(value) - set(limits):
+        raise Mistake(
+            f"{key} may say at_least and at_most (numbers), or matches alone; you wrote {', '.join(value) or 'nothing'}."
+        )
+    return ValueTest(at_least=limits.get("at_least"), at_most=limits.get("at_most"))
+
+
+def _limit(key: str, value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise Mistake(f"{key} must be a number without quotes; you wrote {shown(value)}.")
+    return Decimal(value)
+
+
 _READERS: Mapping[type[Kind[Any]], Callable[[str, Any, object], Any]] = {
     Seconds: _seconds,
     Words: _words,
     YesNo: _yes_or_no,
     Line: line,
     Template: _template,
-    Dollars: _dollars,
+    Amount: _dollars,
+    Span: _span,
+    Word: _one_word,
+    Zone: _zone,
+    Codes: _codes,
+    DayParts: _day_parts,
+    ValueTests: _value_tests,
+    HolidaysOf: read_holidays,
+    TrackedNumbers: read_numbers,
+    ListFile: read_list,
     ExtraFields: lambda _, __, value: read_extra(value),
 }

@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
+from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.results import RESULTS
 from offhook.pipeline.rules.templates import ALIASES, quoted
 
-OF_FILE = (*CONDITIONS, *RESULTS, "numbers")
-OF_NUMBER = ("number", "label", *(key for key, entry in RESULTS.items() if entry.of_number))
+OF_FILE = (*CONDITIONS, *RESULTS, *BETWEEN, "numbers", "rule", "groups", "ours")
+_OWN = tuple(key for key, entry in RESULTS.items() if entry.of_number)
+OF_NUMBER = ("number", "label", *_OWN)
+OF_RULE = ("name", "when", "skip", "convert", "when_unknown")
+
+
+def known_at(place: Sequence[str | int]) -> Collection[str]:
+    """The keys that may stand where a wrong one was found."""
+    if len(place) == 1:
+        return OF_FILE
+    if place[0] == "ours":
+        return ("numbers",)
+    if place[0] != "rule":
+        return OF_NUMBER
+    inner = {"when": tuple(CONDITIONS), "convert": _OWN}
+    return inner[str(place[2])] if len(place) > 3 else OF_RULE
 
 
 def unknown_key(key: str, known: Collection[str]) -> str:
     """What is said of a key that is not one of `known`, those of the table in which it stands."""
-    if key in OF_FILE:
+    if key in CONDITIONS and "when" in known:
+        return f'"{key}" is a condition; write it as when.{key}.'
+    if key in OF_FILE and "number" in known:
         return (
             f'"{key}" is for the whole file, and here it belongs to the block above it; move it above the first [line].'
         )
-    if key in OF_NUMBER:
+    if key in OF_NUMBER and "rule" in known:
         return f'"{key}" belongs to a tracked number; write it below a line [[numbers]].'
     return f"{shown(key)} is no setting{closest(key, known)}"
 

@@ -82,6 +82,7 @@ class Bookkeeper:
         self._unkept = Unkept(pace.not_kept_seconds)
         self._unfinished = UnfinishedLook(pace.unfinished_seconds)
         self._newest_first = False
+        self._kept_rules = ""
         self._review: ParkedReview | None = None
         self._review_version = -1
         self._seen_mapping: int | None = None
@@ -130,6 +131,7 @@ class Bookkeeper:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
         if (rules := self._changed_rules()) is not None:
             self._judge = replace(self._judge, rules=rules)
+        self._keep_rules()
         waiting = self._lookout.look(with_open=self._unfinished.is_due(self._steady()))
         self._tell_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first
@@ -140,6 +142,12 @@ class Bookkeeper:
         if decided:
             self._decided()
         return folded + decided + self._leave_unfinished(waiting, now)
+
+    def _keep_rules(self) -> None:
+        """A decision is traced to the text of its rules years later, so that is kept before the first one."""
+        if self._kept_rules != self._judge.rules.version:
+            self._ledger.keep_rules(self._judge.rules, self._clock())
+            self._kept_rules = self._judge.rules.version
 
     @property
     def rules_version(self) -> str:

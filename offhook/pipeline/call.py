@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from offhook.pipeline.callback import ON_ITS_WAY, Callback, CallKey, Direction, Status, is_terminal
@@ -31,11 +31,13 @@ class CallEvent(StrEnum):
     FOLD = "fold"  # callbacks were taken in
     LEG_CONVERTED = "leg_converted"  # a leg joined it that stood as a call of its own and was converted
     DECIDE = "decide"
+    DECIDE_ANEW = "decide_anew"  # a person asked for it, by other rules
     LEAVE = "leave"  # it is called unfinished
     MERGE = "merge"  # it turned out to be a leg of another call
 
 
-# The whole machine. What was decided stays, whatever comes later; a call of which a leg was converted is converted.
+# The whole machine. What was decided stays, whatever comes later, unless a person asks; a converted call stays converted, and
+# one of which a leg was converted is.
 CALL_MOVES: Moves[CallState, CallEvent] = Moves(
     {
         (CallState.OPEN, CallEvent.FOLD): (CallState.OPEN, CallState.SETTLING),
@@ -45,6 +47,8 @@ CALL_MOVES: Moves[CallState, CallEvent] = Moves(
         (CallState.PARKED, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
         (CallState.SETTLING, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
         (CallState.PARKED, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
+        (CallState.SKIPPED, CallEvent.DECIDE_ANEW): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
+        (CallState.PARKED, CallEvent.DECIDE_ANEW): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
         (CallState.OPEN, CallEvent.LEAVE): (CallState.OPEN,),
         (CallState.OPEN, CallEvent.MERGE): (CallState.MERGED,),
         (CallState.SETTLING, CallEvent.MERGE): (CallState.MERGED,),
@@ -73,6 +77,11 @@ class Leg:
     ended_at: datetime | None
     details: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def started_at(self) -> datetime | None:
+        """Its end less its length, UTC: Twilio's callbacks say no more of it. None until it has ended."""
+        return self.ended_at and self.ended_at - timedelta(seconds=self.duration_seconds or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -88,6 +97,11 @@ class Call:
     callbacks: int
     first_received_at: datetime
     final_at: datetime | None
+
+    @property
+    def started_at(self) -> datetime:
+        """When it began, UTC, as far as callbacks say: else when the first of them came."""
+        return (self.root.started_at if self.root else None) or self.first_received_at
 
 
 def _furthest(callback: Callback) -> tuple[int, int, datetime, str, int, str]:

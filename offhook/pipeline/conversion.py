@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.phone import Caller, caller
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.ends import Ends, Numbering, ends_of
+from offhook.pipeline.pairs import Pair, called_back, forwarded_by, repeat_of
+from offhook.pipeline.phone import Caller
 from offhook.pipeline.reasons import sentence
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.rules.conditions import Facts, broken
-from offhook.pipeline.rules.results import Number, results_of
-from offhook.pipeline.rules.templates import ExtraValue, render, render_extra
+from offhook.pipeline.rules.blocks import Matched, Rule
+from offhook.pipeline.rules.facts import EarlierCall, Facts, answered_by, answered_leg
+from offhook.pipeline.rules.kinds import revenue_of
+from offhook.pipeline.rules.results import Number, Time, results_of
+from offhook.pipeline.rules.templates import OF_CUSTOMER, ExtraValue, render, render_extra
+from offhook.pipeline.rules.trace import RuleTrace
 
 SEVERAL_CUSTOMERS = "several_customers"
-
-
-@dataclass(frozen=True, slots=True)
-class Customer:
-    """Who has a number in the brand's mapping. `phone` is E.164; at least one of email and customer id is there.
-
-    `people` is how many have it. Above 1 nobody is named, neither by email nor by customer id.
-    """
-
-    phone: str
-    email: str | None
-    customer_id: str | None
-    people: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +48,20 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Because:
+    """How a decision came about: who the customer is and why, the rule that matched ("" for the last one), and how the
+    rules were gone through."""
+
+    who: Reason | None = None
+    rule: str | None = None
+    trace: tuple[RuleTrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Convert:
     conversion: Conversion
     reasons: tuple[Reason, ...]
+    because: Because = Because()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,70 +69,75 @@ class Park:
     """The call counts, but the mapping names nobody as its caller, or several: it is looked at again when that changes."""
 
     reasons: tuple[Reason, ...]
+    because: Because = Because()
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
     reasons: tuple[Reason, ...]
+    because: Because = Because()
 
 
 Decision = Convert | Park | Skip
 
 
-@dataclass(frozen=True, slots=True)
-class Numbering:
-    """How numbers are read: the country of those written without one, and whether a SIP caller is who its address says.
+def decide(
+    call: Call,
+    customer: Customer | None,
+    rules: Rules,
+    numbering: Numbering,
+    earlier: Sequence[EarlierCall] | None = None,
+) -> Decision:
+    """Does this call count, and what is told of it? `call` must be final. Every reason against it is named.
 
-    Anybody can write any number into a SIP address, so the latter is for those whose own switchboard does.
-    """
-
-    region: str = "US"
-    sip_callers: bool = False
-
-
-def customer_number(call: Call, numbering: Numbering) -> Caller:
-    """The customer's end of the call: who called us, or whom we called.
-
-    A national spelling is read as a number of the other end's country, as Twilio gives it, else of the default one.
+    `earlier` are the customer's calls before, the latest first; None where the rules need not know them, or nobody does.
     """
     if call.root is None:
-        return caller("", numbering.region)
-    theirs, ours_country = call.root.from_, call.root.details.get("ToCountry", "")
-    if call.root.direction is Direction.OUTBOUND_API:
-        theirs, ours_country = call.root.to, call.root.details.get("FromCountry", "")
-    return caller(theirs, ours_country or numbering.region, sip_users=numbering.sip_callers)
-
-
-def tracked_number(call: Call, rules: Rules, numbering: Numbering) -> tuple[str, Number | None]:
-    """Our end of the call in E.164 (or as it came), and what the rules say about it, if anything.
-
-    What Twilio's number dialled by SIP is called is ours to say, so a SIP address with a number is that number.
-    """
-    if call.root is None:
-        return "", None
-    ours = call.root.from_ if call.root.direction is Direction.OUTBOUND_API else call.root.to
-    e164 = caller(ours, numbering.region, sip_users=True).e164 or ours
-    return e164, rules.numbers.get(e164)
-
-
-def decide(call: Call, customer: Customer | None, rules: Rules, numbering: Numbering) -> Decision:
-    """Does this call count, and what is told of it? `call` must be final. Every reason against it is named."""
-    against = _against(call, rules, numbering)
+        return Skip((why("no_root_leg"),))
+    ends = ends_of(call, numbering, rules.ours)
+    pair = called_back(call, ends, rules, earlier or ())
+    facts = _facts(call, call.root, pair.ends if pair else ends, rules, customer, earlier)
+    found = rules.match(facts)
+    because = Because(_who(ends), found.rule.name if found.rule else "", found.trace)
+    against = _against(found) or _of_another(rules, facts)
     if against:
-        return Skip(tuple(against))
+        return Skip(tuple(against), because)
     if customer is None:
-        return Park((_nobody(customer_number(call, numbering)),))
+        return Park((_nobody(facts.customer),), because)
     if customer.people > 1:
-        return Park((_several(customer),))
-    return Convert(
-        _conversion(call, customer, rules, numbering),
-        (why("counts", version=rules.version),),
-    )
+        return Park((_several(customer),), because)
+    conversion = _conversion(call, pair, facts, found.rule, rules)
+    return Convert(conversion, tuple(_reasons_for(rules, found, pair)), because)
 
 
 def why(word: str, which: int = 0, /, **names: object) -> Reason:
     """A reason out of the table, with one of its sentences."""
     return Reason(word, sentence(word, which, **names))
+
+
+def of_call(word: str, call_sid: str) -> Reason:
+    """A reason that is another call: its word, one with a `*` in the table, names that call, too."""
+    return Reason(word.replace("*", call_sid), sentence(word, call_sid=call_sid))
+
+
+def _facts(
+    call: Call, root: Leg, ends: Ends, rules: Rules, who: Customer | None, earlier: Sequence[EarlierCall] | None
+) -> Facts:
+    return Facts(
+        call=call,
+        leg=root,
+        ours=ends.ours,
+        number=rules.numbers.get(ends.ours),
+        customer=ends.customer,
+        direction=ends.direction,
+        who=who,
+        earlier=earlier,
+        zone=rules.zone,
+    )
+
+
+def _who(ends: Ends) -> Reason:
+    return why(ends.word, number=ends.customer.number or ends.customer.raw or ends.customer.kind)
 
 
 def _nobody(number: Caller) -> Reason:
@@ -139,29 +148,61 @@ def _several(customer: Customer) -> Reason:
     return why(SEVERAL_CUSTOMERS, people=customer.people, phone=customer.phone)
 
 
-def _against(call: Call, rules: Rules, numbering: Numbering) -> list[Reason]:
-    if call.root is None:
-        return [why("no_root_leg")]
-    facts = Facts(call, call.root, *tracked_number(call, rules, numbering), customer_number(call, numbering))
-    return [why(one.reason, **words) for one, words in broken(rules, facts)]
+def _against(found: Matched) -> list[Reason]:
+    """What the rules say against it."""
+    if found.rule and found.rule.skip and not found.waits:
+        return [Reason(found.rule.skip, sentence("rule_says", name=found.rule.name))]
+    return [why(one.condition.reason, **one.words) for one in found.broken]
 
 
-def _conversion(call: Call, customer: Customer, rules: Rules, numbering: Numbering) -> Conversion:
-    ours, number = tracked_number(call, rules, numbering)
-    fields, results = call_fields(call, ours, number), results_of(rules, number)
+def _of_another(rules: Rules, facts: Facts) -> list[Reason]:
+    """That another call of the same customer counts in its place."""
+    if (first := forwarded_by(facts, rules.our_numbers)) is not None:
+        return [of_call("forwarded_by *", first.key.call_sid)]
+    if (first := repeat_of(facts, rules)) is not None:
+        return [of_call("repeat_of *", first.key.call_sid)]
+    return []
+
+
+def _reasons_for(rules: Rules, found: Matched, pair: Pair | None) -> list[Reason]:
+    counts = why("counts", 1 if found.rule else 0, version=rules.version, name=found.rule.name if found.rule else "")
+    return [counts, *([of_call("called_back *", pair.missed.key.call_sid)] if pair else [])]
+
+
+def _conversion(call: Call, pair: Pair | None, facts: Facts, rule: Rule | None, rules: Rules) -> Conversion:
+    who = facts.who
+    assert who is not None
+    results = results_of(rules, facts.number, rule.own if rule else None)
+    fields = {**call_fields(call, facts.ours, facts.number, facts.direction), **customer_fields(who)}
+    if pair is not None:
+        fields |= {"call_sid": pair.missed.key.call_sid, "to": pair.missed.ours, "from": facts.customer.number or ""}
     return Conversion(
         key=call.key,
-        email=customer.email,
-        customer_id=customer.customer_id,
+        email=who.email,
+        customer_id=who.customer_id,
         action=results.action,
-        occurred_at=(call.root.ended_at if call.root else None) or call.final_at or call.first_received_at,
+        occurred_at=pair.occurred_at if pair and pair.occurred_at else _moment(call, results.time),
         order_id=render(results.order_id, fields),
-        revenue=results.revenue,
+        revenue=revenue_of(results.revenue, fields),
         extra=render_extra(results.extra, fields),
     )
 
 
-def call_fields(call: Call, ours: str, number: Number | None) -> dict[str, str]:
+def _moment(call: Call, which: Time | None) -> datetime:
+    """The moment that is sent, as far as callbacks say: else the next best, and when they came."""
+    ended_at = (call.root.ended_at if call.root else None) or call.final_at or call.first_received_at
+    leg = answered_leg(call)
+    if which is Time.ANSWERED and leg is not None and leg.started_at is not None:
+        return leg.started_at
+    return call.started_at if which in (Time.STARTED, Time.ANSWERED) else ended_at
+
+
+def customer_fields(who: Customer) -> dict[str, str]:
+    """What a template may name of the customer's row."""
+    return {f"{OF_CUSTOMER}{name}": value for name, value in who.attributes.items()}
+
+
+def call_fields(call: Call, ours: str, number: Number | None, direction: Direction) -> dict[str, str]:
     """What a template of the rules may name: our words for a call, and every parameter of Twilio's by its own name."""
     root = call.root
     details: Mapping[str, str] = root.details if root else {}
@@ -178,19 +219,11 @@ def call_fields(call: Call, ours: str, number: Number | None) -> dict[str, str]:
     if root is not None:
         words |= _root_fields(root)
     if ours:
-        words["to" if not root or root.direction is not Direction.OUTBOUND_API else "from"] = ours
+        words["from" if direction is Direction.OUTBOUND_API else "to"] = ours
     for end in ("From", "To"):
         for part in ("City", "State", "Zip", "Country"):
             words[f"{end.lower()}_{part.lower()}"] = details.get(f"{end}{part}", "")
     return {**details, **words}
-
-
-def answered_by(call: Call) -> str:
-    """Who answered, in Twilio's word: as detection found it for the call itself, else for the leg that was talked to
-    longest; "" where none ran."""
-    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0))
-    every = (call.root, *legs) if call.root else legs
-    return next((leg.details["AnsweredBy"] for leg in every if leg.details.get("AnsweredBy")), "")
 
 
 def _root_fields(root: Leg) -> dict[str, str]:

@@ -279,6 +279,22 @@ def is_region(code: str) -> bool:
     return code in phonenumbers.SUPPORTED_REGIONS
 
 
+@lru_cache(maxsize=4096)
+def country_of(e164: str | None) -> str | None:
+    """The country of a number by its two letters; None where that is not known."""
+    return phonenumbers.region_code_for_number(phonenumbers.parse(e164)) if e164 else None
+
+
+@lru_cache(maxsize=4096)
+def area_code(e164: str | None) -> str | None:
+    """The area code of a number, without the trunk prefix; None where it has none, or its country knows none."""
+    if not e164:
+        return None
+    number = phonenumbers.parse(e164)
+    length = phonenumbers.length_of_geographical_area_code(number)
+    return phonenumbers.national_significant_number(number)[:length] or None
+
+
 _ADDRESS = re.compile(r"(\w+:)?(.*)", re.DOTALL)
 
 

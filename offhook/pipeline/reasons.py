@@ -67,7 +67,29 @@ _NO_END = (
 )
 
 OF_DECISIONS: Mapping[str, Known] = {
-    "counts": Known(("All is as the rules {version} ask.",)),
+    "counts": Known(
+        ("All is as the rules {version} ask.", "All is as the rule {name} of the rules {version} asks."),
+    ),
+    "rule_says": Known(
+        ("The rule {name} says that such calls do not count.",),
+        "Change this rule (`flask rules show`) if such calls shall count, then `flask rules apply`.",
+    ),
+    "called_us": Known(("The customer is {number}, who called.",)),
+    "we_called": Known(("The customer is {number}, whom we called.",)),
+    "reached_by_agent": Known(
+        ("The customer is {number}, to whom one of our own people was put through (their end of the call is ours).",)
+    ),
+    "forwarded_by *": Known(
+        ("Call {call_sid} was forwarded to this number of ours, and counts for both.",),
+        "Nothing is wrong: a call that one tracked number forwards to another counts once.",
+    ),
+    "repeat_of *": Known(
+        ("The same caller called so shortly before, in call {call_sid}, which counts for both.",),
+        "Shorten `repeat_within` of the rules if such calls shall count by themselves.",
+    ),
+    "called_back *": Known(
+        ("It calls back the missed call {call_sid}: the pair counts once, with the missed call's number.",),
+    ),
     **{each.reason: Known((each.sentence,), each.remedy) for each in EVERY},
     "no_root_leg": Known(("Only callbacks of its child legs have arrived, none of the call itself.",), _NO_END),
     "unfinished": Known(

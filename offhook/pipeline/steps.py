@@ -6,32 +6,44 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from offhook.pipeline.call import Call, fold
+from offhook.pipeline.call import Call, CallEvent, fold
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
+from offhook.pipeline.conversion import Convert, decide
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
-from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
+from offhook.pipeline.ends import Numbering, customer_number
+from offhook.pipeline.history import History
+from offhook.pipeline.ports.books import Asking, Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
 from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.facts import EarlierCall
 from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload."""
+    """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload.
+
+    Of a customer's calls before, the latest `history_calls` are looked at.
+    """
 
     rules: Rules
     numbering: Numbering
     encode: Encode
     read: Reader
     settle_seconds: float
+    history_calls: int = 100
+
+    def number(self, call: Call) -> str | None:
+        """The number that the customer of a call is known by."""
+        return customer_number(call, self.numbering, self.rules.ours).number
 
 
 def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int, *, newest: bool = False) -> int:
@@ -51,7 +63,7 @@ def _take_in(books: Books, fresh: Sequence[Stored], judge: Judge) -> int:
 
 
 def _folding(call: Call, judge: Judge) -> Folded:
-    return Folded(call, _settle_at(call, judge), customer_number(call, judge.numbering).number)
+    return Folded(call, _settle_at(call, judge), judge.number(call))
 
 
 def _folded(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> Call:
@@ -117,6 +129,22 @@ def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: d
     return [] if found.unlinked else _decisions(books, found, judge, now, lambda _: now)
 
 
+def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now: datetime) -> int | None:
+    """Decide these calls anew by the rules of `judge`, because a person asked: skipped ones and those that wait.
+
+    What was converted meanwhile is left alone. Returns how many were decided; None while another has the books.
+    """
+    with ledger.books() as books:
+        if books is None:
+            return None
+        found = books.settled(keys)
+        if found.unlinked:
+            return 0
+        decided = _decisions(books, found, judge, now, lambda _: now)
+        books.record(decided, CallEvent.DECIDE_ANEW)
+        return len(decided)
+
+
 def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]) -> int:
     if not found.calls:
         return 0
@@ -128,17 +156,39 @@ def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Ca
 def _decisions(
     books: KnownCalls, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
 ) -> list[Decided]:
-    calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
-    numbers = {call.key: customer_number(call, judge.numbering).number for call in calls}
+    """In the order in which the calls began: an earlier one may speak for a later one of the same customer."""
+    calls = sorted((_folded(key, raws, judge) for key, raws in found.calls.items()), key=lambda one: one.started_at)
+    numbers = {call.key: judge.number(call) for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
-    known = {call.key: customers.get(numbers[call.key] or "") for call in calls}
-    return [_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls]
+    history = _history(books, calls, numbers, judge)
+    decided: list[Decided] = []
+    for call in calls:
+        known = customers.get(numbers[call.key] or "")
+        one = _decided(call, known, judge, now, due_at(call), version, history.before(call, numbers[call.key]))
+        history.decided(call.key, one.decision)
+        decided.append(one)
+    return decided
+
+
+def _history(books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None], judge: Judge) -> History:
+    """What the customers of these calls did before; of nobody where the rules need not know it."""
+    if not judge.rules.looks_back:
+        return History({}, judge.numbering)
+    until = {call.key: _settle_at(call, judge) or call.first_received_at for call in calls}
+    asking = {Asking(number, until[key]) for key, number in numbers.items() if number}
+    return History(books.calls_before(asking, judge.history_calls), judge.numbering, until)
 
 
 def _decided(
-    call: Call, customer: Customer | None, judge: Judge, now: datetime, due_at: datetime, version: int
+    call: Call,
+    customer: Customer | None,
+    judge: Judge,
+    now: datetime,
+    due_at: datetime,
+    version: int,
+    earlier: Sequence[EarlierCall] | None,
 ) -> Decided:
-    decision = decide(call, customer, judge.rules, judge.numbering)
+    decision = decide(call, customer, judge.rules, judge.numbering, earlier)
     return Decided(
         call=call,
         decision=decision,
@@ -147,7 +197,8 @@ def _decided(
         rules_version=judge.rules.version,
         mapping_version=version,
         payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
-        customer_phone=customer_number(call, judge.numbering).number,
+        customer_phone=judge.number(call),
+        customer_row=customer.row if customer else None,
     )
 
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
+from offhook.pipeline.rules.trace import RuleTrace
 
 COUNTED_UP_TO = 10_000
 """Nobody reads more of a number; to count on would take longer with every call."""
@@ -51,6 +52,10 @@ class DecisionLine:
     reasons: tuple[Reason, ...]
     rules_version: str
     mapping_version: int
+    who: Reason | None = None
+    rule: str | None = None
+    trace: Sequence[RuleTrace] = ()
+    customer_row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from offhook.pipeline.ports.customers import Customers
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
+from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
@@ -31,6 +32,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def intake_counts(self) -> IntakeCounts: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
+    @property
+    def past(self) -> Past: ...
     def close(self) -> None: ...
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from offhook.pipeline.call import fold
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.conversion import Customer, Skip
+from offhook.pipeline.conversion import Skip
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Books, Decided, Families, Folded, Stored
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import decide_anew

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import CALLER, OTHER
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Next, Outcome, Resend, Result, RetryPolicy, Sending, State, Turn
 from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
 from offhook.pipeline.steps import attempt

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.steps import attempt, decide_anew

@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 import pytest
 
 from offhook.pipeline import story
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.steps import attempt, leave_unfinished_batch
 from tests.contracts.conftest import WholeLedger

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import RetryPolicy
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.signs import Sign

@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from offhook.pipeline.call import root_of
-from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Customer, Park, Reason, Skip
-from offhook.pipeline.ports.books import Decided, Families, Folded, Link, ParkedPage, Settled, Stored
+from offhook.pipeline.call import CallEvent, CallState, root_of
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Reason, Skip
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.books import (
+    Asking,
+    CallBefore,
+    Decided,
+    Families,
+    Folded,
+    Link,
+    ParkedPage,
+    Settled,
+    Stored,
+)
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.rules.facts import is_by_person
 from offhook.pipeline.story import DecisionLine
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 from tests.fakes.customers import MemoryCustomers
@@ -115,11 +128,25 @@ class MemoryBooks:
         ]
         return Settled(_by_root(rows, members), waiting)
 
+    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
+        return {one: self._calls_before(one)[:limit] for one in asking}
+
+    def _calls_before(self, asked: Asking) -> list[CallBefore]:
+        found = [
+            _before(one)
+            for one in self._kept.calls.values()
+            if one.customer_phone in spellings(asked.phone)
+            and one.state != "merged"
+            and one.folded.call.first_received_at <= asked.until
+        ]
+        return sorted(found, key=lambda call: call.first_received_at, reverse=True)
+
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         return self._customers.find_customers(phones), self._kept.mapping_version
 
-    def record(self, decided: Collection[Decided]) -> None:
-        if any(self._kept.calls[one.call.key].state not in ("settling", "parked") for one in decided):
+    def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
+        may = ("settling", "parked") if event is CallEvent.DECIDE else ("skipped", "parked")
+        if any(self._kept.calls[one.call.key].state not in may for one in decided):
             raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
         for one in decided:
             call, result = self._kept.calls[one.call.key], _RESULTS[type(one.decision)]
@@ -184,7 +211,25 @@ def _open_call(one: KeptCall) -> OpenCall:
 
 
 def _line(one: Decided, result: str) -> DecisionLine:
-    return DecisionLine(one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
+    because = one.decision.because
+    told = (one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
+    return DecisionLine(*told, because.who, because.rule, because.trace, one.customer_row)
+
+
+def _before(one: KeptCall) -> CallBefore:
+    call, root = one.folded.call, one.folded.call.root
+    return CallBefore(
+        key=call.key,
+        state=CallState(one.state),
+        status=root.status if root else Status.UNKNOWN,
+        direction=root.direction if root else Direction.UNKNOWN,
+        from_=root.from_ if root else "",
+        to=root.to if root else "",
+        duration_seconds=root.duration_seconds if root else None,
+        first_received_at=call.first_received_at,
+        ended_at=root.ended_at if root else None,
+        answered=is_by_person(call),
+    )
 
 
 def _conversion(one: Decided, decision: Convert) -> KeptConversion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.customers import MergeCounts
 from tests.fakes.kept import Kept

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.outbox import Attempt
@@ -69,6 +69,7 @@ class Kept:
     conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
     attempts: list[KeptAttempt] = field(default_factory=list)
     replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
+    rules: dict[str, str] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)

@@ -11,11 +11,13 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.waiting import Waiting
+from offhook.pipeline.rules import Rules
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
+from tests.fakes.past import MemoryPast
 from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
@@ -31,6 +33,7 @@ class MemoryLedger:
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
+        self.past = MemoryPast(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)
         self.news = threading.Event()
@@ -49,6 +52,12 @@ class MemoryLedger:
                 self._kept.callbacks[len(self._kept.callbacks) + 1] = raw
                 known.add(raw.dedupe_key)
         self.news.set()
+
+    def keep_rules(self, rules: Rules, now: datetime) -> None:
+        self._kept.rules.setdefault(rules.version, rules.text)
+
+    def kept_rules(self, version: str) -> str | None:
+        return self._kept.rules.get(version)
 
     @contextmanager
     def books(self) -> Iterator[Books | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from offhook.pipeline.conversion import Numbering
+from offhook.pipeline.ends import Numbering
 from offhook.pipeline.ports.books import Bookkeeping
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_batch, fold_batch

@@ -43,7 +43,8 @@ class Scene:
         from offhook.adapters.ledger.store import SqlLedger
         from offhook.adapters.rockerbox.payload import encode
         from offhook.adapters.twilio.reading import read
-        from offhook.pipeline.conversion import Customer, Numbering
+        from offhook.pipeline.customer import Customer
+        from offhook.pipeline.ends import Numbering
         from offhook.pipeline.rules import Rules
         from offhook.pipeline.steps import Judge
         from offhook.settings import given
@@ -149,6 +150,7 @@ def calls(scene: Scene) -> None:
     skipped = scene.receives(scene.sid(), "busy")
     scene.decides()
     scene.call_is(skipped, "skipped")
+    _decided_anew(scene)
     _left_open(scene)
     _in_a_circle(scene)
     _merged(scene)
@@ -156,9 +158,26 @@ def calls(scene: Scene) -> None:
 
 
 def _customer(scene: Scene, phone: str) -> None:
-    from offhook.pipeline.conversion import Customer
+    from offhook.pipeline.customer import Customer
 
     scene.ledger.merge_customers([Customer(phone, "new@example.com", None)])
+
+
+def _decided_anew(scene: Scene) -> None:
+    """By other rules, because a person asked: what was skipped, and what waits."""
+    from dataclasses import replace
+
+    from offhook.pipeline.callback import CallKey
+    from offhook.pipeline.rules import Rules
+    from offhook.pipeline.steps import apply_rules
+
+    none = replace(scene.judge, rules=Rules(min_duration_seconds=3600))
+    for caller, state in ((ANN, "skipped"), ("+14155550147", "parked")):
+        sid = scene.receives(scene.sid(), "busy" if state == "skipped" else "completed", caller)
+        scene.decides()
+        scene.call_is(sid, state)
+        assert apply_rules(scene.ledger, none, [CallKey(ACCOUNT, sid)], scene.now) == 1
+        scene.call_is(sid, "skipped")
 
 
 def _left_open(scene: Scene) -> None:

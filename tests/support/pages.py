@@ -9,6 +9,7 @@ from typing import Any
 
 from offhook.pipeline import reasons
 from offhook.pipeline.rules import SETTINGS, Rules
+from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.conditions import ALWAYS, CONDITIONS
 from offhook.pipeline.rules.results import RESULTS
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
@@ -25,17 +26,47 @@ rules back in English. This page is made from the tables that the program goes b
 A call counts when all of them hold and one customer has the number. Those without a key are always asked.
 The reason is the word of a call that does not count for it: [reasons.md](reasons.md) has what can be done.
 """
+_BLOCKS = """
+## Rules in their order
+
+A block `[[rule]]` has a `name`, conditions under `when` (all of the above, each asked only where it is written) and one result:
+`convert = true`, or a table of what is sent otherwise (`action`, `revenue`, `time`, `extra`), or `skip = "a_reason"` with a word of
+your own. The first block whose conditions all hold decides; what the file says outside of its blocks is the last rule.
+
+    [[rule]]
+    name = "Night calls"
+    when.hours = ["22:00-06:00"]
+    skip = "at_night"
+
+    [[rule]]
+    name = "Customers of the gold tier"
+    when = { customer = { tier = "gold" }, min_talk_seconds = 20 }
+    convert = { action = "gold_call", revenue = "{customer.value}", time = "answered" }
+
+Where nobody knows whether a condition holds (no leg and no detection says who answered), it fails;
+`when_unknown = "holds"` in a block, or for the whole file, lets it hold. A block that hangs on the customer's row alone waits until
+the caller is known. `[groups]` names sets of tracked numbers (`tv = ["+14155550100", "+14155550101"]`) for `tracked_numbers`.
+`[ours]` lists the numbers of your own people (`numbers = [...]`): where one of these, a browser phone or a SIP phone is at one end
+of a call, the customer is whom its answered leg reached, and the call counts as one that you placed. A call that one of your
+listed numbers forwards to another counts once.
+
+`flask rules backtest --file new.toml` says what other rules would have made of your calls, `flask rules apply` decides skipped and
+waiting calls anew after you have seen what changes, `flask rules schema` prints a JSON schema for your editor. The text of every set
+of rules that was used is kept: `flask rules show --version VERSION` prints that of a decision.
+
+## Calls that belong together
+"""
 _RESULTS = """
 ## Results
 
 What Rockerbox is sent of a call that counts. A tracked number may have its own in its block `[[numbers]]`, beside its
-`number` and a `label` for it.
+`number` and a `label` for it, and a rule in its `convert`, which goes before the number's.
 """
 _TEMPLATES = """
 ## Fields of templates
 
 What may stand in braces, in `order_id` and in the values of `extra`; beside these every parameter of Twilio's by its own name,
-as `{CallerCountry}`. `{{` and `}}` are braces that are meant.
+as `{CallerCountry}`, and every further column of the customer's row, as `{customer.tier}`. `{{` and `}}` are braces that are meant.
 """
 _REASONS = """# Reasons
 
@@ -71,11 +102,13 @@ def rules_page() -> str:
         (f"`{key}`", one.explained, one.kind.in_words(), _written(key, default), "yes" if one.of_number else "no")
         for key, one in RESULTS.items()
     )
+    between = ((f"`{key}`", one.explained, one.kind.in_words(), _written(key, default)) for key, one in BETWEEN.items())
     others = {other: name for name, other in ALIASES.items()}
     names = ((f"`{name}`", told, f"`{others[name]}`" if name in others else "") for name, told in FIELDS.items())
     return "".join(
         [
             f"{_RULES}\n{_table(('Key', 'What it asks', 'Its value is', 'Default', 'Reason'), conditions)}",
+            f"{_BLOCKS}\n{_table(('Key', 'What it is', 'Its value is', 'Default'), between)}",
             f"{_RESULTS}\n{_table(('Key', 'What it is', 'Its value is', 'Default', 'Of a number'), results)}",
             f"{_TEMPLATES}\n{_table(('Field', 'What it is', 'In a list also'), names)}",
         ]
@@ -105,7 +138,8 @@ def _words(table: Mapping[str, reasons.Known]) -> str:
 
 
 def _written(key: str, default: Rules) -> str:
-    value: Any = SETTINGS[key].kind.plain(getattr(default, key))
+    said = getattr(default, key)
+    value: Any = None if said is None else SETTINGS[key].kind.plain(said)
     return "-" if value is None or value == {} else f"`{json.dumps(value)}`"
 
 

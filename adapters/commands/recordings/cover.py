@@ -12,7 +12,7 @@ import click
 from offhook.adapters.commands.context import fail, known_settings
 from offhook.adapters.recordings.format import Record
 from offhook.adapters.recordings.redact import Redactor
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from offhook.pipeline.call import Call
-from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Customer, Decision
+from offhook.pipeline.call import Call, CallEvent, CallState
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
+from offhook.pipeline.conversion import Decision
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.unfinished import OpenCall
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision with everything that explains it. `payload` is what will be sent, only for a Convert, and `due_at` its
-    place in the outbox: since when it might have left.
+    place in the outbox: since when it might have left. `customer_row` is the row of the customer table's history by which
+    it was decided.
     """
 
     call: Call
@@ -28,6 +31,7 @@ class Decided:
     mapping_version: int
     payload: bytes | None = None
     customer_phone: str | None = None
+    customer_row: int | None = None
 
 
 class Stored(NamedTuple):
@@ -89,8 +93,36 @@ class ParkedPage:
     after: str | None
 
 
+class CallBefore(NamedTuple):
+    """A call as the ledger keeps it, for the decision about a later one of the same customer. Times are UTC.
+
+    `answered`: whether a person answered, None where nobody knows.
+    """
+
+    key: CallKey
+    state: CallState
+    status: Status
+    direction: Direction
+    from_: str
+    to: str
+    duration_seconds: int | None
+    first_received_at: datetime
+    ended_at: datetime | None
+    answered: bool | None
+
+
+class Asking(NamedTuple):
+    """Who is asked about: the customer's number (as `calls` keeps it), and until when callbacks count, UTC."""
+
+    phone: str
+    until: datetime
+
+
 class KnownCalls(Protocol):
     """What is known of calls and callers: all that a decision needs. Changes nothing."""
+
+    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
+        """The calls of each customer of which callbacks came until then: the latest `limit` of each, the latest first."""
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         """All that is known of these calls."""
@@ -122,8 +154,8 @@ class Books(KnownCalls, Protocol):
     def parked(self, after: str, limit: int) -> ParkedPage:
         """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
 
-    def record(self, decided: Collection[Decided]) -> None:
-        """Journal each decision, move its call, and put its conversion into the outbox."""
+    def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
+        """Journal each decision, move its call, and put its conversion into the outbox. `event` is why it was decided."""
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
@@ -133,5 +165,11 @@ class Books(KnownCalls, Protocol):
 
 
 class Bookkeeping(Protocol):
+    def keep_rules(self, rules: Rules, now: datetime) -> None:
+        """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
+
+    def kept_rules(self, version: str) -> str | None:
+        """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
+
     def books(self) -> AbstractContextManager[Books | None]:
         """The bookkeeper's turn until the end of the `with`; None while another worker has it. A killed one loses it."""

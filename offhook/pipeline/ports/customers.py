@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from offhook.pipeline.conversion import Customer
+from offhook.pipeline.customer import Customer
 
 
 class MergeCounts(NamedTuple):

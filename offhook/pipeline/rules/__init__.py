@@ -6,24 +6,61 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
-from offhook.pipeline.rules.results import RESULTS, Number, ResultField, Results
+from offhook.pipeline.rules.between import BETWEEN, Between, Setting, Unknown
+from offhook.pipeline.rules.blocks import Matched, Rule, match
+from offhook.pipeline.rules.conditions import CONDITIONS, Asked, Condition, Conditions, asked_by
+from offhook.pipeline.rules.facts import Facts
+from offhook.pipeline.rules.results import RESULTS, Number, Own, ResultField, Results
 
-SETTINGS: Mapping[str, Condition | ResultField] = {**CONDITIONS, **RESULTS}
-"""All that a file may say but the tracked numbers, by its key."""
+SETTINGS: Mapping[str, Condition | ResultField | Setting] = {**CONDITIONS, **RESULTS, **BETWEEN}
+"""All that a file may say outside of its blocks, by its key."""
 
 
 @dataclass(frozen=True)
-class Rules(Results, Conditions):
-    """What counts and what is told. `version` names these rules; comments and the order of keys play no part in it."""
+class Rules(Between, Results, Conditions):
+    """What counts and what is sent. `version` names these rules; comments and the order of keys play no part in it.
+
+    `blocks` are the rules that go before what the file says outside of them. `ours` are numbers (E.164) of our own people,
+    who are nobody's customers. `text` is the file as it was written, empty where there is none.
+    """
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    blocks: tuple[Rule, ...] = ()
+    ours: frozenset[str] = frozenset()
+    text: str = field(default="", compare=False, repr=False)
     version: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "version", _version(self))
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What the last rule asks."""
+        return asked_by(self)
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone or "UTC")
+
+    @cached_property
+    def looks_back(self) -> bool:
+        """Whether a decision needs to know what the same customer did before."""
+        asked = [one for each in (self.asked, *(rule.asked for rule in self.blocks)) for _, one, _, _ in each]
+        pairs = self.repeat_within or self.called_back_within or len(self.our_numbers) > 1
+        return bool(pairs) or any(one.looks_back for one in asked)
+
+    @cached_property
+    def our_numbers(self) -> frozenset[str]:
+        """The tracked numbers that are listed and those of our own people."""
+        return frozenset(self.numbers) | self.ours
+
+    def match(self, facts: Facts) -> Matched:
+        """What the rules say of a call: the first that matches."""
+        return match(self.blocks, self.asked, self.when_unknown or Unknown.FAILS, facts)
 
 
 # What the first rules knew, and what of a number. A version names these always, and what came later only where it is said:
@@ -46,15 +83,26 @@ def _version(rules: Rules) -> str:
     says = _plain(rules, SETTINGS)
     told = {key: value for key, value in says.items() if key in _FIRST or value not in _UNSAID}
     numbers = {each: _own(number) for each, number in rules.numbers.items()}
-    return hashlib.sha256(json.dumps({**told, "numbers": numbers}, sort_keys=True).encode()).hexdigest()[:12]
+    more = {"rule": [_block(rule) for rule in rules.blocks], "ours": sorted(rules.ours)}
+    all_told = {**told, "numbers": numbers, **{key: value for key, value in more.items() if value}}
+    return hashlib.sha256(json.dumps(all_told, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _own(number: Number) -> list[Any]:
-    says = _plain(number, (key for key, entry in RESULTS.items() if entry.of_number))
+    says = _plain(number, _OF_NUMBER)
     later = {key: value for key, value in says.items() if key not in _FIRST_OF_NUMBER and value not in _UNSAID}
     return [number.label, *(says[key] for key in _FIRST_OF_NUMBER), *([later] if later else [])]
 
 
-def _plain(rules: Rules | Number, keys: Iterable[str]) -> dict[str, Any]:
-    """What is said, by its key, as JSON knows it."""
-    return {key: SETTINGS[key].kind.plain(getattr(rules, key)) for key in keys}
+def _block(rule: Rule) -> list[Any]:
+    own = _plain(rule.own, _OF_NUMBER) if rule.own else None
+    return [rule.name, _plain(rule.when, CONDITIONS), rule.skip, own, rule.when_unknown]
+
+
+_OF_NUMBER = tuple(key for key, entry in RESULTS.items() if entry.of_number)
+
+
+def _plain(rules: Results | Conditions | Number | Own, keys: Iterable[str]) -> dict[str, Any]:
+    """What is said, by its key, as JSON knows it; null where nothing is."""
+    found = {key: getattr(rules, key) for key in keys}
+    return {key: None if value is None else SETTINGS[key].kind.plain(value) for key, value in found.items()}

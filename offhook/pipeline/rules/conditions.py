@@ -7,79 +7,165 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from enum import StrEnum
 from typing import Any, TypeVar
 
-from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import Direction, Status, is_terminal
-from offhook.pipeline.phone import Caller, CallerKind
-from offhook.pipeline.rules.kinds import Kind, Seconds, Words, YesNo
-from offhook.pipeline.rules.results import Number
+from offhook.pipeline.phone import CallerKind, area_code, country_of
+from offhook.pipeline.rules.facts import Facts
+from offhook.pipeline.rules.kinds import (
+    Codes,
+    DayParts,
+    Holidays,
+    HolidaysOf,
+    Kind,
+    ListFile,
+    NumberList,
+    NumberSet,
+    Part,
+    Seconds,
+    Span,
+    TrackedNumbers,
+    ValueTests,
+    Words,
+    YesNo,
+)
+from offhook.pipeline.rules.matching import ValueTest
 
 V = TypeVar("V")
 D = TypeVar("D")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a condition may look at.
+class Day(StrEnum):
+    """The days of the week, Monday first, as `datetime.weekday` counts them."""
 
-    `leg` is the call itself, without the legs that it dialled. `ours` is our end of it in E.164, or as it came; `number`
-    is what the rules say of that number, None where it is not listed. `customer` is the other end.
-    """
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
 
-    call: Call
-    leg: Leg
-    ours: str
-    number: Number | None
-    customer: Caller
 
-    @property
-    def duration_seconds(self) -> int:
-        """A call that nobody answered has no length."""
-        return self.leg.duration_seconds or 0
+_DAYS = tuple(Day)
+EVER = timedelta(days=36_500)
+NOBODY_KNOWS = "nobody knows"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry.
 
-    `holds` says whether a call is as asked; it is not asked where the rules say nothing (None). `reason` is the word of a
-    call that is not, `sentence` the one for the person who asks, of what was {found} (by `found`) and what is {asked}, and
-    `remedy` what can be done. `english` completes "A call counts when it ...", empty where that is said elsewhere.
+    `holds` says whether a call is as asked, or None where nobody knows; it is not asked where the rules say nothing (None).
+    `reason` is the word of a call that is not, `sentence` the one for the person who asks, of what was {found} (by `found`)
+    and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it ...", `english_not` the
+    same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is known once the caller
+    is. `looks_back`: it looks at earlier calls of the customer. `needs_zone`: it needs the time zone of the rules.
     """
 
     kind: Kind[Any]
-    holds: Callable[[Any, Facts], bool]
+    holds: Callable[[Any, Facts], bool | None]
     found: Callable[[Facts], object]
     reason: str
     sentence: str
     remedy: str
     english: str
     explained: str
+    english_not: str = ""
+    of_customer: bool = False
+    looks_back: bool = False
+    needs_zone: bool = False
 
     def in_english(self, asked: Any) -> str:
         """What the rules ask; empty where they ask nothing."""
+        if asked is False:
+            return self.english_not
         return self.english.format(asked=self.kind.shown(asked)) if asked else ""
+
+    def found_in(self, facts: Facts) -> str:
+        """What the call is, as a sentence may hold it."""
+        found = self.found(facts)
+        return NOBODY_KNOWS if found is None else str(found)
 
     def words(self, asked: Any, facts: Facts) -> dict[str, str]:
         """What the sentence says."""
-        return {"found": str(self.found(facts)), "asked": self.kind.shown(asked)}
+        return {"found": self.found_in(facts), "asked": self.kind.shown(asked)}
 
 
 def _condition(
     kind: Kind[V],
     default: D,
     *,
-    holds: Callable[[V, Facts], bool],
+    holds: Callable[[V, Facts], bool | None],
     found: Callable[[Facts], object],
     reason: str,
     sentence: str,
     remedy: str,
     english: str,
     explained: str,
+    english_not: str = "",
+    of_customer: bool = False,
+    looks_back: bool = False,
+    needs_zone: bool = False,
 ) -> D:
-    entry = Condition(kind, holds, found, reason, sentence, remedy, english, explained)
+    more = (english_not, of_customer, looks_back, needs_zone)
+    entry = Condition(kind, holds, found, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
+
+
+def _is(asked: bool, found: bool | None) -> bool | None:
+    return None if found is None else asked == found
+
+
+def _yes_or_no(found: bool | None) -> str | None:
+    return None if found is None else ("no", "yes")[found]
+
+
+def _at_least(found: int | None, asked: int) -> bool | None:
+    return None if found is None else found >= asked
+
+
+def _at_most(found: int | None, asked: int) -> bool | None:
+    return None if found is None else found <= asked
+
+
+def _among(found: str | None, asked: frozenset[str]) -> bool | None:
+    return None if found is None else found in asked
+
+
+def _day(facts: Facts) -> Day:
+    return _DAYS[facts.began.weekday()]
+
+
+def _is_first(facts: Facts) -> bool | None:
+    return None if facts.earlier is None else not facts.earlier
+
+
+def _no_conversion(facts: Facts, seconds: int, *, same_number: bool) -> bool | None:
+    if facts.earlier is None:
+        return None
+    return facts.counted_since(timedelta(seconds=seconds), same_number=same_number) is None
+
+
+def _latest(facts: Facts, *, same_number: bool) -> str | None:
+    if facts.earlier is None:
+        return None
+    found = facts.counted_since(EVER, same_number=same_number)
+    return f"{found.key.call_sid}, {found.started_at:%Y-%m-%d %H:%M} UTC" if found else "none"
+
+
+def _attributes_hold(facts: Facts, asked: Mapping[str, ValueTest]) -> bool | None:
+    if facts.who is None or facts.who.people > 1:
+        return None
+    return all(test.holds(facts.who.attributes.get(name)) for name, test in asked.items())
+
+
+def _attributes(facts: Facts) -> str | None:
+    if facts.who is None or facts.who.people > 1:
+        return None
+    return ", ".join(f"{name} {value}" for name, value in facts.who.attributes.items()) or "without further columns"
 
 
 @dataclass(frozen=True)
@@ -89,8 +175,8 @@ class Conditions:
     directions: frozenset[Direction] = _condition(
         Words({each.value: each for each in (Direction.INBOUND, Direction.OUTBOUND_API)}),
         frozenset({Direction.INBOUND}),
-        holds=lambda asked, facts: facts.leg.direction in asked,
-        found=lambda facts: facts.leg.direction,
+        holds=lambda asked, facts: facts.direction in asked,
+        found=lambda facts: facts.direction,
         reason="direction",
         sentence="Its direction is {found}; {asked} counts.",
         remedy="Name its direction in `directions` of the rules if such calls shall count.",
@@ -141,6 +227,206 @@ class Conditions:
         english="",  # said above the list of numbers
         explained="Whether only calls of the numbers that have a block [[numbers]] count.",
     )
+    tracked_numbers: NumberSet | None = _condition(
+        TrackedNumbers(),
+        None,
+        holds=lambda asked, facts: facts.ours in asked.numbers,
+        found=lambda facts: facts.ours or None,
+        reason="other_number",
+        sentence="The number was {found}; {asked} counts.",
+        remedy="Name the number in `tracked_numbers` of the rules if its calls shall count.",
+        english="is of {asked}",
+        explained="Which tracked numbers are meant: phone numbers, labels of [[numbers]], names of [groups].",
+    )
+    answered_by_person: bool | None = _condition(
+        YesNo(),
+        None,
+        holds=lambda asked, facts: _is(asked, facts.by_person),
+        found=lambda facts: _yes_or_no(facts.by_person),
+        reason="answered_otherwise",
+        sentence="Whether a person answered: {found}; asked is {asked}.",
+        remedy="Change `answered_by_person` of the rules. Where nobody knows, set a status callback on <Number> or <Dial>, or "
+        "let Twilio detect answering machines; `when_unknown` says which way the unknown falls.",
+        english="was answered by a person",
+        english_not="was not answered by a person",
+        explained="A completed child leg was talked to, or detection says human. Where neither is known, it is unknown.",
+    )
+    min_talk_seconds: int | None = _condition(
+        Seconds(example=30),
+        None,
+        holds=lambda asked, facts: _at_least(facts.talk_seconds, asked),
+        found=lambda facts: facts.talk_seconds,
+        reason="talk_too_short",
+        sentence="Talked was for {found} s; at least {asked} s count.",
+        remedy="Lower `min_talk_seconds` of the rules if shorter talks shall count.",
+        english="was talked for at least {asked} s",
+        explained="How long was talked at least, on the leg that somebody answered.",
+    )
+    max_talk_seconds: int | None = _condition(
+        Seconds(example=3600),
+        None,
+        holds=lambda asked, facts: _at_most(facts.talk_seconds, asked),
+        found=lambda facts: facts.talk_seconds,
+        reason="talk_too_long",
+        sentence="Talked was for {found} s; at most {asked} s count.",
+        remedy="Raise `max_talk_seconds` of the rules if longer talks shall count.",
+        english="was talked for at most {asked} s",
+        explained="How long was talked at most, on the leg that somebody answered.",
+    )
+    hours: tuple[Part, ...] | None = _condition(
+        DayParts(),
+        None,
+        holds=lambda asked, facts: any(facts.began.time() in part for part in asked),
+        found=lambda facts: f"{facts.began:%H:%M}",
+        reason="other_hours",
+        sentence="It began at {found}; {asked} counts.",
+        remedy="Change `hours` of the rules if calls of this hour shall count.",
+        english="began in {asked}",
+        explained="The hours in which a call must have begun.",
+        needs_zone=True,
+    )
+    days: frozenset[Day] | None = _condition(
+        Words({each.value: each for each in Day}),
+        None,
+        holds=lambda asked, facts: _day(facts) in asked,
+        found=_day,
+        reason="other_day",
+        sentence="It began on {found}; {asked} counts.",
+        remedy="Change `days` of the rules if calls of this day shall count.",
+        english="began on {asked}",
+        explained="The days of the week on which a call must have begun.",
+        needs_zone=True,
+    )
+    holiday_in: Holidays | None = _condition(
+        HolidaysOf(),
+        None,
+        holds=lambda asked, facts: asked.name_of(facts.began.date()) is not None,
+        found=lambda facts: facts.began.date(),
+        reason="no_holiday",
+        sentence="It began on {found}, which is no public holiday in {asked}.",
+        remedy="Take `holiday_in` out of the rules if other days shall count.",
+        english="began on a public holiday in {asked}",
+        explained="The call began on a public holiday of this country, or of this part of it.",
+        needs_zone=True,
+    )
+    workday_in: Holidays | None = _condition(
+        HolidaysOf(),
+        None,
+        holds=lambda asked, facts: asked.name_of(facts.began.date()) is None,
+        found=lambda facts: facts.began.date(),
+        reason="holiday",
+        sentence="It began on {found}, a public holiday in {asked}.",
+        remedy="Take `workday_in` out of the rules if holidays shall count.",
+        english="began on no public holiday in {asked}",
+        explained="The call began on no public holiday of this country, or of this part of it.",
+        needs_zone=True,
+    )
+    first_call: bool | None = _condition(
+        YesNo(),
+        None,
+        holds=lambda asked, facts: _is(asked, _is_first(facts)),
+        found=lambda facts: _yes_or_no(_is_first(facts)),
+        reason="not_as_first_call",
+        sentence="Whether it is the caller's first call: {found}; asked is {asked}.",
+        remedy="Take `first_call` out of the rules if it shall not matter.",
+        english="is the caller's first ever",
+        english_not="is not the caller's first",
+        explained="Whether no call of this caller came before, as far as the ledger goes back.",
+        looks_back=True,
+    )
+    no_conversion_within: int | None = _condition(
+        Span(example="30d"),
+        None,
+        holds=lambda asked, facts: _no_conversion(facts, asked, same_number=False),
+        found=lambda facts: _latest(facts, same_number=False),
+        reason="converted_before",
+        sentence="The latest call of this caller that counts: {found}; none may be within {asked}.",
+        remedy="Shorten `no_conversion_within` of the rules if such calls shall count.",
+        english="comes without a conversion of this caller within {asked}",
+        explained="No call of this caller may have counted for so long, whatever its number.",
+        looks_back=True,
+    )
+    no_conversion_within_of_number: int | None = _condition(
+        Span(example="30d"),
+        None,
+        holds=lambda asked, facts: _no_conversion(facts, asked, same_number=True),
+        found=lambda facts: _latest(facts, same_number=True),
+        reason="converted_before_of_number",
+        sentence="The latest call of this caller to the same number that counts: {found}; none may be within {asked}.",
+        remedy="Shorten `no_conversion_within_of_number` of the rules if such calls shall count.",
+        english="comes without a conversion of this caller by the same number within {asked}",
+        explained="The same, of calls of the same tracked number alone.",
+        looks_back=True,
+    )
+    withheld: bool | None = _condition(
+        YesNo(),
+        None,
+        holds=lambda asked, facts: _is(asked, facts.customer.kind is CallerKind.WITHHELD),
+        found=lambda facts: _yes_or_no(facts.customer.kind is CallerKind.WITHHELD),
+        reason="not_as_withheld",
+        sentence="Whether the caller withheld the number: {found}; asked is {asked}.",
+        remedy="Take `withheld` out of the rules if it shall not matter.",
+        english="has a caller who withheld the number",
+        english_not="has a caller who shows the number",
+        explained="Whether the caller withheld the number. Such a call can be given a reason of its own, but not converted.",
+    )
+    countries: frozenset[str] | None = _condition(
+        Codes("countries by their two letters", example="US"),
+        None,
+        holds=lambda asked, facts: _among(country_of(facts.customer.e164), asked),
+        found=lambda facts: country_of(facts.customer.e164),
+        reason="other_country",
+        sentence="The caller's number is of {found}; {asked} counts.",
+        remedy="Name the country in `countries` of the rules if its callers shall count.",
+        english="has a caller from {asked}",
+        explained="The countries that the caller's number may be of.",
+    )
+    area_codes: frozenset[str] | None = _condition(
+        Codes("area codes, digits in quotes", example="415"),
+        None,
+        holds=lambda asked, facts: _among(area_code(facts.customer.e164), asked),
+        found=lambda facts: area_code(facts.customer.e164),
+        reason="other_area_code",
+        sentence="The area code of the caller's number is {found}; {asked} counts.",
+        remedy="Name the area code in `area_codes` of the rules if its callers shall count.",
+        english="has a caller with area code {asked}",
+        explained="The area codes that the caller's number may have, where its country has any.",
+    )
+    callers_in: NumberList | None = _condition(
+        ListFile(),
+        None,
+        holds=lambda asked, facts: (facts.customer.number or "") in asked.numbers,
+        found=lambda facts: facts.customer.number,
+        reason="not_in_list",
+        sentence="The caller {found} is not in the list {asked}.",
+        remedy="Add the number to the list if its calls are meant.",
+        english="has a caller in the list {asked}",
+        explained="The caller's number is in this file: a block list in a rule that skips, a list of guests in one that "
+        "converts.",
+    )
+    customer: Mapping[str, ValueTest] | None = _condition(
+        ValueTests(example='tier = "gold"'),
+        None,
+        holds=lambda asked, facts: _attributes_hold(facts, asked),
+        found=_attributes,
+        reason="other_customer",
+        sentence="The customer is {found}; asked is {asked}.",
+        remedy="Correct the customer's columns in your list, or `customer` of the rules.",
+        english="has a customer whose {asked}",
+        explained="What further columns of the customer's row must be. Until the caller is known, the call waits.",
+        of_customer=True,
+    )
+    params: Mapping[str, ValueTest] | None = _condition(
+        ValueTests(example='StirVerstat = "TN-Validation-Passed-A"'),
+        None,
+        holds=lambda asked, facts: all(test.holds(facts.leg.details.get(name)) for name, test in asked.items()),
+        found=lambda _: "as its callbacks say",
+        reason="other_params",
+        sentence="Its parameters are {found}; asked is {asked}.",
+        remedy="Look at the call's callbacks (`flask conversions show CALLSID`), and correct `params` of the rules.",
+        english="has parameters of which {asked}",
+        explained="What parameters of Twilio's must be, each by its own name. One that is not there is never as asked.",
+    )
 
 
 CONDITIONS: Mapping[str, Condition] = {each.name: each.metadata["entry"] for each in fields(Conditions)}
@@ -180,8 +466,17 @@ def all_asked(asked: Conditions) -> Iterator[tuple[Condition, Any]]:
         yield condition, True
 
 
-def broken(asked: Conditions, facts: Facts) -> Iterator[tuple[Condition, dict[str, str]]]:
-    """The conditions that do not hold, in the order of the table, each with the words of its sentence."""
-    for condition, value in all_asked(asked):
-        if value is not None and not condition.holds(value, facts):
-            yield condition, condition.words(value, facts)
+Asked = tuple[tuple[str, Condition, Any, str], ...]
+"""What is asked: key, entry, value, and the value as a sentence holds it."""
+
+
+def asked_by(conditions: Conditions) -> Asked:
+    """The entries of which something is asked, in the order of the table."""
+    every = ((key, condition, getattr(conditions, key)) for key, condition in CONDITIONS.items())
+    return tuple((key, one, value, one.kind.shown(value)) for key, one, value in every if value is not None)
+
+
+def only(written: Mapping[str, Any]) -> Conditions:
+    """What a block of rules asks: what stands in it, and nothing of all else."""
+    asked: dict[str, Any] = {key: written.get(key) for key in CONDITIONS}
+    return Conditions(**asked)

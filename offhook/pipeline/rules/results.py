@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, TypeVar
 
-from offhook.pipeline.rules.kinds import Dollars, ExtraFields, Kind, Line, Template
+from offhook.pipeline.rules.kinds import Amount, ExtraFields, Kind, Line, Template, Word
 from offhook.pipeline.rules.templates import ExtraValue
 
 # Rockerbox's own fields, which an extra field must not replace.
 FIXED = frozenset({"email", "customer_id", "action", "timestamp", "conversion_source", "order_id", "revenue"})
 
 D = TypeVar("D")
+
+
+class Time(StrEnum):
+    """The moment of a call that is sent as the conversion's."""
+
+    ENDED = "ended"
+    STARTED = "started"
+    ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +54,18 @@ class Results:
         english=", sent as {value}",
         explained="The name of the conversion, as Rockerbox lists it.",
     )
-    revenue: Decimal | None = _result(  # noqa: RUF009  # it is a field
-        Dollars(),
+    revenue: Decimal | str | None = _result(
+        Amount(),
         lambda: None,
-        english=", worth {value} dollars",
-        explained="What a call is worth. It is left out where it is not set.",
+        english=", worth {value}",
+        explained="What a call is worth, or a template that comes to it. It is left out where there is none.",
+    )
+    time: Time | None = _result(
+        Word({each.value: each for each in Time}),
+        lambda: None,
+        english=", timed as {value}",
+        explained="Which moment of the call is sent: its end, where this says nothing. `answered` is when the leg began that "
+        "was talked to.",
     )
     order_id: str = _result(
         Template(),
@@ -70,23 +86,34 @@ RESULTS: Mapping[str, ResultField] = {each.name: each.metadata["entry"] for each
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """What is sent otherwise of some calls; None where nothing differs. `revenue` is dollars, or a template."""
+
+    action: str | None = None
+    revenue: Decimal | str | None = None
+    time: Time | None = None
+    extra: Mapping[str, ExtraValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
-    """A tracked number (E.164) and what differs for it; None where nothing does. `revenue` is dollars."""
+    """A tracked number (E.164) and what differs for it; None where nothing does. `revenue` is dollars, or a template."""
 
     number: str
     label: str | None = None
     action: str | None = None
-    revenue: Decimal | None = None
+    revenue: Decimal | str | None = None
     extra: Mapping[str, ExtraValue] = field(default_factory=dict)
+    time: Time | None = None
 
 
-def results_of(common: Results, number: Number | None) -> Results:
-    """What is sent of a call of this number: what it says itself, else what holds for all."""
-    if number is None:
-        return common
-    return Results(
-        **{
-            key: entry.kind.over(getattr(common, key), getattr(number, key) if entry.of_number else None)
-            for key, entry in RESULTS.items()
-        }
-    )
+def results_of(common: Results, *owns: Number | Own | None) -> Results:
+    """What is sent of a call: what the last of `owns` says that says anything, else what holds for all."""
+    found = common
+    for own in (each for each in owns if each is not None):
+        found = Results(**{key: _over(entry, getattr(found, key), own, key) for key, entry in RESULTS.items()})
+    return found
+
+
+def _over(entry: ResultField, common: Any, own: Number | Own, key: str) -> Any:
+    return entry.kind.over(common, getattr(own, key) if entry.of_number else None)

@@ -33,13 +33,16 @@ ALIASES = {"call_duration": "duration_seconds", "tracked_number": "to", "tracked
 
 # A parameter of Twilio's begins with a capital; those made from SIP headers may hold a hyphen (SipHeader_X-Branch).
 _PARAMETER = re.compile(r"[A-Z][A-Za-z0-9_-]*")
-TOKEN = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_-]*)\}|[{}]")
+OF_CUSTOMER = "customer."
+"""Before the name of a further column of the customer's row."""
+_ATTRIBUTE = re.compile(rf"{re.escape(OF_CUSTOMER)}[^{{}}\x00-\x1f]{{1,100}}")
+TOKEN = re.compile(rf"\{{\{{|\}}\}}|\{{([A-Za-z_][A-Za-z0-9_-]*|{_ATTRIBUTE.pattern})\}}|[{{}}]")
 """What means something in a template: a doubled brace, a field (group 1 is its name), a lone brace."""
 
 
 def is_field(name: str) -> bool:
-    """True for one of FIELDS and for whatever may be a parameter of Twilio's."""
-    return name in FIELDS or _PARAMETER.fullmatch(name) is not None
+    """True for one of FIELDS, for whatever may be a parameter of Twilio's, and for a column of the customer's."""
+    return name in FIELDS or any(pattern.fullmatch(name) for pattern in (_PARAMETER, _ATTRIBUTE))
 
 
 def names_in(template: str) -> set[str]:
@@ -73,6 +76,8 @@ def value_in_english(value: ExtraValue) -> str:
 
 
 def _field_in_english(name: str) -> str:
+    if name.startswith(OF_CUSTOMER):
+        return f"the customer's {name.removeprefix(OF_CUSTOMER)}"
     return FIELDS.get(name) or f"Twilio's {name}"
 
 

@@ -1,0 +1,174 @@
+"""What `flask rules backtest` and `flask rules apply` do: lay other rules beside what was decided, and decide anew."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from offhook.adapters.commands.ago import ago
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, plain, show_list, show_record, shows
+from offhook.adapters.rules_file.problems import RulesError
+from offhook.adapters.rules_file.source import RulesSource
+from offhook.pipeline.backtest import Backtest, Change, as_numbers, backtest, changing, decided_since
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge, apply_rules
+
+_AT_ONCE = 50  # in one turn of the books, so that no callback waits for it
+_PATIENCE_SECONDS = 30.0  # for the worker to give the books away
+_PAUSE_SECONDS = 0.05
+_MOST_COUNTED = 10_000_000
+_QUIET_CALLS = 2_000  # fewer are done before a progress bar is read
+_COLUMNS = ("before", "after", "count", "samples")
+_OPEN = (CallState.SKIPPED, CallState.PARKED)
+
+_since = click.option("--since", callback=ago, default="90d", show_default=True, help="How far back: 12h, 90d.")
+
+
+@click.command("backtest", cls=LedgerCommand)
+@click.option(
+    "--file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Other rules; those that hold if none."
+)
+@_since
+@shows
+@with_appcontext
+def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
+    """Say what other rules would have made of your calls, and change nothing.
+
+    Every call of that time that was decided is decided once more, with what is known of it and of your customers today,
+    and laid beside what the ledger has. Calls that are not over yet are left out.
+
+    \\b
+    flask rules backtest --file new.toml --since 90d
+    flask rules backtest --json
+    """
+    service = offhook()
+    judge = replace(service.judge(), rules=_rules(service, file))
+    found = decided_since(
+        service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since, service.ledger.clock()
+    )
+    with _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
+        result = backtest(found, progress)
+    _show(result, judge.rules, shown)
+
+
+@click.command("apply", cls=LedgerCommand)
+@_since
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reveal", is_flag=True, hidden=True)
+@with_appcontext
+def apply_command(since: datetime, yes: bool, reveal: bool) -> None:  # noqa: ARG001
+    """Decide skipped and waiting calls anew, by the rules that hold now.
+
+    What would change is shown first, and you are asked. What was sent is never touched: a conversion that these rules
+    would not make any more is listed, and not recalled, which Rockerbox could not do.
+
+    \\b
+    flask rules apply --since 30d
+    """
+    service = offhook()
+    judge = replace(service.judge(), rules=_rules(service, None))
+    books = service.ledger.rebuilding.known_calls()
+    now = service.ledger.clock()
+    result = backtest(decided_since(service.ledger.past, books, judge, since, now))
+    _show(result, judge.rules, Format.TABLE)
+    changes = sum(one.count for one in result.changed if not one.before.startswith("converted"))
+    if not changes:
+        click.echo("No skipped or waiting call would come to anything else.")
+        return
+    if not yes and not _agrees(f"Decide these {changes} skipped and waiting calls anew?"):
+        fail("Nothing was changed. `--yes` does it without a question.")
+    wanted = changing(decided_since(service.ledger.past, books, judge, since, now, states=_OPEN))
+    done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
+    click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
+
+
+def _agrees(question: str) -> bool:
+    return sys.stdin.isatty() and click.confirm(question)
+
+
+def _pages(keys: Iterable[CallKey]) -> Iterator[list[CallKey]]:
+    each = iter(keys)
+    while page := list(islice(each, _AT_ONCE)):
+        yield page
+
+
+def _decided_anew(service: Offhook, judge: Judge, keys: Sequence[CallKey]) -> int:
+    """How many; one that was decided by somebody else meanwhile is left as it is."""
+    try:
+        return _in_turn(service, judge, keys)
+    except LedgerUnavailable as error:
+        if error.word != "busy":
+            raise
+        return 0 if len(keys) == 1 else sum(_decided_anew(service, judge, [key]) for key in keys)
+
+
+def _in_turn(service: Offhook, judge: Judge, keys: Sequence[CallKey]) -> int:
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while (done := apply_rules(service.ledger, judge, keys, service.ledger.clock())) is None:
+        if time.monotonic() > until:
+            fail("A worker keeps the books and does not give them away. Calls that were not reached are as they were.")
+        time.sleep(_PAUSE_SECONDS)
+    return done
+
+
+def _rules(service: Offhook, file: Path | None) -> Rules:
+    try:
+        if file is None:
+            return service.rules()
+        return RulesSource(file, is_optional=False, text="", region=service.settings.default_country).read()
+    except RulesError as error:
+        fail(str(error))
+
+
+def _show(result: Backtest, rules: Rules, shown: Format) -> None:
+    if shown is Format.JSON:
+        changed = [
+            {"from": one.before, "to": one.after, "count": one.count, "samples": one.samples} for one in result.changed
+        ]
+        numbers = {ours: [_from_to(one) for one in every] for ours, every in as_numbers(result).items()}
+        told = [("calls", result.calls), ("unchanged", result.unchanged), ("changed", changed)]
+        show_record([*told, ("by_number", numbers), ("rules_version", rules.version)], shown)
+        return
+    if shown is Format.TABLE:
+        click.echo(
+            f"{result.calls} calls; {result.unchanged} come to the same, {result.calls - result.unchanged} do not."
+        )
+    if result.changed or shown is Format.CSV:
+        show_list([_line(one) for one in result.changed], shown, _COLUMNS)
+    if shown is Format.TABLE and result.changed:
+        click.echo("\\nBy tracked number:")
+        numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
+        show_list(numbers_, shown, ("number", "before", "after", "count"))
+        if any(one.before == "converted" for one in result.changed):
+            click.echo("What was converted stays so: it was sent, or will be, and Rockerbox takes nothing back.")
+
+
+def _line(one: Change) -> dict[str, object]:
+    return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples)}
+
+
+def _from_to(one: Change) -> dict[str, object]:
+    return {"from": plain(one.before), "to": one.after, "count": one.count}
+
+
+@contextmanager
+def _progress(calls: int) -> Iterator[Callable[[int], None]]:
+    """A bar for a person, nothing where it is done at once or nobody looks."""
+    if calls < _QUIET_CALLS or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with click.progressbar(length=calls, label="Deciding", file=sys.stderr, update_min_steps=500) as bar:
+        yield lambda done: bar.update(done - bar.pos)

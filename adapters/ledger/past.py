@@ -1,0 +1,50 @@
+"""`Past` of pipeline/ports/past.py: pages of calls by the index of their first callback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, tuple_
+
+from offhook.adapters.ledger.books import BY_KEY
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
+from offhook.adapters.ledger.schema import calls, decisions
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey, Direction
+from offhook.pipeline.ports.past import PastCall
+
+DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
+_ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
+
+
+class PastOnSql:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
+        asked = select(*_ORDER, calls.c.state, calls.c.direction, calls.c.from_number, calls.c.to_number)
+        # The index has the time alone; what is behind it is compared among the few calls of one moment.
+        asked = asked.where(calls.c.first_received_at >= (after.first_received_at if after else since))
+        asked = asked.where(calls.c.state.in_([state.value for state in DECIDED]))
+        if after is not None:
+            asked = asked.where(tuple_(*_ORDER) > (after.first_received_at, *after.key))
+        with self._database.read(patient=True) as connection:
+            rows = connection.execute(asked.order_by(*_ORDER).limit(limit)).all()
+            told = for_each(connection, named(map(key_of, rows)), KEY, decisions, BY_KEY)
+        newest = {key_of(row): row.reasons for row in sorted(told, key=lambda row: int(row.id))}
+        return [_past(row, newest) for row in rows]
+
+    def count_since(self, since: datetime, at_most: int) -> int:
+        some = select(calls.c.call_sid).where(calls.c.first_received_at >= since).limit(at_most).subquery()
+        with self._database.read(patient=True) as connection:
+            return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _past(row: Any, newest: dict[CallKey, str]) -> PastCall:
+    reasons = json.loads(newest.get(key_of(row), "[]"))
+    ours = row.from_number if row.direction == Direction.OUTBOUND_API else row.to_number
+    return PastCall(key_of(row), row.first_received_at, CallState(row.state), reasons[0][0] if reasons else "", ours)

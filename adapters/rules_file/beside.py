@@ -1,0 +1,140 @@
+"""Values of the rules for which the file alone is not enough: other tables of it, files beside it, libraries. Decides nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from offhook.adapters.rules_file.problems import Mistake
+from offhook.adapters.rules_file.words import shown
+from offhook.pipeline.rules.kinds import (
+    MAX_LISTED,
+    Holidays,
+    HolidaysOf,
+    Kind,
+    ListFile,
+    NumberList,
+    NumberSet,
+    TrackedNumbers,
+)
+from offhook.pipeline.rules.matching import MAX_PATTERN, Pattern
+
+MAX_LIST_BYTES = 20_000_000  # of a file of numbers: a million and more
+_ANY_YEAR = 2026  # to see whether the place is known
+_PATTERN_BYTES = 1_000_000  # of memory for a pattern; RE2 refuses what needs more
+
+BESIDE: frozenset[type[Kind[Any]]] = frozenset({HolidaysOf, TrackedNumbers, ListFile})
+"""The kinds that are read with a Beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """`number` reads a phone number as E.164, or None; `folder` is where the file stands, None where it is no file;
+    `names` are groups and labels with their numbers; `files` are the files that were read, by what they held.
+    """
+
+    number: Callable[[str], str | None]
+    folder: Path | None = None
+    names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    files: dict[Path, bytes] = field(default_factory=dict)
+
+
+def read_numbers(key: str, beside: Beside, value: object) -> NumberSet:
+    every = value if isinstance(value, list) else []
+    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str) for one in every):
+        told = "a list of phone numbers, labels of tracked numbers and names of [groups], in quotes"
+        raise Mistake(f'{key} must be {told}; you wrote {shown(value)}. Write e.g. {key} = ["+14155550100"].')
+    found = [_numbers_of(key, beside, name) for name in every]
+    return NumberSet(tuple(every), frozenset().union(*found))
+
+
+def _numbers_of(key: str, beside: Beside, name: str) -> frozenset[str]:
+    if name in beside.names:
+        return beside.names[name]
+    number = beside.number(name)
+    if number is None:
+        known = ", ".join(sorted(beside.names)[:20]) or "there are none"
+        raise Mistake(f"{key}: {shown(name)} is no phone number, no label and no group. Labels and groups: {known}.")
+    return frozenset({number})
+
+
+def read_list(key: str, beside: Beside, value: object) -> NumberList:
+    if not isinstance(value, str) or not value.strip():
+        raise Mistake(
+            f'{key} must be the name of a file of phone numbers; you wrote {shown(value)}. Write e.g. "blocked.txt".'
+        )
+    if beside.folder is None and not Path(value).is_absolute():
+        raise Mistake(f"{key}: rules that are no file have no folder; write the whole path of {shown(value)}.")
+    path = (beside.folder or Path()) / value
+    lines = _lines(key, path, beside)
+    numbers = frozenset(_listed_number(key, path, place, line, beside) for place, line in lines)
+    return NumberList(value, numbers, hashlib.sha256("\n".join(sorted(numbers)).encode()).hexdigest())
+
+
+def _lines(key: str, path: Path, beside: Beside) -> list[tuple[int, str]]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_LIST_BYTES + 1)
+        text = raw.decode("utf-8-sig")
+    except (OSError, UnicodeError, ValueError) as error:
+        raise Mistake(f"{key}: {path} cannot be read ({error}).") from None
+    if len(raw) > MAX_LIST_BYTES:
+        raise Mistake(f"{key}: {path} has more than {MAX_LIST_BYTES} bytes.")
+    beside.files[path] = raw
+    told = ((place, line.partition("#")[0].strip()) for place, line in enumerate(text.splitlines(), 1))
+    return [(place, line) for place, line in told if line]
+
+
+def _listed_number(key: str, path: Path, place: int, line: str, beside: Beside) -> str:
+    number = beside.number(line)
+    if number is None:
+        raise Mistake(f"{key}: {path}, line {place}: {shown(line)} is no phone number; correct it, or put # before it.")
+    return number
+
+
+def read_holidays(key: str, _beside: Beside, value: object) -> Holidays:
+    """By the `holidays` library, which knows them for any year; loaded by rules that ask for them alone."""
+    place = value.strip().upper() if isinstance(value, str) else ""
+    country, _, part = place.partition("-")
+    try:
+        _holidays(country, part or None, _ANY_YEAR)
+    except (NotImplementedError, KeyError, AttributeError, ValueError):
+        told = f"{key}: no public holidays are known of {shown(value)}"
+        raise Mistake(f'{told}. Write a country, or a part of it, as {key} = "US" or {key} = "US-CA".') from None
+    return Holidays(place, lambda day: _holidays(country, part or None, day.year).get(day))
+
+
+@lru_cache(maxsize=256)
+def _holidays(country: str, part: str | None, year: int) -> Mapping[date, str]:
+    import holidays
+
+    return dict(holidays.country_holidays(country, subdiv=part, years=year))
+
+
+def read_pattern(key: str, value: object) -> Pattern:
+    """By RE2, whose time grows with the text alone: no pattern can keep the books from being kept.
+
+    https://github.com/google/re2/wiki/WhyRE2
+    """
+    import re2  # type: ignore[import-untyped]
+
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_PATTERN:
+        raise Mistake(
+            f"{key}.matches must be a regular expression of 1 to {MAX_PATTERN} characters; you wrote {shown(value)}."
+        )
+    options = re2.Options()
+    options.max_mem, options.log_errors = _PATTERN_BYTES, False
+    try:
+        found = re2.compile(value, options)
+    except re2.error as error:
+        what = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        told = f"{key}.matches: {shown(value)} cannot be used ({what})"
+        raise Mistake(
+            f"{told}. RE2 has neither look-around nor back-references: https://github.com/google/re2/wiki/Syntax."
+        ) from None
+    return Pattern(value, lambda text: found.search(text.encode(errors="replace").decode()) is not None)

@@ -1,0 +1,127 @@
+"""What a condition may look at: the call, its number, its customer, and what the same customer did before. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
+
+from offhook.pipeline.call import Call, CallState, Leg
+from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.phone import Caller
+from offhook.pipeline.rules.results import Number
+
+COUNTS = (CallState.CONVERTED, CallState.PARKED)
+"""A call in one of these counts, or will once its caller is known."""
+
+# https://www.twilio.com/docs/voice/answering-machine-detection: what is neither is `unknown`
+_HUMAN = "human"
+_NO_HUMAN = ("machine", "fax")
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierCall:
+    """A call of the same customer that began before. `ours` is our end in E.164, or as it came; times are UTC.
+
+    `is_missed`: the customer called, no person answered, and it does not count.
+    """
+
+    key: CallKey
+    ours: str
+    direction: Direction
+    status: Status
+    started_at: datetime
+    ended_at: datetime | None
+    state: CallState
+    is_missed: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`leg` is the call itself, without the legs that it dialled. `ours` is our end in E.164, or as it came; `number` is
+    what the rules say of it, None where it is not listed. `customer` is the other end, `who` the row of the customer table
+    that names it, None while nobody does. `direction` is which way the call went between us and the customer. `earlier` are
+    the customer's calls before, the latest first; None where they are not known.
+    """
+
+    call: Call
+    leg: Leg
+    ours: str
+    number: Number | None
+    customer: Caller
+    direction: Direction
+    who: Customer | None = None
+    earlier: Sequence[EarlierCall] | None = None
+    zone: tzinfo = field(default=UTC)
+
+    @property
+    def duration_seconds(self) -> int:
+        """A call that nobody answered has no length."""
+        return self.leg.duration_seconds or 0
+
+    @cached_property
+    def by_person(self) -> bool | None:
+        """Whether a person answered; None where nobody knows."""
+        return is_by_person(self.call)
+
+    @cached_property
+    def talk_seconds(self) -> int | None:
+        """How long was talked; None where nobody knows."""
+        return talk_seconds(self.call)
+
+    @cached_property
+    def began(self) -> datetime:
+        """When the call began, in the time zone of the rules."""
+        return self.call.started_at.astimezone(self.zone)
+
+    def counted_since(self, length: timedelta, *, same_number: bool = False) -> EarlierCall | None:
+        """The latest call that counts and ended so shortly before this one, of any number or of the same."""
+        return next((one for one in self.earlier or () if self._counts_since(one, length, same_number)), None)
+
+    def _counts_since(self, one: EarlierCall, length: timedelta, same_number: bool) -> bool:
+        since = self.call.started_at - length
+        is_of_number = not same_number or one.ours == self.ours
+        return one.state in COUNTS and is_of_number and (one.ended_at or one.started_at) >= since
+
+
+def answered_leg(call: Call) -> Leg | None:
+    """The leg that somebody answered: of those that the call dialled, the one that was talked to longest."""
+    talked = [leg for leg in call.children if leg.status is Status.COMPLETED and leg.duration_seconds]
+    return max(talked, key=lambda leg: leg.duration_seconds or 0, default=None)
+
+
+def answered_by(call: Call) -> str:
+    """Who answered, in Twilio's word: as detection found it for the call itself, else for the leg that was talked to
+    longest; "" where none ran."""
+    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0))
+    every = (call.root, *legs) if call.root else legs
+    return next((leg.details["AnsweredBy"] for leg in every if leg.details.get("AnsweredBy")), "")
+
+
+def talk_seconds(call: Call) -> int | None:
+    """How long was talked, on the leg that somebody answered; None where no leg and no detection says so."""
+    leg = answered_leg(call)
+    if leg is not None:
+        return leg.duration_seconds
+    if call.children:
+        return 0
+    return (call.root.duration_seconds or 0) if call.root and _is_known_without_legs(call, call.root) else None
+
+
+def _is_known_without_legs(call: Call, root: Leg) -> bool:
+    """What Twilio answers itself says nothing of a person; what nobody answered, and whom we called, does."""
+    return root.status is not Status.COMPLETED or root.direction is Direction.OUTBOUND_API or bool(answered_by(call))
+
+
+def is_by_person(call: Call) -> bool | None:
+    """Whether a person answered: as detection says, else by a leg that was talked to. None where neither is known."""
+    word = answered_by(call)
+    if word == _HUMAN:
+        return True
+    if word.startswith(_NO_HUMAN):
+        return False
+    if call.children:
+        return answered_leg(call) is not None
+    return False if call.root and call.root.status is not Status.COMPLETED else None

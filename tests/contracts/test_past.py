@@ -1,0 +1,159 @@
+"""What a decision and a backtest are given of the past: the calls of a customer before, pages of what was decided, kept rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from offhook.pipeline.backtest import backtest, changing, decided_since
+from offhook.pipeline.call import CallEvent, CallState
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.conversion import Convert, why
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.ports.books import Asking, CallBefore
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
+from tests.contracts.conftest import WholeLedger
+from tests.fakes import steps
+from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw, sid
+
+MINUTE = timedelta(minutes=1)
+ANN = Customer(CALLER, "ann@example.com", None)
+NOBODY = replace(steps.JUDGE, rules=Rules(min_duration_seconds=61))  # a call of the tests lasts a minute
+REPEATS = replace(steps.JUDGE, rules=Rules(repeat_within=600))
+
+
+def minutes(count: float) -> datetime:
+    return NOON + count * MINUTE
+
+
+def known(ledger: WholeLedger, *asking: Asking, limit: int = 10) -> list[list[CallKey]]:
+    with ledger.books() as books:
+        assert books is not None
+        found = books.calls_before(asking, limit)
+    return [[one.key for one in found[each]] for each in asking]
+
+
+def test_the_calls_of_each_customer_are_given_the_latest_first_up_to_a_time_and_a_number(ledger: WholeLedger) -> None:
+    for number in range(1, 5):
+        ledger.append([raw(number, at=minutes(number))])
+    ledger.append([raw(9, caller=OTHER, at=minutes(2))])
+    steps.fold(ledger)
+    assert known(ledger, Asking(CALLER, minutes(3)), Asking(CALLER, minutes(4)), Asking(OTHER, minutes(9))) == [
+        [key(3), key(2), key(1)],
+        [key(4), key(3), key(2), key(1)],
+        [key(9)],
+    ]
+    assert known(ledger, Asking(CALLER, minutes(4)), limit=2) == [[key(4), key(3)]]
+    assert known(ledger, Asking("+14155550177", minutes(9))) == [[]]
+    assert known(ledger) == []
+
+
+def test_a_call_before_is_given_as_the_ledger_has_it(ledger: WholeLedger) -> None:
+    ledger.append([raw(1, "busy")])
+    steps.fold(ledger)
+    with ledger.books() as books:
+        assert books is not None
+        [[found]] = books.calls_before([Asking(CALLER, NOON)], 10).values()
+    expected = CallBefore(
+        key(1), CallState.SETTLING, found.status, found.direction, CALLER, OURS, 60, NOON, NOON, answered=False
+    )
+    assert found == expected
+
+
+def test_of_two_calls_that_are_decided_together_the_later_one_is_the_repeat(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN])
+    ledger.append([raw(2, at=minutes(5)), raw(1)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, REPEATS, minutes(6), 10) == 2
+    [first], [second] = ledger.stories.of_call(sid(1)), ledger.stories.of_call(sid(2))
+    assert first.conversion is not None and second.conversion is None
+    assert [reason.word for reason in second.decisions[-1].reasons] == [f"repeat_of {sid(1)}"]
+
+
+def test_a_call_that_was_decided_before_is_known_to_the_next(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, REPEATS, minutes(1), 10) == 1  # it waits, since nobody knows its caller
+    ledger.append([raw(2, at=minutes(5))])
+    steps.fold(ledger)
+    assert decide_batch(ledger, REPEATS, minutes(6), 10) == 1
+    assert ledger.stories.of_call(sid(2))[0].call.state == "skipped"
+
+
+def test_how_a_decision_came_about_is_kept_with_it(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    [line] = ledger.stories.of_call(sid(1))[0].decisions
+    assert line.who == why("called_us", number=CALLER)
+    assert (line.rule, [rule.rule for rule in line.trace], line.trace[0].holds) == ("", [""], True)
+    assert [one.key for one in line.trace[0].conditions][:3] == ["directions", "statuses", "min_duration_seconds"]
+
+
+def test_the_text_of_rules_is_kept_under_their_version_once(ledger: WholeLedger) -> None:
+    rules = Rules(text="# as it was\n")
+    assert ledger.kept_rules(rules.version) is None
+    ledger.keep_rules(rules, NOON)
+    ledger.keep_rules(replace(rules, text="# other words for the same\n"), minutes(1))
+    assert ledger.kept_rules(rules.version) == "# as it was\n"
+
+
+def decided_calls(ledger: WholeLedger, count: int) -> None:
+    ledger.merge_customers([ANN])
+    ledger.append([raw(number, at=minutes(number)) for number in range(1, count + 1)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, NOBODY, minutes(60), 100) == count
+
+
+def test_the_past_is_given_page_by_page_and_each_call_once(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 5)
+    ledger.append([raw(8, "ringing", at=minutes(9))])
+    steps.fold(ledger)
+    first = ledger.past.calls_since(minutes(2), None, 3)
+    rest = ledger.past.calls_since(minutes(2), first[-1], 3)
+    assert [one.key for one in (*first, *rest)] == [key(number) for number in (2, 3, 4, 5)]
+    assert (first[0].state, first[0].reason, first[0].ours) == (CallState.SKIPPED, "too_short", OURS)
+    assert list(ledger.past.calls_since(minutes(2), rest[-1], 3)) == []
+    assert (ledger.past.count_since(minutes(2), 100), ledger.past.count_since(minutes(2), 2)) == (5, 2)
+
+
+def test_a_backtest_says_what_would_change_and_changes_nothing(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 4)
+    books = ledger.rebuilding.known_calls()
+    found = backtest(decided_since(ledger.past, books, steps.JUDGE, minutes(2), minutes(60), page=2))
+    assert (found.calls, found.unchanged) == (3, 0)
+    [change] = found.changed
+    assert (change.before, change.after, change.count) == ("skipped: too_short", "converted", 3)
+    assert change.samples == (sid(2), sid(3), sid(4))
+    assert backtest(decided_since(ledger.past, books, NOBODY, minutes(0), minutes(60))).unchanged == 4
+    assert {ledger.stories.of_call(sid(number))[0].call.state for number in range(1, 5)} == {"skipped"}
+
+
+def test_other_rules_decide_what_was_skipped_and_what_waits_and_leave_what_was_converted(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 2)
+    books = ledger.rebuilding.known_calls()
+    found = decided_since(ledger.past, books, steps.JUDGE, NOON, minutes(60), states=[CallState.SKIPPED])
+    assert apply_rules(ledger, steps.JUDGE, list(changing(found)), minutes(61)) == 2
+    stories = [ledger.stories.of_call(sid(number))[0] for number in (1, 2)]
+    assert [one.call.state for one in stories] == ["converted", "converted"]
+    assert [len(one.decisions) for one in stories] == [2, 2]
+    assert all(one.conversion for one in stories)
+    with pytest.raises(LedgerUnavailable):
+        apply_rules(ledger, NOBODY, [key(1)], minutes(62))
+    assert ledger.stories.of_call(sid(1))[0].call.state == "converted"
+
+
+def test_what_was_skipped_is_decided_anew_by_a_person_alone(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 1)
+    with ledger.books() as books:
+        assert books is not None
+        [again] = decide_anew(books, [key(1)], steps.JUDGE, minutes(61))
+        assert isinstance(again.decision, Convert)
+        with pytest.raises(LedgerUnavailable):
+            books.record([again])
+        books.record([again], CallEvent.DECIDE_ANEW)
+    assert ledger.stories.of_call(sid(1))[0].call.state == "converted"

@@ -1,0 +1,38 @@
+"""The past in memory: `Past` without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import Direction
+from offhook.pipeline.ports.past import PastCall
+from tests.fakes.kept import Kept, KeptCall
+
+_DECIDED = ("converted", "skipped", "parked")
+
+
+class MemoryPast:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
+        found = [self._past(one) for one in self._kept.calls.values() if one.state in _DECIDED]
+        ordered = sorted((one for one in found if one.first_received_at >= since), key=_place)
+        return [one for one in ordered if after is None or _place(one) > _place(after)][:limit]
+
+    def count_since(self, since: datetime, at_most: int) -> int:
+        found = [one for one in self._kept.calls.values() if one.folded.call.first_received_at >= since]
+        return min(len(found), at_most)
+
+    def _past(self, one: KeptCall) -> PastCall:
+        call, root = one.folded.call, one.folded.call.root
+        told = [line for key, line in self._kept.decisions if key == call.key]
+        ours = "" if root is None else root.from_ if root.direction is Direction.OUTBOUND_API else root.to
+        reason = told[-1].reasons[0].word if told else ""
+        return PastCall(call.key, call.first_received_at, CallState(one.state), reason, ours)
+
+
+def _place(one: PastCall) -> tuple[datetime, str, str]:
+    return (one.first_received_at, *one.key)

@@ -1,0 +1,194 @@
+"""Each condition of a rule: a call for which it holds, one for which it fails, and one of which nobody knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offhook.adapters.rules_file.reading import parse
+from offhook.pipeline.call import Call, CallState, Leg
+from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.ends import Numbering
+from offhook.pipeline.rules.conditions import CONDITIONS
+from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.rules.facts import EarlierCall
+
+pytestmark = pytest.mark.unit
+
+# A Wednesday; in New York it is 7 in the morning.
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+CALLER, LONDON, OURS, OTHER = "+14155550142", "+442071838750", "+14155550100", "+14155550101"
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call that ended at `ended`, and what is known of its caller."""
+
+    from_: str = CALLER
+    to: str = OURS
+    status: Status = Status.COMPLETED
+    direction: Direction = Direction.INBOUND
+    seconds: int | None = 60
+    ended: datetime = NOON
+    params: dict[str, str] = field(default_factory=dict)
+    legs: tuple[tuple[Status, int], ...] = ()
+    attributes: dict[str, str] | None = field(default_factory=dict)
+    earlier: tuple[EarlierCall, ...] | None = ()
+
+    def call(self) -> Call:
+        root = Leg("CA1", None, self.status, self.direction, self.from_, self.to, self.seconds, self.ended, self.params)
+        legs = (
+            Leg(f"CA1{place}", "CA1", status, Direction.OUTBOUND_DIAL, self.from_, "+14155550177", length, self.ended)
+            for place, (status, length) in enumerate(self.legs)
+        )
+        return Call(CallKey("AC1", "CA1"), root, tuple(legs), 1, self.ended, self.ended)
+
+    def customer(self) -> Customer | None:
+        return None if self.attributes is None else Customer(CALLER, "ann@example.com", None, 1, self.attributes)
+
+
+def before(days: float, state: CallState = CallState.CONVERTED, ours: str = OURS) -> EarlierCall:
+    ended = NOON - timedelta(days=days)
+    return EarlierCall(CallKey("AC1", "CA0"), ours, Direction.INBOUND, Status.COMPLETED, ended, ended, state)
+
+
+def after(*calls: EarlierCall) -> Called:
+    """A call after these; without any, one of which nobody knows what came before."""
+    return Called(earlier=calls or None)
+
+
+def decided(rules: str, called: Called, folder: Path | None = None) -> Decision:
+    return decide(called.call(), called.customer(), parse(rules, folder=folder), Numbering(), called.earlier)
+
+
+TALKED, MISSED = ((Status.COMPLETED, 40),), ((Status.NO_ANSWER, 0),)
+HUMAN, MACHINE = {"AnsweredBy": "human"}, {"AnsweredBy": "machine_start"}
+NOBODY: dict[str, Any] = {"attributes": None}
+# the condition, a call for which it holds, one for which it fails, one of which nobody knows
+CASES: list[tuple[str, Called, Called, Called | None]] = [
+    ('directions = ["outbound-api"]', Called(CALLER, direction=Direction.OUTBOUND_API), Called(), None),
+    ('statuses = ["busy"]', Called(status=Status.BUSY), Called(), None),
+    ("min_duration_seconds = 60", Called(), Called(seconds=59), None),
+    ("max_duration_seconds = 60", Called(), Called(seconds=61), None),
+    ("only_listed_numbers = true", Called(), Called(to=CALLER), None),
+    (f'tracked_numbers = ["{OURS}"]', Called(), Called(to=OTHER), None),
+    ('tracked_numbers = ["tv"]', Called(to=OTHER), Called(), None),
+    ('tracked_numbers = ["Television"]', Called(), Called(to=OTHER), None),
+    ("answered_by_person = true", Called(legs=TALKED), Called(legs=MISSED), Called()),
+    ("answered_by_person = true", Called(params=HUMAN), Called(params=MACHINE), Called(params={"AnsweredBy": "unknown"})),
+    ("answered_by_person = false", Called(legs=MISSED), Called(legs=TALKED), Called()),
+    ("answered_by_person = false", Called(status=Status.BUSY), Called(params=HUMAN), Called()),
+    ("min_talk_seconds = 40", Called(legs=TALKED), Called(legs=((Status.COMPLETED, 39),)), Called()),
+    ("max_talk_seconds = 40", Called(legs=TALKED), Called(legs=((Status.COMPLETED, 41),)), Called()),
+    ("min_talk_seconds = 1", Called(params=HUMAN), Called(legs=MISSED), Called()),
+    ('hours = ["06:00-07:00"]', Called(), Called(ended=NOON + timedelta(minutes=1)), None),
+    ('hours = ["22:00-06:59"]', Called(ended=NOON - timedelta(hours=3)), Called(), None),
+    ('hours = ["23:00-24:00"]', Called(ended=NOON - timedelta(hours=7, minutes=30)), Called(), None),
+    ('days = ["wed"]', Called(), Called(ended=NOON - timedelta(hours=8)), None),
+    ('holiday_in = "US"', Called(ended=NOON + timedelta(days=1)), Called(), None),
+    ('holiday_in = "US-CA"', Called(ended=NOON + timedelta(days=2)), Called(), None),
+    ('workday_in = "US"', Called(), Called(ended=NOON + timedelta(days=1)), None),
+    ("first_call = true", Called(), Called(earlier=(before(400, CallState.SKIPPED),)), Called(earlier=None)),
+    ("first_call = false", Called(earlier=(before(1),)), Called(), Called(earlier=None)),
+    ('no_conversion_within = "30d"', after(before(31)), after(before(29)), after()),
+    ('no_conversion_within = "30d"', after(before(1, CallState.SKIPPED)), after(before(1, CallState.PARKED)), None),
+    ('no_conversion_within_of_number = "30d"', after(before(1, ours=OTHER)), after(before(1)), after()),
+    ("withheld = true", Called("anonymous"), Called(), None),
+    ("withheld = false", Called(), Called("anonymous"), None),
+    ('countries = ["GB"]', Called(LONDON), Called(), Called("anonymous")),
+    ('area_codes = ["415", "20"]', Called(LONDON), Called("+12125550142"), Called("client:ann")),
+    ('callers_in = "blocked.txt"', Called(), Called(LONDON), None),
+    ('customer = { tier = "gold" }', Called(attributes={"tier": "gold"}), Called(attributes={"tier": "silver"}), None),
+    ('customer = { tier = ["gold", "silver"] }', Called(attributes={"tier": "silver"}), Called(), None),
+    ("customer = { value = { at_least = 10 } }", Called(attributes={"value": "10.0"}), Called(attributes={"value": "ten"}), None),
+    ('params = { StirVerstat = "A" }', Called(params={"StirVerstat": "A"}), Called(params={"StirVerstat": "B"}), None),
+    ("params = { Menu = { at_least = 1, at_most = 3 } }", Called(params={"Menu": "3"}), Called(params={"Menu": "4"}), None),
+    ("params = { Menu = { matches = '^[0-9]+$' } }", Called(params={"Menu": "12"}), Called(params={"Menu": "1a"}), None),
+    ("params = { Menu = 1 }", Called(params={"Menu": "1"}), Called(), None),
+]  # fmt: skip
+AROUND = f"""
+directions = ["inbound", "outbound-api"]
+statuses = ["completed", "busy"]
+time_zone = "America/New_York"
+[groups]
+tv = ["{OTHER}"]
+[[numbers]]
+number = "{OURS}"
+label = "Television"
+"""
+
+
+def with_rule(condition: str, more: str = "") -> str:
+    return f'{AROUND}[[rule]]\nname = "Tried"\nwhen.{condition}\nskip = "it_holds"\n{more}'
+
+
+@pytest.fixture(autouse=True)
+def blocked(tmp_path: Path) -> Path:
+    (tmp_path / "blocked.txt").write_text(f"# robocalls\n\n{CALLER}  # every day\n")
+    return tmp_path
+
+
+def held(rules: str, called: Called, folder: Path) -> bool:
+    return [reason.word for reason in decided(rules, called, folder).reasons] == ["it_holds"]
+
+
+@pytest.mark.parametrize(("condition", "holds", "fails", "_unknown"), CASES)
+def test_a_rule_matches_where_its_condition_holds_and_no_other_call(
+    condition: str, holds: Called, fails: Called, _unknown: Called | None, blocked: Path
+) -> None:
+    assert held(with_rule(condition), holds, blocked)
+    assert not held(with_rule(condition), fails, blocked)
+    assert not held(with_rule(condition, 'when_unknown = "holds"'), fails, blocked)
+
+
+@pytest.mark.parametrize(("condition", "unknown"), [(each[0], each[3]) for each in CASES if each[3]])
+def test_the_rule_says_which_way_falls_what_nobody_knows(condition: str, unknown: Called, blocked: Path) -> None:
+    assert not held(with_rule(condition), unknown, blocked)
+    assert held(with_rule(condition, 'when_unknown = "holds"'), unknown, blocked)
+
+
+def test_no_condition_is_left_out() -> None:
+    assert {condition.partition(" ")[0] for condition, *_ in CASES} == set(CONDITIONS)
+
+
+@pytest.mark.parametrize("condition", [each[0] for each in CASES])
+def test_each_condition_is_read_back(condition: str, blocked: Path) -> None:
+    read = parse(with_rule(condition), folder=blocked)
+    assert in_english(read).splitlines()[0].startswith("1. Tried: a call that ")
+    assert read.version != parse(AROUND).version
+
+
+def test_a_call_waits_for_the_row_of_its_customer_where_a_rule_hangs_on_nothing_else() -> None:
+    asked = 'when = { min_duration_seconds = 30, customer = { tier = "gold" } }'
+    rules = f'{AROUND}[[rule]]\nname = "Gold"\n{asked}\nskip = "gold_ones"\n'
+    assert isinstance(decided(rules, Called(**NOBODY)), Park)
+    assert isinstance(decided(rules, Called(attributes={"tier": "gold"})), Skip)
+    assert isinstance(decided(rules, Called(attributes={"tier": "lead"})), Convert)
+    too_short = decided(rules, Called(seconds=29, **NOBODY))
+    assert [rule.holds for rule in too_short.because.trace] == [False, True]  # parked by the last rule, not by this one
+
+
+def test_a_caller_who_can_never_be_known_is_not_waited_for() -> None:
+    rules = f'{AROUND}[[rule]]\nname = "Gold"\nwhen.customer.tier = "gold"\nconvert = true\n'
+    assert [one.word for one in decided(rules, Called("anonymous", **NOBODY)).reasons] == ["caller_withheld"]
+
+
+def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
+    rules = with_rule("min_talk_seconds = 30", "when.max_talk_seconds = 100\n")
+    [tried] = decided(rules, Called(legs=TALKED)).because.trace
+    assert (tried.rule, tried.holds) == ("Tried", True)
+    assert [(one.key, one.asked, one.found, one.holds) for one in tried.conditions] == [
+        ("min_talk_seconds", "30", "40", True),
+        ("max_talk_seconds", "100", "40", True),
+    ]
+
+
+def test_a_pattern_that_would_hang_others_takes_no_time_to_speak_of() -> None:
+    rules = with_rule("params.Menu = { matches = '^(a+)+$' }")
+    assert not held(rules, Called(params={"Menu": "a" * 4000 + "!"}), Path())
