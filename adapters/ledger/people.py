@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
-from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
-from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, shared_numbers
+from offhook.adapters.ledger.rows import Insert, WithRows, insert, key_of, look_up, with_rows
+from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, micros, shared_numbers
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.phone import spellings
 
@@ -104,6 +105,25 @@ _UNSHARE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows
 def is_call_of(phone: str) -> ColumnElement[bool]:
     """Holds for the calls whose customer has this number (E.164)."""
     return calls.c.customer_phone.in_(spellings(phone))
+
+
+_CALLED = {"account_sid": "text", "call_sid": "text", "phone": "text", "first_received_at": "bigint"}
+# OFFSET 0 keeps it a look-up of its own on Postgres, for each of the calls.
+_CALLED_BEFORE = (
+    "SELECT v.account_sid, v.call_sid FROM {rows} WHERE EXISTS (SELECT 1 FROM calls AS t WHERE t.customer_phone = v.phone "
+    f"AND t.first_received_at < v.first_received_at AND t.state = '{CallState.CONVERTED}' LIMIT 1 OFFSET 0)"
+)
+
+
+def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[CallKey]:
+    """Of these calls, those whose caller had a converted one that was first reported earlier."""
+    rows = [
+        {**key_of(row)._asdict(), "phone": PersonText.kept(phone), "first_received_at": micros(row.first_received_at)}
+        for row in found
+        if row.customer_phone is not None
+        for phone in spellings(row.customer_phone)
+    ]
+    return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:

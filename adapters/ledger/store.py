@@ -21,6 +21,7 @@ from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
+from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
@@ -31,6 +32,7 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
@@ -58,6 +60,7 @@ class SqlLedger:
         self.database = Database(url, pool_size=pool_size, patience=known)
         self.clock = self.database.clock
         self.stories: Stories = StoriesOnSql(self.database)
+        self.sent: Sent = SentOnSql(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)

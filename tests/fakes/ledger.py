@@ -17,6 +17,7 @@ from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.rebuilding import MemoryRebuilding
+from tests.fakes.sent import MemorySent
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 
@@ -30,6 +31,7 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
+        self.sent = MemorySent(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)

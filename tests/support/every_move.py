@@ -233,6 +233,7 @@ def conversions(scene: Scene) -> None:
     _leases(scene)
     _asked_again(scene)
     _rebuilt(scene)
+    _rebuilt_before_it_was_sent(scene)
     _day_turned(scene)
     _late_answers(scene)
 
@@ -260,18 +261,34 @@ def _asked_again(scene: Scene) -> None:
 
 
 def _rebuilt(scene: Scene) -> None:
-    from offhook.pipeline.callback import CallKey
     from offhook.pipeline.delivery import Outcome, Result
-    from offhook.pipeline.steps import attempt, decide_anew
+    from offhook.pipeline.steps import attempt
 
     sid = scene.converted()
     [one] = scene.claims().taken
     refused = Outcome(Result.REFUSED, "http_400", 400)
     scene.ledger.finish([attempt(one, refused, scene.now, scene.now, scene.policy())], scene.now)
     scene.conversion_is(sid, "dead")
+    _decided_anew(scene, sid, one.fence)
+
+
+def _rebuilt_before_it_was_sent(scene: Scene) -> None:
+    from offhook.pipeline.delivery import Result
+
+    sid = scene.converted()
+    held = scene.comes_to(Result.HELD)
+    scene.conversion_is(sid, "ambiguous")
+    _decided_anew(scene, sid, held.fence)
+
+
+def _decided_anew(scene: Scene, sid: str, fence: int) -> None:
+    from offhook.pipeline.callback import CallKey
+    from offhook.pipeline.delivery import Result
+    from offhook.pipeline.steps import decide_anew
+
     key, rebuilding = CallKey(ACCOUNT, sid), scene.ledger.rebuilding
     decided = decide_anew(rebuilding.known_calls(), [key], scene.judge, scene.now)
-    assert rebuilding.rebuild(decided, {key: one.fence}, scene.now) == 1
+    assert rebuilding.rebuild(decided, {key: fence}, scene.now) == 1
     scene.conversion_is(sid, "pending")
     scene.comes_to(Result.DELIVERED)
 
