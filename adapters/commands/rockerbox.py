@@ -140,7 +140,7 @@ def _show_in_words(report: Report, account: Account, since: datetime) -> None:
     for one in report.findings:
         _show_finding(one)
     errors, warnings = report.errors, len(report.findings) - report.errors
-    click.echo(f"\n{errors} errors, {warnings} warnings." if report.findings else "Nothing was found.")
+    click.echo(f"\nErrors: {errors}, warnings: {warnings}." if report.findings else "Nothing was found.")
 
 
 def _share(report: Report) -> str:

@@ -80,7 +80,9 @@ def test_preflight_ends_with_1_where_calls_would_collapse_and_names_them(offhook
     assert (finding["check"], finding["level"], finding["count"]) == ("collapses", "error", 1)
     assert finding["samples"] == [{"call_sid": second, "found": f"as {first}"}]
     words = run(offhook, "rockerbox", "preflight", **BY_EMAIL)
-    assert words.returncode == 1 and f"{second}  as {first}" in words.stdout and "1 errors, 0 warnings." in words.stdout
+    assert (
+        words.returncode == 1 and f"{second}  as {first}" in words.stdout and "Errors: 1, warnings: 0." in words.stdout
+    )
     assert "collapses,error,1" in run(offhook, "rockerbox", "preflight", "--csv", **BY_EMAIL).stdout
 
 
