@@ -82,6 +82,7 @@ def build(settings: Settings) -> Offhook:
         resolver=Resolver(max_threads=settings.dns_threads),
         ca_file=settings.ca_file or None,
         proxy_url=settings.egress_proxy.get_secret_value(),
+        dedupe_key=settings.dedupe_key,
     )
     policy = retry_policy(settings)
     destination_skew = Skew(settings.clock_tolerance_seconds)

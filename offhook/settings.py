@@ -29,6 +29,7 @@ from pydantic_settings import (
 from offhook.adapters.customers.columns import DEFAULT_COLUMNS, names_of
 from offhook.adapters.ledger.address import libpq_address
 from offhook.adapters.proxies import parse_proxy
+from offhook.adapters.rockerbox.dedupe import KNOWN_FIELDS, DedupeKey
 from offhook.pasted import (
     account_sid,
     advertiser_id,
@@ -219,6 +220,29 @@ class Settings(BaseSettings):
     )
     rockerbox_day_zone: str = Field(
         "UTC", alias="ROCKERBOX_DAY_ZONE", description="time zone in which the account's day turns"
+    )
+    rockerbox_dedupe_key: Words = Field(
+        (),
+        alias="ROCKERBOX_DEDUPE_KEY",
+        description="the account's deduplication key, e.g. `order_id` or `email,date,action` (`date` is the day): what lacks a "
+        "field of it is held and never sent (unset: nothing is)",
+    )
+    rockerbox_cross_day: bool = Field(
+        False, alias="ROCKERBOX_CROSS_DAY", description="whether cross-day deduplication is on in the account"
+    )
+    preflight_keys: int = Field(
+        200_000,
+        alias="OFFHOOK_PREFLIGHT_KEYS",
+        ge=1000,
+        le=10_000_000,
+        description="conversions that `flask rockerbox preflight` compares each one with: the latest before it (about 0.3 kB each)",
+    )
+    qa_late_days: int = Field(
+        31,
+        alias="OFFHOOK_QA_LATE_DAYS",
+        ge=0,
+        le=3650,
+        description="`flask rockerbox qa` has the conversions of a month that were made so many days after its end, or sooner",
     )
     connect_timeout_seconds: float = Field(
         5.0, alias="OFFHOOK_CONNECT_TIMEOUT_SECONDS", gt=0, le=60, description="for a connection to Rockerbox"
@@ -602,6 +626,18 @@ class Settings(BaseSettings):
             raise ValueError("must be statuses from 300 to 599, comma-separated, e.g. 502,504, or none")
         return tuple(int(part) for part in parts)
 
+    @field_validator("rockerbox_dedupe_key", mode="before")
+    @classmethod
+    def _key_fields(cls, value: object) -> object:
+        return tuple(name.lower() for name in parts(value)) if isinstance(value, str) else value
+
+    @field_validator("rockerbox_dedupe_key")
+    @classmethod
+    def _key(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := [name for name in fields if name not in KNOWN_FIELDS]:
+            raise ValueError(f"has {', '.join(strange)}; a key is made of {', '.join(sorted(KNOWN_FIELDS))}")
+        return DedupeKey.parse(",".join(fields)).fields if fields else ()
+
     @field_validator("public_urls")
     @classmethod
     def _absolute(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -737,6 +773,11 @@ class Settings(BaseSettings):
     @property
     def numbering(self) -> Numbering:
         return Numbering(self.default_country, self.sip_callers)
+
+    @property
+    def dedupe_key(self) -> DedupeKey | None:
+        """The account's key; None where nobody has said it."""
+        return DedupeKey(self.rockerbox_dedupe_key, self.rockerbox_cross_day) if self.rockerbox_dedupe_key else None
 
     @property
     def is_sqlite(self) -> bool:

@@ -174,7 +174,7 @@ def test_the_help_of_a_group_says_of_each_command_in_a_whole_sentence_what_it_do
 DOING = frozenset(
     {
         *("flask up", "flask worker", "flask sandbox"),
-        *("flask customers import", "flask conversions retry"),
+        *("flask customers import", "flask conversions retry", "flask rockerbox qa"),
         *("flask db upgrade", "flask db backup", "flask db restored"),
         *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),
     }

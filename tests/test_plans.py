@@ -133,6 +133,17 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.retry([row.key for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
     assert ledger.find_customers([KNOWN])
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
+    is_read_by_period(ledger)
+
+
+def is_read_by_period(ledger: SqlLedger) -> None:
+    since, until = NOW - timedelta(hours=1), NOW + timedelta(days=2)
+    made = [line.key for page in ledger.sent.made(since, until) for line in page]
+    assert 20 < len(made) < 30
+    assert len(ledger.sent.returning(made)) < len(made)
+    assert sum(one.count for one in ledger.sent.delivered(since, until)) == 20
+    first = next(iter(ledger.sent.made(datetime(2020, 1, 1, tzinfo=UTC), until)))  # of all that there is, a page alone
+    assert ledger.sent.returning([line.key for line in first[:100]]) == set()
 
 
 @pytest.fixture

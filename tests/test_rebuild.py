@@ -109,12 +109,21 @@ def test_nothing_that_never_got_a_4xx_is_rebuilt() -> None:
     assert not nothing_can_have_counted(State.DEAD, False, [])
 
 
+def test_what_was_held_before_anything_was_sent_is_rebuilt() -> None:
+    assert nothing_can_have_counted(State.AMBIGUOUS, False, [])
+    assert nothing_can_have_counted(State.AMBIGUOUS, False, [(Result.RETRY, 503)])
+    assert not nothing_can_have_counted(State.AMBIGUOUS, True, [])
+    assert not nothing_can_have_counted(State.AMBIGUOUS, False, [(Result.MAYBE_SENT, None)])
+
+
 TRIED = st.lists(st.tuples(st.sampled_from(Result), st.sampled_from([None, 200, 400, 422, 429, 500, 504])), max_size=4)
 
 
 @for_all(st.sampled_from(State), st.booleans(), TRIED)
 def test_any_doubt_at_all_forbids_it(state: State, maybe_sent: bool, tried: list[tuple[Result, int | None]]) -> None:
     allowed = nothing_can_have_counted(state, maybe_sent, tried)
-    in_doubt = state is not State.DEAD or maybe_sent or any(result not in NOT_TAKEN for result, _ in tried)
+    rests = state in (State.DEAD, State.AMBIGUOUS)
+    in_doubt = not rests or maybe_sent or any(result not in NOT_TAKEN for result, _ in tried)
     assert not (allowed and in_doubt)
-    assert allowed <= (bool(tried) and str(tried[-1][1]).startswith("4"))
+    if state is State.DEAD:
+        assert allowed <= (bool(tried) and str(tried[-1][1]).startswith("4"))

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 
 from offhook.adapters.rockerbox import client, deadline
 from offhook.adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
+from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rockerbox.dialing import Address, Dialer
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.pipeline.delivery import Outcome, Result
@@ -897,3 +898,35 @@ def test_no_file_descriptor_and_no_thread_is_left_behind(connect: Connect) -> No
             thread.join()
     assert open_files() <= before
     assert threading.active_count() <= threads
+
+
+# The account's deduplication key
+
+
+@pytest.mark.parametrize(
+    ("fields", "lacks"),
+    [
+        ({"action": "phone_call"}, "email"),
+        ({"action": "phone_call", "email": ""}, "email"),
+        ({"email": "ann@example.com", "action": None}, "action"),
+        ({}, "email"),
+    ],
+)
+def test_what_lacks_a_field_of_the_key_is_held_and_no_request_leaves(
+    connect: Connect, fields: dict[str, object], lacks: str
+) -> None:
+    with Sink() as sink:
+        client = connect(sink.url, dedupe_key=DedupeKey.parse("email,date,action"))
+        outcome = client.send(json.dumps(fields).encode())
+        assert outcome == Outcome(Result.HELD, f"key_lacks_{lacks}")
+        assert sink.connections == 0
+
+
+def test_what_has_every_field_of_the_key_is_sent_and_so_is_everything_where_nobody_has_said_the_key(
+    connect: Connect,
+) -> None:
+    whole = b'{"email":"ann@example.com","action":"phone_call"}'
+    with Sink() as sink:
+        assert connect(sink.url, dedupe_key=DedupeKey.parse("email,date,action")).send(whole).result is Result.DELIVERED
+        assert connect(sink.url).send(PAYLOAD).result is Result.DELIVERED
+        assert [seen.body for seen in sink.requests] == [whole, PAYLOAD]

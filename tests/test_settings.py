@@ -200,3 +200,16 @@ def test_a_file_in_another_encoding_is_told(place: Path) -> None:
     (place / ".env").write_bytes("PORT=8123 # é".encode("utf-16"))
     [line] = refused()
     assert line.startswith("  .env: cannot be read") and "UTF-8" in line
+
+
+@pytest.mark.parametrize("text", ["email,date,action", " Email, date ,ACTION ", '"email","date","action"'])
+def test_a_deduplication_key_is_its_fields_however_it_is_pasted(text: str) -> None:
+    key = settings_of({"ROCKERBOX_DEDUPE_KEY": text, "ROCKERBOX_CROSS_DAY": "true"}).dedupe_key
+    assert key is not None and (key.fields, key.cross_day) == (("email", "date", "action"), True)
+    assert settings_of({}).dedupe_key is settings_of({"ROCKERBOX_DEDUPE_KEY": ""}).dedupe_key is None
+
+
+@pytest.mark.parametrize("text", ["date", "email,email", "order", "email,phone", "email+date"])
+def test_what_is_no_deduplication_key_is_refused_before_anything_starts(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"ROCKERBOX_DEDUPE_KEY: .*key"):
+        settings_of({"ROCKERBOX_DEDUPE_KEY": text})

@@ -101,6 +101,7 @@ def test_every_index_of_some_rows_is_of_rows_that_a_table_knows() -> None:
         "ix_conversions_leases": may_move(CONVERSION_MOVES, Result.LEASE_EXPIRED),
         "ix_conversions_maybe_sent": f"{may_move(CONVERSION_MOVES, Event.TURN_OF_DAY)} AND maybe_sent = 1",
         "ix_conversions_held": may_move(CONVERSION_MOVES, Event.RETRY),
+        "ix_conversions_delivered_at": "delivered_at IS NOT NULL",
     }
     found = {
         str(index.name): str(where)

@@ -36,7 +36,8 @@ def conversions() -> None:
     sending       is being sent
     delivered     Rockerbox has it
     dead          refused by Rockerbox, or not delivered within 72 hours
-    ambiguous     held: it may have arrived, and a second copy could count
+    ambiguous     held: it may have arrived, and a second copy could count; or it
+                  lacks a field of the account's deduplication key, and none would
     quarantined   held: three workers vanished while they sent it
     unfinished    no conversion: a call whose end Twilio never reported
 
@@ -182,8 +183,8 @@ def _masking_of(story: Story, is_clear: bool) -> Masking:
     "--rebuild/--as-it-is",
     "rebuild",
     default=None,
-    help="What was refused: decide anew by today's rules and customers, or send the same bytes again.  [default: ask on "
-    "a terminal, else the same]",
+    help="What was refused, or held before it was sent: decide anew by today's rules and customers, or send the same bytes "
+    "again.  [default: ask on a terminal, else the same]",
 )
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
 @with_appcontext
@@ -193,8 +194,9 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     Rockerbox counts a second copy when it comes on another day and cross-day deduplication is off: look at its Webhooks
     page whether an ambiguous one has arrived before you send it again.
 
-    Where today's rules and customers would make another conversion, old and new are shown. What was refused with a 4xx, and was
-    never in doubt, may be decided anew; what may have arrived never is.
+    Where today's rules and customers would make another conversion, old and new are shown. What was refused with a 4xx, or held
+    as it lacks a field of the account's deduplication key, and was never in doubt, may be decided anew; what may have arrived
+    never is.
 
     \b
     flask conversions retry CA123...

@@ -40,7 +40,10 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
         Listed(".worker:worker", "worker", "Make calls of callbacks, decide, deliver conversions."),
         Listed(".sandbox:sandbox", "sandbox", "Run a Rockerbox of your own, which shows what it gets."),
     ),
-    ASK: (Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),),
+    ASK: (
+        Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),
+        Listed(".rockerbox:rockerbox", "rockerbox", "What Rockerbox makes of it: checks, QA, counts by hour."),
+    ),
     SAY: (
         Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
         Listed(".rules:rules", "rules", "What counts as a conversion: check offhook.toml."),

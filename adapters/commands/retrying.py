@@ -25,11 +25,15 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt."""
+    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt.
+
+    `lacks` is the field of the account's deduplication key that it would lack today as well, None where it has all.
+    """
 
     row: ConversionLine
     decided: Decided | None
     may_be_rebuilt: bool
+    lacks: str | None = None
 
     @property
     def is_other(self) -> bool:
@@ -38,7 +42,8 @@ class Today:
     @property
     def can_rebuild(self) -> bool:
         """It is another one today, is sent today, too, and may be."""
-        return self.is_other and self.may_be_rebuilt and self.decided is not None and self.decided.payload is not None
+        is_sent = self.decided is not None and self.decided.payload is not None and self.lacks is None
+        return self.is_other and self.may_be_rebuilt and is_sent
 
     @property
     def is_the_same(self) -> bool:
@@ -63,7 +68,8 @@ def again(rows: Sequence[ConversionLine], *, yes: bool, rebuild: bool | None, is
         return _rebuilt(service, found, with_others=asks)
     if can and rebuild is None and not asks:
         click.echo(
-            f"{can} of these were refused, so nothing can have been counted: --rebuild sends what is decided today."
+            f"{can} of these were refused, or held before they were sent, so nothing can have been counted: --rebuild sends "
+            "what is decided today."
         )
     return _retried(service, rows)
 
@@ -95,10 +101,16 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
             one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, service.ledger.clock())
         }
         free = rebuilding.may_be_rebuilt(page)
-        found += [Today(row, today.get(row.key), row.key in free) for row in page]
+        found += [_today(service, row, today.get(row.key), row.key in free) for row in page]
     if len(rows) > len(found):
         click.echo(f"Only the first {len(found)} were compared with what would be decided today.")
     return found
+
+
+def _today(service: Offhook, row: ConversionLine, decided: Decided | None, may_be_rebuilt: bool) -> Today:
+    key = service.settings.dedupe_key
+    lacks = key.lacking(decided.payload) if key and decided and decided.payload else None
+    return Today(row, decided, may_be_rebuilt, lacks)
 
 
 def _show_others(others: Sequence[Today], is_clear: bool) -> None:
@@ -112,6 +124,8 @@ def _show_others(others: Sequence[Today], is_clear: bool) -> None:
             click.echo(f"      {line}")
         if not one.may_be_rebuilt:
             click.echo("      it may have arrived, or was not refused with a 4xx: it is never decided anew")
+        if one.lacks:
+            click.echo(f"      today it lacks {one.lacks}, a field of the account's deduplication key, as well")
     if len(others) > _MOST_SHOWN:
         click.echo(f"  ... and {len(others) - _MOST_SHOWN} more")
 
@@ -138,7 +152,7 @@ def _changed_field(name: str, old: object, new: object, hide: Masking) -> str:
 
 def _asked(can: int) -> bool:
     """Whether a person at a terminal wants them decided anew. Ends the command when nothing shall be sent."""
-    click.echo(f"{can} of these were refused, so nothing can have been counted.")
+    click.echo(f"{can} of these were refused, or held before they were sent, so nothing can have been counted.")
     what = click.prompt(
         "Send what is decided today (new), the same as before (old), or nothing (none)?",
         type=click.Choice(["new", "old", "none"]),
@@ -163,7 +177,7 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
     if left:
         click.echo(
             f"{left} are left as they are: they may have arrived, or were not refused with a 4xx, or would not be sent "
-            "today. --as-it-is sends the same bytes again."
+            "today, or lack a field of the account's key. --as-it-is sends the same bytes again."
         )
     return rebuilt + (_retried(service, same) if same else 0)
 
@@ -174,5 +188,15 @@ def _as_asked(decided: Decided) -> Convert:
 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:
+    """Those that Rockerbox can count."""
+    key = service.settings.dedupe_key
+    held = {row.key: lacking for row in rows if key and (lacking := key.lacking(row.payload))}
+    if held:
+        call, lacking = next(iter(held.items()))
+        click.echo(
+            f"{len(held)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
+            f"{lacking}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
+        )
+    rows = [row for row in rows if row.key not in held]
     now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
     return service.ledger.retry([row.key for row in rows], now)

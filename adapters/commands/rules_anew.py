@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.ago import ago
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, plain, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource

@@ -18,7 +18,7 @@ from offhook.adapters.ledger.rows import Insert, WithRows, insert, key_of, look_
 from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, micros, shared_numbers
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import Direction, Status
+from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import Asking, CallBefore
@@ -173,6 +173,25 @@ def _call_before(row: Row[Any]) -> CallBefore:
         ended_at=row.ended_at,
         answered=None if row.answered is None else bool(row.answered),
     )
+
+
+_CALLED = {"account_sid": "text", "call_sid": "text", "phone": "text", "first_received_at": "bigint"}
+# OFFSET 0 keeps it a look-up of its own on Postgres, for each of the calls.
+_CALLED_BEFORE = (
+    "SELECT v.account_sid, v.call_sid FROM {rows} WHERE EXISTS (SELECT 1 FROM calls AS t WHERE t.customer_phone = v.phone "
+    f"AND t.first_received_at < v.first_received_at AND t.state = '{CallState.CONVERTED}' LIMIT 1 OFFSET 0)"
+)
+
+
+def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[CallKey]:
+    """Of these calls, those whose caller had a converted one that was first reported earlier."""
+    rows = [
+        {**key_of(row)._asdict(), "phone": PersonText.kept(phone), "first_received_at": micros(row.first_received_at)}
+        for row in found
+        if row.customer_phone is not None
+        for phone in spellings(row.customer_phone)
+    ]
+    return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:

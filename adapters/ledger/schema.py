@@ -221,6 +221,7 @@ conversions = Table(
     Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
     Index("ix_conversions_created_at", "created_at"),
     Index("ix_conversions_state", "state", "created_at"),
+    Index("ix_conversions_delivered_at", "delivered_at", **_where("delivered_at IS NOT NULL")),
 )
 
 # The journal of attempts: append only.

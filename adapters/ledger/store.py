@@ -24,6 +24,7 @@ from offhook.adapters.ledger.past import PastOnSql
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.rows import insert
 from offhook.adapters.ledger.schema import rules as rules_table
+from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
@@ -35,6 +36,7 @@ from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
@@ -64,6 +66,7 @@ class SqlLedger:
         self.clock = self.database.clock
         self.stories: Stories = StoriesOnSql(self.database)
         self.past: Past = PastOnSql(self.database)
+        self.sent: Sent = SentOnSql(self.database)
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)

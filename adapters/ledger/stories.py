@@ -54,7 +54,7 @@ class StoriesOnSql:
         wanted = [newest.where(conversions.c.state == state) for state in sorted(set(states))] or [newest]
         with self._read() as connection:
             rows = [row for statement in wanted for row in connection.execute(statement)]
-        return list(map(_conversion, sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]))
+        return list(map(conversion_line, sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]))
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         statement = select(calls).where(text(IS_UNFINISHED)).order_by(calls.c.decided_at.desc()).limit(limit)
@@ -168,7 +168,7 @@ def _story(connection: Connection, call: Row[Any]) -> Story:
         call=_call(call),
         callbacks=list(map(to_raw, rows(callbacks, family, "seq"))),
         decisions=list(map(_decision, rows(decisions, {root} | of_conversion))),
-        conversion=_conversion(sent) if sent else None,
+        conversion=conversion_line(sent) if sent else None,
         attempts=list(map(_attempt, rows(attempts, of_conversion))),
         replaced=list(map(_replaced, rows(replaced, of_conversion))),
     )
@@ -239,7 +239,7 @@ def _decision(row: Row[Any]) -> DecisionLine:
     )
 
 
-def _conversion(row: Row[Any]) -> ConversionLine:
+def conversion_line(row: Row[Any]) -> ConversionLine:
     return ConversionLine(
         key=key_of(row),
         action=row.action,

@@ -27,11 +27,13 @@ from urllib3.util.ssl_ import create_urllib3_context
 from offhook.adapters.proxies import Proxy, parse_proxy
 from offhook.adapters.rockerbox import payload as payloads
 from offhook.adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
+from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rockerbox.dialing import Dialer
 from offhook.adapters.rockerbox.proxy import HEAD_BYTES
 from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.delivery import (
+    KEY_LACKS,
     LATER_STATUSES,
     MAYBE_SENT_STATUSES,
     NOT_TAKEN_STATUSES,
@@ -158,6 +160,7 @@ class Rockerbox:
     `connect_timeout_seconds` covers TCP, a proxy's tunnel and TLS, `total_deadline_seconds` the whole attempt. `pool_size`
     is how many threads send at once. `ca_file` (PEM, or a folder of hashed certificates) replaces the usual authorities.
     `proxy_url` is `http://user:password@host:port`; "" for none, and the environment's are never used.
+    `dedupe_key` is the account's: what lacks a field of it counts nothing there, so it is held and never sent.
     `maybe_sent_statuses`: see `outcome_of`. `resolver` looks names up, `steady` counts the seconds of idle connections.
     Raises ValueError for a url or proxy that cannot be used and for an empty advertiser id, OSError for a `ca_file` without
     certificates.
@@ -176,12 +179,14 @@ class Rockerbox:
         maybe_sent_statuses: Collection[int] = MAYBE_SENT_STATUSES,
         resolver: Resolver | None = None,
         proxy_url: str = "",
+        dedupe_key: DedupeKey | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._request = _prepared(url)
         self._proxy = parse_proxy(proxy_url) if proxy_url else None
         self._target = _target(_asked_for(self._request, self._proxy), advertiser_id)
         self._secrets = _secrets(advertiser_id, self._proxy)
+        self._dedupe_key = dedupe_key
         self._connect_timeout_seconds = connect_timeout_seconds
         self._total_deadline_seconds = total_deadline_seconds
         self._max_answer_bytes = max_answer_bytes
@@ -201,6 +206,9 @@ class Rockerbox:
 
     def send(self, payload: bytes) -> Outcome:
         """One attempt: one POST, at most `total_deadline_seconds` long. Never raises for what the other side does."""
+        lacking = self._dedupe_key and self._dedupe_key.lacking(payload)
+        if lacking:
+            return Outcome(Result.HELD, f"{KEY_LACKS}{lacking}")
         ends_at = time.monotonic() + self._total_deadline_seconds
         most_bytes = HEAD_BYTES + self._max_answer_bytes
         flight = Flight(

@@ -36,7 +36,7 @@ class Result(StrEnum):
     MAYBE_SENT = "maybe_sent"  # the request left us, and nobody knows what became of it
     LEASE_EXPIRED = "lease_expired"  # the worker was killed or stalled while sending
     RELEASED = "released"  # claimed, never sent: a worker that stops gives it back
-    HELD = "held"  # claimed, never sent: it may have arrived, and no further copy may leave
+    HELD = "held"  # claimed, never sent: no copy may leave, as one may have arrived, or as none would be counted
 
 
 # What an answer's status says by itself. Said by a gateway after it forwarded the request, or by none at all: it may have
@@ -51,6 +51,9 @@ NOT_TAKEN_STATUSES = frozenset({*range(500, 509), 510, 511, *range(520, 528), 53
 
 UNSENT = frozenset({Result.RELEASED, Result.HELD})  # no attempt at all: not journaled, not counted
 DAY_TURNED = "day_turned"  # the reason word of what is held: a second copy might count, or none is allowed
+KEY_LACKS = (
+    "key_lacks_"  # how the reason word of what is held begins that would not be counted; the field comes behind it
+)
 LATE_ANSWER = "late_answer"  # the reason word of what a late 2xx delivered
 
 
@@ -116,6 +119,7 @@ CONVERSION_MOVES: Moves[State, Event | Result] = Moves(
         (State.AMBIGUOUS, Event.RETRY): (State.PENDING,),
         (State.QUARANTINED, Event.RETRY): (State.PENDING,),
         (State.DEAD, Event.REBUILD): (State.PENDING,),
+        (State.AMBIGUOUS, Event.REBUILD): (State.PENDING,),
     }
 )
 
@@ -124,14 +128,16 @@ NOT_TAKEN = frozenset({Result.RETRY, Result.BLOCKED, Result.REFUSED})
 
 
 def nothing_can_have_counted(state: State, maybe_sent: bool, attempts: Sequence[tuple[Result, int | None]]) -> bool:
-    """Whether other bytes may be sent in place of these: refused with a 4xx at last, and by no attempt ever in doubt.
+    """Whether other bytes may be sent in place of these: refused with a 4xx at last, or held before any was sent that could
+    be counted, and by no attempt ever in doubt.
 
     `attempts` are all that the journal knows, the latest last: what each came to, and the status that was answered.
     """
-    if state not in CONVERSION_MOVES.sources(Event.REBUILD) or maybe_sent or not attempts:
+    if state not in CONVERSION_MOVES.sources(Event.REBUILD) or maybe_sent:
         return False
-    status = attempts[-1][1] or 0
-    return 400 <= status < 500 and all(result in NOT_TAKEN for result, _ in attempts)
+    status = (attempts[-1][1] or 0) if attempts else 0
+    is_refused = state is State.AMBIGUOUS or 400 <= status < 500
+    return is_refused and all(result in NOT_TAKEN for result, _ in attempts)
 
 
 @dataclass(frozen=True, slots=True)

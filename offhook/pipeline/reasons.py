@@ -140,6 +140,14 @@ OF_CONVERSIONS: Mapping[str, Known] = {
         ),
         _WHETHER,
     ),
+    "key_lacks_*": Known(
+        (
+            "It lacks a field of the account's deduplication key ({word}), and Rockerbox counts nothing without it: it was "
+            "not sent.",
+        ),
+        "Give the customer what is missing (`flask customers import FILE`), or the rules, then `flask conversions retry "
+        "CALLSID --rebuild`. Where the account has another key, correct ROCKERBOX_DEDUPE_KEY and leave `--rebuild` out.",
+    ),
 }
 
 # By the default of OFFHOOK_MAYBE_SENT_STATUSES; the attempt's result is right whatever that is.

@@ -81,6 +81,15 @@ class ConversionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class HourCount:
+    """How many conversions of an action were delivered within an hour (UTC; `hour` is its beginning)."""
+
+    hour: datetime
+    action: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptLine:
     """One attempt of the journal: what came of it, and the state that its conversion went to.
 

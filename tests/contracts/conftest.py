@@ -15,6 +15,7 @@ from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
 
@@ -30,6 +31,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def workers(self) -> SignsOfLife: ...
     @property
     def intake_counts(self) -> IntakeCounts: ...
+    @property
+    def sent(self) -> Sent: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
     @property

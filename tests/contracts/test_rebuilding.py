@@ -128,6 +128,30 @@ def test_an_attempt_in_doubt_forbids_it_even_if_a_person_sent_it_again_since(led
     assert stays_if_rebuilt(ledger)
 
 
+HELD = Outcome(Result.HELD, "key_lacks_customer_id")
+
+
+@pytest.mark.parametrize("outcomes", [(HELD,), (BUSY, HELD)])
+def test_what_was_held_before_anything_was_sent_that_counts_is_rebuilt(
+    ledger: WholeLedger, outcomes: tuple[Outcome, ...]
+) -> None:
+    converted(ledger)
+    comes_to(ledger, *outcomes)
+    was = line(ledger)
+    assert (was.state, was.reason, was.attempts) == ("ambiguous", "key_lacks_customer_id", len(outcomes) - 1)
+    assert len(story(ledger).attempts) == len(outcomes) - 1, "what never left is no attempt"
+    assert ledger.rebuilding.may_be_rebuilt([was]) == {key(0)}
+    assert rebuilt(ledger, was.fence) == 1
+    assert (line(ledger).state, line(ledger).reason) == ("pending", "rebuilt")
+
+
+def test_what_may_have_arrived_before_it_was_held_stays(ledger: WholeLedger) -> None:
+    converted(ledger)
+    comes_to(ledger, UNSURE, HELD)
+    assert line(ledger).maybe_sent
+    assert stays_if_rebuilt(ledger)
+
+
 def test_what_died_without_ever_being_refused_stays(ledger: WholeLedger) -> None:
     """Nobody said that these bytes were wrong."""
     converted(ledger)

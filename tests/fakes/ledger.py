@@ -19,6 +19,7 @@ from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.past import MemoryPast
 from tests.fakes.rebuilding import MemoryRebuilding
+from tests.fakes.sent import MemorySent
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 
@@ -32,6 +33,7 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
+        self.sent = MemorySent(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
         self.past = MemoryPast(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)

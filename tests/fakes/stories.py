@@ -20,7 +20,7 @@ class MemoryStories:
 
     def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
         found = [one for one in self._kept.conversions.values() if not states or one.state in states]
-        return [_conversion(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
+        return [conversion_line(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
 
     def conversion_counts(self) -> Mapping[str, int]:
         counts = Counter(one.state.value for one in self._kept.conversions.values())
@@ -72,7 +72,7 @@ class MemoryStories:
             call=call,
             callbacks=[raw for raw in self._kept.callbacks.values() if raw.key in family],
             decisions=[line for key, line in self._kept.decisions if key in keys],
-            conversion=_conversion(kept) if kept else None,
+            conversion=conversion_line(kept) if kept else None,
             attempts=[_attempt(one) for one in self._kept.attempts if kept and one.attempt.sending.key == kept.key],
             replaced=[line for key, line in self._kept.replaced if kept and key == kept.key],
         )
@@ -130,7 +130,7 @@ def _call(one: KeptCall) -> CallLine:
     )
 
 
-def _conversion(one: KeptConversion) -> ConversionLine:
+def conversion_line(one: KeptConversion) -> ConversionLine:
     return ConversionLine(
         key=one.key,
         action=one.action,

@@ -150,7 +150,7 @@ def calls(scene: Scene) -> None:
     skipped = scene.receives(scene.sid(), "busy")
     scene.decides()
     scene.call_is(skipped, "skipped")
-    _decided_anew(scene)
+    _by_other_rules(scene)
     _left_open(scene)
     _in_a_circle(scene)
     _merged(scene)
@@ -163,8 +163,8 @@ def _customer(scene: Scene, phone: str) -> None:
     scene.ledger.merge_customers([Customer(phone, "new@example.com", None)])
 
 
-def _decided_anew(scene: Scene) -> None:
-    """By other rules, because a person asked: what was skipped, and what waits."""
+def _by_other_rules(scene: Scene) -> None:
+    """Decided anew, because a person asked: what was skipped, and what waits."""
     from dataclasses import replace
 
     from offhook.pipeline.callback import CallKey
@@ -252,6 +252,7 @@ def conversions(scene: Scene) -> None:
     _leases(scene)
     _asked_again(scene)
     _rebuilt(scene)
+    _rebuilt_before_it_was_sent(scene)
     _day_turned(scene)
     _late_answers(scene)
 
@@ -279,18 +280,34 @@ def _asked_again(scene: Scene) -> None:
 
 
 def _rebuilt(scene: Scene) -> None:
-    from offhook.pipeline.callback import CallKey
     from offhook.pipeline.delivery import Outcome, Result
-    from offhook.pipeline.steps import attempt, decide_anew
+    from offhook.pipeline.steps import attempt
 
     sid = scene.converted()
     [one] = scene.claims().taken
     refused = Outcome(Result.REFUSED, "http_400", 400)
     scene.ledger.finish([attempt(one, refused, scene.now, scene.now, scene.policy())], scene.now)
     scene.conversion_is(sid, "dead")
+    _decided_anew(scene, sid, one.fence)
+
+
+def _rebuilt_before_it_was_sent(scene: Scene) -> None:
+    from offhook.pipeline.delivery import Result
+
+    sid = scene.converted()
+    held = scene.comes_to(Result.HELD)
+    scene.conversion_is(sid, "ambiguous")
+    _decided_anew(scene, sid, held.fence)
+
+
+def _decided_anew(scene: Scene, sid: str, fence: int) -> None:
+    from offhook.pipeline.callback import CallKey
+    from offhook.pipeline.delivery import Result
+    from offhook.pipeline.steps import decide_anew
+
     key, rebuilding = CallKey(ACCOUNT, sid), scene.ledger.rebuilding
     decided = decide_anew(rebuilding.known_calls(), [key], scene.judge, scene.now)
-    assert rebuilding.rebuild(decided, {key: one.fence}, scene.now) == 1
+    assert rebuilding.rebuild(decided, {key: fence}, scene.now) == 1
     scene.conversion_is(sid, "pending")
     scene.comes_to(Result.DELIVERED)
 

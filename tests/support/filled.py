@@ -109,4 +109,5 @@ _CONVERSION = {
     "attempts": "1",
     "expired_leases": "0",
     "maybe_sent": "0",
+    "delivered_at": f"CASE WHEN i % 500 > 2 THEN {_WHEN} END",
 }

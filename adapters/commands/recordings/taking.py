@@ -15,8 +15,8 @@ from typing import IO
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.ago import ago
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import write_whole, written_whole

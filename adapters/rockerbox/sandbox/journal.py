@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from offhook.adapters.private_file import open_to_append
-from offhook.adapters.rockerbox.sandbox.checks import Reading, fields_of, read
-from offhook.adapters.rockerbox.sandbox.dedupe import Day, DedupeKey, Seen
+from offhook.adapters.rockerbox.checks import Reading, fields_of, read
+from offhook.adapters.rockerbox.dedupe import Day, DedupeKey, Seen
 
 KEEP_EVENTS = 10_000
 KEEP_BYTES = 64_000_000  # of bodies in memory, however few events that is

@@ -14,7 +14,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from offhook.adapters.rockerbox.sandbox.dedupe import MAX_KEYS, Day, DedupeKey
+from offhook.adapters.rockerbox.dedupe import MAX_KEYS, Day, DedupeKey
 from offhook.adapters.rockerbox.sandbox.failures import Player, Script
 from offhook.adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict, utc_now
 from offhook.adapters.rockerbox.sandbox.routes import MAX_BODY_BYTES, Desk, Requests

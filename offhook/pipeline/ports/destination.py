@@ -19,4 +19,7 @@ class Destination(Protocol):
     """Where conversions go."""
 
     def send(self, payload: bytes) -> Outcome:
-        """One attempt. Never raises for what the other side does."""
+        """One attempt. Never raises for what the other side does.
+
+        `Result.HELD` says that nothing was sent: the destination would count nothing of these bytes.
+        """

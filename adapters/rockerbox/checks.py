@@ -75,7 +75,8 @@ def _customer(event: Mapping[str, Any]) -> str | None:
     return None if event.get("email") or event.get("customer_id") else "email or customer_id must be there"
 
 
-def _customer_id(event: Mapping[str, Any]) -> str | None:
+def customer_id_problem(event: Mapping[str, Any]) -> str | None:
+    """What is wrong with the customer id of an event; None where nothing is, or it has none."""
     is_email = _EMAIL.fullmatch(_text(event, "customer_id"))
     return "customer_id holds an email; send it as email" if is_email else None
 
@@ -97,7 +98,8 @@ def _source(event: Mapping[str, Any]) -> str | None:
     )
 
 
-def _revenue(event: Mapping[str, Any]) -> str | None:
+def revenue_problem(event: Mapping[str, Any]) -> str | None:
+    """What is wrong with the revenue of an event; None where nothing is, or it has none."""
     if "revenue" not in event:
         return None
     amount = event["revenue"]
@@ -115,8 +117,8 @@ def _is_cents(amount: Decimal) -> bool:
 _CHECKS: tuple[Callable[[Mapping[str, Any]], str | None], ...] = (
     _action,
     _customer,
-    _customer_id,
+    customer_id_problem,
     _timestamp,
     _source,
-    _revenue,
+    revenue_problem,
 )
