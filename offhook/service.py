@@ -51,7 +51,7 @@ from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
-from offhook.pipeline.steps import Judge
+from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import Settings, SettingsError, load
@@ -90,7 +90,7 @@ def build(settings: Settings) -> Offhook:
 
     def judge() -> Judge:
         known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds)
-        return Judge(source.read(), *known, day_zone=policy.day_zone)
+        return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=AsOf(settings.customers_as_of))
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)

@@ -292,6 +292,11 @@ class Settings(BaseSettings):
         description="a file gives one phone to several customers: `none` of them is credited and calls wait "
         "(several_customers), or the row that gets it",
     )
+    customers_as_of: Literal["now", "call"] = Field(
+        "now",
+        alias="OFFHOOK_CUSTOMERS_AS_OF",
+        description="a caller is who has the number `now`, when the call is decided, or who had it at the time of the `call`",
+    )
     customers_retire_share: float = Field(
         0.2,
         alias="OFFHOOK_CUSTOMERS_RETIRE_SHARE",
@@ -582,7 +587,7 @@ class Settings(BaseSettings):
     def _names(cls, value: object) -> object:
         return tuple(names_of(undressed(value))) if isinstance(value, str) else value
 
-    @field_validator("worker", "customers_conflict", "resend_ambiguous", mode="before")
+    @field_validator("worker", "customers_conflict", "customers_as_of", "resend_ambiguous", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
