@@ -48,6 +48,7 @@ from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
@@ -90,7 +91,9 @@ def build(settings: Settings) -> Offhook:
 
     def judge() -> Judge:
         known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds)
-        return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=AsOf(settings.customers_as_of))
+        emails = Emails(settings.email_lowercase, settings.email_sha256)
+        as_of = AsOf(settings.customers_as_of)
+        return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=as_of, emails=emails)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.steps import AsOf, decide_batch, fold_batch, review_parked_batch
 from offhook.pipeline.undoing import Undoing, undo, undoing
 from offhook.settings import given
-from tests.fakes.callbacks import CALLER, OTHER, raw, sid
+from tests.fakes.callbacks import CALLER, NOON, OTHER, raw, sid
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.steps import JUDGE
 
@@ -227,3 +229,39 @@ def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console
     said = console("customers", "import", "unknown.csv")
     assert "This releases 2 waiting calls, the oldest of 2026-03-12" in said.stderr
     assert ledger.find_customers(["+14155550177"])["+14155550177"] == Customer("+14155550177", "cy@example.com", None)
+
+
+def test_all_customers_of_a_shared_number_are_listed_with_who_is_credited(console: Console) -> None:
+    console.imports(f"{CALLER},ann@example.com,C1,\n{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n")
+    listed = json.loads(console("customers", "conflicts", "--json", "--in-clear").stdout)
+    told = [(one["phone"], one["customers"], one["email"], one["credited"]) for one in listed]
+    assert told == [(CALLER, 2, "ann@example.com", False), (CALLER, 2, "eve@example.com", False)]
+    assert console("customers", "import", "crm.csv", "--conflict", "last").exit_code == 0
+    listed = json.loads(console("customers", "conflicts", "--json").stdout)
+    assert [(one["email"], one["credited"]) for one in listed] == [
+        ("a***@example.com", False),
+        ("e***@example.com", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("emails", "sent"),
+    [
+        (Emails(), "ann@example.com"),
+        (Emails(lower=False), "Ann@Example.com"),
+        (Emails(hashed=True), sha256(b"ann@example.com").hexdigest()),
+        (Emails(lower=False, hashed=True), sha256(b"ann@example.com").hexdigest()),
+    ],
+)
+def test_an_email_is_sent_as_the_settings_say_and_kept_as_it_is(emails: Emails, sent: str) -> None:
+    ledger = MemoryLedger()
+    ledger.merge_customers([Customer(CALLER, "Ann@Example.com", None)])
+    ledger.append([raw(1)])
+    judge = replace(JUDGE, emails=emails)
+    fold_batch(ledger, judge, 10)
+    assert decide_batch(ledger, judge, NOON + HOUR, 10) == 1
+    [story] = ledger.stories.of_call(sid(1))
+    assert story.conversion is not None and json.loads(story.conversion.payload)["email"] == sent
+    assert ledger.find_customers([CALLER])[CALLER].email == "Ann@Example.com"
+    assert Emails(hashed=True).sent("a" * 64) == "a" * 64
+    assert emails.sent(" ") is None and emails.sent(None) is None

@@ -145,6 +145,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     ledger.history.mark_undone(latest.id, NOW)
     assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
     assert ledger.unknown.most_frequent(50)
+    assert len(ledger.history.shared_numbers("", 50)) == 50
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
 

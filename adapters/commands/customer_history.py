@@ -10,13 +10,15 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, fail, offhook
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.pipeline.conversion import Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from offhook.pipeline.undoing import Undoing, undo, undoing
 
 _LISTED = ("id", "at", "source", "name", "added", "changed", "unchanged", "removed", "undone_at")
 HISTORY = ("from", "until", "phone", "email", "customer_id", "customers", "brought_by", "ended_by", "attributes")
+_PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
 _SHOWN = 10
 
 
@@ -108,6 +110,47 @@ def _samples(page: Undoing, hide: Masking) -> list[dict[str, object]]:
     for what, phones in others:
         found += [{"what": what, "phone": hide(one)} for one in phones[:_SHOWN]]
     return found
+
+
+@click.command("conflicts", cls=LedgerCommand)
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most numbers shown.")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
+@shows
+@with_appcontext
+def conflicts(limit: int, is_clear: bool, shown: Format) -> None:
+    """List the numbers that several customers have, with each of them, and who of them is credited with calls.
+
+    What OFFHOOK_SHARED_NUMBERS, or --conflict of the import, made of them: `none`, the `first` or the `last`.
+
+    \b
+    flask customers conflicts
+    flask customers conflicts --csv --in-clear --limit 10000
+    """
+    ledger = offhook().ledger
+    found = ledger.history.shared_numbers("", limit)
+    known = ledger.find_customers([one.phone for one in found])
+    hide = in_clear if is_clear else masking([one.phone for one in found])
+    show_list([row for one in found for row in _people(one, known.get(one.phone), hide)], shown, _PEOPLE)
+
+
+def _people(one: SharedNumber, known: Customer | None, hide: Masking) -> list[dict[str, object]]:
+    """A row a customer of the number; where they are not known by name, how many there are."""
+    several = known.people if known is not None else 0
+    row: dict[str, object] = {"phone": hide(one.phone), "customers": max(several, len(one.named))}
+    named: list[dict[str, object]] = [
+        {
+            "email": email and hide(email),
+            "customer_id": customer_id and hide(customer_id),
+            "credited": known is not None and _is(known, email, customer_id),
+        }
+        for email, customer_id in one.named
+    ]
+    return [{**row, **person} for person in named or [{"email": None, "customer_id": None, "credited": False}]]
+
+
+def _is(known: Customer, email: str | None, customer_id: str | None) -> bool:
+    same_email = email is not None and email == known.email
+    return known.people == 1 and (same_email or (customer_id is not None and customer_id == known.customer_id))
 
 
 def history_rows(lines: Sequence[HistoryLine], names: dict[int, str], hide: Masking) -> list[dict[str, object]]:

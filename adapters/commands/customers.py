@@ -9,7 +9,14 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
-from offhook.adapters.commands.customer_history import HISTORY, history_rows, imports, names_of_imports, undo_
+from offhook.adapters.commands.customer_history import (
+    HISTORY,
+    conflicts,
+    history_rows,
+    imports,
+    names_of_imports,
+    undo_,
+)
 from offhook.adapters.commands.importing import import_
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
@@ -24,11 +31,12 @@ def customers() -> None:
     \b
     flask customers import customers.csv       fill it, or bring it up to date
     flask customers show "(415) 867-5309"      who has this number?
+    flask customers conflicts                  which numbers have several customers?
     flask customers imports                    what brought them; `undo` takes an import back
     """
 
 
-for _command in (import_, imports, undo_):
+for _command in (import_, imports, undo_, conflicts):
     customers.add_command(_command)
 
 

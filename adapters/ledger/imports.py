@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text, update
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import customer_of, numbers_named, rows_of_import, rows_of_numbers
+from offhook.adapters.ledger.people import customer_of, numbers_named, rows_of_import, rows_of_numbers, shared_after
 from offhook.adapters.ledger.rows import WithRows, with_rows
 from offhook.adapters.ledger.schema import imports, micros
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 
 _AT_ONCE = 500
 _ROWS = "customer_rows"  # the counter
@@ -100,6 +100,11 @@ class HistoryOnSql:
     def _touched(self, how: str, import_id: int, after: int) -> Sequence[tuple[int, str]]:
         with self._database.read(patient=True) as connection:
             return rows_of_import(connection, how, import_id, after, _AT_ONCE)
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        with self._database.read(patient=True) as connection:
+            found = shared_after(connection, after, limit)
+        return [SharedNumber(phone, tuple(named)) for phone, named in found.items()]
 
     def mark_undone(self, import_id: int, now: datetime, /) -> None:
         with self._database.write() as connection:

@@ -243,6 +243,19 @@ def known_phones(connection: Connection, after: str, limit: int) -> list[str]:
     return sorted(found)[:limit]
 
 
+def shared_after(connection: Connection, after: str, limit: int) -> dict[str, list[tuple[str | None, str | None]]]:
+    """The numbers of several customers after this one, with email and customer id of those who are kept by name."""
+    found: dict[str, list[tuple[str | None, str | None]]] = {}
+    for column in (shared_people.c.phone, shared_numbers.c.phone):
+        asked = select(column).where(column > after).distinct().order_by(column).limit(limit)
+        found.update({phone: [] for phone in connection.scalars(asked)})
+    first = {phone: found[phone] for phone in sorted(found)[:limit]}
+    keys = [{"phone": PersonText.kept(phone)} for phone in first]
+    for row in sorted(for_each(connection, keys, dict(_PHONE), shared_people, _BY_PHONE), key=lambda row: row.place):
+        first[row.phone].append((row.email, row.customer_id))
+    return first
+
+
 def unknown_callers(after: str, limit: int) -> Select[Any]:
     """The callers of parked calls after this one, with how many calls they have, the first and the last."""
     number = calls.c.customer_phone

@@ -7,7 +7,7 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
@@ -19,6 +19,7 @@ from offhook.pipeline.conversion import (
     UNKNOWN_TOO_LONG,
     Convert,
     Customer,
+    Decision,
     Numbering,
     Park,
     Skip,
@@ -27,6 +28,7 @@ from offhook.pipeline.conversion import (
     why,
 )
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
@@ -48,7 +50,7 @@ class Judge:
     """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload.
 
     `day_zone` is the time zone in which Rockerbox's day turns, `as_of` whether a caller is who has the number now, or who
-    had it at the time of the call.
+    had it at the time of the call, `emails` how an email is sent.
     """
 
     rules: Rules
@@ -58,6 +60,7 @@ class Judge:
     settle_seconds: float
     day_zone: tzinfo = UTC
     as_of: AsOf = AsOf.NOW
+    emails: Emails = field(default_factory=Emails)
 
 
 def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int, *, newest: bool = False) -> int:
@@ -222,7 +225,7 @@ def _ended_at(call: Call) -> datetime:
 def _decided(
     call: Call, customer: Customer | None, judge: Judge, now: datetime, due_at: datetime, version: int
 ) -> Decided:
-    decision = decide(call, customer, judge.rules, judge.numbering)
+    decision = _with_email_as_sent(decide(call, customer, judge.rules, judge.numbering), judge.emails)
     return Decided(
         call=call,
         decision=decision,
@@ -233,6 +236,13 @@ def _decided(
         payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
         customer_phone=customer_number(call, judge.numbering).number,
     )
+
+
+def _with_email_as_sent(decision: Decision, emails: Emails) -> Decision:
+    if not isinstance(decision, Convert):
+        return decision
+    sent = emails.sent(decision.conversion.email)
+    return replace(decision, conversion=replace(decision.conversion, email=sent))
 
 
 def leave_unfinished_batch(

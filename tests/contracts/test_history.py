@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.ports.history import HistoryLine
+from offhook.pipeline.ports.history import HistoryLine, SharedNumber
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE
 from tests.fakes.callbacks import CALLER, NOON, OTHER
@@ -121,3 +122,25 @@ def test_who_had_a_number_at_a_time_is_found_and_else_who_had_it_first(ledger: W
         (CALLER, first.from_at): ANN,
         (CALLER, second.from_at): EVE,
     }
+
+
+PEOPLE = (("ann@example.com", "C1"), ("eve@example.com", None))
+
+
+def test_the_several_customers_of_a_number_are_listed_whoever_is_credited(ledger: WholeLedger) -> None:
+    nobody, last = Customer(CALLER, None, None, people=2, others=PEOPLE), replace(BO, others=PEOPLE[:1])
+    ledger.merge_customers([nobody, last], FIRST)
+    expected = sorted([SharedNumber(CALLER, PEOPLE), SharedNumber(OTHER, PEOPLE[:1])], key=lambda one: one.phone)
+    assert list(ledger.history.shared_numbers("", 10)) == expected
+    assert list(ledger.history.shared_numbers("", 1)) == expected[:1]
+    assert list(ledger.history.shared_numbers(expected[0].phone, 10)) == expected[1:]
+
+
+def test_who_the_several_are_changes_with_the_latest_list_and_ends_with_it(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE)], FIRST)
+    ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE[::-1])], SECOND)
+    assert list(ledger.history.shared_numbers("", 10)) == [SharedNumber(CALLER, PEOPLE[::-1])]
+    ledger.merge_customers([replace(ANN, others=PEOPLE), replace(BO, others=PEOPLE)], SECOND)
+    ledger.merge_customers([ANN], SECOND)
+    ledger.retire_customers([OTHER], SECOND)
+    assert list(ledger.history.shared_numbers("", 10)) == []

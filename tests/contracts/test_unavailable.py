@@ -48,6 +48,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "History.numbers_named": lambda of: of.history.numbers_named("C1"),
     "History.import_": lambda of: of.history.import_(1),
     "History.touched": lambda of: list(of.history.touched(1)),
+    "History.shared_numbers": lambda of: of.history.shared_numbers("", 1),
     "History.mark_undone": lambda of: of.history.mark_undone(1, NOON),
     "History.imports": lambda of: of.history.imports(1),
     "Signs.leave_sign": lambda of: of.workers.leave_sign(SIGN, NOON),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.phone import spellings
-from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from tests.fakes.kept import Kept
 
 
@@ -31,6 +31,10 @@ class MemoryHistory:
         for line in list(self._kept.history):
             if import_id in (line.brought_by, line.ended_by):
                 yield [line.customer.phone]
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        found = [one for one in self._kept.customers.values() if (one.people > 1 or one.others) and one.phone > after]
+        return [SharedNumber(one.phone, one.others) for one in sorted(found, key=lambda one: one.phone)[:limit]]
 
     def mark_undone(self, import_id: int, now: datetime, /) -> None:
         for key, one in self._kept.imports.items():

@@ -42,6 +42,14 @@ class ImportLine:
     undone_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedNumber:
+    """A number that several customers are said to have. `named` are email and customer id of those who are kept by name."""
+
+    phone: str
+    named: tuple[tuple[str | None, str | None], ...]
+
+
 class History(Protocol):
     """The mapping's history. Each method raises LedgerUnavailable."""
 
@@ -59,6 +67,9 @@ class History(Protocol):
 
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         """The numbers of which an import said something new, or which it retired: page by page, each at least once."""
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        """The numbers of several customers after the one given ("" for the first), whoever of them is credited."""
 
     def mark_undone(self, import_id: int, now: datetime, /) -> None:
         """A person took this import back."""
