@@ -22,6 +22,7 @@ recordings -> the other adapters -> pipeline.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,8 @@ from flask.cli import NoAppException
 from offhook.adapters import logs
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.syncing import sync_source
+from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -107,9 +110,18 @@ def build(settings: Settings) -> Offhook:
             destination_skew=destination_skew,
             changed_rules=watch.changed,
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
+            chores=chores(settings, ledger),
         )
 
     return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, source.read, judge, worker)
+
+
+def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threading.Event], None]]:
+    """What a worker does beside, where it is configured."""
+    source = sync_source(settings)
+    if source is None:
+        return {}
+    return {"sync": partial(CustomerSync(source, ledger, ledger.clock).run, nice=settings.customers_nice)}
 
 
 def patience(settings: Settings) -> Patience:

@@ -328,6 +328,42 @@ class Settings(BaseSettings):
         alias="OFFHOOK_EMAIL_SHA256",
         description="customers' emails are sent as SHA-256 in hex; the ledger keeps them in clear",
     )
+    customers_sync: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_CUSTOMERS_SYNC",
+        description="address (http, https) or path of a list of customers that the worker takes again and again; none by "
+        "default",
+    )
+    customers_sync_seconds: float = Field(
+        3600.0,
+        alias="OFFHOOK_CUSTOMERS_SYNC_EVERY_SECONDS",
+        ge=1,
+        le=2_592_000,
+        description="how often that list is looked at",
+    )
+    customers_sync_replace: bool = Field(
+        False,
+        alias="OFFHOOK_CUSTOMERS_SYNC_REPLACE",
+        description="that list is all there is: whoever is not in it is retired, as far as OFFHOOK_CUSTOMERS_RETIRE_SHARE allows",
+    )
+    customers_sync_authorization: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_CUSTOMERS_SYNC_AUTHORIZATION",
+        description="the Authorization header that the address of that list is asked with, e.g. `Bearer ...`",
+    )
+    customers_sync_max_bytes: int = Field(
+        1_000_000_000,
+        alias="OFFHOOK_CUSTOMERS_SYNC_MAX_BYTES",
+        ge=1,
+        description="a larger list is not taken from an address",
+    )
+    customers_sync_deadline_seconds: float = Field(
+        600.0,
+        alias="OFFHOOK_CUSTOMERS_SYNC_SECONDS",
+        ge=1,
+        le=86_400,
+        description="a list that takes longer to come is not taken from an address",
+    )
     customers_batch_rows: int = Field(
         500,
         alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",

@@ -19,6 +19,7 @@ from offhook.adapters.commands.customer_history import (
 )
 from offhook.adapters.commands.importing import import_
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.syncing import sync
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask, to_e164
@@ -36,7 +37,7 @@ def customers() -> None:
     """
 
 
-for _command in (import_, imports, undo_, conflicts):
+for _command in (import_, sync, imports, undo_, conflicts):
     customers.add_command(_command)
 
 

@@ -20,7 +20,7 @@ from offhook.adapters.commands.context import LedgerCommand, fail, fail_without_
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import SAMPLES, ImportReport, Replace, import_csv
-from offhook.adapters.customers.fields import ImportLimits
+from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.ledger.mapping import compare
@@ -31,7 +31,6 @@ from offhook.pipeline.phone import is_region, spellings
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
-from offhook.settings import Settings
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 _CALLERS_AT_ONCE = 500
@@ -147,7 +146,7 @@ def import_(
                 conflict=policy,
                 rejects_path=rejects_path,
                 encoding=encoding,
-                limits=import_limits(settings),
+                limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
                 progress=progress,
                 remark=_warn,
                 lower_emails=settings.email_lowercase,
@@ -173,11 +172,6 @@ def import_(
         fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
         raise SystemExit(1)
-
-
-def import_limits(settings: Settings) -> ImportLimits:
-    """What is taken of a file, as the settings say."""
-    return ImportLimits(attributes=settings.customers_attributes, attribute=settings.customers_attribute_characters)
 
 
 def _stand_back(nice: int) -> None:

@@ -52,6 +52,11 @@ class ImportLimits:
     attribute: int = 500
 
 
+def limits_of(attributes: int, attribute: int) -> ImportLimits:
+    """The usual limits but for these two."""
+    return ImportLimits(attributes=attributes, attribute=attribute)
+
+
 class Problem(Exception):
     """What is wrong with a row, or with a part of it."""
 

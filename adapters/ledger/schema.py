@@ -328,6 +328,15 @@ customer_rows = Table(
     Index("ix_customer_rows_ended_by", "ended_by", **_where("ended_by IS NOT NULL")),
 )
 
+# Lists of customers that are fetched again and again: when next, and which version was taken last.
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Text),
+    Column("due_at", Moment, nullable=False),
+)
+
 # Single numbers: mapping_version, the last row of the mapping's history, and the mark that /readyz writes to see whether the
 # disk takes it.
 counters = Table(

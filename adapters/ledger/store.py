@@ -24,6 +24,7 @@ from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
+from offhook.adapters.ledger.syncs import SyncsTable
 from offhook.adapters.ledger.tables import Tables, standing
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
@@ -35,6 +36,7 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.waiting import Waiting
@@ -68,6 +70,7 @@ class SqlLedger:
         self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
         self.history: History = HistoryOnSql(self.database)
         self.unknown: UnknownCallers = UnknownOnSql(self.database)
+        self.syncs: Syncs = SyncsTable(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

@@ -17,6 +17,7 @@ from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
@@ -37,6 +38,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def history(self) -> History: ...
     @property
     def unknown(self) -> UnknownCallers: ...
+    @property
+    def syncs(self) -> Syncs: ...
     def close(self) -> None: ...
 
 

@@ -73,6 +73,7 @@ class Kept:
     customers: dict[str, Customer] = field(default_factory=dict)
     history: list[HistoryLine] = field(default_factory=list)
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)
+    syncs: dict[str, tuple[str | None, datetime]] = field(default_factory=dict)
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     blockade: Blockade = field(default_factory=Blockade)

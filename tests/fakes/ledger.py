@@ -20,6 +20,7 @@ from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
+from tests.fakes.syncs import MemorySyncs
 from tests.fakes.unknown import MemoryUnknown
 
 
@@ -35,6 +36,7 @@ class MemoryLedger:
         self.rebuilding = MemoryRebuilding(self._kept)
         self.history = MemoryHistory(self._kept)
         self.unknown = MemoryUnknown(self._kept)
+        self.syncs = MemorySyncs(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)
         self.news = threading.Event()

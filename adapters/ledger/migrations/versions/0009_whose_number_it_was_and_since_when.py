@@ -34,6 +34,13 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("phone", "place", name=op.f("pk_shared_people")),
     )
+    op.create_table(
+        "syncs",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_syncs")),
+    )
 
 
 def _imports() -> None:
