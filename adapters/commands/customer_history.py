@@ -27,7 +27,9 @@ _SHOWN = 10
 @shows
 @with_appcontext
 def imports(limit: int, shown: Format) -> None:
-    """List what brought customers, the latest first: files, syncs, the API, look-ups (these two a line a day).
+    """List what brought customers, the latest first.
+
+    These are files, syncs, the API and look-ups (these two a line a day).
 
     \b
     flask customers imports
@@ -50,9 +52,10 @@ def _import_row(one: ImportLine) -> dict[str, object]:
 @shows
 @with_appcontext
 def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Format) -> None:
-    """Take back what an IMPORT did (its number, from `flask customers imports`), after showing what that means.
+    """Take back what an IMPORT did.
 
-    Each number is what it was before; one that somebody has changed since stays as it is. What was sent stays sent, and
+    IMPORT is its number, from `flask customers imports`. What that means is shown first. Each number is what it
+    was before; one that somebody has changed since stays as it is. What was sent stays sent, and
     calls that were released are decided.
 
     \b
@@ -118,9 +121,10 @@ def _samples(page: Undoing, hide: Masking) -> list[dict[str, object]]:
 @shows
 @with_appcontext
 def conflicts(limit: int, is_clear: bool, shown: Format) -> None:
-    """List the numbers that several customers have, with each of them, and who of them is credited with calls.
+    """List the numbers that several customers have.
 
-    What OFFHOOK_SHARED_NUMBERS, or --conflict of the import, made of them: `none`, the `first` or the `last`.
+    Each of them is listed, and who of them is credited: what OFFHOOK_SHARED_NUMBERS, or --conflict of the import,
+    made of them: `none`, the `first` or the `last`.
 
     \b
     flask customers conflicts

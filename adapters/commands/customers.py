@@ -47,9 +47,10 @@ for _command in (import_, sync, imports, undo_, conflicts):
 @shows
 @with_appcontext
 def show(who: str, is_clear: bool, shown: Format) -> None:
-    """Show a customer by a PHONE number in any usual spelling, an EMAIL or a customer ID, with the history behind it.
+    """Show a customer by a number, an email or an id.
 
-    Exit code 1 when nobody has it now, or several have.
+    WHO is a phone number in any usual spelling, an email or a customer id. The history of each number is shown with it. Exit
+    code 1 when nobody has it now, or several have.
 
     \b
     flask customers show "(415) 867-5309"

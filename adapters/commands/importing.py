@@ -110,7 +110,9 @@ def import_(
     is_clear: bool,
     shown: Format,
 ) -> None:
-    """Take the customers of a FILE into the mapping: CSV, or JSON lines. It may be gzipped, or `-` for standard input.
+    """Take the customers of a FILE into the mapping.
+
+    FILE is CSV or JSON lines. It may be gzipped, or `-` for standard input.
 
     \b
     phone,email,customer_id

@@ -60,10 +60,13 @@ def _seconds(_context: click.Context, _option: click.Parameter, value: str | Non
 @shows
 @with_appcontext
 def sync(location: str, every_seconds: float | None, shown: Format) -> None:
-    """Take the list of customers at a LOCATION, an address (http, https) or a path, where it is another than last time.
+    """Take a list of customers from an address or a path.
 
-    Without a LOCATION it is that of OFFHOOK_CUSTOMERS_SYNC, which workers take by themselves. It may be gzipped, and is read
-    as `flask customers import` reads it. An address is asked with the ETag of last time, within OFFHOOK_CUSTOMERS_SYNC_SECONDS
+    LOCATION is an address (http, https) or a path; what is there is taken where it is another than last time.
+    Without a LOCATION it is that of OFFHOOK_CUSTOMERS_SYNC, which workers take by themselves. It may be gzipped,
+    and is read
+    as `flask customers import` reads it. An address is asked with the ETag of last time, within
+    OFFHOOK_CUSTOMERS_SYNC_SECONDS
     and up to OFFHOOK_CUSTOMERS_SYNC_MAX_BYTES.
 
     \b
