@@ -22,6 +22,7 @@ recordings -> the other adapters -> pipeline.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -34,6 +35,8 @@ from flask.cli import NoAppException
 from offhook.adapters import logs
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.syncing import sync_source
+from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -48,10 +51,11 @@ from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
-from offhook.pipeline.steps import Judge
+from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import Settings, SettingsError, load
@@ -91,7 +95,9 @@ def build(settings: Settings) -> Offhook:
 
     def judge() -> Judge:
         known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds, settings.history_calls)
-        return Judge(source.read(), *known)
+        emails = Emails(settings.email_lowercase, settings.email_sha256)
+        as_of = AsOf(settings.customers_as_of)
+        return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=as_of, emails=emails)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)
@@ -105,9 +111,18 @@ def build(settings: Settings) -> Offhook:
             destination_skew=destination_skew,
             changed_rules=watch.changed,
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
+            chores=chores(settings, ledger),
         )
 
     return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, source.read, judge, worker)
+
+
+def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threading.Event], None]]:
+    """What a worker does beside, where it is configured."""
+    source = sync_source(settings)
+    if source is None:
+        return {}
+    return {"sync": partial(CustomerSync(source, ledger, ledger.clock).run, nice=settings.customers_nice)}
 
 
 def patience(settings: Settings) -> Patience:
@@ -149,6 +164,7 @@ def pace(settings: Settings) -> Pace:
         stop_seconds=settings.stop_seconds,
         not_kept_seconds=settings.books_not_kept_seconds,
         unfinished_seconds=settings.unfinished_hours * 3600,
+        unknown_seconds=settings.unknown_days * 86400,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         log_repeat_seconds=settings.log_repeat_seconds,
     )

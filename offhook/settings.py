@@ -310,11 +310,83 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CUSTOMERS_COLUMNS",
         description="the mapping's header names for phone (several: `Phone|Mobile`), email, customer id",
     )
-    customers_conflict: Literal["none", "last", "first"] = Field(
+    shared_numbers: Literal["none", "last", "first"] = Field(
         "none",
-        alias="OFFHOOK_CUSTOMERS_CONFLICT",
-        description="a file gives one phone to several customers: `none` of them is credited and calls wait "
-        "(several_customers), or the row that gets it",
+        alias="OFFHOOK_SHARED_NUMBERS",
+        description="a list gives one number to several customers: `none` of them is credited and calls wait "
+        "(several_customers), or the row that gets it; `flask customers conflicts` lists them all",
+    )
+    customers_as_of: Literal["now", "call"] = Field(
+        "now",
+        alias="OFFHOOK_CUSTOMERS_AS_OF",
+        description="a caller is who has the number `now`, when the call is decided, or who had it at the time of the `call`",
+    )
+    customers_retire_share: float = Field(
+        0.2,
+        alias="OFFHOOK_CUSTOMERS_RETIRE_SHARE",
+        ge=0,
+        le=1,
+        description="the share of all customers that an import with --replace, or a sync, may retire without being asked",
+    )
+    customers_attributes: int = Field(
+        50,
+        alias="OFFHOOK_CUSTOMERS_ATTRIBUTES",
+        ge=0,
+        le=1000,
+        description="further columns of a file that are kept of a customer (attributes)",
+    )
+    customers_attribute_characters: int = Field(
+        500,
+        alias="OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS",
+        ge=1,
+        le=10_000,
+        description="longest attribute that is kept of a customer",
+    )
+    email_lowercase: bool = Field(
+        True,
+        alias="OFFHOOK_EMAIL_LOWERCASE",
+        description="customers' emails are kept and sent in lower case; `0` leaves them as they come",
+    )
+    email_sha256: bool = Field(
+        False,
+        alias="OFFHOOK_EMAIL_SHA256",
+        description="customers' emails are sent as SHA-256 in hex; the ledger keeps them in clear",
+    )
+    customers_sync: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_CUSTOMERS_SYNC",
+        description="address (http, https) or path of a list of customers that the worker takes again and again; none by "
+        "default",
+    )
+    customers_sync_seconds: float = Field(
+        3600.0,
+        alias="OFFHOOK_CUSTOMERS_SYNC_EVERY_SECONDS",
+        ge=1,
+        le=2_592_000,
+        description="how often that list is looked at",
+    )
+    customers_sync_replace: bool = Field(
+        False,
+        alias="OFFHOOK_CUSTOMERS_SYNC_REPLACE",
+        description="that list is all there is: whoever is not in it is retired, as far as OFFHOOK_CUSTOMERS_RETIRE_SHARE allows",
+    )
+    customers_sync_authorization: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_CUSTOMERS_SYNC_AUTHORIZATION",
+        description="the Authorization header that the address of that list is asked with, e.g. `Bearer ...`",
+    )
+    customers_sync_max_bytes: int = Field(
+        1_000_000_000,
+        alias="OFFHOOK_CUSTOMERS_SYNC_MAX_BYTES",
+        ge=1,
+        description="a larger list is not taken from an address",
+    )
+    customers_sync_deadline_seconds: float = Field(
+        600.0,
+        alias="OFFHOOK_CUSTOMERS_SYNC_SECONDS",
+        ge=1,
+        le=86_400,
+        description="a list that takes longer to come is not taken from an address",
     )
     customers_batch_rows: int = Field(
         500,
@@ -372,6 +444,13 @@ class Settings(BaseSettings):
         gt=0,
         le=8760,
         description="a call without a final status for so long is `unfinished`: a warning, and the count in /readyz",
+    )
+    unknown_days: float = Field(
+        14.0,
+        alias="OFFHOOK_UNKNOWN_DAYS",
+        gt=0,
+        le=3650,
+        description="how long a call waits for its caller to become known; then it is skipped (unknown_too_long)",
     )
     heartbeat_seconds: float = Field(
         15.0,
@@ -580,7 +659,7 @@ class Settings(BaseSettings):
     def _names(cls, value: object) -> object:
         return tuple(names_of(undressed(value))) if isinstance(value, str) else value
 
-    @field_validator("worker", "customers_conflict", "resend_ambiguous", mode="before")
+    @field_validator("worker", "shared_numbers", "customers_as_of", "resend_ambiguous", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Sequence
 from typing import cast
 
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerGroup, fail, fail_without_database, offhook
-from offhook.adapters.commands.shown import Format, show_record, shows
-from offhook.adapters.customers.columns import names_of
-from offhook.adapters.customers.csv_file import ImportReport, import_csv
-from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import Conflict
-from offhook.adapters.ledger.mapping import compare
-from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.commands.context import LedgerGroup, fail, offhook
+from offhook.adapters.commands.customer_history import (
+    HISTORY,
+    conflicts,
+    history_rows,
+    imports,
+    names_of_imports,
+    undo_,
+)
+from offhook.adapters.commands.importing import import_
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.syncing import sync
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.masking import in_clear, masking
-from offhook.pipeline.phone import is_region, mask, to_e164
-from offhook.pipeline.ports.customers import MergeCounts
-from offhook.pipeline.ports.unavailable import LedgerUnavailable
-
-_QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
+from offhook.pipeline.masking import Masking, in_clear, masking
+from offhook.pipeline.phone import mask, to_e164
 
 
 @click.group(cls=LedgerGroup)
@@ -40,245 +33,74 @@ def customers() -> None:
     \b
     flask customers import customers.csv       fill it, or bring it up to date
     flask customers show "(415) 867-5309"      who has this number?
+    flask customers conflicts                  which numbers have several customers?
+    flask customers imports                    what brought them; `undo` takes an import back
     """
 
 
-def _three_columns(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, str, str] | None:
-    if value is None:
-        return None
-    names = tuple(names_of(value))
-    if len(names) != 3 or not names[0]:
-        raise click.BadParameter(
-            'name three columns, e.g. "Phone,Email,Customer ID" or "Phone|Mobile,Email,Lead ID"; '
-            "leave one empty that is not there."
-        )
-    return names
-
-
-def _country(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not is_region(value.upper()):
-        raise click.BadParameter("must be a country's two letters, e.g. US or GB.")
-    return value and value.upper()
-
-
-@customers.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option(
-    "--columns",
-    callback=_three_columns,
-    metavar="PHONE,EMAIL,ID",
-    help='The header\'s names for phone (several: "Phone|Mobile"), email and customer id.  '
-    "[default: OFFHOOK_CUSTOMERS_COLUMNS]",
-)
-@click.option(
-    "--country",
-    callback=_country,
-    metavar="US",
-    help="Country of numbers written without one.  [default: OFFHOOK_DEFAULT_COUNTRY]",
-)
-@click.option(
-    "--conflict",
-    type=click.Choice(["none", "last", "first"]),
-    help="The file gives one phone to several customers: none of them is credited and calls from it wait, or the row that "
-    "is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
-)
-@click.option(
-    "--rejects",
-    type=click.Path(path_type=Path, allow_dash=True),
-    help="Where rows go that were not used, `-` for standard error.  [default: FILE.rejected.csv, or the first free name "
-    "like it]",
-)
-@click.option("--encoding", help="What the file is written in, e.g. cp1252.  [default: UTF-8, or UTF-16 where marked]")
-@click.option("--dry-run", is_flag=True, help="Read, check and compare; change nothing but the rejects file.")
-@click.option("--strict", is_flag=True, help="Exit code 1 when a row was not used.")
-@with_appcontext
-def import_(
-    file: str,
-    columns: tuple[str, str, str] | None,
-    country: str | None,
-    conflict: Conflict | None,
-    rejects: Path | None,
-    encoding: str | None,
-    dry_run: bool,
-    strict: bool,
-) -> None:
-    """Take the customers of a CSV FILE into the mapping. FILE may be gzipped, or `-` for standard input.
-
-    \b
-    phone,email,customer_id
-    (415) 867-5309,ann@example.com,C1042
-    +44 20 7183 8750,,C1043
-
-    Numbers may be written in any usual way, several in a cell or in several columns. An email may be hashed (MD5, SHA-1
-    or SHA-256 in hex); one of email and customer id may be missing. Customers who are not in FILE stay as they are; the
-    same FILE twice changes nothing. Rows that cannot be used are written to a file, each with its line and reason, and the
-    others are taken; the exit code is 1 when none was of use.
-
-    \b
-    flask customers import customers.csv
-    flask customers import crm.csv.gz --columns "Phone|Mobile|Home Phone,E-mail,Contact ID" --country GB
-    flask customers import customers.csv --dry-run
-    heroku run --no-tty "flask customers import - --rejects -" < customers.csv
-    """
-    service = offhook()
-    settings = service.settings
-    policy = conflict or settings.customers_conflict
-    _stand_back(settings.customers_nice)
-    try:
-        with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
-            report = import_csv(
-                file,
-                DryRun(service.ledger) if dry_run else service.ledger,
-                columns=columns or cast(tuple[str, str, str], settings.customers_columns),
-                region=country or settings.default_country,
-                conflict=policy,
-                rejects_path=rejects_path,
-                encoding=encoding,
-                progress=progress,
-                remark=_warn,
-            )
-    except ImportRefused as error:
-        fail(str(error), 2)
-    except LedgerUnavailable as error:
-        fail_without_database(error, " Import the same file again then; rows that are in stay in.")
-    if rejects_path != rejects and report.rejects_path is not None:
-        report = replace(report, rejects_path=Path("the lines above"))
-    _show_report(report, file, policy, dry_run)
-    if not report.is_of_use:
-        fail("No row of it was of use: the mapping is as it was.")
-    if strict and not report.complete:
-        raise SystemExit(1)
-
-
-def _stand_back(nice: int) -> None:
-    """Callbacks come first. A process that is as nice already, from an import before or by its user, stays as it is."""
-    os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
-
-
-class DryRun:
-    """A table that says what a merge would do, and does not do it."""
-
-    def __init__(self, ledger: SqlLedger) -> None:
-        self._ledger = ledger
-
-    def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
-        return compare(rows, self._ledger.find_customers([row.phone for row in rows])).counts
-
-
-@contextmanager
-def _rejects_of(file: str, wished: Path | None) -> Iterator[Path | None]:
-    """Where an import may write its rejected rows. What goes to standard error is first kept whole, where nobody else reads.
-
-    A one-off dyno's disk is gone with it, so that from there the rows of standard input come back by standard error.
-    """
-    if str(wished) != "-" and not (wished is None and file == "-" and os.environ.get("DYNO")):
-        yield wished
-        return
-    with TemporaryDirectory(prefix="offhook-") as folder:
-        kept = Path(folder) / "rejected.csv"
-        yield kept
-        if kept.exists():
-            sys.stderr.write(kept.read_text(encoding="utf-8"))
-
-
-@contextmanager
-def _progress(file: str) -> Iterator[Callable[[int], None]]:
-    """A bar for a person, a line each 10 % for a log, nothing for a small file or standard input."""
-    size = 0 if file == "-" else Path(file).stat().st_size
-    if size < _QUIET_BYTES:
-        yield lambda _done: None
-    elif sys.stderr.isatty():
-        with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-            yield lambda done: bar.update(done - bar.pos)
-    else:
-        yield _tenths(size)
-
-
-def _tenths(size: int) -> Callable[[int], None]:
-    shown = 0
-
-    def progress(done: int) -> None:
-        nonlocal shown
-        tenth = min(10, 10 * done // size)
-        if tenth > shown:
-            shown = tenth
-            click.echo(f"{shown * 10} %", err=True)
-
-    return progress
-
-
-def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
-    read = report.rows + report.rejected
-    several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
-    done = "; a dry run, nothing was changed" if dry_run else ""
-    click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
-    counts = {
-        "added": report.added,
-        "changed": report.changed,
-        "unchanged": report.unchanged,
-        "said twice in the file": report.duplicate_rows,
-    }
-    for word, count in counts.items():
-        if count or word == "added":
-            click.echo(f"  {count:>11,}  {word}")
-    _show_unused(report, policy)
-    if report.encoding_offered:
-        again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
-        _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
-    if report.customer_ids_that_are_emails:
-        _warn(
-            f"{report.customer_ids_that_are_emails:,} customer ids are emails (customer_id_is_email). Rockerbox asks for "
-            "your own id of the customer there; put emails into the email column."
-        )
-
-
-_WHOSE: dict[Conflict, str] = {
-    "none": f"nobody is credited, and calls from them wait ({SEVERAL_CUSTOMERS})",
-    "first": "each is the one of the first row",
-    "last": "each is the one of the last row",
-}
-
-
-def _show_unused(report: ImportReport, policy: Conflict) -> None:
-    if report.rejects_path is None:
-        return
-    whole = report.rejected + report.conflicts
-    of_rows = [f"{whole:,} rows were NOT used"] if whole else []
-    of_rows += [f"of {report.partly:,} a part was not"] if report.partly else []
-    _warn(f"{', '.join(of_rows)}. See {report.rejects_path}:")
-    for reason, count in report.reasons.items():
-        _warn(f"  {count:>11,}  {reason}")
-    if report.shared:
-        _warn(f"{report.shared:,} numbers have several customers; {_WHOSE[policy]}.")
-
-
-def _warn(text: str) -> None:
-    click.secho(text, err=True, fg="yellow")
+for _command in (import_, sync, imports, undo_, conflicts):
+    customers.add_command(_command)
 
 
 @customers.command()
-@click.argument("phone")
+@click.argument("who")
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
 @shows
 @with_appcontext
-def show(phone: str, is_clear: bool, shown: Format) -> None:
-    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have.
+def show(who: str, is_clear: bool, shown: Format) -> None:
+    """Show a customer by a number, an email or an id.
+
+    WHO is a phone number in any usual spelling, an email or a customer id. The history of each number is shown with it. Exit
+    code 1 when nobody has it now, or several have.
 
     \b
     flask customers show "(415) 867-5309"
+    flask customers show ann@example.com
     flask customers show "(415) 867-5309" --json --in-clear
     """
     service = offhook()
     country = service.settings.default_country
-    e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
-    found = service.ledger.find_customers([e164]).get(e164)
-    parked = f"Nobody has {mask(e164)}. Calls from it wait (parked) until `flask customers import` brings it."
-    customer = found or fail(parked)
-    if customer.people > 1:
-        fail(
-            f"{customer.people} customers have {mask(e164)} ({SEVERAL_CUSTOMERS}): nobody is credited, and calls from it "
-            "wait until an import gives it to one of them, or to the first or last with --conflict."
-        )
-    hide = in_clear if is_clear else masking([customer.phone])
-    held = ((name, getattr(customer, name)) for name in ("phone", "email", "customer_id"))
-    show_record([(name, hide(value) if value else None) for name, value in held], shown)
+    e164 = to_e164(who, country)
+    named = service.ledger.history.numbers_named(who) or ([] if e164 is None else [e164])
+    if not named:
+        fail(f'"{who}" is no phone number, neither international nor of {country}, nor any customer\'s email or id.', 2)
+    lines = service.ledger.history.of_numbers(named)
+    hide = in_clear if is_clear else masking(named)
+    found = service.ledger.find_customers(named)
+    history = history_rows(lines, names_of_imports(lines), hide)
+    records = [_record(found[phone], hide) for phone in named if phone in found and found[phone].people == 1]
+    _show(records, history, shown)
+    if not records:
+        fail(_why_nobody(named[0], found.get(named[0])))
+
+
+def _record(one: Customer, hide: Masking) -> dict[str, object]:
+    held = ((name, getattr(one, name)) for name in ("phone", "email", "customer_id"))
+    attributes = {name: hide(value) for name, value in one.attributes.items()}
+    return {**{name: hide(value) if value else None for name, value in held}, "attributes": attributes}
+
+
+def _show(records: Sequence[dict[str, object]], history: Sequence[dict[str, object]], shown: Format) -> None:
+    """One record, or several where the customer has several numbers; as text without what is empty."""
+    if shown is not Format.TABLE:
+        if len(records) == 1:
+            show_record({**records[0], "history": history}, shown)
+        elif records:
+            show_list([{**one, "history": history} for one in records], shown, (*records[0], "history"))
+        return
+    for record in records:
+        show_record({name: value for name, value in record.items() if name != "attributes"}, shown)
+        for name, value in dict(cast(dict[str, str], record["attributes"])).items():
+            click.echo(f"  {name}: {value}")
+    if history:
+        click.echo()
+        show_list(history, shown, [name for name in HISTORY if any(line[name] is not None for line in history)])
+
+
+def _why_nobody(phone: str, customer: Customer | None) -> str:
+    if customer is None:
+        return f"Nobody has {mask(phone)}. Calls from it wait (parked) until `flask customers import` brings it."
+    return (
+        f"{customer.people} customers have {mask(phone)} ({SEVERAL_CUSTOMERS}): nobody is credited, and calls from it "
+        "wait until an import gives it to one of them, or to the first or last with --conflict."
+    )

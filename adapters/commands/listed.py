@@ -46,6 +46,7 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     ),
     SAY: (
         Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
+        Listed(".unknown:unknown", "unknown", "Numbers whose calls wait for a customer; a file to fill in."),
         Listed(".rules:rules", "rules", "What counts as a conversion: check offhook.toml."),
     ),
     RECORD: (

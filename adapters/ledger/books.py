@@ -16,7 +16,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
-from offhook.adapters.ledger.people import calls_before, find_customers, find_customers_and_version, parked_after
+from offhook.adapters.ledger.people import (
+    calls_before,
+    customer_of,
+    find_customers,
+    find_customers_and_version,
+    first_not_over,
+    parked_after,
+)
 from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
 from offhook.adapters.ledger.waiting import IS_OPEN
@@ -189,6 +196,16 @@ class BooksOnSql:
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
         return ParkedPage(found, max((row.place for row in rows if row.place != last), default=after))
 
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        statement = (
+            select(calls.c.account_sid, calls.c.call_sid)
+            .where(text(is_one_of("state", [CallState.PARKED])), calls.c.first_received_at <= before)
+            .order_by(calls.c.first_received_at)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return [CallKey(*row) for row in connection.execute(statement)]
+
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
             legs_rows = for_each(connection, named(keys), KEY, legs, BY_ROOT)
@@ -205,6 +222,11 @@ class BooksOnSql:
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         with self._read() as connection:
             return find_customers_and_version(connection, phones)
+
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        with self._read() as connection:
+            found = first_not_over(connection, asked)
+        return {(phone, at): customer_of(phone, row) for (phone, at), row in found.items()}
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))

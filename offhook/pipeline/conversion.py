@@ -23,6 +23,8 @@ from offhook.pipeline.rules.templates import OF_CUSTOMER, ExtraValue, render, re
 from offhook.pipeline.rules.trace import RuleTrace
 
 SEVERAL_CUSTOMERS = "several_customers"
+UNKNOWN_TOO_LONG = "unknown_too_long"
+LATE = "late"  # beside `counts`: what marks a call that was released on another day of Rockerbox's than its own
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,28 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
 
 from offhook.pipeline.call import Call, CallEvent, fold
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Convert, decide
+from offhook.pipeline.conversion import (
+    LATE,
+    SEVERAL_CUSTOMERS,
+    UNKNOWN_TOO_LONG,
+    Convert,
+    Decision,
+    Park,
+    Skip,
+    decide,
+    why,
+)
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
+from offhook.pipeline.earlier import Earlier
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.ends import Numbering, customer_number
-from offhook.pipeline.history import History
 from offhook.pipeline.ports.books import Asking, Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
@@ -27,11 +39,20 @@ from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
 
 
+class AsOf(StrEnum):
+    """When a caller is looked up (setting OFFHOOK_CUSTOMERS_AS_OF)."""
+
+    NOW = "now"
+    CALL = "call"
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload.
 
     Of a customer's calls before, the latest `history_calls` are looked at.
+    `day_zone` is the time zone in which Rockerbox's day turns, `as_of` whether a caller is who has the number now, or who
+    had it at the time of the call, `emails` how an email is sent.
     """
 
     rules: Rules
@@ -40,6 +61,9 @@ class Judge:
     read: Reader
     settle_seconds: float
     history_calls: int = 100
+    day_zone: tzinfo = UTC
+    as_of: AsOf = AsOf.NOW
+    emails: Emails = field(default_factory=Emails)
 
     def number(self, call: Call) -> str | None:
         """The number that the customer of a call is known by."""
@@ -107,7 +131,43 @@ def review_parked_batch(
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
-        return _judge(books, found, judge, now, lambda _: now)
+        return _judge(books, found, judge, now, lambda _: now, lambda one: _released(one, judge))
+
+
+def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int) -> int:
+    """Skip parked calls that came so long ago and whose caller is still not known: the oldest. One that is known by now is
+    decided like any other. Returns how many calls.
+    """
+    with ledger.books() as books:
+        if books is None:
+            return 0
+        found = books.settled(books.parked_since(now - timedelta(seconds=after_seconds), limit))
+        if found.unlinked:
+            return _take_in(books, found.unlinked, judge)
+        days = f"{after_seconds / 86400:g}"
+        return _judge(books, found, judge, now, lambda _: now, lambda one: _given_up(_released(one, judge), days))
+
+
+def _released(one: Decided, judge: Judge) -> Decided:
+    """A call that waited: one that is sent on another day of Rockerbox's than its own is marked."""
+    if not isinstance(one.decision, Convert):
+        return one
+    called, known = (
+        at.astimezone(judge.day_zone).date() for at in (one.decision.conversion.occurred_at, one.decided_at)
+    )
+    if called == known:
+        return one
+    late = why(LATE, called_on=called.isoformat(), known_on=known.isoformat())
+    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, late)))
+
+
+def _given_up(one: Decided, days: str) -> Decided:
+    """A call that would wait on is skipped."""
+    if not isinstance(one.decision, Park):
+        return one
+    is_shared = any(reason.word == SEVERAL_CUSTOMERS for reason in one.decision.reasons)
+    reason = why(UNKNOWN_TOO_LONG, int(is_shared), number=one.customer_phone or "-", days=days)
+    return replace(one, decision=Skip((reason,), one.decision.because))
 
 
 def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
@@ -145,10 +205,18 @@ def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now:
         return len(decided)
 
 
-def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]) -> int:
+def _judge(
+    books: Books,
+    found: Settled,
+    judge: Judge,
+    now: datetime,
+    due_at: Callable[[Call], datetime],
+    finally_: Callable[[Decided], Decided] = lambda one: one,
+) -> int:
+    """`finally_` makes of each decision what is recorded."""
     if not found.calls:
         return 0
-    decided = _decisions(books, found, judge, now, due_at)
+    decided = [finally_(one) for one in _decisions(books, found, judge, now, due_at)]
     books.record(decided)
     return len(decided)
 
@@ -160,23 +228,37 @@ def _decisions(
     calls = sorted((_folded(key, raws, judge) for key, raws in found.calls.items()), key=lambda one: one.started_at)
     numbers = {call.key: judge.number(call) for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
-    history = _history(books, calls, numbers, judge)
+    then = _of_then(books, calls, numbers) if judge.as_of is AsOf.CALL else {}
+    earlier = _earlier(books, calls, numbers, judge)
     decided: list[Decided] = []
     for call in calls:
-        known = customers.get(numbers[call.key] or "")
-        one = _decided(call, known, judge, now, due_at(call), version, history.before(call, numbers[call.key]))
-        history.decided(call.key, one.decision)
+        known = then.get(call.key) or customers.get(numbers[call.key] or "")
+        one = _decided(call, known, judge, now, due_at(call), version, earlier.before(call, numbers[call.key]))
+        earlier.decided(call.key, one.decision)
         decided.append(one)
     return decided
 
 
-def _history(books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None], judge: Judge) -> History:
+def _earlier(books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None], judge: Judge) -> Earlier:
     """What the customers of these calls did before; of nobody where the rules need not know it."""
     if not judge.rules.looks_back:
-        return History({}, judge.numbering)
+        return Earlier({}, judge.numbering)
     until = {call.key: _settle_at(call, judge) or call.first_received_at for call in calls}
     asking = {Asking(number, until[key]) for key, number in numbers.items() if number}
-    return History(books.calls_before(asking, judge.history_calls), judge.numbering, until)
+    return Earlier(books.calls_before(asking, judge.history_calls), judge.numbering, until)
+
+
+def _of_then(
+    books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None]
+) -> dict[CallKey, Customer]:
+    """Who had the numbers of these calls when each was over; where nobody had it yet, whoever had it first."""
+    asked = {call.key: (numbers[call.key] or "", _ended_at(call)) for call in calls if numbers[call.key]}
+    found = books.customers_as_of(set(asked.values()))
+    return {key: found[of] for key, of in asked.items() if of in found}
+
+
+def _ended_at(call: Call) -> datetime:
+    return (call.root.ended_at if call.root else None) or call.final_at or call.first_received_at
 
 
 def _decided(
@@ -189,6 +271,7 @@ def _decided(
     earlier: Sequence[EarlierCall] | None,
 ) -> Decided:
     decision = decide(call, customer, judge.rules, judge.numbering, earlier)
+    decision = _with_email_as_sent(decision, judge.emails)
     return Decided(
         call=call,
         decision=decision,
@@ -200,6 +283,13 @@ def _decided(
         customer_phone=judge.number(call),
         customer_row=customer.row if customer else None,
     )
+
+
+def _with_email_as_sent(decision: Decision, emails: Emails) -> Decision:
+    if not isinstance(decision, Convert):
+        return decision
+    sent = emails.sent(decision.conversion.email)
+    return replace(decision, conversion=replace(decision.conversion, email=sent))
 
 
 def leave_unfinished_batch(

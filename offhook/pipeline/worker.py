@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,10 +72,12 @@ class Worker:
         destination_skew: Skew | None = None,
         changed_rules: Callable[[], Rules | None] = lambda: None,
         heart: Heart | None = None,
+        chores: Mapping[str, Callable[[threading.Event], None]] | None = None,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
 
         `changed_rules` is asked before each round of the books. Without a `heart` nobody learns that this worker lives.
+        `chores` run beside, each in a thread of its name, until the event that it is given is set; nobody waits for them.
         """
         self._ledger = ledger
         self._destination = destination
@@ -87,6 +89,7 @@ class Worker:
         self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._heart = heart
+        self._chores = chores or {}
         self._is_over = threading.Event()
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
@@ -119,6 +122,8 @@ class Worker:
             self._run_in_thread(f"send-{number}", self._send)
         if self._heart is not None:
             self._run_in_thread("heart", partial(self._beat, self._heart))
+        for name, chore in self._chores.items():
+            threading.Thread(target=chore, args=(self._stopping,), name=name, daemon=True).start()
 
     def _run_in_thread(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=name, daemon=True)

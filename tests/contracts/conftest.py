@@ -10,6 +10,7 @@ import pytest
 
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.customers import Customers
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
@@ -18,6 +19,8 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.syncs import Syncs
+from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
 
@@ -37,6 +40,12 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def rebuilding(self) -> Rebuilding: ...
     @property
     def past(self) -> Past: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def unknown(self) -> UnknownCallers: ...
+    @property
+    def syncs(self) -> Syncs: ...
     def close(self) -> None: ...
 
 

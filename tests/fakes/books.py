@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.call import CallEvent, CallState, root_of
@@ -115,6 +116,14 @@ class MemoryBooks:
         reasons = [reason.word for of, line in self._kept.decisions if of == key for reason in line.reasons]
         return SEVERAL_CUSTOMERS not in reasons[-1:]
 
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        waiting = [
+            (one.folded.call.first_received_at, key)
+            for key, one in self._kept.calls.items()
+            if one.state == "parked" and one.folded.call.first_received_at <= before
+        ]
+        return [key for _, key in sorted(waiting)[:limit]]
+
     def settled(self, keys: Collection[CallKey]) -> Settled:
         members = {
             key: link for key, link in self._kept.links.items() if CallKey(key.account_sid, link.root) in set(keys)
@@ -143,6 +152,17 @@ class MemoryBooks:
 
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         return self._customers.find_customers(phones), self._kept.mapping_version
+
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        found = {}
+        for phone, at in asked:
+            lines = [line for line in self._kept.history if line.customer.phone in spellings(phone)]
+            still = [
+                line for line in lines if line.customer.people == 1 and (line.until_at is None or line.until_at > at)
+            ]
+            if still:
+                found[phone, at] = replace(min(still, key=lambda line: line.from_at).customer, phone=phone)
+        return found
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         may = ("settling", "parked") if event is CallEvent.DECIDE else ("skipped", "parked")

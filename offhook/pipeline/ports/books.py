@@ -131,6 +131,9 @@ class KnownCalls(Protocol):
         """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
         with every change. A number that several people have comes with how many."""
 
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        """Of each (number, time) the one person who had it then, by history; else the first who had it later."""
+
 
 class Books(KnownCalls, Protocol):
     """What the one bookkeeper of the ledger reads and writes. Nobody else changes these rows, but for new callbacks.
@@ -153,6 +156,9 @@ class Books(KnownCalls, Protocol):
 
     def parked(self, after: str, limit: int) -> ParkedPage:
         """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
+
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        """The parked calls that were heard of by then: the oldest."""
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox. `event` is why it was decided."""

@@ -14,7 +14,7 @@ from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.rules.facts import EarlierCall
 
 
-class History:
+class Earlier:
     """The calls before those of a batch. What is decided of one of these counts for those after it.
 
     `until` is up to when callbacks counted for each call.
