@@ -91,6 +91,13 @@ OF_DECISIONS: Mapping[str, Known] = {
         ),
         f"Import a list in which one customer has the number (`flask customers show NUMBER` says who has it): {_MAPPED}",
     ),
+    "not_ended": Known(
+        (
+            "No callback with a final status has arrived for the call itself.",
+            "It has ended, and is a leg of another call, of which nothing has arrived.",
+        ),
+    ),
+    "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the mapping of then.",),
     ),

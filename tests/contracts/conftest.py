@@ -16,6 +16,7 @@ from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.tallies import Tallies
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
 
@@ -29,6 +30,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def workers(self) -> SignsOfLife: ...
     @property
     def intake_counts(self) -> IntakeCounts: ...
+    @property
+    def tallies(self) -> Tallies: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
     def close(self) -> None: ...

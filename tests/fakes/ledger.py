@@ -19,6 +19,7 @@ from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
+from tests.fakes.tallies import MemoryTallies
 
 
 class MemoryLedger:
@@ -30,6 +31,7 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
+        self.tallies = MemoryTallies(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)

@@ -18,6 +18,8 @@ GROWING = (
     "replaced",
     "customers",
     "shared_numbers",
+    "outcomes",
+    "tallies",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
@@ -66,6 +68,14 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
         | {"number": "1", "started_at": _WHEN, "finished_at": _WHEN, "answer": "''", "next_state": "'delivered'"},
         "replaced": key | {"action": "''", "order_id": "''", "payload": no_body, "attempts": "1", "replaced_at": _WHEN},
         "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
+        "outcomes": key | {"at": _WHEN, "number": "'+1777'", "outcome": "'delivered'", "reason": "'delivered'"},
+        "tallies": {
+            "hour": f"{_LONG_AGO} + i * 3600000000",
+            "number": "'+1777'",
+            "outcome": "'delivered'",
+            "reason": "'delivered'",
+            "calls": "1",
+        },
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }
 
