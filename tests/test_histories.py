@@ -6,6 +6,7 @@ a person sends it again or has it decided anew; and after each step everything t
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -21,12 +22,17 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from jsonschema import Draft202012Validator, FormatChecker
 
+from offhook.adapters.commands.explain_schema import schema
+from offhook.adapters.commands.shown import plain
 from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.counting import Cell, Told, figures, place_of
-from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy
+from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy, State
+from offhook.pipeline.explanation import anew_of, explain
+from offhook.pipeline.masking import masking
 from offhook.pipeline.ports.outbox import Attempt
 from offhook.pipeline.steps import (
     attempt,
@@ -36,10 +42,10 @@ from offhook.pipeline.steps import (
     leave_unfinished_batch,
     review_parked_batch,
 )
-from offhook.pipeline.story import Story
+from offhook.pipeline.story import CallFilter, Story, Verdict
 from offhook.settings import given
 from tests.contracts.conftest import WholeLedger
-from tests.fakes.callbacks import CALLER, NOON, OTHER, key, raw, sid
+from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw, read, sid
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.steps import JUDGE
 from tests.support.postgres import PostgresServer
@@ -58,6 +64,19 @@ OUTCOMES = {
     "released": Outcome(Result.RELEASED, "stopped"),
     "late": Outcome(Result.DELIVERED, "delivered", 200),
 }
+
+
+VERDICTS: dict[str, str] = {
+    "pending": "on_its_way",
+    "sending": "on_its_way",
+    "delivered": "delivered",
+    "dead": "refused",
+    "ambiguous": "held",
+    "quarantined": "held",
+    "parked": "unknown_caller",
+    "skipped": "does_not_count",
+}
+VALIDATOR = Draft202012Validator(schema(), format_checker=FormatChecker())
 
 
 class History(RuleBasedStateMachine):
@@ -154,6 +173,31 @@ class History(RuleBasedStateMachine):
             found = [one for one in decided if one.payload is not None]
             rebuilding.rebuild(found, {one.call.key: story.conversion.fence for one in found}, self.now)
 
+    @rule(number=NUMBERS)
+    def somebody_asks_why(self, number: int) -> None:
+        """And is given what the ledger says, by the calls as they are counted and by the outbox, with nobody named."""
+        for story in self.ledger.stories.of_call(sid(number)):
+            anew = anew_of(self.ledger.rebuilding.known_calls(), story.call.key, JUDGE, self.now)
+            found = explain(story, read, anew, masking([CALLER, OTHER, OURS]))
+            assert found.verdict == self._by_the_ledger(story)
+            assert found.sentence and found.remedy
+            assert found.today.same is None or found.today.same == (not found.today.differences)
+            if found.verdict is Verdict.DELIVERED:
+                assert "delivered" in [one.result for one in found.attempts]
+            shown = json.dumps(plain(found))
+            VALIDATOR.validate(json.loads(shown))
+            assert not [person for person in (CALLER, OTHER, "ann@") if person in shown]
+
+    def _by_the_ledger(self, story: Story) -> str:
+        pages = {one: self.ledger.stories.calls(CallFilter(outcome=one), None, 100).calls for one in Verdict}
+        [counted] = [one for one in Verdict if story.call.key in [each.call.key for each in pages[one]]]
+        if story.conversion is not None:
+            stands = [one for one in State if story.conversion in self.ledger.stories.conversions([one], 100)]
+            assert [VERDICTS[one] for one in stands] == [counted]
+        else:
+            assert VERDICTS.get(story.call.state, "not_finished") == counted
+        return counted
+
     @invariant()
     def the_sums_are_those_of_a_full_count(self) -> None:
         if not hasattr(self, "ledger"):
@@ -172,6 +216,8 @@ class History(RuleBasedStateMachine):
             done = self.ledger.tallies.count_anew()
             assert (done.moved, done.hours) == (0, 0)
             self.the_sums_are_those_of_a_full_count()
+            for number in range(CALLS):
+                self.somebody_asks_why(number)
             self.ledger.close()
 
     def _stories(self) -> dict[object, Story]:

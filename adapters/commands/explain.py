@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NoReturn
 
 import click
@@ -23,8 +24,25 @@ _MOST_CALLS = 20
 _FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
 
 
+def _show_schema(context: click.Context, _parameter: click.Parameter, is_wished: bool) -> None:
+    """Before the name is asked for, and without a ledger."""
+    if is_wished and not context.resilient_parsing:
+        from offhook.adapters.commands.explain_schema import schema
+
+        click.echo(json.dumps(schema(), indent=2))
+        context.exit()
+
+
 @click.command(cls=LedgerCommand)
 @click.argument("name", metavar="CALLSID|NUMBER|EMAIL|CUSTOMER_ID|ORDER_ID")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_schema,
+    help="Show the JSON schema and end.",
+)
 @click.option("--reveal", is_flag=True, help="Show numbers and emails whole, not masked.")
 @shows
 @with_appcontext
@@ -40,6 +58,7 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
     flask explain "(415) 867-5309" --reveal
     flask explain ann@example.com
     flask explain CA123... --json
+    flask explain --schema > explain.schema.json
     """
     service = offhook()
     found = explained(service, name, shown, reveal=reveal)
