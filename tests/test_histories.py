@@ -155,6 +155,29 @@ class History(RuleBasedStateMachine):
         late, self.late = self.late, []
         self.ledger.finish(late, self.now + 3 * HOUR)
 
+    @rule(number=NUMBERS, again=st.sampled_from(["sends again", "has it decided anew", "waits a day"]))
+    def a_call_comes_and_needs_a_person(self, number: int, again: str) -> None:
+        """In one step: the way there is long."""
+        self.a_caller_becomes_known(CALLER, 1)
+        self.a_call_comes_and_is_decided(number, "completed", CALLER)
+        self.a_worker_sends("lost" if again == "waits a day" else "refused", 3)
+        if again == "sends again":
+            self.a_person_sends_again(number)
+        elif again == "has it decided anew":
+            self.a_person_has_it_decided_anew(number)
+        else:
+            self.a_day_goes_by()
+            self.a_worker_sends("taken", 1)
+
+    @rule(number=NUMBERS, parent=NUMBERS)
+    def a_converted_call_turns_out_to_be_a_leg(self, number: int, parent: int) -> None:
+        self.a_caller_becomes_known(CALLER, 1)
+        self.a_call_comes_and_is_decided(number, "completed", CALLER)
+        self.a_callback_comes(number, "ringing", parent, CALLER, 0)
+        self.a_callback_comes(parent, "completed", None, CALLER, 0)
+        self.callbacks_are_folded(10)
+        self.a_worker_sends("taken", 1)
+
     @rule()
     def a_day_goes_by(self) -> None:
         self.now += timedelta(days=1)

@@ -23,9 +23,11 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import Cell, Place, Tally, Told, place_of
 from offhook.pipeline.ports.tallies import CountedAnew
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 WHOLE = "tallies_whole"
 _HOUR = timedelta(hours=1)
+_TRIES = 9
 _AT_ONCE = 200  # calls in one transaction, so that no callback waits for it
 
 _BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
@@ -42,6 +44,10 @@ _MOVE = (
     "UPDATE outcomes SET at = v.at, number = v.number, outcome = v.outcome, reason = v.reason FROM {rows} "
     "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
 )
+_PLACE = (  # "WHERE true" lets SQLite read ON as no part of the SELECT
+    f"INSERT INTO outcomes ({', '.join(_PLACED)}) SELECT {', '.join(f'v.{name}' for name in _PLACED)} FROM {{rows}} "
+    "WHERE true ON CONFLICT (account_sid, call_sid) DO NOTHING"
+)
 _ADDED = "ON CONFLICT (hour, number, outcome, reason) DO UPDATE SET calls = tallies.calls + excluded.calls"
 _WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
@@ -57,9 +63,10 @@ def count(connection: Connection, keys: Iterable[CallKey]) -> int:
     belong = _places(connection, every)
     wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
     new = [_outcome(key, place) for key, place in wrong.items() if key not in stood]
-    moved = [{**_outcome(key, place), "at": micros(place.at)} for key, place in wrong.items() if key in stood]
+    moved = [_outcome(key, place) for key, place in wrong.items() if key in stood]
     with_rows(_MOVE, _PLACED, moved).run(connection)
-    insert(outcomes, new).run(connection)
+    if with_rows(_PLACE, _PLACED, new).run(connection) != len(new):
+        raise LedgerUnavailable("somebody else has counted the same call meanwhile", "busy")
     _add(connection, _differences((stood.get(key), place) for key, place in wrong.items()))
     return len(wrong)
 
@@ -129,7 +136,7 @@ def _place(row: Row[Any]) -> Place:
 
 
 def _outcome(key: CallKey, place: Place) -> dict[str, Any]:
-    told = {"at": place.at, "number": place.number, "outcome": place.outcome, "reason": place.reason}
+    told = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
     return {**key._asdict(), **told}
 
 
@@ -205,13 +212,24 @@ class TalliesTable:
         """Each call first, then each hour: a sum that is wrong though every call stands where it belongs."""
         found = moved = 0
         for keys in self._pages():
-            with self._database.write() as connection:
-                moved += count(connection, keys)
+            moved += self._count(keys)
             found += len(keys)
         hours = sum(self._sum(hour) for hour in self._hours())
         with self._database.write() as connection:
             insert(counters, [{"name": WHOLE, "value": 1}], _WRITTEN).run(connection)
         return CountedAnew(found, moved, hours)
+
+    def _count(self, keys: Sequence[CallKey]) -> int:
+        """Where somebody else was at the same calls, once more."""
+        for _ in range(_TRIES):
+            try:
+                with self._database.write() as connection:
+                    return count(connection, keys)
+            except LedgerUnavailable as error:
+                if error.word != "busy":
+                    raise
+        with self._database.write() as connection:
+            return count(connection, keys)
 
     def _pages(self) -> Iterator[Sequence[CallKey]]:
         """Every call, a page at a time."""

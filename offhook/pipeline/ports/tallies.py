@@ -12,8 +12,8 @@ from offhook.pipeline.counting import Tally
 
 @dataclass(frozen=True, slots=True)
 class CountedAnew:
-    """What counting anew came to: how many calls there are, how many of them stood in another place or in none, and in how
-    many hours a sum was wrong."""
+    """What counting anew came to: how many calls were looked at, those as well that are legs now; how many of them stood in
+    another place or in none; and in how many hours a sum was wrong."""
 
     calls: int = 0
     moved: int = 0
