@@ -43,6 +43,9 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     ASK: (
         Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),
         Listed(".rockerbox:rockerbox", "rockerbox", "What Rockerbox makes of it: checks, QA, counts by hour."),
+        Listed(".explain:explain", "explain", "Why is this call in Rockerbox, or why not?"),
+        Listed(".today:today", "today", "How many calls came, and what became of them."),
+        Listed(".calls:calls", "calls", "List calls by what became of them."),
     ),
     SAY: (
         Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
@@ -54,6 +57,7 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     ),
     KEEP: (
         Listed(".db:db", "db", "The database: create it, update it, back it up."),
+        Listed(".tallies:tallies", "tallies", "The sums that `today` shows: count them anew."),
         Listed(".settings:settings_command", "settings", "List every setting with its default."),
         Listed(".version:version", "version", "Say which Offhook this is, and on what it runs."),
     ),

@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    union,
 )
 from sqlalchemy import (
     column as named_column,
@@ -396,6 +397,14 @@ def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[Call
         for phone in spellings(row.customer_phone)
     ]
     return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
+
+
+def phones_of(name: str, limit: int) -> Select[Any]:
+    """The numbers of the customers with this email or customer id, a question for each, as each has an index of its own."""
+    by_email = select(customers.c.phone).where(customers.c.email.in_(sorted({name, name.lower()}))).limit(limit)
+    by_id = select(customers.c.phone).where(customers.c.customer_id == name).limit(limit)
+    found = union(by_email.subquery().select(), by_id.subquery().select()).subquery()
+    return select(found.c.phone).order_by(found.c.phone).limit(limit)
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:

@@ -20,6 +20,7 @@ from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.syncs import Syncs
+from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
@@ -36,6 +37,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def intake_counts(self) -> IntakeCounts: ...
     @property
     def sent(self) -> Sent: ...
+    @property
+    def tallies(self) -> Tallies: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
     @property

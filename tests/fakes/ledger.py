@@ -24,6 +24,7 @@ from tests.fakes.sent import MemorySent
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 from tests.fakes.syncs import MemorySyncs
+from tests.fakes.tallies import MemoryTallies
 from tests.fakes.unknown import MemoryUnknown
 
 
@@ -37,6 +38,7 @@ class MemoryLedger:
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
         self.sent = MemorySent(self._kept)
+        self.tallies = MemoryTallies(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
         self.past = MemoryPast(self._kept)
         self.history = MemoryHistory(self._kept)

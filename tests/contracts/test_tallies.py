@@ -1,0 +1,164 @@
+"""What `Tallies` promises: the sums are those of the calls, by hour, number, verdict and reason, whatever moves them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from offhook.pipeline.counting import Tally
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from offhook.pipeline.steps import attempt, decide_anew, leave_unfinished_batch, review_parked_batch
+from tests.contracts.conftest import WholeLedger
+from tests.contracts.day import MINUTE, POLICY, keep_day
+from tests.fakes import steps
+from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw
+
+HOUR = timedelta(hours=1)
+
+
+def sums(ledger: WholeLedger) -> set[tuple[str, str, int]]:
+    return {(one.outcome, one.reason, one.calls) for one in ledger.tallies.between(NOON - HOUR, NOON + HOUR)}
+
+
+def test_calls_are_counted_by_what_became_of_them(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert list(ledger.tallies.between(NOON, NOON + HOUR)) == [
+        Tally(NOON, OURS, "not_finished", "not_ended", 1),
+        Tally(NOON, OURS, "on_its_way", "new", 1),
+        Tally(NOON, OURS, "refused", "http_400", 1),
+        Tally(NOON, OURS, "unknown_caller", "caller_not_in_mapping", 1),
+    ]
+
+
+def test_only_hours_that_begin_within_the_time_are_given(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    ledger.append([raw(5, "ringing", at=NOON + HOUR)])
+    steps.fold(ledger)
+    assert [one.calls for one in ledger.tallies.between(NOON + MINUTE, NOON + HOUR)] == []
+    assert [one.hour for one in ledger.tallies.between(NOON + MINUTE, NOON + HOUR + MINUTE)] == [NOON + HOUR]
+
+
+def test_a_delivery_moves_a_call_from_the_one_sum_to_the_other(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    [sending] = ledger.claim(NOON + HOUR, 5, 60, POLICY).taken
+    assert ("on_its_way", "new", 1) in sums(ledger)
+    busy = Outcome(Result.RETRY, "http_503", 503)
+    ledger.finish([attempt(sending, busy, NOON + HOUR, NOON + HOUR, POLICY)], NOON + HOUR)
+    assert ("on_its_way", "http_503", 1) in sums(ledger)
+    assert not [one for one in sums(ledger) if one[1] == "new"]
+    [sending] = ledger.claim(NOON + 2 * HOUR, 5, 60, POLICY).taken
+    taken = Outcome(Result.DELIVERED, "delivered", 200)
+    ledger.finish([attempt(sending, taken, NOON + HOUR, NOON + HOUR, POLICY)], NOON + HOUR)
+    assert ("delivered", "delivered", 1) in sums(ledger)
+
+
+def outcomes(ledger: WholeLedger) -> set[tuple[str, str]]:
+    return {(outcome, reason) for outcome, reason, _ in sums(ledger)}
+
+
+def rests(ledger: WholeLedger, outcome: Outcome, policy: RetryPolicy = POLICY) -> Sending:
+    """One call of a known caller, whose first attempt came to this."""
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    [sending] = ledger.claim(NOON, 1, 60, policy).taken
+    ledger.finish([attempt(sending, outcome, NOON, NOON, policy)], NOON)
+    return sending
+
+
+REFUSED, LOST = Outcome(Result.REFUSED, "http_400", 400), Outcome(Result.MAYBE_SENT, "reset")
+TAKEN = Outcome(Result.DELIVERED, "delivered", 200)
+
+
+def test_what_a_person_sends_again_is_on_its_way(ledger: WholeLedger) -> None:
+    rests(ledger, REFUSED)
+    assert outcomes(ledger) == {("refused", "http_400")}
+    assert ledger.retry([key(1)], NOON) == 1
+    assert outcomes(ledger) == {("on_its_way", "asked_by_a_person")}
+
+
+def test_what_is_decided_anew_is_on_its_way(ledger: WholeLedger) -> None:
+    sending = rests(ledger, REFUSED)
+    decided = decide_anew(ledger.rebuilding.known_calls(), [key(1)], steps.JUDGE, NOON)
+    assert ledger.rebuilding.rebuild(decided, {key(1): sending.fence}, NOON) == 1
+    assert outcomes(ledger) == {("on_its_way", "rebuilt")}
+
+
+def test_what_may_have_arrived_on_another_day_is_held(ledger: WholeLedger) -> None:
+    rests(ledger, LOST)
+    assert outcomes(ledger) == {("on_its_way", "reset")}
+    assert len(ledger.claim(NOON + 24 * HOUR, 1, 60, POLICY).held) == 1
+    assert outcomes(ledger) == {("held", "day_turned")}
+
+
+def test_a_worker_that_vanished_and_its_late_answer_are_counted(ledger: WholeLedger) -> None:
+    rests(ledger, Outcome(Result.RETRY, "http_503", 503))
+    [sending] = ledger.claim(NOON + HOUR, 1, 60, POLICY).taken
+    policy = replace(POLICY, max_expired_leases=1)
+    ledger.expire_leases(NOON + HOUR + 2 * MINUTE, policy)
+    assert outcomes(ledger) == {("held", "leases_expired")}
+    ledger.finish([attempt(sending, TAKEN, NOON + HOUR, NOON + HOUR, policy)], NOON + HOUR)
+    assert outcomes(ledger) == {("delivered", "late_answer")}
+
+
+def test_a_call_that_nobody_finishes_and_its_end_are_counted(ledger: WholeLedger) -> None:
+    ledger.append([raw(1, "ringing")])
+    steps.fold(ledger)
+    leave_unfinished_batch(ledger, steps.JUDGE, NOON + HOUR, 60.0, 10)
+    assert outcomes(ledger) == {("not_finished", "unfinished")}
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    assert outcomes(ledger) == {("not_finished", "settling")}
+
+
+def test_a_parked_call_whose_caller_becomes_known_is_counted_anew(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    assert outcomes(ledger) == {("unknown_caller", "caller_not_in_mapping")}
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    assert review_parked_batch(ledger, steps.JUDGE, NOON, 10) == 1
+    assert outcomes(ledger) == {("on_its_way", "new")}
+
+
+def test_a_call_that_is_converted_by_its_leg_is_counted_once_with_what_becomes_of_that(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(2)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    ledger.append([raw(2, "ringing", parent=1), raw(1)])
+    steps.fold(ledger)
+    assert sums(ledger) == {("on_its_way", "new", 1)}
+    [sending] = ledger.claim(NOON, 1, 60, POLICY).taken
+    ledger.finish([attempt(sending, TAKEN, NOON, NOON, POLICY)], NOON)
+    assert sums(ledger) == {("delivered", "delivered", 1)}
+
+
+def test_an_earlier_callback_moves_a_call_to_an_earlier_hour(ledger: WholeLedger) -> None:
+    ledger.append([raw(1, at=NOON + HOUR)])
+    steps.fold(ledger)
+    ledger.append([raw(2, parent=1, at=NOON)])
+    steps.fold(ledger)
+    [one] = ledger.tallies.between(NOON - HOUR, NOON + 2 * HOUR)
+    assert (one.hour, one.calls) == (NOON, 1)
+
+
+def test_a_call_that_turns_out_to_be_a_leg_is_counted_no_more(ledger: WholeLedger) -> None:
+    ledger.append([raw(1), raw(2)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    assert sums(ledger) == {("unknown_caller", "caller_not_in_mapping", 2)}
+    ledger.append([raw(2, "ringing", parent=1)])
+    steps.fold(ledger)
+    assert sums(ledger) == {("unknown_caller", "caller_not_in_mapping", 1)}
+
+
+def test_a_new_ledger_is_whole_and_nothing_is_found_when_it_is_counted_anew(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert ledger.tallies.is_whole()
+    before = list(ledger.tallies.between(NOON, NOON + HOUR))
+    done = ledger.tallies.count_anew()
+    assert (done.moved, done.hours) == (0, 0)
+    assert list(ledger.tallies.between(NOON, NOON + HOUR)) == before

@@ -1,0 +1,151 @@
+"""Sums that went wrong, or were never kept, are made right while others work; and what keeps them bears company."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.counting import Tally
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.steps import attempt, decide_batch, fold_batch
+from offhook.settings import given
+from tests.contracts.day import keep_day
+from tests.fakes import steps
+from tests.fakes.callbacks import CALLER, NOON, OTHER, raw
+from tests.support import ledger as by_hand
+from tests.support.waiting import HANGS_AFTER_SECONDS
+
+FAR = timedelta(days=400)
+POLICY = RetryPolicy()
+
+
+@pytest.fixture
+def ledger(database_url: str) -> Iterator[SqlLedger]:
+    opened = SqlLedger(given({"DATABASE_URL": database_url}).database_url)
+    yield opened
+    opened.close()
+
+
+def every(ledger: SqlLedger) -> list[Tally]:
+    return list(ledger.tallies.between(NOON - FAR, NOON + FAR))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        ["UPDATE tallies SET calls = calls + 3"],
+        ["DELETE FROM tallies"],
+        ["DELETE FROM outcomes"],
+        ["DELETE FROM outcomes", "DELETE FROM tallies"],
+        ["UPDATE outcomes SET reason = 'new', outcome = 'on_its_way'"],
+        [
+            "INSERT INTO tallies (hour, number, outcome, reason, calls) SELECT hour, 'x', 'held', 'x', 5 FROM tallies LIMIT 1"
+        ],
+    ],
+    ids=lambda harm: harm[0][:24],
+)
+def test_whatever_is_wrong_is_made_right(ledger: SqlLedger, database_url: str, harm: list[str]) -> None:
+    keep_day(ledger)
+    right = every(ledger)
+    for statement in harm:
+        by_hand.change(database_url, statement)
+    done = ledger.tallies.count_anew()
+    assert (done.calls, every(ledger)) == (4, right)
+    assert done.moved + done.hours > 0
+    assert (ledger.tallies.count_anew().moved, ledger.tallies.count_anew().hours) == (0, 0)
+
+
+def test_a_ledger_with_calls_of_before_is_whole_once_they_are_counted(ledger: SqlLedger, database_url: str) -> None:
+    keep_day(ledger)
+    right = every(ledger)
+    for statement in (
+        "DELETE FROM outcomes",
+        "DELETE FROM tallies",
+        "DELETE FROM counters WHERE name = 'tallies_whole'",
+    ):
+        by_hand.change(database_url, statement)
+    assert not ledger.tallies.is_whole()
+    assert ledger.tallies.count_anew().moved == 4
+    assert ledger.tallies.is_whole()
+    assert every(ledger) == right
+
+
+def test_counting_anew_beside_workers_loses_nothing_and_nobody_waits_for_ever(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    """The books and two that deliver, and somebody who counts anew all the time; then nothing is wrong."""
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    total, url = 120, given({"DATABASE_URL": database_url}).database_url
+    others = [SqlLedger(url) for _ in range(3)]
+    with at_work(keeps(ledger), delivers(others[0]), delivers(others[1]), others[2].tallies.count_anew) as stop:
+        for number in range(total):
+            ledger.append([raw(number, caller=CALLER if number % 3 else OTHER), raw(1000 + number, parent=number)])
+        _wait(ledger, total, stop)
+    for other in others:
+        other.close()
+    assert Counter({one.outcome: one.calls for one in every(ledger)}) == {"delivered": 80, "unknown_caller": 40}
+    done = ledger.tallies.count_anew()
+    assert (done.moved, done.hours) == (0, 0)
+
+
+@contextmanager
+def at_work(*steps: Callable[[], object]) -> Iterator[threading.Event]:
+    """Each step again and again, in a thread of its own, until the block ends, or one of them fails (then it is set)."""
+    stop, failed = threading.Event(), list[BaseException]()
+
+    def works(step: Callable[[], object]) -> None:
+        try:
+            while not stop.is_set():
+                _once_more(step)
+        except BaseException as error:
+            failed.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=works, args=(step,)) for step in steps]
+    for thread in threads:
+        thread.start()
+    yield stop
+    stop.set()
+    for thread in threads:
+        thread.join(HANGS_AFTER_SECONDS)
+    assert failed == []
+
+
+def keeps(ledger: SqlLedger) -> Callable[[], object]:
+    def kept() -> None:
+        fold_batch(ledger, steps.JUDGE, 20)
+        decide_batch(ledger, steps.JUDGE, NOON, 20)
+
+    return kept
+
+
+def _once_more(step: Callable[[], object]) -> None:
+    """As a worker does when the ledger is busy."""
+    try:
+        step()
+    except LedgerUnavailable as error:
+        assert error.word == "busy", error
+
+
+def delivers(ledger: SqlLedger) -> Callable[[], object]:
+    def delivered() -> None:
+        taken = ledger.claim(NOON, 7, 60, POLICY).taken
+        outcome = Outcome(Result.DELIVERED, "delivered", 200)
+        ledger.finish([attempt(one, outcome, NOON, NOON, POLICY) for one in taken], NOON)
+
+    return delivered
+
+
+def _wait(ledger: SqlLedger, total: int, stop: threading.Event) -> None:
+    """Until each call has come to rest."""
+    done = 0
+    while done < total and not stop.wait(0.05):
+        done = sum(one.calls for one in every(ledger) if one.outcome in ("delivered", "unknown_caller"))
