@@ -62,7 +62,7 @@ def test_both_ways_of_asking_open_with_what_offhook_is_and_list_each_command_onc
 ) -> None:
     for program, printed in ways_to_ask_for_help(tmp_path).items():
         assert printed.splitlines()[2].strip() == "Offhook turns phone calls into Rockerbox conversions."
-        assert f"\n  {program} conversions show" in printed
+        assert f"\n  {program} explain" in printed
         lists = printed[printed.index(f"\n{next(iter(PURPOSES))}:") :]
         assert [printed.count(f"\n  {command.name} ") for command in LISTED] == [1] * len(LISTED)
         assert [purpose for purpose in PURPOSES if f"\n{purpose}:\n" not in lists] == []

@@ -20,6 +20,7 @@ from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, give_up_batch, leave_unfinished_batch
+from offhook.pipeline.story import CallFilter
 from offhook.service import build
 from offhook.settings import given
 from tests import sinks
@@ -123,6 +124,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert not seen.of_call("CA" + "f" * 32)
     assert len(seen.calls_of(KNOWN, 10)) == 10
     assert len(seen.calls_of("+188811", 10)) == 1
+    lists_calls(ledger)
     ledger.workers.leave_sign(Sign("w", "host", 1, "0.1.0", "rules", NOW), ledger.clock())
     assert len(ledger.workers.seen_since(NOW)) == 1
     ledger.workers.forget_signs(NOW)
@@ -159,6 +161,28 @@ def is_read_by_period(ledger: SqlLedger) -> None:
     assert sum(one.count for one in ledger.sent.delivered(since, until)) == 20
     first = next(iter(ledger.sent.made(datetime(2020, 1, 1, tzinfo=UTC), until)))  # of all that there is, a page alone
     assert ledger.sent.returning([line.key for line in first[:100]]) == set()
+
+
+def lists_calls(ledger: SqlLedger) -> None:
+    """By each index, and by several conditions; by the names that a call is found by; and the sums."""
+    long_ago, ours = datetime(2020, 9, 13, 12, 26, tzinfo=UTC), "+14155550199"
+    wanted = [
+        CallFilter(since=NOW - timedelta(hours=1)),
+        CallFilter(until=long_ago + timedelta(minutes=5)),
+        CallFilter(number=ours),
+        CallFilter(outcome="delivered", number=ours, since=NOW - timedelta(hours=1)),
+        CallFilter(reason="http_400", outcome="refused", state="converted"),
+        CallFilter(phones=(KNOWN, UNKNOWN), number=ours),
+    ]
+    for one in wanted:
+        page = ledger.stories.calls(one, None, 5)
+        if page.after is not None:
+            ledger.stories.calls(one, page.after, 5)
+    assert len(ledger.stories.calls(wanted[2], None, 5).calls) == 5
+    assert len(ledger.stories.with_order_id(f"CA1a{0:030x}", 5)) == 1
+    assert list(ledger.stories.phones_of("a@example.test", 5)) == [KNOWN]
+    assert sum(one.calls for one in ledger.tallies.between(NOW - timedelta(hours=1), NOW + timedelta(hours=1))) > 20
+    assert not ledger.stories.phones_of("nobody", 5) and ledger.tallies.is_whole()
 
 
 @pytest.fixture

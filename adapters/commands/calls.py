@@ -13,7 +13,7 @@ from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhoo
 from offhook.adapters.commands.finding import numbers_of
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, shows
-from offhook.adapters.commands.today import NOT_WHOLE
+from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.stories import Stories

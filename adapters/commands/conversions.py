@@ -41,8 +41,7 @@ def conversions() -> None:
     \b
     flask conversions list --state dead             what was refused, or given up
     flask conversions list --state unfinished       calls whose end Twilio never reported
-    flask conversions show CA123...                 everything about one call: "why is it not in Rockerbox?"
-    flask conversions show "(415) 867-5309"         the calls of one caller
+    flask conversions show CA123...                 everything about one call, as `flask explain`
     flask conversions retry CA123...                send it again
     """
 

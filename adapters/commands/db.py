@@ -9,6 +9,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.sqlite import file_of
 from offhook.adapters.ledger.tables import Tables
@@ -64,6 +65,8 @@ def upgrade(revision: str) -> None:
         click.echo(f"{where} ledger: {done.before or 'empty'} -> {done.after}")
     else:
         click.echo(f"{where} ledger is at {done.after}.")
+    if done.tables.are_usable and not service.ledger.tallies.is_whole():
+        click.echo(NOT_WHOLE)
 
 
 _AHEAD = "the database was migrated by a newer version"

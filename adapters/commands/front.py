@@ -18,7 +18,7 @@ counts, and sends Rockerbox one conversion for it, exactly once.
 \b
 flask up                                    run it all; with nothing configured, a demonstration
 flask customers import customers.csv        say who calls
-flask conversions show "(415) 867-5309"     why is this call not in Rockerbox?
+flask explain "(415) 867-5309"              why is this call not in Rockerbox?
 """
 _FLASKS = "Of Flask itself"
 

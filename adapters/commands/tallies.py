@@ -8,6 +8,8 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, offhook
 from offhook.adapters.commands.shown import Format, show_record, shows
 
+NOT_WHOLE = "Calls from before figures were kept are not counted yet: `flask tallies rebuild` counts them."
+
 
 @click.group(cls=LedgerGroup)
 def tallies() -> None:

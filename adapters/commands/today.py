@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerCommand, offhook
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.counting import KINDS, Figures, figures
 from offhook.pipeline.reasons import known
 from offhook.pipeline.story import Verdict
@@ -20,7 +21,6 @@ _FIGURES = ("calls", *KINDS)
 _NUMBERS = ("number", *_FIGURES)
 _REASONS = ("reason", "calls", "what")
 _FAR = timedelta(days=1)  # what came a moment ago, by a clock before ours, is of today as well
-NOT_WHOLE = "Calls from before figures were kept are not counted yet: `flask tallies rebuild` counts them."
 
 
 @click.command(cls=LedgerCommand)

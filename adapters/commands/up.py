@@ -273,7 +273,7 @@ def _what_next(port: int, sandbox: Sandbox, env: Mapping[str, str]) -> None:
     click.echo("  Why is a call there, or not? In another terminal:")
     click.echo(f"    export DATABASE_URL={env['DATABASE_URL']}")
     click.echo("    .venv/bin/flask conversions list")
-    click.echo("    .venv/bin/flask conversions show CALLSID")
+    click.echo("    .venv/bin/flask explain CALLSID")
     click.echo("  Logs: .run/web.log, .run/worker.log")
     click.echo(
         "  Next: cp .env.example .env, fill it in, copy offhook.toml.example to offhook.toml, and run this again."

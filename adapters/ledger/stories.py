@@ -39,7 +39,7 @@ from offhook.pipeline.story import (
 from offhook.pipeline.unfinished import UNFINISHED
 
 _PAGE_ROWS = 1000
-_LOOKED_AT = 1000  # calls for one page, however few of them are wanted: no page takes long, and the next one goes on
+_LOOKED_AT = 400  # calls for one page, however few of them are wanted: no page takes long, and the next one goes on
 # Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
 _ACCOUNTS = text(
     "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
@@ -96,21 +96,25 @@ class StoriesOnSql:
         with self._read() as connection:
             looked = _looked_at(connection, wanted, after)
             held = [row for row in looked if _is_wanted(row, wanted)]
-            rows = for_each(connection, named(map(key_of, held)), KEY, calls, BY_KEY)
+            shown = held if wanted.state else held[: limit + 1]  # a state is known of the call itself
+            rows = for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)
         lines = {line.key: line for line in map(_call, rows)}
         found = [
             (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
-            for row in held
+            for row in shown
             if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
         ]
         if len(found) > limit:
             return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
+        if len(shown) < len(held):
+            return CallsPage([call for call, _ in found], _mark(shown[-1]))
         return CallsPage([call for call, _ in found], _mark(looked[-1]) if len(looked) == _LOOKED_AT else None)
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
-        wanted = select(conversions.c.account_sid, conversions.c.call_sid).where(conversions.c.order_id == order_id)
+        # Sorted here: for an order that has an index Postgres would walk along that one.
+        wanted = select(conversions).where(conversions.c.order_id == order_id).limit(limit)
         with self._read() as connection:
-            sent = connection.execute(wanted.order_by(conversions.c.created_at.desc()).limit(limit)).all()
+            sent = sorted(connection.execute(wanted), key=lambda row: row.created_at, reverse=True)
             linked = for_each(connection, named(map(key_of, sent)), KEY, legs, BY_KEY)
             roots = {key_of(row): CallKey(row.account_sid, row.root_sid) for row in linked}
             keys = dict.fromkeys(roots.get(key_of(row), key_of(row)) for row in sent)

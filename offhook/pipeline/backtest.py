@@ -13,6 +13,7 @@ from datetime import datetime
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, Decision, Park
+from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.ports.past import Past, PastCall
 from offhook.pipeline.steps import Judge, decide_anew
@@ -64,7 +65,7 @@ class Backtest:
 
 def outcome(state: str, reason: str) -> str:
     """What a call came to, in a word and its reason. Of a converted one the reason is no matter."""
-    return state if state == OF_STATE[CallState.CONVERTED] or not reason else f"{state}: {reason.split(' ')[0]}"
+    return state if state == OF_STATE[CallState.CONVERTED] or not reason else f"{state}: {kind_of(reason)}"
 
 
 def outcome_of(decision: Decision) -> str:

@@ -77,7 +77,12 @@ def _reason(call: Told) -> str:
         return call.why
     if call.state == CallState.SETTLING:
         return SETTLING
-    return next(iter(call.words), "") if call.is_decided else NOT_ENDED
+    return kind_of(next(iter(call.words), "")) if call.is_decided else NOT_ENDED
+
+
+def kind_of(word: str) -> str:
+    """A reason word without the call that it names (`repeat_of CA...`): what is counted together."""
+    return word.partition(" ")[0]
 
 
 def our_number(direction: str, from_: str, to: str) -> str:

@@ -70,13 +70,13 @@ as `{CallerCountry}`, and every further column of the customer's row, as `{custo
 """
 _REASONS = """# Reasons
 
-Every word that Offhook gives as a reason, in its log, in the ledger and in `flask conversions show`, with its sentence and
+Every word that Offhook gives as a reason, in its log, in the ledger and in `flask explain`, with its sentence and
 what can be done. A `*` stands for the rest of a word. This page is made from the table that the program goes by
 (`.venv/bin/python -m tests.support.pages`).
 """
 _OF_ATTEMPTS = """\
 These are also the reason of a conversion after its last attempt. What becomes of it depends on what the attempt came to, and
-stands here as it usually is; `flask conversions show` goes by the attempt. A status that OFFHOOK_MAYBE_SENT_STATUSES
+stands here as it usually is; `flask explain` goes by the attempt. A status that OFFHOOK_MAYBE_SENT_STATUSES
 names may have arrived, whatever is said of it here; one that it leaves out did not arrive, if it is known.
 """
 _OF_REFUSALS = """\

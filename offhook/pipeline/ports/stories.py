@@ -46,7 +46,8 @@ class Stories(Protocol):
         `Tallies.is_whole`."""
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
-        """The calls whose conversion has this order id, the newest conversion first."""
+        """The calls whose conversion has this order id, the newest conversion first; `limit` bounds those
+        that are looked at."""
 
     def phones_of(self, name: str, limit: int) -> Sequence[str]:
         """The numbers (E.164) of the customers with this email, in lower case or as it is written, or this customer id."""
