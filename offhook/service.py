@@ -38,7 +38,6 @@ from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 from offhook.adapters.twilio import reading
 from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_keyring
@@ -47,6 +46,7 @@ from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
+from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.ports.inbox import Inbox

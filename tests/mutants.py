@@ -71,7 +71,7 @@ ASKED = {
     "adapters/rules_file/": "rules rules_file conditions",
     "adapters/rockerbox/": "rockerbox_client way_out",
     "adapters/rockerbox/payload": "rockerbox_payload",
-    "adapters/rockerbox/proxy": "way_out",
+    "adapters/way_out/": "rockerbox_client way_out",
     "adapters/twilio/": "reading signature",
     "adapters/twilio/explaining": "tally signature",
     "adapters/twilio/rest": "way_out recordings_sources",

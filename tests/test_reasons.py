@@ -34,7 +34,7 @@ from tests.support.pages import DOCS, PAGES
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parent.parent
-CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/commands")
+CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/way_out", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
 # Where a word stands among the arguments, by what is called.
 PLACES = {"why": 0, "Reason": 0, "sentence": 0, "Outcome": 1, "Next": 1, "note": 0, "_release": 1}
