@@ -89,7 +89,8 @@ def build(settings: Settings) -> Offhook:
     source = rules_source(settings)
 
     def judge() -> Judge:
-        return Judge(source.read(), settings.numbering, destination.encode, reading.read, settings.settle_seconds)
+        known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds)
+        return Judge(source.read(), *known, day_zone=policy.day_zone)
 
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)
@@ -147,6 +148,7 @@ def pace(settings: Settings) -> Pace:
         stop_seconds=settings.stop_seconds,
         not_kept_seconds=settings.books_not_kept_seconds,
         unfinished_seconds=settings.unfinished_hours * 3600,
+        unknown_seconds=settings.unknown_days * 86400,
         clock_tolerance_seconds=settings.clock_tolerance_seconds,
         log_repeat_seconds=settings.log_repeat_seconds,
     )

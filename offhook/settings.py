@@ -292,6 +292,32 @@ class Settings(BaseSettings):
         description="a file gives one phone to several customers: `none` of them is credited and calls wait "
         "(several_customers), or the row that gets it",
     )
+    customers_retire_share: float = Field(
+        0.2,
+        alias="OFFHOOK_CUSTOMERS_RETIRE_SHARE",
+        ge=0,
+        le=1,
+        description="the share of all customers that an import with --replace, or a sync, may retire without being asked",
+    )
+    customers_attributes: int = Field(
+        50,
+        alias="OFFHOOK_CUSTOMERS_ATTRIBUTES",
+        ge=0,
+        le=1000,
+        description="further columns of a file that are kept of a customer (attributes)",
+    )
+    customers_attribute_characters: int = Field(
+        500,
+        alias="OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS",
+        ge=1,
+        le=10_000,
+        description="longest attribute that is kept of a customer",
+    )
+    email_lowercase: bool = Field(
+        True,
+        alias="OFFHOOK_EMAIL_LOWERCASE",
+        description="customers' emails are kept and sent in lower case; `0` leaves them as they come",
+    )
     customers_batch_rows: int = Field(
         500,
         alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",
@@ -341,6 +367,13 @@ class Settings(BaseSettings):
         gt=0,
         le=8760,
         description="a call without a final status for so long is `unfinished`: a warning, and the count in /readyz",
+    )
+    unknown_days: float = Field(
+        14.0,
+        alias="OFFHOOK_UNKNOWN_DAYS",
+        gt=0,
+        le=3650,
+        description="how long a call waits for its caller to become known; then it is skipped (unknown_too_long)",
     )
     heartbeat_seconds: float = Field(
         15.0,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.spreadsheet import as_it_was
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.ports.customers import MergeCounts
+from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 
 pytestmark = pytest.mark.unit
 
@@ -39,7 +39,7 @@ class Table:
         self.shared: dict[str, int] = {}
         self.transactions: list[int] = []
 
-    def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
+    def merge_customers(self, rows: Sequence[Customer], _brought: Brought = UNNAMED, /) -> MergeCounts:
         assert len({row.phone for row in rows}) == len(rows)
         self.transactions.append(len(rows))
         self.shared.update({row.phone: row.people for row in rows if row.people > 1})
@@ -48,6 +48,12 @@ class Table:
         same = sum(self.rows.get(row.phone) == (row.email, row.customer_id) for row in rows)
         self.rows.update({row.phone: (row.email, row.customer_id) for row in rows})
         return MergeCounts(added, len(rows) - added - same, same)
+
+    def retire_customers(self, phones: Collection[str], _brought: Brought, /) -> int:
+        return sum(self.rows.pop(phone, None) is not None for phone in phones)
+
+    def known_phones(self, after: str, limit: int, /) -> Sequence[str]:
+        return sorted(phone for phone in self.rows if phone > after)[:limit]
 
 
 class Import:
@@ -360,7 +366,7 @@ def test_the_table_is_given_short_transactions(imported: Import) -> None:
 def test_what_the_table_raises_passes_and_leaves_no_file_behind(
     imported: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(_rows: Sequence[Customer], /) -> MergeCounts:
+    def down(_rows: Sequence[Customer], _brought: Brought, /) -> MergeCounts:
         raise ConnectionError
 
     monkeypatch.setattr(imported.table, "merge_customers", down)
@@ -872,8 +878,8 @@ def test_taken_and_rejected_add_up_to_the_rows_of_a_well_formed_file(
 
 
 def _peak_bytes(path: Path) -> int:
-    class Nothing:
-        def merge_customers(self, rows: Sequence[Customer], /) -> MergeCounts:
+    class Nothing(Table):
+        def merge_customers(self, rows: Sequence[Customer], _brought: Brought = UNNAMED, /) -> MergeCounts:
             return MergeCounts(len(rows), 0, 0)
 
     tracemalloc.start()

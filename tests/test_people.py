@@ -14,7 +14,7 @@ from offhook.adapters.ledger.schema import PersonText, metadata
 pytestmark = pytest.mark.unit
 
 LEDGER = Path(__file__).parent.parent / "adapters" / "ledger"
-OF_A_PERSON = {"phone", "email", "customer_id", "customer_phone", "from_number", "to_number"}
+OF_A_PERSON = {"phone", "email", "customer_id", "attributes", "customer_phone", "from_number", "to_number"}
 _COLUMN = rf"(?:\w+\.)?\b(?:{'|'.join(sorted(OF_A_PERSON))})\b"
 _OPERATOR = r"(?:=|<>|!=|<=?|>=?|\bNOT IN\b|\bIN\b|\bLIKE\b|\bBETWEEN\b|\bIS\b)"
 _COMPARED = re.compile(

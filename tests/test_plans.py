@@ -16,9 +16,10 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run
-from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, leave_unfinished_batch
+from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, give_up_batch, leave_unfinished_batch
 from offhook.service import build
 from offhook.settings import given
 from tests import sinks
@@ -60,6 +61,7 @@ def everything(url: str, sink: sinks.Sink) -> Plans:
         "ROCKERBOX_URL": sink.url,
         "ROCKERBOX_ADVERTISER_ID": "a",
         "OFFHOOK_SETTLE_SECONDS": "0",
+        "OFFHOOK_UNKNOWN_DAYS": "3650",  # the old calls that are parked wait on
     }
     service = build(given(settings))
     with watched(service.ledger.database.engine) as plans:
@@ -81,18 +83,20 @@ def works(ledger: SqlLedger, service: Offhook) -> None:
     while worker.keep_books_once():
         pass
     assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20
-    several = [Customer(phone, None, None, people=2) for phone in (UNKNOWN, "+14155550102")]
+    several = [Customer(phone, None, None, people=2) for phone in (UNKNOWN, "+14155550102", "+14155550103")]
     ledger.merge_customers(several)  # and one of them is one person's again
     while worker.keep_books_once():
         pass
     ledger.merge_customers([Customer(UNKNOWN, "b@example.test", None)])
     while worker.keep_books_once():
         pass
+    assert ledger.retire_customers(["+14155550102", "+19991"], UNNAMED) == 2
     taken = ledger.claim(ledger.clock(), 3, 60, service.policy).taken
     refused = [attempt(one, Outcome(Result.REFUSED, "http_400", 400), NOW, NOW, service.policy) for one in taken[:1]]
     ledger.finish(refused, ledger.clock())
     ledger.expire_leases(ledger.clock() + timedelta(seconds=61), service.policy)
     assert len(leave_unfinished_batch(ledger, service.judge(), NOW + timedelta(hours=25), 24 * 3600, 50)) == 1
+    assert give_up_batch(ledger, service.judge(), NOW, 1000 * 86400, 50) == 50
     assert is_decided_anew(ledger, service, refused[0].sending.key) == 1
 
 
@@ -118,7 +122,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert seen.of_call(f"CA1a{0:030x}")[0].conversion is not None
     assert not seen.of_call("CA" + "f" * 32)
     assert len(seen.calls_of(KNOWN, 10)) == 10
-    assert len(seen.calls_of("+188810", 10)) == 1
+    assert len(seen.calls_of("+188811", 10)) == 1
     ledger.workers.leave_sign(Sign("w", "host", 1, "0.1.0", "rules", NOW), ledger.clock())
     assert len(ledger.workers.seen_since(NOW)) == 1
     ledger.workers.forget_signs(NOW)
@@ -132,6 +136,11 @@ def is_looked_at(ledger: SqlLedger) -> None:
     following.fresh()
     assert ledger.retry([row.key for row in seen.conversions(("dead",), 5)], ledger.clock()) == 5
     assert ledger.find_customers([KNOWN])
+    assert len(ledger.history.of_numbers([KNOWN, UNKNOWN])) == 3
+    assert ledger.history.imports(50)
+    assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
+    assert ledger.unknown.most_frequent(50)
+    assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
 
 

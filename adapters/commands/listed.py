@@ -43,6 +43,7 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     ASK: (Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),),
     SAY: (
         Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
+        Listed(".unknown:unknown", "unknown", "Numbers whose calls wait for a customer; a file to fill in."),
         Listed(".rules:rules", "rules", "What counts as a conversion: check offhook.toml."),
     ),
     RECORD: (

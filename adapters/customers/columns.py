@@ -1,12 +1,18 @@
-"""The header of a customer file: which column is the phone, the email, the customer id. Reads one line and no row."""
+"""The header of a customer file: which column is the phone, the email, the customer id. Reads one line and no row.
+
+Of JSON lines it looks at the names in the first few.
+"""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
+from offhook.adapters.customers.exports import Recognised, bare, recognised
+from offhook.adapters.customers.json_lines import flat, names_of_objects
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong
 
 DEFAULT_COLUMNS = ("phone", "email", "customer_id")
@@ -14,18 +20,29 @@ SEVERAL = "|"  # "Phone|Mobile": several columns of phones
 _DELIMITERS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # what Excel writes before the header
 _SHOWN = 30
+_OBJECTS_AHEAD = 100  # whose names are looked at before the first is taken
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the columns stand. `email` or `customer_id` may be missing, not both; `remarks` is what a person should know."""
+    """Where the columns stand. `email` or `customer_id` may be missing, not both; `remarks` is what a person should know.
 
-    width: int
-    delimiter: str
+    `names` are all of the header; `others` are those that nobody asked for, as far as they have a name. `program` is whose
+    export it was recognised as. `delimiter` is None where each line is an object of JSON.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str | None
     phones: tuple[tuple[str, int], ...]
     email: int | None
     customer_id: int | None
     remarks: tuple[str, ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
+    program: str | None = None
+
+    @property
+    def width(self) -> int:
+        return len(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,7 @@ class _Found:
     """What one delimiter makes of the header: its names, where each wanted column stands, and which are not there."""
 
     names: list[str]
-    delimiter: str
+    delimiter: str | None
     phones: list[tuple[str, int]] = field(default_factory=list)
     email: int | None = None
     customer_id: int | None = None
@@ -44,29 +61,50 @@ class _Found:
         return bool(self.phones) and (self.email is not None or self.customer_id is not None)
 
     @property
-    def others(self) -> list[str]:
+    def others(self) -> list[tuple[str, int]]:
         """Columns of the file that nobody asked for."""
         taken = {place for _, place in self.phones} | {self.email, self.customer_id}
-        return [name.strip() for place, name in enumerate(self.names) if place not in taken and name.strip()]
+        return [(name.strip(), place) for place, name in enumerate(self.names) if place not in taken and name.strip()]
 
 
 def read_columns(lines: Lines, wanted: tuple[str, str, str]) -> Columns:
     """The columns that are called as `wanted` says, whatever their case. Raises ImportRefused with the file's own names.
 
     A column of phones is needed, and one of email and customer id; the others may be missing, where nothing in the file
-    looks like them under another name.
+    looks like them under another name. The default names give way to those of a program whose export it is.
     """
     line, delimiters = _header_line(lines)
-    every = [_found(line, delimiter, wanted, lines.name) for delimiter in delimiters]
+    headers = _headers(lines, line, delimiters)
+    for names, delimiter in headers if wanted == DEFAULT_COLUMNS else ():
+        export = recognised(names)
+        if export is not None:
+            known = (SEVERAL.join(export.phones), export.email, export.customer_id)
+            return _columns(lines, _found(names, delimiter, known, lines.name), export)
+    every = [_found(names, delimiter, wanted, lines.name) for names, delimiter in headers]
     found = next((one for one in every if one.is_enough), None)
     if found is None or "\0" in line:
         raise ImportRefused(_no_columns(lines, wanted, max(every, key=lambda one: len(one.names)), line))
     remarks = tuple(_remark(lines.name, found, wanted, name) for name in found.missing)
-    return Columns(len(found.names), found.delimiter, tuple(found.phones), found.email, found.customer_id, remarks)
+    return replace(_columns(lines, found), remarks=remarks)
 
 
-def _found(line: str, delimiter: str, wanted: tuple[str, str, str], file: str) -> _Found:
-    names = next(csv.reader([line], delimiter=delimiter), [])
+def _columns(lines: Lines, found: _Found, export: Recognised | None = None) -> Columns:
+    if found.delimiter is None:
+        lines.read_again()
+    placed = (tuple(found.phones), found.email, found.customer_id)
+    others = tuple(one for one in found.others if export is None or one[0] not in export.ignored)
+    program = None if export is None else export.program
+    return Columns(tuple(found.names), found.delimiter, *placed, others=others, program=program)
+
+
+def _headers(lines: Lines, line: str, delimiters: str) -> list[tuple[list[str], str | None]]:
+    """The names in the header as each delimiter parts them; of objects of JSON those of the first of them."""
+    if flat(line):
+        return [(names_of_objects(chain([line], lines.ahead(_OBJECTS_AHEAD))), None)]
+    return [(next(csv.reader([line], delimiter=delimiter), []), delimiter) for delimiter in delimiters]
+
+
+def _found(names: list[str], delimiter: str | None, wanted: tuple[str, str, str], file: str) -> _Found:
     phone, email, customer_id = wanted
     places = {name: _place(name, names, file) for name in (phone, email, customer_id)}
     several = [phone] if places[phone] is not None else [name.strip() for name in phone.split(SEVERAL)]
@@ -83,7 +121,7 @@ def _found(line: str, delimiter: str, wanted: tuple[str, str, str], file: str) -
 
 def _place(wanted: str, names: Sequence[str], file: str) -> int | None:
     """Where the header has a column: as it is written but for its case, else with other signs between its words."""
-    for same in (_cased, _bare):
+    for same in (_cased, bare):
         found = [place for place, name in enumerate(names) if same(name) == same(wanted) != ""]
         if len(found) > 1:
             raise ImportRefused(f'{file} has the column "{wanted}" twice; rename or remove one of them.')
@@ -94,10 +132,6 @@ def _place(wanted: str, names: Sequence[str], file: str) -> int | None:
 
 def _cased(name: str) -> str:
     return name.strip().casefold()
-
-
-def _bare(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 def _header_line(lines: Lines) -> tuple[str, str]:
@@ -123,7 +157,10 @@ def _header_line(lines: Lines) -> tuple[str, str]:
 _TEXTS = (
     (re.compile(r"\s*<(?:!doctype\s+html|html)", re.IGNORECASE), "an HTML page: did the download ask for a sign-in?"),
     (re.compile(r"\s*<\?xml|\s*<[A-Za-z][\w:-]*[\s/>]"), "XML: export the table as CSV"),
-    (re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{]|[{\[]\s*$)"), "JSON: export the table as CSV"),
+    (
+        re.compile(r"\s*(?:\{\s*\"|\[\s*[\[{]|[{\[]\s*$)"),
+        "JSON, but not an object a line: export the table as CSV or as JSON lines",
+    ),
     (re.compile(r"BEGIN:VCARD", re.IGNORECASE), "a vCard file: export the contacts as CSV"),
 )
 
@@ -202,12 +239,12 @@ def _looks_like_phone(name: str) -> bool:
 
 
 def _looks_like_email(name: str) -> bool:
-    return "mail" in _bare(name)
+    return "mail" in bare(name)
 
 
 def _looks_like_id(name: str) -> bool:
     words = _words(name)
-    return not words & _OTHER_WORDS and (bool(words & _ID_WORDS) or bool(_ID_END.fullmatch(_bare(name))))
+    return not words & _OTHER_WORDS and (bool(words & _ID_WORDS) or bool(_ID_END.fullmatch(bare(name))))
 
 
 _WHAT = ("numbers from there", "an email", "a customer id")
@@ -217,11 +254,12 @@ _LIKE = (_looks_like_phone, _looks_like_email, _looks_like_id)
 def _remark(file: str, found: _Found, wanted: tuple[str, str, str], name: str) -> str:
     """A column is not there: what that means, where nothing looks like it. Raises ImportRefused where something does."""
     place = wanted.index(name) if name in wanted else 0
-    likely = [_printable(other) for other in found.others if _LIKE[place](other)]
+    others = [other for other, _ in found.others]
+    likely = [_printable(other) for other in others if _LIKE[place](other)]
     told = f'{file} has no column "{name}". {_shown(found.names)}'
     if not likely:
         return f"{told} Customers come without {_WHAT[place]}."
-    more = [] if place == 0 else [_printable(other) for other in found.others if _looks_like_phone(other)]
+    more = [] if place == 0 else [_printable(other) for other in others if _looks_like_phone(other)]
     raise ImportRefused(
         f'{told} If it is "{likely[0]}", say {_said(wanted, name, likely[0], more)}; '
         f"if there is none, say {_said(wanted, name, '', more)}."

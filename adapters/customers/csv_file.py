@@ -1,4 +1,4 @@
-"""A CSV file of customers on its way into the mapping: every row is either taken or named in the rejects file.
+"""A file of customers (CSV, or JSON lines) on its way into the mapping: every row is taken, or named in the rejects file.
 
 Reads the file once, in constant memory, and changes nothing before it has read all of it. Never drops a row silently,
 and never holds the ledger for longer than one chunk.
@@ -8,27 +8,52 @@ from __future__ import annotations
 
 import csv
 import filecmp
+import json
 import os
+import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, count, islice
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, Protocol
 
-from offhook.adapters.customers.columns import DEFAULT_COLUMNS, read_columns
-from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, Reason
+from offhook.adapters.customers.columns import DEFAULT_COLUMNS, Columns, read_columns
+from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, ReadRow, Reason
+from offhook.adapters.customers.json_lines import cells, flat
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
-from offhook.adapters.customers.merging import SCHEMA, Conflict, Merging
+from offhook.adapters.customers.merging import SCHEMA, Conflict, Merging, find_missing
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import placed_whole, written_whole
-from offhook.pipeline.ports.customers import CustomerTable
+from offhook.pipeline.ports.customers import Brought, CustomerTable, Source
 
+SAMPLES = 10  # of each kind that an import shows
 Progress = Callable[[int], None]
 Tell = Callable[[str], None]
+
+
+class Rejected(NamedTuple):
+    """A row of the file that was not used, and why."""
+
+    line: int
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Whoever is not in the file is retired; the import is refused where that is more than `most_share` of the customers."""
+
+    most_share: float
+
+
+class Beforehand(Protocol):
+    """Is asked when the file was read, and nothing is changed yet: which numbers the import will give to one customer."""
+
+    def __call__(self, will_name: Callable[[Collection[str]], bool], /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +64,8 @@ class ImportReport:
     `duplicate_rows` say what another row of the file says, too. `conflicts` are numbers that were not used because the
     file gives them to another customer as well; `shared` is how many different ones these are. `partly` counts what was
     not used of rows that were. `rejects_path` is None when there is nothing to report. `encoding_offered` is what bytes
-    that are not UTF-8 would be text in.
+    that are not UTF-8 would be text in. `removed` were retired as they are not in the file. `samples` are the first
+    `conflicts` and `rejected`.
     """
 
     rows: int
@@ -57,6 +83,10 @@ class ImportReport:
     encoding_offered: str | None = None
     rejects_path: Path | None = None
     seconds: float = 0.0
+    removed: int = 0
+    columns: Columns | None = None
+    attributes_left_out: int = 0
+    samples: Mapping[str, Sequence[Rejected]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -82,36 +112,58 @@ def import_csv(
     limits: ImportLimits | None = None,
     progress: Progress = lambda _bytes_done: None,
     remark: Tell = lambda _text: None,
+    brought: Brought | None = None,
+    lower_emails: bool = False,
+    replacing: Replace | None = None,
+    beforehand: Beforehand = lambda _will_name: None,
 ) -> ImportReport:
-    """Merge a CSV file (`-`: standard input; may be gzipped) into `table`.
+    """Merge a CSV file (or JSON lines; `-`: standard input; may be gzipped) into `table`.
 
     `columns` names the headers of phone (several: "Phone|Mobile"), email and customer id; one of the last two may be "".
     `region` is the country of numbers written without one. Where the file gives a phone to several customers, `conflict`
     says which row is used; with "none" a call from it waits. `encoding` None means UTF-8, or UTF-16 where the file begins
     with its mark. Without a `rejects_path` the rejects of an import before stay. `progress` is told bytes of the file, of
     which reading counts for the first half and merging for the second; `remark` is told at the start what a person should
-    know of the header. Raises ImportRefused; what the table raises passes through, and the same import may then be run
-    again.
+    know of the header. `brought` is what history names as the rows' source. With `replacing`, whoever is not in the file
+    is retired. Raises ImportRefused; what the table raises passes through, and the same import may then be run again.
     """
     started = time.monotonic()
     bounds = limits or ImportLimits()
     _must_be_writable(rejects_path or default_rejects_path(path), path)
     with _staging_trouble(), _staging() as staging:
         with open_lines(path, encoding, bounds.row) as lines:
-            reading = _Reading(lines, columns, region, bounds, staging)
+            reading = _Reading(lines, columns, region, bounds, staging, lower_emails=lower_emails)
             for text in reading.remarks:
                 remark(text)
             for _ in reading.chunks(chunk_rows):
                 progress(lines.bytes_read() // 2)
             size = lines.bytes_read()
             offered = lines.encoding_offered
-        merging = Merging(staging, table, conflict, bounds)
+        merging = Merging(staging, table, conflict, bounds, brought or _by_itself(path))
+        if replacing is not None:
+            _must_not_retire_too_many(*find_missing(staging, table, chunk_rows), replacing)
+        beforehand(merging.names_one)
         for numbers in merging.chunks(chunk_rows):
             progress((size * (reading.numbers + numbers)) // (2 * reading.numbers))
+        removed = sum(merging.retired(chunk_rows))
         progress(size)
         kept = _kept_rejects(staging, rejects_path, default_rejects_path(path))
         report = _report(staging, reading, merging)
-    return replace(report, rejects_path=kept, encoding_offered=offered, seconds=time.monotonic() - started)
+    took = time.monotonic() - started
+    return replace(report, rejects_path=kept, encoding_offered=offered, seconds=took, removed=removed)
+
+
+def _by_itself(path: Path | str) -> Brought:
+    """This import and no other one of the same file."""
+    return Brought(Source.IMPORT, "standard input" if str(path) == "-" else Path(path).name, run=secrets.token_hex(8))
+
+
+def _must_not_retire_too_many(missing: int, known: int, replacing: Replace) -> None:
+    if missing > replacing.most_share * known:
+        raise ImportRefused(
+            f"{missing:,} of {known:,} numbers are not in the file and would be retired, more than "
+            f"{replacing.most_share:.0%} (OFFHOOK_CUSTOMERS_RETIRE_SHARE). If they shall be, say --yes-retire."
+        )
 
 
 def default_rejects_path(path: Path | str) -> Path:
@@ -165,7 +217,7 @@ def _staging_trouble() -> Iterator[None]:
 
 # The first pass: from the file into staging
 
-_Taken = tuple[int, str, str | None, str | None, str]
+_Taken = tuple[int, str, str | None, str | None, str | None, str]
 
 
 class _Reading:
@@ -181,17 +233,23 @@ class _Reading:
         region: str,
         limits: ImportLimits,
         staging: sqlite3.Connection,
+        *,
+        lower_emails: bool = False,
     ) -> None:
         self._lines = lines
-        self._columns = read_columns(lines, columns)
-        self._fields = Fields(self._columns, region, limits)
+        self.columns = read_columns(lines, columns)
+        self._fields = Fields(self.columns, region, limits, lower_emails=lower_emails)
         self._limits = limits
         self._staging = staging
         self.rows = self.numbers = self.rejected = self.partly = 0
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return self._columns.remarks
+        return self.columns.remarks
+
+    @property
+    def attributes_left_out(self) -> int:
+        return self._fields.attributes_left_out
 
     @property
     def customer_ids_that_are_emails(self) -> int:
@@ -201,13 +259,14 @@ class _Reading:
         """Stage the whole file; yields after each chunk how many numbers were taken."""
         taken = self._taken()
         while chunk := list(islice(taken, chunk_rows)):
-            self._staging.executemany("INSERT INTO taken VALUES (?, ?, ?, ?, ?)", chunk)
+            self._staging.executemany("INSERT INTO taken VALUES (?, ?, ?, ?, ?, ?)", chunk)
             self.numbers += len(chunk)
             yield self.numbers
 
     def _taken(self) -> Iterator[_Taken]:
         lines = self._lines
-        records = csv.reader(lines, delimiter=self._columns.delimiter)
+        delimiter = self.columns.delimiter
+        records: Iterator[list[str] | str] = lines if delimiter is None else csv.reader(lines, delimiter=delimiter)
         while True:
             lines.begin_record()
             try:
@@ -220,18 +279,25 @@ class _Reading:
             except (RecordTooLong, csv.Error):
                 self._reject_first_line()
 
-    def _of_record(self, record: list[str]) -> list[_Taken]:
+    def _of_record(self, record: list[str] | str) -> list[_Taken]:
         """Raises Problem where nothing of it can be used."""
         lines = self._lines
         if lines.undecodable:
             raise _undecodable(lines)
-        row = self._fields.read(record)
+        row = self._fields.read(record) if isinstance(record, list) else self._of_object(record)
         text = lines.record_text()
         for problem in row.problems:
             self._note(problem.reason, f"{problem.detail}; the rest of the row is used", text)
         self.rows += 1
         self.partly += len(row.problems)
-        return [(lines.first_line, phone, row.email, row.customer_id, text) for phone in row.phones]
+        attributes = json.dumps(row.attributes, ensure_ascii=False) if row.attributes else None
+        return [(lines.first_line, phone, row.email, row.customer_id, attributes, text) for phone in row.phones]
+
+    def _of_object(self, line: str) -> ReadRow:
+        found = flat(line)
+        if found is None:
+            raise Problem(Reason.NOT_JSON, "no object of JSON in one line")
+        return self._fields.read(*cells(found, self.columns.names))
 
     def _reject_first_line(self) -> None:
         """Of a record without an end only the first line is at fault; the others are read anew."""
@@ -332,4 +398,13 @@ def _report(staging: sqlite3.Connection, reading: _Reading, merging: Merging) ->
         partly=reading.partly,
         reasons=dict(counted.fetchall()),
         customer_ids_that_are_emails=reading.customer_ids_that_are_emails,
+        columns=reading.columns,
+        attributes_left_out=reading.attributes_left_out,
+        samples={"conflicts": _sampled(staging, "="), "rejected": _sampled(staging, "<>")},
     )
+
+
+def _sampled(staging: sqlite3.Connection, same: str) -> Sequence[Rejected]:
+    """The first conflicts (`=`), or whatever else was not used (`<>`)."""
+    asked = f"SELECT line, reason, detail FROM rejected WHERE reason {same} ? ORDER BY line LIMIT {SAMPLES}"
+    return [Rejected(*row) for row in staging.execute(asked, (Reason.CONFLICT.value,))]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 
 from offhook.adapters.customers.columns import Columns
 from offhook.adapters.customers.spreadsheet import as_it_was
@@ -28,13 +30,16 @@ class Reason(StrEnum):
     NOT_UTF8 = "not_utf8"
     NOT_DECODABLE = "not_decodable"
     CONFLICT = "conflict"
+    NOT_JSON = "not_json"
+    ATTRIBUTE_TOO_LONG = "attribute_too_long"
 
 
 @dataclass(frozen=True, slots=True)
 class ImportLimits:
     """Longest texts that are taken, in characters. `row` bounds the memory that one row may use.
 
-    `people` is how many customers of one number are told apart; of more it is said that there are at least so many.
+    `people` is how many customers of one number are told apart; of more it is said that there are at least so many, and of
+    these `named` are kept by name. `attributes` is how many further columns are kept of a customer, `attribute` how long each.
     """
 
     row: int = 65_536
@@ -42,6 +47,9 @@ class ImportLimits:
     email: int = 320  # RFC 3696 erratum 1690 says 254, older software allows 64 + 1 + 255
     customer_id: int = 255
     people: int = 1_000
+    named: int = 20
+    attributes: int = 50
+    attribute: int = 500
 
 
 class Problem(Exception):
@@ -55,12 +63,16 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReadRow:
-    """E.164 phones, one at least, and email or customer id; `problems` is what else stood there and is not used."""
+    """E.164 phones, one at least, and email or customer id; `problems` is what else stood there and is not used.
+
+    `attributes` is what stands in the other columns, as far as anything does.
+    """
 
     phones: tuple[str, ...]
     email: str | None
     customer_id: str | None
     problems: tuple[Problem, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 _HASHED = "[0-9a-fA-F]"
@@ -72,16 +84,21 @@ _MAILTO = re.compile(r"\Amailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 
 
 class Fields:
-    """Reads the fields of one row. Emails may be hashed: MD5, SHA-1, SHA-256 in hex."""
+    """Reads the fields of one row. Emails may be hashed: MD5, SHA-1, SHA-256 in hex; `lower_emails` writes them in lower
+    case, as they are compared everywhere."""
 
-    def __init__(self, columns: Columns, region: str, limits: ImportLimits) -> None:
+    def __init__(self, columns: Columns, region: str, limits: ImportLimits, *, lower_emails: bool = False) -> None:
         self._columns = columns
         self._region = region
         self._limits = limits
+        self._lower_emails = lower_emails
         self.customer_ids_that_are_emails = 0
+        self.attributes_left_out = 0
 
-    def read(self, record: list[str]) -> ReadRow:
-        """Raises Problem with the first thing that is wrong, where nothing of the row can be used."""
+    def read(self, record: list[str], more: Mapping[str, str] | None = None) -> ReadRow:
+        """Raises Problem with the first thing that is wrong, where nothing of the row can be used. `more` is what has no
+        column in the header.
+        """
         columns = self._columns
         cells = _as_wide_as_the_header(record, columns.width)
         problems: list[Problem] = []
@@ -95,7 +112,26 @@ class Fields:
                 (problem for problem in problems if problem.reason is Reason.ID_LOST_DIGITS),
                 Problem(Reason.NO_CUSTOMER, "neither email nor customer id"),
             )
-        return ReadRow(tuple(phones), email, customer_id, tuple(problems))
+        if email is not None and self._lower_emails:
+            email = email.lower()
+        attributes = self._attributes(cells, more, problems) if columns.others or more else {}
+        return ReadRow(tuple(phones), email, customer_id, tuple(problems), attributes)
+
+    def _attributes(self, cells: list[str], more: Mapping[str, str] | None, problems: list[Problem]) -> dict[str, str]:
+        """What stands in the other columns, in their order; of one that is there twice the first that says anything."""
+        found: dict[str, str] = {}
+        for name, text in chain(((name, cells[place]) for name, place in self._columns.others), (more or {}).items()):
+            value = value_of(text)
+            if not value or name in found:
+                continue
+            if len(value) > self._limits.attribute or len(name) > self._limits.attribute:
+                told = f"{_shown(name)} is longer than {self._limits.attribute} characters"
+                problems.append(Problem(Reason.ATTRIBUTE_TOO_LONG, told))
+            elif len(found) < self._limits.attributes:
+                found[_writable(name)] = _writable(value)
+            else:
+                self.attributes_left_out += 1
+        return found
 
     def _phones(self, cells: dict[str, str], problems: list[Problem]) -> list[str]:
         phones: dict[str, None] = {}
@@ -180,6 +216,15 @@ class Fields:
         if "@" in text and _EMAIL.fullmatch(text):
             self.customer_ids_that_are_emails += 1
         return _FLOAT.sub(r"\1", text)
+
+
+def _writable(text: str) -> str:
+    """Without what no database takes as text: halves of characters, and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "")
+
+
+def _shown(name: str) -> str:
+    return f'"{name[:40]}"' if name.isprintable() else "a column"
 
 
 def _as_wide_as_the_header(record: list[str], width: int) -> list[str]:

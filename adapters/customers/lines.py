@@ -13,6 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO, cast
 
@@ -117,6 +118,19 @@ class Lines:
         self._pushed_back.extendleft(reversed(others))
         self._line -= len(others)
         return _printable(first.rstrip("\n")), not others
+
+    def ahead(self, most: int) -> list[str]:
+        """The next lines, at most so many; each comes again when its turn is."""
+        found = [*islice(self._pushed_back, most)]
+        while len(found) < most and (line := self._read()):
+            self._pushed_back.append(line)
+            found.append(line)
+        return found
+
+    def read_again(self) -> None:
+        """Give the whole record back."""
+        self._pushed_back.extendleft(reversed(self._record))
+        self._line -= len(self._record)
 
     def bytes_read(self) -> int:
         """How far into the file we are, in its own (compressed) bytes; 0 where that cannot be told."""

@@ -173,6 +173,16 @@ class BooksOnSql:
         # The same caller may have more calls than fit the page: once these are decided, it begins with the others.
         return ParkedPage(found, max((row.place for row in rows if row.place != last), default=after))
 
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        statement = (
+            select(calls.c.account_sid, calls.c.call_sid)
+            .where(text(is_one_of("state", [CallState.PARKED])), calls.c.first_received_at <= before)
+            .order_by(calls.c.first_received_at)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return [CallKey(*row) for row in connection.execute(statement)]
+
     def settled(self, keys: Collection[CallKey]) -> Settled:
         with self._read() as connection:
             legs_rows = for_each(connection, named(keys), KEY, legs, BY_ROOT)

@@ -1,69 +1,187 @@
-"""The brand's customer mapping, in short transactions, so that an import of a million rows never keeps a callback waiting."""
+"""The brand's customer mapping, in short transactions, so that an import of a million rows never keeps a callback waiting.
+
+Each change writes its history as well, in the same transaction and for many rows at once.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import count, islice
 
 from sqlalchemy import Connection
 
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.imports import begun, counted, ended_rows, rows_reserved
 from offhook.adapters.ledger.people import (
+    Held,
+    Numbered,
     find_customers,
-    no_longer_shared,
+    find_held,
+    forgotten,
+    known_phones,
+    refreshed_customers,
     saved_customers,
     saved_shared_numbers,
+    with_people,
+    written_history,
+    written_people,
 )
-from offhook.adapters.ledger.rows import ADDED, insert
-from offhook.adapters.ledger.schema import counters
+from offhook.adapters.ledger.rows import ADDED, Insert, WithRows, insert
+from offhook.adapters.ledger.schema import counters, customers, shared_numbers, shared_people
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.conversion import Customer
-from offhook.pipeline.ports.customers import MergeCounts
+from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 
 _LONGEST_PAUSE_SECONDS = 0.05
+Statements = list[Insert | WithRows]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows beside what the table says: those of one person, and what to write."""
+    """Rows beside what the table says: those of one person, and those of several: `shared` that say something new, and
+    `as_shared` that are as they were."""
 
     new: Sequence[Customer]
     different: Sequence[Customer]
-    same: int
+    same: Sequence[Customer]
     shared: Sequence[Customer]
-    no_longer_shared: Sequence[Customer]
+    as_shared: Sequence[Customer] = ()
 
     @property
     def counts(self) -> MergeCounts:
-        return MergeCounts(len(self.new), len(self.different), self.same)
-
-    def batches(self, size: int) -> Iterator[Sequence[Customer]]:
-        """What is to be written, in the order of the numbers, so that everybody locks in one order."""
-        wanted = sorted([*self.new, *self.different, *self.shared], key=lambda row: row.phone)
-        return (wanted[first : first + size] for first in range(0, len(wanted), size))
+        return MergeCounts(len(self.new), len(self.different), len(self.same))
 
 
 def compare(rows: Sequence[Customer], known: Mapping[str, Customer]) -> Comparison:
     """`rows` must have distinct phones; `known` is what the table says of them."""
     new: list[Customer] = []
     different: list[Customer] = []
+    same: list[Customer] = []
     shared: list[Customer] = []
-    no_longer: list[Customer] = []
+    as_shared: list[Customer] = []
     for row in rows:
         was = known.get(row.phone)
-        if was is None and row.people == 1:
+        if row.people > 1:
+            (as_shared if was is not None and was.people == row.people else shared).append(row)
+        elif was is None:
             new.append(row)
-        elif was is None or _said(row) != _said(was):
-            (different if row.people == 1 else shared).append(row)
-            no_longer += [row] if was is not None and row.people == 1 < was.people else []
-    same = sum(row.people == 1 for row in rows) - len(new) - len(different)
-    return Comparison(new, different, same, shared, no_longer)
+        else:
+            (same if _says(row) == _says(was) else different).append(row)
+    return Comparison(new, different, same, shared, as_shared)
 
 
-def _said(row: Customer) -> tuple[str | None, str | None, int]:
-    return (row.email, row.customer_id, 1) if row.people == 1 else (None, None, row.people)
+def _says(row: Customer) -> tuple[str | None, str | None, int, Mapping[str, str]]:
+    return row.email, row.customer_id, row.people, row.attributes
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is to be written of one number. `was` is what the table says of it; `is_news` whether it says something else."""
+
+    row: Customer
+    was: Held | None
+    is_news: bool
+
+    @property
+    def is_old(self) -> bool:
+        """What the table says is older than its history, and has no row there."""
+        return self.was is not None and self.was.customer.row is None and self.was.customer.people == 1
+
+    @property
+    def ids(self) -> int:
+        """How many rows of history it takes."""
+        return self.is_news + self.is_old
+
+
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    """A merge as it was compared, and the number of the import that it belongs to."""
+
+    found: Comparison
+    known: Mapping[str, Held]
+    noted: Collection[str]
+    brought: Brought
+    now: datetime
+
+    def changes(self) -> Iterator[_Change]:
+        """All that is to be written, in the order of the numbers, so that everybody locks in one order."""
+        news = [_Change(row, self.known.get(row.phone), True) for row in self._news()]
+        others = [_Change(row, self.known.get(row.phone), False) for row in self._others()]
+        return iter(sorted([*news, *others], key=lambda one: one.row.phone))
+
+    def _news(self) -> Iterable[Customer]:
+        yield from self.found.new
+        yield from self.found.different
+        yield from self.found.shared
+
+    def _others(self) -> Iterator[Customer]:
+        """Those of the same content that are older than history, are good until another time, or name other people."""
+        fresh = self.brought.fresh_until
+        for row in self.found.same:
+            was = self.known[row.phone].customer
+            if was.row is None or was.fresh_until != fresh or row.others or row.phone in self.noted:
+                yield row
+        yield from (row for row in self.found.as_shared if row.others or row.phone in self.noted)
+
+    def batch(self, changes: Sequence[_Change], import_id: int, ids: Iterator[int]) -> _Batch:
+        """What one transaction writes of these."""
+        news = [one for one in changes if one.is_news and one.row.people == 1]
+        added = sum(one.was is None for one in news)
+        counts = {"added": added, "changed": len(news) - added}
+        is_news = any(one.is_news for one in changes)
+        return _Batch(self._statements(changes, ids, import_id), import_id, counts, is_news)
+
+    def _statements(self, batch: Sequence[_Change], ids: Iterator[int], import_id: int) -> Statements:
+        old = [_numbered(one.was, next(ids)) for one in batch if one.is_old and one.was is not None]
+        news = [Numbered(one.row, next(ids), self.now) for one in batch if one.is_news]
+        freed = [one.row.phone for one in batch if one.is_news and one.row.people == 1 and _was_shared(one)]
+        same = [one for one in batch if not one.is_news]
+        kept = {one.customer.phone: one.row for one in old}
+        adopted = [Numbered(one.row, kept[one.row.phone], one.was.since) for one in same if one.is_old and one.was]
+        ended = [one.was.customer.row or kept.get(one.row.phone) for one in batch if one.is_news and one.was]
+        people = [one.row for one in batch if one.row.others]
+        forget = [row.phone for row in people] + [one.row.phone for one in batch if one.row.phone in self.noted]
+        return [
+            written_history(old, None),
+            written_history(news, import_id),
+            ended_rows([row for row in ended if row is not None], self.now, import_id),
+            saved_customers([one for one in (*news, *adopted) if one.customer.people == 1], self.brought.fresh_until),
+            saved_shared_numbers([one for one in news if one.customer.people > 1]),
+            forgotten(shared_numbers, freed),
+            refreshed_customers(
+                [one.row.phone for one in same if one.row.people == 1 and not one.is_old], self.brought.fresh_until
+            ),
+            forgotten(shared_people, forget),
+            written_people(people),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction writes, and what it counts for its import. `is_news` says that the mapping is another then."""
+
+    statements: Statements
+    import_id: int
+    counts: Mapping[str, int]
+    is_news: bool
+
+
+def _opened(connection: Connection, merge: _Merge, changes: Sequence[_Change]) -> tuple[int, Iterator[int]]:
+    """The number of the import, and numbers for all rows of history that these changes take."""
+    import_id = begun(connection, merge.brought, merge.now, unchanged=len(merge.found.same))
+    return import_id, count(rows_reserved(connection, sum(one.ids for one in changes)))
+
+
+def _numbered(was: Held | None, row: int) -> Numbered:
+    assert was is not None
+    return Numbered(was.customer, row, was.since)
+
+
+def _was_shared(one: _Change) -> bool:
+    return one.was is not None and one.was.customer.people > 1
 
 
 class MappingTable:
@@ -73,7 +191,7 @@ class MappingTable:
         self._database = database
         self._batch_rows = batch_rows
 
-    def merge_customers(self, rows: Sequence[Customer]) -> MergeCounts:
+    def merge_customers(self, rows: Sequence[Customer], brought: Brought = UNNAMED, /) -> MergeCounts:
         """Add what is new, change what differs. `rows` must have distinct phones.
 
         Each batch is a transaction, so that one that is killed leaves whole rows and a mapping version that tells of them,
@@ -81,27 +199,74 @@ class MappingTable:
         """
         if not rows:
             return MergeCounts(0, 0, 0)
-        with self._database.read() as connection:
-            found = compare(rows, find_customers(connection, [row.phone for row in rows]))
-        no_longer = {row.phone for row in found.no_longer_shared}
-        for batch in found.batches(self._batch_rows):
-            began = time.monotonic()
-            now = datetime.now(UTC)
-            named = saved_customers([row for row in batch if row.people == 1], now)
-            shared = saved_shared_numbers([row for row in batch if row.people > 1], now)
-            freed = no_longer_shared(row.phone for row in batch if row.phone in no_longer)
+        merge = self._compared(rows, brought)
+        changes = list(merge.changes())
+        if len(changes) <= self._batch_rows:  # all of it is one transaction
             with self._database.write() as connection:
-                named.run(connection)
-                shared.run(connection)
-                freed.run(connection)
-                bump(connection, MAPPING_VERSION)
-            time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
-        return found.counts
+                self._run(connection, merge.batch(changes, *_opened(connection, merge, changes)), merge.now)
+            return merge.found.counts
+        with self._database.write() as connection:
+            import_id, ids = _opened(connection, merge, changes)
+        for first in range(0, len(changes), self._batch_rows):
+            self._write(merge.batch(changes[first : first + self._batch_rows], import_id, ids))
+        return merge.found.counts
+
+    def _compared(self, rows: Sequence[Customer], brought: Brought) -> _Merge:
+        phones = [row.phone for row in rows]
+        with self._database.read() as connection:
+            known = find_held(connection, phones)
+            noted = with_people(connection, phones)
+        found = compare(rows, {phone: held.customer for phone, held in known.items()})
+        return _Merge(found, known, noted, brought, self._database.clock())
+
+    def _write(self, batch: _Batch) -> None:
+        """One transaction, and a pause as long as it took."""
+        began = time.monotonic()
+        with self._database.write() as connection:
+            self._run(connection, batch, self._database.clock())
+        time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
+
+    def _run(self, connection: Connection, batch: _Batch, now: datetime) -> None:
+        for statement in batch.statements:
+            statement.run(connection)
+        if any(batch.counts.values()):
+            counted(connection, batch.import_id, now, batch.counts)
+        if batch.is_news:
+            bump(connection, MAPPING_VERSION)
+
+    def retire_customers(self, phones: Collection[str], brought: Brought, /) -> int:
+        """Nobody has these numbers any more. Batches as in a merge. Returns of how many anything was known."""
+        with self._database.read() as connection:
+            known = find_held(connection, phones)
+        if not known:
+            return 0
+        now, wanted = self._database.clock(), iter(sorted(known.items()))
+        with self._database.write() as connection:
+            import_id = begun(connection, brought, now, unchanged=0)
+            ids = count(rows_reserved(connection, sum(held.customer.row is None for held in known.values())))
+        while batch := dict(islice(wanted, self._batch_rows)):
+            self._write(_Batch(_retired(batch, ids, now, import_id), import_id, {"retired": len(batch)}, is_news=True))
+        return len(known)
+
+    def known_phones(self, after: str, limit: int, /) -> Sequence[str]:
+        """The numbers in the mapping after this one, as they are kept."""
+        with self._database.read(patient=True) as connection:
+            return known_phones(connection, after, limit)
 
     def find_customers(self, phones: Collection[str]) -> Mapping[str, Customer]:
         """Those of the E.164 numbers that are in the mapping; of one that several people have, how many."""
         with self._database.read(patient=True) as connection:
             return find_customers(connection, phones)
+
+
+def _retired(batch: Mapping[str, Held], ids: Iterator[int], now: datetime, import_id: int) -> Statements:
+    old = [Numbered(held.customer, next(ids), held.since) for held in batch.values() if held.customer.row is None]
+    ended = [held.customer.row for held in batch.values() if held.customer.row is not None]
+    return [
+        written_history(old, None),
+        ended_rows([*ended, *(one.row for one in old)], now, import_id),
+        *(forgotten(table, batch) for table in (customers, shared_numbers, shared_people)),
+    ]
 
 
 def bump(connection: Connection, name: str) -> None:

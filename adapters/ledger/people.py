@@ -6,16 +6,26 @@ No other module of the ledger compares a column that names a person, so that the
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
-from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
-from offhook.adapters.ledger.schema import PersonText, calls, counters, customers, shared_numbers
+from offhook.adapters.ledger.rows import Insert, WithRows, for_each, look_up, with_rows
+from offhook.adapters.ledger.schema import (
+    PersonText,
+    calls,
+    counters,
+    customer_rows,
+    customers,
+    micros,
+    micros_or_none,
+    shared_numbers,
+    shared_people,
+)
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
 from offhook.pipeline.conversion import Customer
@@ -23,41 +33,71 @@ from offhook.pipeline.phone import spellings
 
 _PHONE = (("phone", "text"),)
 _BY_PHONE = "t.phone = v.phone"
-_NAMES = (customers.c.phone, customers.c.email, customers.c.customer_id, shared_numbers.c.people)
+_OF_A_PERSON = ("phone", "email", "customer_id", "attributes", "row_id", "fresh_until", "changed_at")
+_OF_SEVERAL = ("phone", "people", "row_id", "changed_at")
+_ONE = "SELECT phone, email, customer_id, attributes, row_id, fresh_until, changed_at, 1 AS people"
+_SEVERAL = "SELECT phone, NULL, NULL, NULL, row_id, NULL, changed_at, people"
+_NAMES = (*(customers.c[name] for name in _OF_A_PERSON), shared_numbers.c.people)
+
+
+class Held(NamedTuple):
+    """What the mapping says of a number, and since when it stands there."""
+
+    customer: Customer
+    since: datetime
 
 
 def find_customers(connection: Connection, phones: Collection[str]) -> dict[str, Customer]:
     """Those of the E.164 numbers that are in the mapping, by what they were asked by."""
+    return {phone: held.customer for phone, held in find_held(connection, phones).items()}
+
+
+def find_held(connection: Connection, phones: Collection[str]) -> dict[str, Held]:
+    """The same, each with its time."""
     if not phones:
         return {}
     rows = connection.execute(_customers(connection.dialect.name == "sqlite"), _asked(phones)).all()
-    return _by_phone(phones, rows)
+    return {phone: Held(_customer(phone, row), row.changed_at) for phone, row in _by_phone(phones, rows)}
 
 
 def find_customers_and_version(connection: Connection, phones: Collection[str]) -> tuple[dict[str, Customer], int]:
     """The same and the mapping's version, of one moment: in one statement, since on Postgres each has its own."""
     statement = _customers_and_version(connection.dialect.name == "sqlite")
     rows = connection.execute(statement, _asked(phones)).all()
-    return _by_phone(phones, (row for row in rows if row.phone is not None)), rows[0].version
+    found = _by_phone(phones, (row for row in rows if row.phone is not None))
+    return {phone: _customer(phone, row) for phone, row in found}, rows[0].version
 
 
 def _asked(phones: Iterable[str]) -> dict[str, str]:
+    return {"rows": json.dumps(_every_spelling(phones))}
+
+
+def _every_spelling(phones: Iterable[str]) -> list[dict[str, Any]]:
     every = sorted({spelling for phone in phones for spelling in spellings(phone)})
-    return {"rows": json.dumps([{"phone": PersonText.kept(phone)} for phone in every])}
+    return [{"phone": PersonText.kept(phone)} for phone in every]
 
 
-def _by_phone(phones: Iterable[str], rows: Iterable[Row[Any]]) -> dict[str, Customer]:
+def _by_phone(phones: Iterable[str], rows: Iterable[Row[Any]]) -> Iterator[tuple[str, Row[Any]]]:
     """That several people have a number goes before what is kept of one of them."""
     found = {row.phone: row for row in sorted(rows, key=lambda row: row.people)}
     kept = ((phone, next((found[one] for one in spellings(phone) if one in found), None)) for phone in phones)
-    return {phone: Customer(phone, row.email, row.customer_id, row.people) for phone, row in kept if row is not None}
+    return ((phone, row) for phone, row in kept if row is not None)
+
+
+def _customer(phone: str, row: Row[Any]) -> Customer:
+    attributes = attributes_of(row.attributes)
+    return Customer(phone, row.email, row.customer_id, row.people, attributes, row.row_id, row.fresh_until)
+
+
+def attributes_of(kept: str | None) -> Mapping[str, str]:
+    """What else is known of a customer, from the JSON in which it is kept."""
+    return json.loads(kept) if kept else {}
 
 
 def _look_up(is_sqlite: bool) -> str:
-    named = look_up(is_sqlite, _PHONE, customers, _BY_PHONE, names=("phone", "email", "customer_id"))
-    shared = look_up(is_sqlite, _PHONE, shared_numbers, _BY_PHONE, names=("phone", "people"))
-    one = f"SELECT phone, email, customer_id, 1 AS people FROM ({named}) AS n"
-    return f"{one} UNION ALL SELECT phone, NULL, NULL, people FROM ({shared}) AS s"
+    named = look_up(is_sqlite, _PHONE, customers, _BY_PHONE, names=_OF_A_PERSON)
+    shared = look_up(is_sqlite, _PHONE, shared_numbers, _BY_PHONE, names=_OF_SEVERAL)
+    return f"{_ONE} FROM ({named}) AS n UNION ALL {_SEVERAL} FROM ({shared}) AS s"
 
 
 @cache
@@ -68,37 +108,129 @@ def _customers(is_sqlite: bool) -> Any:
 @cache
 def _customers_and_version(is_sqlite: bool) -> Any:
     version = f"SELECT coalesce((SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'), 0) AS version"
-    told = "SELECT m.version, f.phone, f.email, f.customer_id, f.people"
+    told = f"SELECT m.version, {', '.join(f'f.{column.name}' for column in _NAMES)}"
     found = f"{told} FROM ({version}) AS m LEFT JOIN ({_look_up(is_sqlite)}) AS f ON 1 = 1"
     return text(found).columns(counters.c.value.label("version"), *_NAMES)
 
 
-def saved_customers(rows: Iterable[Customer], now: datetime) -> Insert:
+class Numbered(NamedTuple):
+    """What is to be written of a number, and the row of history that says so."""
+
+    customer: Customer
+    row: int
+    from_at: datetime
+
+
+_ON_CUSTOMER = "ON CONFLICT (phone) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in _OF_A_PERSON if name != "phone"
+)
+_ON_SHARED = "ON CONFLICT (phone) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in _OF_SEVERAL if name != "phone"
+)
+_OF_HISTORY = ("id", "phone", "email", "customer_id", "attributes", "people", "from_at", "brought_by")
+
+
+def saved_customers(rows: Iterable[Numbered], fresh_until: datetime | None) -> Insert:
     """Who has these numbers, one person each, whoever had them before."""
-    return _saved(customers, rows, ("email", "customer_id"), now)
+    fresh = micros_or_none(fresh_until)
+    values = [(*_said(one.customer), one.row, fresh, micros(one.from_at)) for one in rows]
+    return Insert(customers, _OF_A_PERSON, values, _ON_CUSTOMER)
 
 
-def saved_shared_numbers(rows: Iterable[Customer], now: datetime) -> Insert:
+def saved_shared_numbers(rows: Iterable[Numbered]) -> Insert:
     """How many people have these numbers."""
-    return _saved(shared_numbers, rows, ("people",), now)
+    values = [(_line(one.customer.phone), one.customer.people, one.row, micros(one.from_at)) for one in rows]
+    return Insert(shared_numbers, _OF_SEVERAL, values, _ON_SHARED)
 
 
-def _saved(table: Table, rows: Iterable[Customer], names: Sequence[str], now: datetime) -> Insert:
+def written_history(rows: Iterable[Numbered], brought_by: int | None) -> Insert:
+    """The rows of history that say so, since then."""
+    values = [(one.row, *_said(one.customer), one.customer.people, micros(one.from_at), brought_by) for one in rows]
+    return Insert(customer_rows, _OF_HISTORY, values, "")
+
+
+def _said(customer: Customer) -> tuple[str | None, str | None, str | None, str | None]:
+    """Phone, email, customer id and attributes, as they are kept."""
+    kept = PersonText.kept
+    attributes = json.dumps(customer.attributes, ensure_ascii=False) if customer.attributes else None
+    return _line(customer.phone), kept(customer.email), kept(customer.customer_id), kept(attributes)
+
+
+def _line(phone: str) -> str | None:
+    """The one spelling under which a number is written."""
+    return PersonText.kept(spellings(phone)[0])
+
+
+def refreshed_customers(phones: Iterable[str], fresh_until: datetime | None) -> WithRows:
+    """What is kept of these numbers is good until then."""
+    fresh = micros_or_none(fresh_until)
+    rows = [one | {"fresh_until": fresh} for one in _every_spelling(phones)]
+    return with_rows(_REFRESH, {"phone": "text", "fresh_until": "bigint"}, rows)
+
+
+def forgotten(table: Table, phones: Iterable[str]) -> WithRows:
+    """What this table says of these numbers is taken out of it."""
+    forget = f"DELETE FROM {table.name} WHERE phone IN (SELECT v.phone FROM {{rows}})"
+    return with_rows(forget, dict(_PHONE), _every_spelling(phones))
+
+
+def written_people(rows: Iterable[Customer]) -> Insert:
+    """Who the several customers of these numbers are."""
+    kept = PersonText.kept
     values = [
-        {"phone": spellings(row.phone)[0], **{name: getattr(row, name) for name in names}, "changed_at": now}
+        (_line(row.phone), place, kept(email), kept(customer_id))
         for row in rows
+        for place, (email, customer_id) in enumerate(row.others, 1)
     ]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in (*names, "changed_at"))
-    return insert(table, values, f"ON CONFLICT (phone) DO UPDATE SET {changed}")
+    return Insert(shared_people, ("phone", "place", "email", "customer_id"), values, "")
 
 
-def no_longer_shared(phones: Iterable[str]) -> WithRows:
-    """These numbers are one person's again."""
-    every = [{"phone": PersonText.kept(one)} for phone in phones for one in spellings(phone)]
-    return with_rows(_UNSHARE, dict(_PHONE), every)
+def with_people(connection: Connection, phones: Iterable[str]) -> set[str]:
+    """Those of the numbers, as they were asked by, of which several customers are kept; at most times that is nobody."""
+    every = list(phones)
+    if not every or connection.execute(_ANY_PEOPLE).first() is None:
+        return set()
+    rows = for_each(connection, _every_spelling(every), dict(_PHONE), shared_people, _BY_PHONE)
+    found = {row.phone for row in rows}
+    return {phone for phone in every if found.intersection(spellings(phone))}
 
 
-_UNSHARE = "DELETE FROM shared_numbers WHERE phone IN (SELECT v.phone FROM {rows})"
+_REFRESH = "UPDATE customers SET fresh_until = v.fresh_until FROM {rows} WHERE customers.phone = v.phone"
+_ANY_PEOPLE = text("SELECT 1 FROM shared_people LIMIT 1")
+
+
+def known_phones(connection: Connection, after: str, limit: int) -> list[str]:
+    """The numbers in the mapping, as they are kept, after the one given."""
+    found = set[str]()
+    for column in (customers.c.phone, shared_numbers.c.phone):
+        found.update(connection.scalars(select(column).where(column > after).order_by(column).limit(limit)))
+    return sorted(found)[:limit]
+
+
+def unknown_callers(after: str, limit: int) -> Select[Any]:
+    """The callers of parked calls after this one, with how many calls they have, the first and the last."""
+    number = calls.c.customer_phone
+    return _unknown().where(number > after).order_by(number).limit(limit)
+
+
+def most_frequent_callers(limit: int) -> Select[Any]:
+    """Those with the most parked calls; of as many the one that called last."""
+    latest = func.max(calls.c.first_received_at)
+    return _unknown().where(calls.c.customer_phone > "").order_by(func.count().desc(), latest.desc()).limit(limit)
+
+
+def _unknown() -> Select[Any]:
+    number, at = calls.c.customer_phone, calls.c.first_received_at
+    return select(number, func.count(), func.min(at), func.max(at)).where(_IS_PARKED).group_by(number)
+
+
+_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+
+
+def rows_of_numbers(connection: Connection, phones: Iterable[str]) -> Sequence[Row[Any]]:
+    """All of history that speaks of these numbers, in any spelling: number by number, the oldest first."""
+    found = for_each(connection, _every_spelling(phones), dict(_PHONE), customer_rows, _BY_PHONE)
+    return sorted(found, key=lambda row: (row.phone, row.from_at, row.id))
 
 
 def is_call_of(phone: str) -> ColumnElement[bool]:

@@ -156,6 +156,7 @@ calls = Table(
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
     Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
+    Index("ix_calls_waiting", "first_received_at", **_where("state = 'parked'")),
     Index("ix_calls_first_received_at", "first_received_at"),
     Index("ix_calls_open", "first_received_at", **_where("state = 'open' AND decided_at IS NULL")),
     Index("ix_calls_unfinished", "decided_at", **_where("state = 'open' AND decided_at IS NOT NULL")),
@@ -252,7 +253,8 @@ breakers = Table(
     Column("blocked_changed_at", Moment),
 )
 
-# The brand's mapping. `phone` is E.164.
+# The brand's mapping: what holds now. `phone` is E.164, `attributes` JSON, `row_id` the row of `customer_rows` that says so
+# (none for what stood here before there were any), `fresh_until` there only where a look-up said it.
 customers = Table(
     "customers",
     metadata,
@@ -260,6 +262,9 @@ customers = Table(
     Column("email", PersonText),
     Column("customer_id", PersonText),
     Column("changed_at", Moment, nullable=False),
+    Column("attributes", PersonText),
+    Column("row_id", BigInteger),
+    Column("fresh_until", Moment),
 )
 
 # Numbers that several customers have: nobody is credited, whatever `customers` says of them. `phone` is E.164.
@@ -269,9 +274,62 @@ shared_numbers = Table(
     Column("phone", PersonText, primary_key=True),
     Column("people", Integer, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("row_id", BigInteger),
 )
 
-# Single numbers: mapping_version, and the mark that /readyz writes to see whether the disk takes it.
+# Who the several customers of a number are, whoever of them is credited: some of them, in the order of their source.
+shared_people = Table(
+    "shared_people",
+    metadata,
+    Column("phone", PersonText, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("email", PersonText),
+    Column("customer_id", PersonText),
+    PrimaryKeyConstraint("phone", "place"),
+)
+
+# What brought rows: an import, a call of the API, a look-up. Those of one source, name and `run` are one row here.
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("source", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("added", Integer, nullable=False),
+    Column("changed", Integer, nullable=False),
+    Column("unchanged", Integer, nullable=False),
+    Column("retired", Integer, nullable=False),
+    Column("undone_at", Moment),
+    Index("uq_imports_run", "source", "name", "run", unique=True),
+)
+
+# The mapping's history: what was said of a number, from when to when it held (`until_at` is NULL while it does), and which
+# of `imports` brought and ended it. Numbered by ourselves (`counters`), so that `customers` can point here at once.
+customer_rows = Table(
+    "customer_rows",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("phone", PersonText, nullable=False),
+    Column("email", PersonText),
+    Column("customer_id", PersonText),
+    Column("attributes", PersonText),
+    Column("people", Integer, nullable=False),
+    Column("from_at", Moment, nullable=False),
+    Column("until_at", Moment),
+    Column("brought_by", BigInteger),
+    Column("ended_by", BigInteger),
+    Index("ix_customer_rows_phone", "phone", "from_at"),
+    Index("ix_customer_rows_email", "email", **_where("email IS NOT NULL")),
+    Index("ix_customer_rows_customer_id", "customer_id", **_where("customer_id IS NOT NULL")),
+    Index("ix_customer_rows_brought_by", "brought_by"),
+    Index("ix_customer_rows_ended_by", "ended_by", **_where("ended_by IS NOT NULL")),
+)
+
+# Single numbers: mapping_version, the last row of the mapping's history, and the mark that /readyz writes to see whether the
+# disk takes it.
 counters = Table(
     "counters",
     metadata,

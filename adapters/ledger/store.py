@@ -16,6 +16,7 @@ from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.backup import Backups
 from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
 from offhook.adapters.ledger.engine import Database, Patience
+from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.mapping import MappingTable
@@ -24,15 +25,18 @@ from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
+from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -62,6 +66,8 @@ class SqlLedger:
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
         self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
+        self.history: History = HistoryOnSql(self.database)
+        self.unknown: UnknownCallers = UnknownOnSql(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,
@@ -79,6 +85,8 @@ class SqlLedger:
         self.expire_leases = self._outbox.expire_leases
         self.retry = self._outbox.retry
         self.merge_customers = self._mapping.merge_customers
+        self.retire_customers = self._mapping.retire_customers
+        self.known_phones = self._mapping.known_phones
         self.find_customers = self._mapping.find_customers
 
     @cached_property

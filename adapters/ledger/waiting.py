@@ -31,6 +31,7 @@ _QUESTION = f"""SELECT
 IS_OPEN = f"state = '{CallState.OPEN}' AND decided_at IS NULL"
 IS_UNFINISHED = f"state = '{CallState.OPEN}' AND decided_at IS NOT NULL"
 _OLDEST_OPEN = f"(SELECT min(first_received_at) FROM calls WHERE {IS_OPEN})"
+_OLDEST_PARKED = f"(SELECT min(first_received_at) FROM calls WHERE state = '{CallState.PARKED}')"
 
 
 def bounded_count(state: str) -> str:
@@ -69,8 +70,8 @@ def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
     """Raises LedgerUnavailable."""
     if not with_open:
         return _waiting(database.ask(_QUESTION))
-    *row, oldest = database.ask(f"{_QUESTION}, {_OLDEST_OPEN}")
-    return replace(_waiting(row), open_since=moment(oldest))
+    *row, oldest, parked = database.ask(f"{_QUESTION}, {_OLDEST_OPEN}, {_OLDEST_PARKED}")
+    return replace(_waiting(row), open_since=moment(oldest), parked_since=moment(parked))
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:

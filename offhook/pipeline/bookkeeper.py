@@ -19,11 +19,13 @@ from offhook.pipeline.ports.books import Bookkeeping
 from offhook.pipeline.ports.ledger import News
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.seldom import Seldom
 from offhook.pipeline.steps import (
     Judge,
     ParkedReview,
     decide_batch,
     fold_batch,
+    give_up_batch,
     leave_unfinished_batch,
     review_parked_batch,
 )
@@ -33,6 +35,8 @@ log = logging.getLogger("offhook.worker")
 
 _GATHER_SECONDS = 0.1
 _SLICE_SECONDS = 0.2  # how late a stop may be noticed
+_LOOK_EVERY_SECONDS = 60.0  # for calls whose caller is unknown for too long,
+_LOOKS_IN_TIME = 60  # or more often, where they are given less time than an hour
 _SLOWER = 1.5  # each idle look comes so much later than the one before, up to the longest pause
 
 
@@ -47,6 +51,7 @@ class BooksPace:
     trouble_wait_seconds: float = 1.0
     not_kept_seconds: float = 60.0
     unfinished_seconds: float = 86400.0
+    unknown_seconds: float = 14 * 86400.0
 
 
 class Bookkeeper:
@@ -81,6 +86,7 @@ class Bookkeeper:
         self._changed_rules = changed_rules
         self._unkept = Unkept(pace.not_kept_seconds)
         self._unfinished = UnfinishedLook(pace.unfinished_seconds)
+        self._unknown = Seldom(min(_LOOK_EVERY_SECONDS, pace.unknown_seconds / _LOOKS_IN_TIME))
         self._newest_first = False
         self._review: ParkedReview | None = None
         self._review_version = -1
@@ -130,13 +136,15 @@ class Bookkeeper:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
         if (rules := self._changed_rules()) is not None:
             self._judge = replace(self._judge, rules=rules)
-        waiting = self._lookout.look(with_open=self._unfinished.is_due(self._steady()))
+        seldom = self._unfinished.is_due(self._steady()) or self._unknown.is_due(self._steady())
+        waiting = self._lookout.look(with_open=seldom)
         self._tell_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first
         self._newest_first = not newest
         folded = self._fold(newest) if must_fold(waiting) else 0
         decided = self._decide(now, newest, folded) if folded or must_decide(waiting, now) else 0
         decided += self._review_parked(waiting.mapping_version, now)
+        decided += self._give_up(waiting, now) if seldom else 0
         if decided:
             self._decided()
         return folded + decided + self._leave_unfinished(waiting, now)
@@ -174,6 +182,17 @@ class Bookkeeper:
             self._seen_mapping, self._review = self._review_version, None
             return 0
         return max(reviewed, int(walk.after != before))
+
+    def _give_up(self, waiting: Waiting, now: datetime) -> int:
+        """Once in a while those calls are skipped whose caller is unknown for too long."""
+        if not self._unknown.is_due(self._steady()):
+            return 0
+        found, seconds = 0, self._pace.unknown_seconds
+        if waiting.parked_since is not None and waiting.parked_since <= now - timedelta(seconds=seconds):
+            found = give_up_batch(self._ledger, self._judge, now, seconds, self._pace.decide_batch)
+        if not found:
+            self._unknown.is_done(self._steady())
+        return found
 
     def _leave_unfinished(self, waiting: Waiting, now: datetime) -> int:
         """Once in a while the open calls are looked at whose end is overdue."""

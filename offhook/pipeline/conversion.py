@@ -17,19 +17,28 @@ from offhook.pipeline.rules.results import Number, results_of
 from offhook.pipeline.rules.templates import ExtraValue, render, render_extra
 
 SEVERAL_CUSTOMERS = "several_customers"
+UNKNOWN_TOO_LONG = "unknown_too_long"
+LATE = "late"  # beside `counts`: what marks a call that was released on another day of Rockerbox's than its own
 
 
 @dataclass(frozen=True, slots=True)
 class Customer:
     """Who has a number in the brand's mapping. `phone` is E.164; at least one of email and customer id is there.
 
-    `people` is how many have it. Above 1 nobody is named, neither by email nor by customer id.
+    `people` is how many have it. Above 1 nobody is named, neither by email nor by customer id. `attributes` is what else
+    the brand knows of the customer. `row` is the row of the mapping's history that says all this, and `fresh_until` how
+    long a look-up's answer is good, None for ever; neither makes another customer of it. `others` are the several who are
+    said to have the number, where it is known who they are: email and customer id of each.
     """
 
     phone: str
     email: str | None
     customer_id: str | None
     people: int = 1
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    row: int | None = field(default=None, compare=False)
+    fresh_until: datetime | None = field(default=None, compare=False)
+    others: tuple[tuple[str | None, str | None], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

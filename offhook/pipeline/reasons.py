@@ -91,6 +91,20 @@ OF_DECISIONS: Mapping[str, Known] = {
         ),
         f"Import a list in which one customer has the number (`flask customers show NUMBER` says who has it): {_MAPPED}",
     ),
+    "unknown_too_long": Known(
+        (
+            "Nobody was known to have the number {number} in the {days} days after the call.",
+            "In the {days} days after the call its number {number} was not given to one of the several customers who have it.",
+        ),
+        "`flask unknown` lists the numbers whose calls wait, so that they can be imported in time; OFFHOOK_UNKNOWN_DAYS is "
+        "how long they wait.",
+    ),
+    "late": Known(
+        (
+            "Its caller became known on {known_on}, another day of Rockerbox's than that of the call: it is sent with the "
+            "call's own time, {called_on}.",
+        ),
+    ),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the mapping of then.",),
     ),
@@ -321,6 +335,11 @@ OF_IMPORTS: Mapping[str, Known] = {
     "phone_unreadable": Known(
         ("The phone is no phone number, neither international nor of the default country.",),
         f"{_IN_THE_LIST} Where all numbers are of another country, say so with --country.",
+    ),
+    "not_json": Known(("The line is no object of JSON.",), "Write an object a line, and import it again."),
+    "attribute_too_long": Known(
+        ("A further column holds more than is kept of a customer.",),
+        "The rest of the row is used. OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS is how long an attribute may be.",
     ),
     "no_customer": Known(("The row has neither email nor customer id.",), _IN_THE_LIST),
     "email_invalid": Known(("The email is neither one nor its MD5, SHA-1 or SHA-256 in hex.",), _IN_THE_LIST),

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from offhook.pipeline.call import Call, fold
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Convert, Customer, Numbering, customer_number, decide
+from offhook.pipeline.conversion import (
+    LATE,
+    SEVERAL_CUSTOMERS,
+    UNKNOWN_TOO_LONG,
+    Convert,
+    Customer,
+    Numbering,
+    Park,
+    Skip,
+    customer_number,
+    decide,
+    why,
+)
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
 from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
@@ -25,13 +37,17 @@ from offhook.pipeline.unfinished import OpenCall, sentence
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload."""
+    """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload.
+
+    `day_zone` is the time zone in which Rockerbox's day turns.
+    """
 
     rules: Rules
     numbering: Numbering
     encode: Encode
     read: Reader
     settle_seconds: float
+    day_zone: tzinfo = UTC
 
 
 def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int, *, newest: bool = False) -> int:
@@ -95,7 +111,43 @@ def review_parked_batch(
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
-        return _judge(books, found, judge, now, lambda _: now)
+        return _judge(books, found, judge, now, lambda _: now, lambda one: _released(one, judge))
+
+
+def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int) -> int:
+    """Skip parked calls that came so long ago and whose caller is still not known: the oldest. One that is known by now is
+    decided like any other. Returns how many calls.
+    """
+    with ledger.books() as books:
+        if books is None:
+            return 0
+        found = books.settled(books.parked_since(now - timedelta(seconds=after_seconds), limit))
+        if found.unlinked:
+            return _take_in(books, found.unlinked, judge)
+        days = f"{after_seconds / 86400:g}"
+        return _judge(books, found, judge, now, lambda _: now, lambda one: _given_up(_released(one, judge), days))
+
+
+def _released(one: Decided, judge: Judge) -> Decided:
+    """A call that waited: one that is sent on another day of Rockerbox's than its own is marked."""
+    if not isinstance(one.decision, Convert):
+        return one
+    called, known = (
+        at.astimezone(judge.day_zone).date() for at in (one.decision.conversion.occurred_at, one.decided_at)
+    )
+    if called == known:
+        return one
+    late = why(LATE, called_on=called.isoformat(), known_on=known.isoformat())
+    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, late)))
+
+
+def _given_up(one: Decided, days: str) -> Decided:
+    """A call that would wait on is skipped."""
+    if not isinstance(one.decision, Park):
+        return one
+    is_shared = any(reason.word == SEVERAL_CUSTOMERS for reason in one.decision.reasons)
+    reason = why(UNKNOWN_TOO_LONG, int(is_shared), number=one.customer_phone or "-", days=days)
+    return replace(one, decision=Skip((reason,)))
 
 
 def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
@@ -117,10 +169,18 @@ def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: d
     return [] if found.unlinked else _decisions(books, found, judge, now, lambda _: now)
 
 
-def _judge(books: Books, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]) -> int:
+def _judge(
+    books: Books,
+    found: Settled,
+    judge: Judge,
+    now: datetime,
+    due_at: Callable[[Call], datetime],
+    finally_: Callable[[Decided], Decided] = lambda one: one,
+) -> int:
+    """`finally_` makes of each decision what is recorded."""
     if not found.calls:
         return 0
-    decided = _decisions(books, found, judge, now, due_at)
+    decided = [finally_(one) for one in _decisions(books, found, judge, now, due_at)]
     books.record(decided)
     return len(decided)
 

@@ -10,12 +10,14 @@ import pytest
 
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.customers import Customers
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
 
@@ -31,6 +33,10 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def intake_counts(self) -> IntakeCounts: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def unknown(self) -> UnknownCallers: ...
     def close(self) -> None: ...
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from offhook.pipeline.conversion import Customer
+from offhook.pipeline.ports.customers import Brought, Source
 from tests.contracts.conftest import WholeLedger
-from tests.fakes.callbacks import CALLER, OTHER
+from tests.fakes.callbacks import CALLER, NOON, OTHER
+
+HOUR = timedelta(hours=1)
 
 ANN = Customer(CALLER, "ann@example.com", "C1")
 BO = Customer(OTHER, None, "C2")
@@ -61,3 +66,64 @@ def test_a_line_is_found_by_each_of_its_spellings_under_the_one_that_was_asked_f
     ledger.merge_customers([Customer(OLD_SPELLING, "luz@example.com", None)])
     for asked in (OLD_SPELLING, SPELLING):
         assert dict(ledger.find_customers([asked])) == {asked: Customer(asked, "luz@example.com", None)}
+
+
+CRM = Brought(Source.IMPORT, "crm.csv", run="1")
+LATER = Brought(Source.IMPORT, "crm.csv", run="2")
+TIER = Customer(CALLER, "ann@example.com", "C1", attributes={"tier": "gold", "Straße": "Ü 1"})
+
+
+def test_attributes_are_kept_and_another_one_is_a_change(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN])
+    assert ledger.merge_customers([TIER], CRM) == (0, 1, 0)
+    assert ledger.find_customers([CALLER])[CALLER].attributes == TIER.attributes
+    assert ledger.merge_customers([TIER], CRM) == (0, 0, 1)
+    assert ledger.merge_customers([ANN], CRM) == (0, 1, 0)
+    assert ledger.find_customers([CALLER]) == {CALLER: ANN}
+
+
+def test_who_is_found_names_the_row_of_history_that_says_so(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, BO], CRM)
+    rows = {phone: one.row for phone, one in ledger.find_customers([CALLER, OTHER]).items()}
+    told = {line.customer.phone: line.customer.row for line in ledger.history.of_numbers([CALLER, OTHER])}
+    assert rows == told and None not in rows.values()
+
+
+def test_how_long_an_answer_is_good_is_kept_and_renewed_without_a_change(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN], Brought(Source.LOOKUP, "crm", NOON))
+    version = ledger.mapping_version()
+    assert ledger.find_customers([CALLER])[CALLER].fresh_until == NOON
+    assert ledger.merge_customers([ANN], Brought(Source.LOOKUP, "crm", NOON + HOUR)) == (0, 0, 1)
+    assert ledger.find_customers([CALLER])[CALLER].fresh_until == NOON + HOUR
+    ledger.merge_customers([ANN], CRM)
+    assert ledger.find_customers([CALLER])[CALLER].fresh_until is None
+    assert ledger.mapping_version() == version
+    assert len(ledger.history.of_numbers([CALLER])) == 1
+
+
+def test_who_is_retired_is_known_no_more_and_the_others_are(ledger: WholeLedger) -> None:
+    shared = Customer("+14155550102", None, None, people=2)
+    ledger.merge_customers([ANN, BO, shared])
+    version = ledger.mapping_version()
+    assert ledger.retire_customers([CALLER, shared.phone, "+14155550199"], LATER) == 2
+    assert dict(ledger.find_customers([CALLER, OTHER, shared.phone])) == {OTHER: BO}
+    assert ledger.mapping_version() > version
+    assert ledger.retire_customers([CALLER], LATER) == 0
+    assert ledger.retire_customers([], LATER) == 0
+    assert ledger.merge_customers([ANN]) == (1, 0, 0)
+
+
+def test_a_line_is_retired_by_each_of_its_spellings(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(OLD_SPELLING, "luz@example.com", None)])
+    assert ledger.retire_customers([SPELLING], LATER) == 1
+    assert dict(ledger.find_customers([OLD_SPELLING, SPELLING])) == {}
+
+
+def test_every_number_of_which_anything_is_known_is_listed_page_by_page(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, BO, Customer("+14155550102", None, None, people=2)])
+    every = sorted([CALLER, OTHER, "+14155550102"])
+    assert list(ledger.known_phones("", 10)) == every
+    assert list(ledger.known_phones("", 2)) == every[:2]
+    assert list(ledger.known_phones(every[1], 2)) == every[2:]
+    ledger.retire_customers(every, LATER)
+    assert list(ledger.known_phones("", 10)) == []

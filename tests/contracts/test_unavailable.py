@@ -13,6 +13,7 @@ import pytest
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import RetryPolicy
 from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
@@ -39,6 +40,12 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Customers.merge_customers": lambda of: of.merge_customers([Customer(CALLER, "ann@example.com", None)]),
     "Customers.find_customers": lambda of: of.find_customers([CALLER]),
     "Customers.mapping_version": lambda of: of.mapping_version(),
+    "Customers.retire_customers": lambda of: of.retire_customers([CALLER], UNNAMED),
+    "Customers.known_phones": lambda of: of.known_phones("", 1),
+    "UnknownCallers.callers": lambda of: of.unknown.callers("", 1),
+    "UnknownCallers.most_frequent": lambda of: of.unknown.most_frequent(1),
+    "History.of_numbers": lambda of: of.history.of_numbers([CALLER]),
+    "History.imports": lambda of: of.history.imports(1),
     "Signs.leave_sign": lambda of: of.workers.leave_sign(SIGN, NOON),
     "Signs.take_back_sign": lambda of: of.workers.take_back_sign("w1"),
     "Signs.forget_signs": lambda of: of.workers.forget_signs(NOON),

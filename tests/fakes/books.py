@@ -102,6 +102,14 @@ class MemoryBooks:
         reasons = [reason.word for of, line in self._kept.decisions if of == key for reason in line.reasons]
         return SEVERAL_CUSTOMERS not in reasons[-1:]
 
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        waiting = [
+            (one.folded.call.first_received_at, key)
+            for key, one in self._kept.calls.items()
+            if one.state == "parked" and one.folded.call.first_received_at <= before
+        ]
+        return [key for _, key in sorted(waiting)[:limit]]
+
     def settled(self, keys: Collection[CallKey]) -> Settled:
         members = {
             key: link for key, link in self._kept.links.items() if CallKey(key.account_sid, link.root) in set(keys)

@@ -10,6 +10,7 @@ from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
+from offhook.pipeline.ports.history import HistoryLine, ImportLine
 from offhook.pipeline.ports.outbox import Attempt
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -70,6 +71,8 @@ class Kept:
     attempts: list[KeptAttempt] = field(default_factory=list)
     replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
     customers: dict[str, Customer] = field(default_factory=dict)
+    history: list[HistoryLine] = field(default_factory=list)
+    imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)
     mapping_version: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     blockade: Blockade = field(default_factory=Blockade)

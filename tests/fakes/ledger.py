@@ -13,12 +13,14 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.waiting import Waiting
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
+from tests.fakes.history import MemoryHistory
 from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
 from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
+from tests.fakes.unknown import MemoryUnknown
 
 
 class MemoryLedger:
@@ -31,6 +33,8 @@ class MemoryLedger:
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
+        self.history = MemoryHistory(self._kept)
+        self.unknown = MemoryUnknown(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)
         self.news = threading.Event()
@@ -39,6 +43,8 @@ class MemoryLedger:
         self.expire_leases = self._outbox.expire_leases
         self.retry = self._outbox.retry
         self.merge_customers = self._customers.merge_customers
+        self.retire_customers = self._customers.retire_customers
+        self.known_phones = self._customers.known_phones
         self.find_customers = self._customers.find_customers
         self.mapping_version = self._customers.mapping_version
 
@@ -63,6 +69,7 @@ class MemoryLedger:
         kept, conversions = self._kept, self._kept.conversions.values()
         oldest = min((seq for seq in kept.callbacks if seq not in kept.folded), default=None)
         opened = [one for one in kept.calls.values() if one.state == "open" and one.decided_at is None]
+        parked = [one for one in kept.calls.values() if one.state == "parked"]
         pending = [one for one in conversions if one.state is State.PENDING]
         return Waiting(
             oldest_callback=oldest,
@@ -74,6 +81,7 @@ class MemoryLedger:
             doubtful_since=_first(one.first_attempt_at for one in pending if one.maybe_sent),
             mapping_version=kept.mapping_version,
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
+            parked_since=_first(one.folded.call.first_received_at for one in parked) if with_open else None,
         )
 
     def gather_statistics(self) -> None:

@@ -18,6 +18,7 @@ GROWING = (
     "replaced",
     "customers",
     "shared_numbers",
+    "customer_rows",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
@@ -65,6 +66,13 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
         | once
         | {"number": "1", "started_at": _WHEN, "finished_at": _WHEN, "answer": "''", "next_state": "'delivered'"},
         "replaced": key | {"action": "''", "order_id": "''", "payload": no_body, "attempts": "1", "replaced_at": _WHEN},
+        "customer_rows": {
+            "id": "1000000000 + i",
+            "phone": "'+1999' || i",
+            "people": "1",
+            "from_at": _WHEN,
+            "brought_by": "1",
+        },
         "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }

@@ -122,6 +122,9 @@ class Books(KnownCalls, Protocol):
     def parked(self, after: str, limit: int) -> ParkedPage:
         """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
 
+    def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
+        """The parked calls that were heard of by then: the oldest."""
+
     def record(self, decided: Collection[Decided]) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox."""
 

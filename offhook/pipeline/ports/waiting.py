@@ -14,7 +14,8 @@ class Waiting:
     `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
     door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
     waiting conversion that may have arrived, `open_since` when the oldest call was first heard of that waits for its end
-    and is not called unfinished; it is asked for seldom, and None otherwise.
+    and is not called unfinished, `parked_since` when the oldest was that waits for a customer; these two are asked for
+    seldom, and None otherwise.
     """
 
     oldest_callback: int | None = None
@@ -26,6 +27,7 @@ class Waiting:
     doubtful_since: datetime | None = None
     mapping_version: int = 0
     open_since: datetime | None = None
+    parked_since: datetime | None = None
 
     @property
     def leaves_at(self) -> datetime | None:
@@ -45,4 +47,4 @@ class Watched(Protocol):
     """Can be asked what waits."""
 
     def waiting(self, *, with_open: bool = False) -> Waiting:
-        """What waits, and until when; `with_open` the oldest open call, too. Raises LedgerUnavailable."""
+        """What waits, and until when; `with_open` the oldest open and the oldest parked call, too. Raises LedgerUnavailable."""

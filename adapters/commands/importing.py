@@ -1,0 +1,424 @@
+"""`flask customers import`: a file into the mapping, what it would change beforehand, and what became of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import click
+from flask.cli import with_appcontext
+
+from offhook.adapters.commands.context import LedgerCommand, fail, fail_without_database, offhook
+from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.adapters.customers.columns import Columns, names_of
+from offhook.adapters.customers.csv_file import SAMPLES, ImportReport, Replace, import_csv
+from offhook.adapters.customers.fields import ImportLimits
+from offhook.adapters.customers.lines import ImportRefused
+from offhook.adapters.customers.merging import Conflict
+from offhook.adapters.ledger.mapping import compare
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
+from offhook.pipeline.masking import Masking, in_clear, masking
+from offhook.pipeline.phone import is_region, spellings
+from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.ports.unknown import UnknownCallers
+from offhook.settings import Settings
+
+_QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
+_CALLERS_AT_ONCE = 500
+_NAMED = 8  # columns
+
+
+def _three_columns(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, str, str] | None:
+    if value is None:
+        return None
+    names = tuple(names_of(value))
+    if len(names) != 3 or not names[0]:
+        raise click.BadParameter(
+            'name three columns, e.g. "Phone,Email,Customer ID" or "Phone|Mobile,Email,Lead ID"; '
+            "leave one empty that is not there."
+        )
+    return names
+
+
+def _country(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_region(value.upper()):
+        raise click.BadParameter("must be a country's two letters, e.g. US or GB.")
+    return value and value.upper()
+
+
+@click.command("import", cls=LedgerCommand)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--columns",
+    callback=_three_columns,
+    metavar="PHONE,EMAIL,ID",
+    help='The header\'s names for phone (several: "Phone|Mobile"), email and customer id.  '
+    "[default: OFFHOOK_CUSTOMERS_COLUMNS]",
+)
+@click.option(
+    "--country",
+    callback=_country,
+    metavar="US",
+    help="Country of numbers written without one.  [default: OFFHOOK_DEFAULT_COUNTRY]",
+)
+@click.option(
+    "--conflict",
+    type=click.Choice(["none", "last", "first"]),
+    help="The file gives one phone to several customers: none of them is credited and calls from it wait, or the row that "
+    "is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
+)
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Where rows go that were not used, `-` for standard error.  [default: FILE.rejected.csv, or the first free name "
+    "like it]",
+)
+@click.option("--encoding", help="What the file is written in, e.g. cp1252.  [default: UTF-8, or UTF-16 where marked]")
+@click.option("--replace", "is_whole", is_flag=True, help="FILE is all there is: whoever is not in it is retired.")
+@click.option(
+    "--yes-retire",
+    is_flag=True,
+    help="With --replace: retire however many are not in FILE.  [default: at most OFFHOOK_CUSTOMERS_RETIRE_SHARE]",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would change, with samples; change nothing but the rejects file."
+)
+@click.option("--strict", is_flag=True, help="Exit code 1 when a row was not used.")
+@click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails in the samples.")
+@shows
+@with_appcontext
+def import_(
+    file: str,
+    columns: tuple[str, str, str] | None,
+    country: str | None,
+    conflict: Conflict | None,
+    rejects: Path | None,
+    encoding: str | None,
+    is_whole: bool,
+    yes_retire: bool,
+    dry_run: bool,
+    strict: bool,
+    is_clear: bool,
+    shown: Format,
+) -> None:
+    """Take the customers of a FILE into the mapping: CSV, or JSON lines. It may be gzipped, or `-` for standard input.
+
+    \b
+    phone,email,customer_id
+    (415) 867-5309,ann@example.com,C1042
+    +44 20 7183 8750,,C1043
+
+    Numbers may be written in any usual way, several in a cell or in several columns. An email may be hashed (MD5, SHA-1
+    or SHA-256 in hex); one of email and customer id may be missing. Every further column is kept as an attribute of the
+    customer. The exports of usual shops and CRMs are recognised by their header. Customers who are not in FILE stay as they
+    are, but with --replace; the same FILE twice changes nothing. Rows that cannot be used are written to a file, each with
+    its line and reason, and the others are taken; the exit code is 1 when none was of use.
+
+    \b
+    flask customers import customers.csv
+    flask customers import crm.csv.gz --columns "Phone|Mobile|Home Phone,E-mail,Contact ID" --country GB
+    flask customers import customers.csv --dry-run --json
+    flask customers import everybody.csv --replace
+    heroku run --no-tty "flask customers import - --rejects -" < customers.csv
+    """
+    service = offhook()
+    settings = service.settings
+    policy = conflict or settings.customers_conflict
+    table = DryRun(service.ledger) if dry_run else service.ledger
+    waiting = Waiting(service.ledger.unknown, say=not dry_run and shown is Format.TABLE)
+    _stand_back(settings.customers_nice)
+    try:
+        with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
+            report = import_csv(
+                file,
+                table,
+                columns=columns or cast(tuple[str, str, str], settings.customers_columns),
+                region=country or settings.default_country,
+                conflict=policy,
+                rejects_path=rejects_path,
+                encoding=encoding,
+                limits=import_limits(settings),
+                progress=progress,
+                remark=_warn,
+                lower_emails=settings.email_lowercase,
+                replacing=Replace(1.0 if yes_retire else settings.customers_retire_share) if is_whole else None,
+                beforehand=waiting.look,
+            )
+    except ImportRefused as error:
+        fail(str(error), 2)
+    except LedgerUnavailable as error:
+        fail_without_database(error, " Import the same file again then; rows that are in stay in.")
+    if rejects_path != rejects and report.rejects_path is not None:
+        report = replace(report, rejects_path=Path("the lines above"))
+    samples = _samples(
+        report, table.diff if isinstance(table, DryRun) else Diff(), in_clear if is_clear else masking([])
+    )
+    if shown is Format.TABLE:
+        _show_report(report, file, policy, dry_run)
+        _show_waiting(waiting, dry_run)
+        _show_samples(samples)
+    else:
+        show_record(_record(report, samples, waiting, dry_run), shown)
+    if not report.is_of_use:
+        fail("No row of it was of use: the mapping is as it was.")
+    if strict and not report.complete:
+        raise SystemExit(1)
+
+
+def import_limits(settings: Settings) -> ImportLimits:
+    """What is taken of a file, as the settings say."""
+    return ImportLimits(attributes=settings.customers_attributes, attribute=settings.customers_attribute_characters)
+
+
+def _stand_back(nice: int) -> None:
+    """Callbacks come first. A process that is as nice already, from an import before or by its user, stays as it is."""
+    os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+@dataclass(slots=True)
+class Diff:
+    """The first of those who are new, who change (and what they were), and who are removed."""
+
+    added: list[Customer] = field(default_factory=list)
+    changed: list[tuple[Customer, Customer]] = field(default_factory=list)
+    removed: list[Customer] = field(default_factory=list)
+
+
+class DryRun:
+    """A table that says what a merge would do, and does not do it."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+        self.diff = Diff()
+
+    def merge_customers(self, rows: Sequence[Customer], _brought: Brought = UNNAMED, /) -> MergeCounts:
+        known = self._ledger.find_customers([row.phone for row in rows])
+        found, diff = compare(rows, known), self.diff
+        diff.added += found.new[: SAMPLES - len(diff.added)]
+        diff.changed += [(known[row.phone], row) for row in found.different[: SAMPLES - len(diff.changed)]]
+        return found.counts
+
+    def retire_customers(self, phones: Collection[str], _brought: Brought, /) -> int:
+        known = self._ledger.find_customers(phones)
+        self.diff.removed += list(known.values())[: SAMPLES - len(self.diff.removed)]
+        return len(known)
+
+    def known_phones(self, after: str, limit: int, /) -> Sequence[str]:
+        return self._ledger.known_phones(after, limit)
+
+
+class Waiting:
+    """How many calls that wait an import will release, and how old the oldest is: looked at before anything changes."""
+
+    def __init__(self, unknown: UnknownCallers, *, say: bool) -> None:
+        self._unknown = unknown
+        self._say = say
+        self.calls = 0
+        self.oldest_at: datetime | None = None
+
+    def look(self, will_name: Callable[[Collection[str]], bool]) -> None:
+        after = ""
+        while page := self._unknown.callers(after, _CALLERS_AT_ONCE):
+            found = [one for one in page if will_name(spellings(one.phone))]
+            self.calls += sum(one.calls for one in found)
+            times = [one.oldest_at for one in found] + ([self.oldest_at] if self.oldest_at else [])
+            self.oldest_at = min(times, default=None)
+            after = page[-1].phone
+        if self._say and self.calls:
+            click.echo(f"This releases {self.words}.", err=True)
+
+    @property
+    def words(self) -> str:
+        """The calls and the time of the oldest, for a person."""
+        since = f", the oldest of {in_utc(self.oldest_at)}" if self.oldest_at else ""
+        return f"{self.calls:,} waiting calls{since}"
+
+
+@contextmanager
+def _rejects_of(file: str, wished: Path | None) -> Iterator[Path | None]:
+    """Where an import may write its rejected rows. What goes to standard error is first kept whole, where nobody else reads.
+
+    A one-off dyno's disk is gone with it, so that from there the rows of standard input come back by standard error.
+    """
+    if str(wished) != "-" and not (wished is None and file == "-" and os.environ.get("DYNO")):
+        yield wished
+        return
+    with TemporaryDirectory(prefix="offhook-") as folder:
+        kept = Path(folder) / "rejected.csv"
+        yield kept
+        if kept.exists():
+            sys.stderr.write(kept.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _progress(file: str) -> Iterator[Callable[[int], None]]:
+    """A bar for a person, a line each 10 % for a log, nothing for a small file or standard input."""
+    size = 0 if file == "-" else Path(file).stat().st_size
+    if size < _QUIET_BYTES:
+        yield lambda _done: None
+    elif sys.stderr.isatty():
+        with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+            yield lambda done: bar.update(done - bar.pos)
+    else:
+        yield _tenths(size)
+
+
+def _tenths(size: int) -> Callable[[int], None]:
+    shown = 0
+
+    def progress(done: int) -> None:
+        nonlocal shown
+        tenth = min(10, 10 * done // size)
+        if tenth > shown:
+            shown = tenth
+            click.echo(f"{shown * 10} %", err=True)
+
+    return progress
+
+
+def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
+    read = report.rows + report.rejected
+    several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
+    done = "; a dry run, nothing was changed" if dry_run else ""
+    click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
+    _show_columns(report)
+    counts = {
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "said twice in the file": report.duplicate_rows,
+    }
+    for word, count in counts.items():
+        if count or word == "added":
+            click.echo(f"  {count:>11,}  {word}")
+    _show_unused(report, policy)
+    if report.encoding_offered:
+        again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
+        _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
+    if report.customer_ids_that_are_emails:
+        _warn(
+            f"{report.customer_ids_that_are_emails:,} customer ids are emails (customer_id_is_email). Rockerbox asks for "
+            "your own id of the customer there; put emails into the email column."
+        )
+
+
+_WHOSE: dict[Conflict, str] = {
+    "none": f"nobody is credited, and calls from them wait ({SEVERAL_CUSTOMERS})",
+    "first": "each is the one of the first row",
+    "last": "each is the one of the last row",
+}
+
+
+def _show_unused(report: ImportReport, policy: Conflict) -> None:
+    if report.rejects_path is None:
+        return
+    whole = report.rejected + report.conflicts
+    of_rows = [f"{whole:,} rows were NOT used"] if whole else []
+    of_rows += [f"of {report.partly:,} a part was not"] if report.partly else []
+    _warn(f"{', '.join(of_rows)}. See {report.rejects_path}:")
+    for reason, count in report.reasons.items():
+        _warn(f"  {count:>11,}  {reason}")
+    if report.shared:
+        _warn(f"{report.shared:,} numbers have several customers; {_WHOSE[policy]}.")
+
+
+def _show_columns(report: ImportReport) -> None:
+    """What the columns were taken for, where a program's export was recognised, and what else is kept."""
+    columns = report.columns
+    if columns is None:
+        return
+    if columns.program is not None:
+        click.echo(f"Recognised as an export of {columns.program}: {_taken(columns)}.")
+    if columns.others:
+        names = [f'"{name}"' for name, _ in columns.others]
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        click.echo(f"Kept as attributes: {', '.join(names[:_NAMED])}{more}")
+    if report.attributes_left_out:
+        _warn(
+            f"{report.attributes_left_out:,} values of further columns were left out: there are more of them than "
+            "OFFHOOK_CUSTOMERS_ATTRIBUTES keeps."
+        )
+
+
+def _taken(columns: Columns) -> str:
+    phones = " and ".join(f'"{name}"' for name, _ in columns.phones)
+    others = (("email", columns.email), ("customer id", columns.customer_id))
+    named = [f'{what} from "{columns.names[place].strip()}"' for what, place in others if place is not None]
+    return ", ".join([f"phones from {phones}", *named])
+
+
+def _show_waiting(waiting: Waiting, dry_run: bool) -> None:
+    if dry_run and waiting.calls:
+        click.echo(f"It would release {waiting.words}.")
+
+
+Samples = Mapping[str, Sequence[Mapping[str, object]]]
+
+
+def _samples(report: ImportReport, diff: Diff, hide: Masking) -> Samples:
+    """The first few of each kind, persons hidden."""
+    files = {
+        name: [{"line": one.line, "reason": one.reason, "detail": hide(one.detail)} for one in rows]
+        for name, rows in report.samples.items()
+    }
+    return {
+        "added": [_person(one, hide) for one in diff.added],
+        "changed": [{**_person(now, hide), "was": _person(was, hide)} for was, now in diff.changed],
+        "removed": [_person(one, hide) for one in diff.removed],
+        **files,
+    }
+
+
+def _person(one: Customer, hide: Masking) -> dict[str, object]:
+    names = {"phone": one.phone, "email": one.email, "customer_id": one.customer_id}
+    shown: dict[str, object] = {name: hide(value) if value else None for name, value in names.items()}
+    if one.attributes:
+        shown["attributes"] = dict(one.attributes) if hide is in_clear else sorted(one.attributes)
+    return shown
+
+
+def _show_samples(samples: Samples) -> None:
+    """Those that a dry run found, kind by kind; what was not used stands in the rejects file."""
+    rows = [
+        {"what": kind, **one, "was": _in_a_line(one.get("was"))}
+        for kind in ("added", "changed", "removed")
+        for one in samples[kind]
+    ]
+    if rows:
+        click.echo()
+        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", "was"))
+
+
+def _in_a_line(was: Any) -> str | None:
+    return None if not was else " ".join(str(value) for name, value in was.items() if name != "phone" and value)
+
+
+def _record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bool) -> dict[str, object]:
+    """What `--json` and `--csv` say of an import."""
+    return {
+        "added": report.added,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "conflicts": report.conflicts,
+        "rejected": report.rejected,
+        "dry_run": dry_run,
+        "releases": waiting.calls,
+        "oldest_released_at": waiting.oldest_at,
+        "samples": samples,
+    }
+
+
+def _warn(text: str) -> None:
+    click.secho(text, err=True, fg="yellow")

@@ -1,0 +1,29 @@
+"""The numbers of calls that wait for a customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select
+
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.people import most_frequent_callers, unknown_callers
+from offhook.pipeline.ports.unknown import UnknownCaller
+
+
+class UnknownOnSql:
+    """`UnknownCallers` of pipeline/ports/unknown.py."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def callers(self, after: str, limit: int, /) -> Sequence[UnknownCaller]:
+        return self._found(unknown_callers(after, limit))
+
+    def most_frequent(self, limit: int, /) -> Sequence[UnknownCaller]:
+        return self._found(most_frequent_callers(limit))
+
+    def _found(self, statement: Select[Any]) -> Sequence[UnknownCaller]:
+        with self._database.read(patient=True) as connection:
+            return [UnknownCaller(*row) for row in connection.execute(statement)]

@@ -1,0 +1,28 @@
+"""The callers of parked calls in memory: `UnknownCallers` without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from offhook.pipeline.ports.unknown import UnknownCaller
+from tests.fakes.kept import Kept
+
+
+class MemoryUnknown:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def callers(self, after: str, limit: int, /) -> Sequence[UnknownCaller]:
+        return [one for one in self._every() if one.phone > after][:limit]
+
+    def most_frequent(self, limit: int, /) -> Sequence[UnknownCaller]:
+        latest_first = sorted(self._every(), key=lambda one: one.latest_at, reverse=True)
+        return sorted(latest_first, key=lambda one: -one.calls)[:limit]
+
+    def _every(self) -> list[UnknownCaller]:
+        came: dict[str, list[datetime]] = {}
+        for one in self._kept.calls.values():
+            if one.state == "parked" and one.customer_phone is not None:
+                came.setdefault(one.customer_phone, []).append(one.folded.call.first_received_at)
+        return [UnknownCaller(phone, len(at), min(at), max(at)) for phone, at in sorted(came.items())]

@@ -1,0 +1,276 @@
+"""What an import says beforehand and afterwards: the diff of a dry run, who is retired, what is kept, what was recognised."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from offhook.adapters.customers.csv_file import Replace, import_csv
+from offhook.adapters.customers.exports import EXPORTS, recognised
+from offhook.adapters.customers.fields import ImportLimits
+from offhook.adapters.customers.lines import ImportRefused
+from offhook.pipeline.ports.customers import Brought, Source
+from tests.fakes.customers import MemoryCustomers
+from tests.fakes.kept import Kept
+from tests.fakes.ledger import MemoryLedger
+
+HEADER = "phone,email,customer_id\n"
+SAMPLE_FILES = Path(__file__).parent / "data" / "customers"
+ANN, BO, CY = "+14155550142", "+14155550143", "+14155550144"
+
+
+class Office:
+    """A mapping in memory and a folder for files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kept = Kept()
+        self.table = MemoryLedger(kept=self.kept)
+        self.file = folder / "customers.csv"
+
+    def imports(self, text: str, **options: Any) -> Any:
+        self.file.write_text(text, encoding="utf-8")
+        return import_csv(self.file, self.table, **options)
+
+    @property
+    def people(self) -> dict[str, tuple[str | None, str | None]]:
+        return {phone: (one.email, one.customer_id) for phone, one in self.kept.customers.items()}
+
+    def attributes(self, phone: str) -> dict[str, str]:
+        return dict(self.table.find_customers([phone])[phone].attributes)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Office:
+    return Office(tmp_path)
+
+
+def test_every_further_column_is_kept_as_an_attribute(office: Office) -> None:
+    office.imports(f"phone,email,Tier,note,\n{ANN},ann@example.com,gold, two words ,x\n{BO},bo@example.com,,,\n")
+    assert office.attributes(ANN) == {"Tier": "gold", "note": "two words"}
+    assert office.attributes(BO) == {}
+
+
+def test_attributes_have_limits_and_what_is_beyond_them_is_said(office: Office) -> None:
+    limits = ImportLimits(attributes=2, attribute=5)
+    report = office.imports(
+        f"phone,email,a,b,c\n{ANN},ann@example.com,1,22222,3\n{BO},bo@example.com,123456,2,3\n", limits=limits
+    )
+    assert office.attributes(ANN) == {"a": "1", "b": "22222"}
+    assert office.attributes(BO) == {"b": "2", "c": "3"}
+    assert (report.attributes_left_out, dict(report.reasons)) == (1, {"attribute_too_long": 1})
+
+
+def test_rows_of_one_person_say_their_attributes_together(office: Office) -> None:
+    office.imports(
+        f"phone,email,tier,city\n{ANN},ann@example.com,gold,\n{ANN},ann@example.com,silver,Rome\n", conflict="first"
+    )
+    assert office.attributes(ANN) == {"tier": "gold", "city": "Rome"}
+
+
+def test_emails_are_taken_in_lower_case_where_that_is_wanted(office: Office) -> None:
+    office.imports(HEADER + f"{ANN}, Ann@Example.COM ,C1\n", lower_emails=True)
+    assert office.people == {ANN: ("ann@example.com", "C1")}
+    office.imports(HEADER + f"{ANN}, Ann@Example.COM ,C1\n")
+    assert office.people == {ANN: ("Ann@Example.COM", "C1")}
+
+
+# JSON lines
+
+
+def test_lines_of_json_are_customers_with_all_that_they_name(office: Office) -> None:
+    lines = [
+        {"phone": ANN, "email": "ann@example.com", "customer_id": 42, "address": {"city": "Rome"}, "vip": True},
+        {"phone": [BO, CY], "email": "bo@example.com", "tags": ["a", "b"], "later": None, "new": 1.5},
+    ]
+    report = office.imports("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert office.people == {ANN: ("ann@example.com", "42"), BO: ("bo@example.com", None), CY: ("bo@example.com", None)}
+    assert office.attributes(ANN) == {"address.city": "Rome", "vip": "true"}
+    assert office.attributes(CY) == {"tags": "a; b", "new": "1.5"}
+    assert (report.rows, report.numbers, report.rejected) == (2, 3, 0)
+
+
+def test_a_name_that_comes_late_is_kept_too(office: Office) -> None:
+    first = [{"phone": ANN, "email": f"{number}@example.com"} for number in range(150)]
+    office.imports(
+        "".join(f"{json.dumps(one)}\n" for one in [*first, {"phone": BO, "email": "b@x.yz", "tier": "gold"}])
+    )
+    assert office.attributes(BO) == {"tier": "gold"}
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", "42", '{"phone": "+14155550143", "email": "b@x.yz"', "{}" * 40_000])
+def test_a_line_that_is_no_object_costs_no_other_line(office: Office, line: str) -> None:
+    good = json.dumps({"phone": ANN, "email": "ann@example.com"})
+    report = office.imports(f"{good}\n\n{line}\n{good}\n")
+    assert office.people == {ANN: ("ann@example.com", None)}
+    assert (report.rows, report.rejected) == (2, 1)
+
+
+def test_an_array_is_no_file_of_lines(office: Office) -> None:
+    with pytest.raises(ImportRefused, match="an object a line"):
+        office.imports(json.dumps([{"phone": ANN}], indent=2))
+
+
+# The exports of usual programs
+
+
+@pytest.mark.parametrize(
+    ("file", "program", "phones", "email", "customer_id"),
+    [
+        ("shopify", "Shopify", ("Phone", "Default Address Phone"), "Email", "Customer ID"),
+        ("hubspot", "HubSpot", ("Phone Number", "Mobile Phone Number"), "Email", "Record ID"),
+        ("salesforce", "Salesforce", ("Phone", "Mobile", "Home Phone"), "Email", "Contact ID"),
+        (
+            "pipedrive",
+            "Pipedrive",
+            ("Person - Phone - Work", "Person - Phone - Mobile"),
+            "Person - Email - Work",
+            "Person - ID",
+        ),
+        ("mailchimp", "Mailchimp", ("Phone Number",), "Email Address", ""),
+        ("google-contacts", "Google Contacts", ("Phone 1 - Value", "Phone 2 - Value"), "E-mail 1 - Value", ""),
+    ],
+)
+def test_an_export_is_recognised_by_its_header_and_needs_no_names(
+    tmp_path: Path, file: str, program: str, phones: tuple[str, ...], email: str, customer_id: str
+) -> None:
+    table = MemoryCustomers(Kept())
+    report = import_csv(SAMPLE_FILES / f"{file}.csv", table, rejects_path=tmp_path / "r.csv")
+    columns = report.columns
+    assert columns is not None and columns.program == program
+    assert tuple(name for name, _ in columns.phones) == phones
+    assert (columns.names[columns.email] if columns.email is not None else "") == email
+    assert (columns.names[columns.customer_id] if columns.customer_id is not None else "") == customer_id
+    assert report.added > 0
+
+
+def test_each_program_of_the_table_is_recognised_by_its_own_names() -> None:
+    for export in EXPORTS:
+        names = dict.fromkeys([*export.signature, *export.phones[:2], *export.emails[:1], *export.ids[:1], "Else"])
+        found = recognised(list(names))
+        assert found is not None and found[0] == export.program
+        assert set(export.phones[:2]) <= set(found[1])
+
+
+def test_a_header_that_nobody_writes_is_not_guessed(office: Office) -> None:
+    assert recognised(["Phone", "Email", "Lead ID"]) is None
+    assert recognised(["phone", "email", "customer_id"]) is None
+
+
+def test_columns_that_were_named_are_taken_whatever_program_wrote_the_file(tmp_path: Path) -> None:
+    table = MemoryCustomers(Kept())
+    named = ("Default Address Phone", "Email", "Customer ID")
+    report = import_csv(SAMPLE_FILES / "shopify.csv", table, columns=named, rejects_path=tmp_path / "r.csv")
+    assert report.columns is not None and report.columns.program is None
+
+
+# Replacing
+
+
+def everybody(*phones: str) -> str:
+    return HEADER + "".join(f"{phone},a{phone[-4:]}@example.com,\n" for phone in phones)
+
+
+def test_whoever_is_not_in_the_file_is_retired_and_only_then(office: Office) -> None:
+    office.imports(everybody(ANN, BO, CY))
+    assert office.imports(everybody(ANN, BO)).removed == 0
+    report = office.imports(everybody(ANN, BO), replacing=Replace(0.5))
+    assert (report.removed, report.unchanged, set(office.people)) == (1, 2, {ANN, BO})
+
+
+def test_more_than_a_share_is_not_retired_and_nothing_is_changed(office: Office) -> None:
+    office.imports(everybody(ANN, BO, CY))
+    with pytest.raises(ImportRefused, match=r"2 of 3 numbers .* 20%.*--yes-retire"):
+        office.imports(everybody(ANN, "+14155550199"), replacing=Replace(0.2))
+    assert set(office.people) == {ANN, BO, CY}
+    office.imports(everybody(ANN, "+14155550199"), replacing=Replace(1.0))
+    assert set(office.people) == {ANN, "+14155550199"}
+
+
+def test_a_line_stays_whichever_of_its_spellings_is_in_the_file(office: Office) -> None:
+    office.imports(everybody("+5215512345678"))
+    assert office.imports(everybody("+525512345678"), replacing=Replace(0.0)).removed == 0
+
+
+def test_what_an_import_brought_carries_its_name_in_history(office: Office) -> None:
+    office.imports(everybody(ANN))
+    office.imports(everybody(ANN), brought=Brought(Source.SYNC, "https://crm", run="7"))
+    names = [(one.source, one.name) for one in office.table.history.imports(10)]
+    assert names == [("sync", "https://crm"), ("import", "customers.csv")]
+
+
+# The command
+
+
+class Console:
+    """`flask customers ...` on a SQLite ledger of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        from offhook.service import create_app
+
+        self.app = create_app()
+        self.file = folder / "customers.csv"
+        self("db", "upgrade")
+
+    def __call__(self, *words: str) -> Result:
+        return self.app.test_cli_runner().invoke(args=list(words))
+
+    def json(self, *words: str) -> Any:
+        result = self(*words)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    monkeypatch.setenv("OFFHOOK_CUSTOMERS_NICE", "0")
+    return Console(tmp_path)
+
+
+def test_a_dry_run_says_what_would_be_added_changed_removed_and_not_used(console: Console) -> None:
+    console.file.write_text(HEADER + f"{ANN},ann@example.com,C1\n{BO},,C2\n{CY},,C3\n")
+    console("customers", "import", "customers.csv")
+    console.file.write_text(HEADER + f"{ANN},ann@example.com,C1\n{BO},,C8\n+14155550145,,C4\nx,,C5\n")
+    words = ("customers", "import", "customers.csv", "--dry-run", "--replace", "--yes-retire")
+    found = console.json(*words, "--json")
+    counts = {"added": 1, "changed": 1, "unchanged": 1, "removed": 1, "conflicts": 0, "rejected": 1}
+    assert {name: found[name] for name in counts} == counts
+    assert found["samples"]["changed"] == [
+        {
+            "phone": "+1415***0143",
+            "email": None,
+            "customer_id": "C8",
+            "was": {"phone": "+1415***0143", "email": None, "customer_id": "C2"},
+        }
+    ]
+    assert [one["phone"] for one in found["samples"]["removed"]] == ["+1415***0144"]
+    assert found["samples"]["rejected"][0]["reason"] == "phone_unreadable"
+    clear = console.json(*words, "--json", "--in-clear")
+    assert clear["samples"]["added"][0]["phone"] == "+14155550145"
+    shown = console(*words).stdout
+    assert "1  removed" in shown and "+1415***0144" in shown and "nothing was changed" in shown
+    assert "C2" in console("customers", "show", BO).stdout
+
+
+def test_replacing_is_refused_with_what_to_say(console: Console) -> None:
+    console.file.write_text(everybody(ANN, BO))
+    console("customers", "import", "customers.csv")
+    console.file.write_text(everybody(ANN))
+    refused = console("customers", "import", "customers.csv", "--replace")
+    assert refused.exit_code == 2 and "--yes-retire" in refused.stderr
+    assert console("customers", "show", BO).exit_code == 0
+    assert console("customers", "import", "customers.csv", "--replace", "--yes-retire").exit_code == 0
+    assert console("customers", "show", BO).exit_code == 1
+
+
+def test_what_was_taken_for_what_is_said(console: Console) -> None:
+    text = (SAMPLE_FILES / "hubspot.csv").read_text(encoding="utf-8")
+    console.file.write_text(text, encoding="utf-8")
+    said = console("customers", "import", "customers.csv").stdout
+    assert 'export of HubSpot: phones from "Phone Number" and "Mobile Phone Number", email from "Email"' in said
+    assert 'Kept as attributes: "First Name", "Last Name", "Contact owner"' in said
