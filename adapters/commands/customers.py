@@ -7,6 +7,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.importing import import_
+from offhook.adapters.commands.looking_up import lookup, lookups
 from offhook.adapters.commands.shown import Format, show_record, shows
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
 from offhook.pipeline.masking import in_clear, masking
@@ -20,10 +21,13 @@ def customers() -> None:
     \b
     flask customers import customers.csv       fill it, or bring it up to date
     flask customers show "(415) 867-5309"      who has this number?
+    flask customers lookup "(415) 867-5309"    who do the systems say has it that are asked (OFFHOOK_LOOKUPS)?
     """
 
 
 customers.add_command(import_)
+customers.add_command(lookup)
+customers.add_command(lookups)
 
 
 @customers.command()

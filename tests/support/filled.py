@@ -19,6 +19,7 @@ GROWING = (
     "customers",
     "shared_numbers",
     "customer_rows",
+    "lookups",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
@@ -74,6 +75,7 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "brought_by": "1",
         },
         "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
+        "lookups": {"phone": "'+1666' || i"} | _LOOK_UP,
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }
 
@@ -104,6 +106,16 @@ _CALL = {
     "legs": "1",
     "first_received_at": _WHEN,
     "settle_at": _LATER,
+}
+_LOOK_UP = {
+    "state": "CASE i % 500 WHEN 1 THEN 'wanted' ELSE 'unknown' END",
+    "wanted_at": f"CASE i % 500 WHEN 1 THEN {_WHEN} END",
+    "due_at": _LATER,
+    "fence": "1",
+    "attempts": "0",
+    "source": "'crm'",
+    "reason": "''",
+    "to_release": "0",
 }
 _CONVERSION = {
     "action": "'phone_call'",
