@@ -35,6 +35,7 @@ from flask.cli import NoAppException
 from offhook.adapters import logs
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
 from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
@@ -53,13 +54,14 @@ from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
-from offhook.pipeline.steps import Judge
+from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import Settings, SettingsError, load
@@ -100,7 +102,9 @@ def build(settings: Settings) -> Offhook:
 
     def judge() -> Judge:
         known = (settings.numbering, destination.encode, reading.read, settings.settle_seconds)
-        return Judge(source.read(), *known, day_zone=policy.day_zone)
+        emails = Emails(settings.email_lowercase, settings.email_sha256)
+        as_of = AsOf(settings.customers_as_of)
+        return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=as_of, emails=emails)
 
     def sources() -> tuple[CallerSource, ...]:
         return caller_sources(settings)
@@ -140,8 +144,13 @@ def caller_sources(settings: Settings) -> tuple[CallerSource, ...]:
 
 def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
     deadline, at_once = settings.lookup_deadline_seconds, settings.lookup_at_once
-    http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once)
-    return http, SqlLimits(deadline, at_once)
+    values = AnswerLimits(
+        attributes=settings.customers_attributes,
+        value=settings.customers_attribute_characters,
+        lower_emails=settings.email_lowercase,
+    )
+    http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)
+    return http, SqlLimits(deadline, at_once, values)
 
 
 def looking_up(settings: Settings, ledger: SqlLedger, sources: Sequence[CallerSource]) -> LookingUp | None:

@@ -286,11 +286,16 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CUSTOMERS_COLUMNS",
         description="the mapping's header names for phone (several: `Phone|Mobile`), email, customer id",
     )
-    customers_conflict: Literal["none", "last", "first"] = Field(
+    shared_numbers: Literal["none", "last", "first"] = Field(
         "none",
-        alias="OFFHOOK_CUSTOMERS_CONFLICT",
-        description="a file gives one phone to several customers: `none` of them is credited and calls wait "
-        "(several_customers), or the row that gets it",
+        alias="OFFHOOK_SHARED_NUMBERS",
+        description="a list gives one number to several customers: `none` of them is credited and calls wait "
+        "(several_customers), or the row that gets it; `flask customers conflicts` lists them all",
+    )
+    customers_as_of: Literal["now", "call"] = Field(
+        "now",
+        alias="OFFHOOK_CUSTOMERS_AS_OF",
+        description="a caller is who has the number `now`, when the call is decided, or who had it at the time of the `call`",
     )
     customers_retire_share: float = Field(
         0.2,
@@ -317,6 +322,11 @@ class Settings(BaseSettings):
         True,
         alias="OFFHOOK_EMAIL_LOWERCASE",
         description="customers' emails are kept and sent in lower case; `0` leaves them as they come",
+    )
+    email_sha256: bool = Field(
+        False,
+        alias="OFFHOOK_EMAIL_SHA256",
+        description="customers' emails are sent as SHA-256 in hex; the ledger keeps them in clear",
     )
     customers_batch_rows: int = Field(
         500,
@@ -644,7 +654,7 @@ class Settings(BaseSettings):
     def _names(cls, value: object) -> object:
         return tuple(names_of(undressed(value))) if isinstance(value, str) else value
 
-    @field_validator("worker", "customers_conflict", "resend_ambiguous", mode="before")
+    @field_validator("worker", "shared_numbers", "customers_as_of", "resend_ambiguous", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -218,3 +218,9 @@ def test_what_no_database_keeps_is_not_taken() -> None:
     odd = {"email": "a\0@b.c", "id": "7\0007", "a": "x\0007", "b": "good"}
     assert answer_of(records_in(odd, paths), AnswerLimits()) == NotThere()
     assert answer_of(records_in(odd | {"id": "7"}, paths), AnswerLimits()) == Found(None, "7", {"b": "good"})
+
+
+def test_emails_are_kept_in_lower_case_where_that_is_wanted() -> None:
+    records = records_in({"email": "Ann@Example.com"}, paths_of(HttpQuestion("", email="$.email")))
+    assert answer_of(records, AnswerLimits()) == Found("Ann@Example.com", None)
+    assert answer_of(records, AnswerLimits(lower_emails=True)) == Found("ann@example.com", None)

@@ -174,8 +174,14 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.find_customers([KNOWN])
     assert len(ledger.history.of_numbers([KNOWN, UNKNOWN])) == 3
     assert ledger.history.imports(50)
+    assert len(next(iter(ledger.history.touched(1)))) == 500
+    assert ledger.history.numbers_named("a@example.test")
+    [latest] = ledger.history.imports(1)
+    assert ledger.history.import_(latest.id) == latest
+    ledger.history.mark_undone(latest.id, NOW)
     assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
     assert ledger.unknown.most_frequent(50)
+    assert len(ledger.history.shared_numbers("", 50)) == 50
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
 

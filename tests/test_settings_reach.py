@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
 from offhook.pipeline.delivery import Resend, RetryPolicy
@@ -45,6 +46,9 @@ SETTINGS = {
     "OFFHOOK_DATABASE_CONNECT_SECONDS": "3.5",
     "OFFHOOK_DATABASE_RENEW_SECONDS": "601",
     "OFFHOOK_DATABASE_IDLE_SECONDS": "31",
+    "OFFHOOK_CUSTOMERS_ATTRIBUTES": "51",
+    "OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS": "501",
+    "OFFHOOK_EMAIL_LOWERCASE": "false",
     "OFFHOOK_LOOKUP_FRESH_SECONDS": "3601",
     "OFFHOOK_LOOKUP_UNKNOWN_SECONDS": "601",
     "OFFHOOK_LOOKUP_BASE_SECONDS": "3",
@@ -108,5 +112,6 @@ def test_every_setting_of_look_ups_reaches_what_asks() -> None:
         lease_seconds=2 * 6 + 15,
     )
     http, sql = look_up_limits(given(SETTINGS))
-    assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9)
-    assert sql == SqlLimits(deadline_seconds=6, at_once=9)
+    values = AnswerLimits(attributes=51, value=501, lower_emails=False)
+    assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9, values=values)
+    assert sql == SqlLimits(deadline_seconds=6, at_once=9, values=values)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
+from offhook.adapters.commands.customer_history import (
+    HISTORY,
+    conflicts,
+    history_rows,
+    imports,
+    names_of_imports,
+    undo_,
+)
 from offhook.adapters.commands.importing import import_
 from offhook.adapters.commands.looking_up import lookup, lookups
-from offhook.adapters.commands.shown import Format, show_record, shows
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
-from offhook.pipeline.masking import in_clear, masking
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Customer
+from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.phone import mask, to_e164
 
 
@@ -22,37 +33,73 @@ def customers() -> None:
     flask customers import customers.csv       fill it, or bring it up to date
     flask customers show "(415) 867-5309"      who has this number?
     flask customers lookup "(415) 867-5309"    who do the systems say has it that are asked (OFFHOOK_LOOKUPS)?
+    flask customers conflicts                  which numbers have several customers?
+    flask customers imports                    what brought them; `undo` takes an import back
     """
 
 
-customers.add_command(import_)
-customers.add_command(lookup)
-customers.add_command(lookups)
+for _command in (import_, imports, undo_, conflicts, lookup, lookups):
+    customers.add_command(_command)
 
 
 @customers.command()
-@click.argument("phone")
+@click.argument("who")
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
 @shows
 @with_appcontext
-def show(phone: str, is_clear: bool, shown: Format) -> None:
-    """Show which customer has a PHONE number, in any usual spelling. Exit code 1 when nobody has it, or several have.
+def show(who: str, is_clear: bool, shown: Format) -> None:
+    """Show a customer by a PHONE number in any usual spelling, an EMAIL or a customer ID, with the history behind it.
+
+    Exit code 1 when nobody has it now, or several have.
 
     \b
     flask customers show "(415) 867-5309"
+    flask customers show ann@example.com
     flask customers show "(415) 867-5309" --json --in-clear
     """
     service = offhook()
     country = service.settings.default_country
-    e164 = to_e164(phone, country) or fail(f'"{phone}" is no phone number, neither international nor of {country}.', 2)
-    found = service.ledger.find_customers([e164]).get(e164)
-    parked = f"Nobody has {mask(e164)}. Calls from it wait (parked) until `flask customers import` brings it."
-    customer = found or fail(parked)
-    if customer.people > 1:
-        fail(
-            f"{customer.people} customers have {mask(e164)} ({SEVERAL_CUSTOMERS}): nobody is credited, and calls from it "
-            "wait until an import gives it to one of them, or to the first or last with --conflict."
-        )
-    hide = in_clear if is_clear else masking([customer.phone])
-    held = ((name, getattr(customer, name)) for name in ("phone", "email", "customer_id"))
-    show_record([(name, hide(value) if value else None) for name, value in held], shown)
+    e164 = to_e164(who, country)
+    named = service.ledger.history.numbers_named(who) or ([] if e164 is None else [e164])
+    if not named:
+        fail(f'"{who}" is no phone number, neither international nor of {country}, nor any customer\'s email or id.', 2)
+    lines = service.ledger.history.of_numbers(named)
+    hide = in_clear if is_clear else masking(named)
+    found = service.ledger.find_customers(named)
+    history = history_rows(lines, names_of_imports(lines), hide)
+    records = [_record(found[phone], hide) for phone in named if phone in found and found[phone].people == 1]
+    _show(records, history, shown)
+    if not records:
+        fail(_why_nobody(named[0], found.get(named[0])))
+
+
+def _record(one: Customer, hide: Masking) -> dict[str, object]:
+    held = ((name, getattr(one, name)) for name in ("phone", "email", "customer_id"))
+    attributes = {name: hide(value) for name, value in one.attributes.items()}
+    return {**{name: hide(value) if value else None for name, value in held}, "attributes": attributes}
+
+
+def _show(records: Sequence[dict[str, object]], history: Sequence[dict[str, object]], shown: Format) -> None:
+    """One record, or several where the customer has several numbers; as text without what is empty."""
+    if shown is not Format.TABLE:
+        if len(records) == 1:
+            show_record({**records[0], "history": history}, shown)
+        elif records:
+            show_list([{**one, "history": history} for one in records], shown, (*records[0], "history"))
+        return
+    for record in records:
+        show_record({name: value for name, value in record.items() if name != "attributes"}, shown)
+        for name, value in dict(cast(dict[str, str], record["attributes"])).items():
+            click.echo(f"  {name}: {value}")
+    if history:
+        click.echo()
+        show_list(history, shown, [name for name in HISTORY if any(line[name] is not None for line in history)])
+
+
+def _why_nobody(phone: str, customer: Customer | None) -> str:
+    if customer is None:
+        return f"Nobody has {mask(phone)}. Calls from it wait (parked) until `flask customers import` brings it."
+    return (
+        f"{customer.people} customers have {mask(phone)} ({SEVERAL_CUSTOMERS}): nobody is credited, and calls from it "
+        "wait until an import gives it to one of them, or to the first or last with --conflict."
+    )

@@ -75,7 +75,7 @@ def _country(_context: click.Context, _option: click.Parameter, value: str | Non
     "--conflict",
     type=click.Choice(["none", "last", "first"]),
     help="The file gives one phone to several customers: none of them is credited and calls from it wait, or the row that "
-    "is used.  [default: OFFHOOK_CUSTOMERS_CONFLICT]",
+    "is used.  [default: OFFHOOK_SHARED_NUMBERS]",
 )
 @click.option(
     "--rejects",
@@ -133,7 +133,7 @@ def import_(
     """
     service = offhook()
     settings = service.settings
-    policy = conflict or settings.customers_conflict
+    policy = conflict or settings.shared_numbers
     table = DryRun(service.ledger) if dry_run else service.ledger
     waiting = Waiting(service.ledger.unknown, say=not dry_run and shown is Format.TABLE)
     _stand_back(settings.customers_nice)

@@ -41,9 +41,10 @@ class _Answered:
 @shows
 @with_appcontext
 def lookup(phone: str, save: bool, is_clear: bool, shown: Format) -> None:
-    """Ask every source of OFFHOOK_LOOKUPS now who has a PHONE number, and show what each answers.
+    """Ask your systems now who has a PHONE number.
 
-    Nothing is written without --save. Exit code 1 when nobody has it, or a source could not say.
+    Each source of OFFHOOK_LOOKUPS is asked, and what it answers is shown; nothing is written without --save. Exit code 1
+    when nobody has the number, or a source could not say.
 
     \b
     flask customers lookup "(415) 867-5309"
@@ -119,7 +120,9 @@ def _conclude(asked: Asked) -> None:
 @shows
 @with_appcontext
 def lookups(limit: int, is_clear: bool, shown: Format) -> None:
-    """List the numbers that wait to be looked up: since when a call waits, when they are asked for again, what was wrong.
+    """List the numbers that wait to be looked up.
+
+    Since when a call waits for each, when it is asked for again, after how many failures, and what was wrong the last time.
 
     \b
     flask customers lookups

@@ -16,13 +16,16 @@ _EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """Longest texts that are taken, in characters, and how many attributes of one customer."""
+    """Longest texts that are taken, in characters, and how many attributes of one customer. `lower_emails` keeps emails in
+    lower case.
+    """
 
     email: int = 320
     customer_id: int = 255
     attributes: int = 50
     name: int = 64
     value: int = 500
+    lower_emails: bool = False
 
 
 class WrongAnswer(Exception):
@@ -89,7 +92,9 @@ def _single(value: object, what: str) -> str:
 def _email(value: object, limits: AnswerLimits) -> str | None:
     text = _single(value, "email")
     is_one = len(text) <= limits.email and text.isprintable() and _EMAIL.fullmatch(text)
-    return text if is_one else None
+    if not is_one:
+        return None
+    return text.lower() if limits.lower_emails else text
 
 
 def _id(value: object, limits: AnswerLimits) -> str | None:

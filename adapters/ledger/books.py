@@ -17,8 +17,10 @@ from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
 from offhook.adapters.ledger.people import (
+    customer_of,
     find_customers,
     find_customers_and_version,
+    first_not_over,
     forgotten_look_ups,
     fresh_numbers,
     parked_after,
@@ -210,6 +212,11 @@ class BooksOnSql:
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         with self._read() as connection:
             return find_customers_and_version(connection, phones)
+
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        with self._read() as connection:
+            found = first_not_over(connection, asked)
+        return {(phone, at): customer_of(phone, row) for (phone, at), row in found.items()}
 
     def record(self, decided: Collection[Decided]) -> None:
         moved = with_rows(_DECIDE, _DECIDED, map(_decided_row, decided))

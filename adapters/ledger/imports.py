@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, select, text, update
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import attributes_of, rows_of_numbers
+from offhook.adapters.ledger.people import customer_of, numbers_named, rows_of_import, rows_of_numbers, shared_after
 from offhook.adapters.ledger.rows import WithRows, with_rows
 from offhook.adapters.ledger.schema import imports, micros
-from offhook.pipeline.conversion import Customer
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 
+_AT_ONCE = 500
 _ROWS = "customer_rows"  # the counter
 _BEGIN = text(
     "INSERT INTO imports (source, name, run, started_at, finished_at, added, changed, unchanged, retired) "
     "VALUES (:source, :name, :run, :now, :now, 0, 0, :unchanged, 0) ON CONFLICT (source, name, run) DO UPDATE SET "
     "finished_at = excluded.finished_at, unchanged = imports.unchanged + excluded.unchanged, undone_at = NULL "
     "RETURNING id"
+)
+# Before an INSERT, which takes a number of Postgres's whether it inserts or not.
+_GO_ON = text(
+    "UPDATE imports SET finished_at = :now, unchanged = unchanged + :unchanged, undone_at = NULL "
+    "WHERE source = :source AND name = :name AND run = :run RETURNING id"
 )
 _RESERVE = text(
     f"INSERT INTO counters (name, value) VALUES ('{_ROWS}', :rows) "
@@ -39,8 +44,14 @@ _END = (
 
 def begun(connection: Connection, brought: Brought, now: datetime, *, unchanged: int) -> int:
     """The number of the import that this belongs to."""
-    values = {"source": brought.source.value, "name": brought.name, "run": brought.run or now.date().isoformat()}
-    return int(connection.execute(_BEGIN, values | {"now": micros(now), "unchanged": unchanged}).scalar_one())
+    values: dict[str, Any] = {
+        "source": brought.source.value,
+        "name": brought.name,
+        "run": brought.run or now.date().isoformat(),
+    }
+    values |= {"now": micros(now), "unchanged": unchanged}
+    found = connection.execute(_GO_ON, values).scalar_one_or_none()
+    return int(connection.execute(_BEGIN, values).scalar_one() if found is None else found)
 
 
 def rows_reserved(connection: Connection, rows: int) -> int:
@@ -70,6 +81,35 @@ class HistoryOnSql:
         with self._database.read(patient=True) as connection:
             return [_history_line(row) for row in rows_of_numbers(connection, phones)]
 
+    def numbers_named(self, name: str, /) -> Sequence[str]:
+        with self._database.read(patient=True) as connection:
+            return numbers_named(connection, name)
+
+    def import_(self, id_: int, /) -> ImportLine | None:
+        with self._database.read(patient=True) as connection:
+            row = connection.execute(select(imports).where(imports.c.id == id_)).first()
+        return None if row is None else _import_line(row)
+
+    def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
+        for how in ("brought_by", "ended_by"):
+            after = 0
+            while rows := self._touched(how, import_id, after):
+                yield [phone for _, phone in rows]
+                after, _ = rows[-1]
+
+    def _touched(self, how: str, import_id: int, after: int) -> Sequence[tuple[int, str]]:
+        with self._database.read(patient=True) as connection:
+            return rows_of_import(connection, how, import_id, after, _AT_ONCE)
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        with self._database.read(patient=True) as connection:
+            found = shared_after(connection, after, limit)
+        return [SharedNumber(phone, tuple(named)) for phone, named in found.items()]
+
+    def mark_undone(self, import_id: int, now: datetime, /) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(imports).where(imports.c.id == import_id).values(undone_at=now))
+
     def imports(self, limit: int, /) -> Sequence[ImportLine]:
         with self._database.read(patient=True) as connection:
             rows = connection.execute(select(imports).order_by(imports.c.id.desc()).limit(limit)).all()
@@ -77,12 +117,7 @@ class HistoryOnSql:
 
 
 def _history_line(row: Row[Any]) -> HistoryLine:
-    return HistoryLine(customer_of(row), row.from_at, row.until_at, row.brought_by, row.ended_by)
-
-
-def customer_of(row: Row[Any]) -> Customer:
-    """Who a row of history names."""
-    return Customer(row.phone, row.email, row.customer_id, row.people, attributes_of(row.attributes), row.id)
+    return HistoryLine(customer_of(row.phone, row), row.from_at, row.until_at, row.brought_by, row.ended_by)
 
 
 def _import_line(row: Row[Any]) -> ImportLine:

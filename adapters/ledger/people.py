@@ -201,12 +201,61 @@ _REFRESH = "UPDATE customers SET fresh_until = v.fresh_until FROM {rows} WHERE c
 _ANY_PEOPLE = text("SELECT 1 FROM shared_people LIMIT 1")
 
 
+def first_not_over(
+    connection: Connection, asked: Collection[tuple[str, datetime]]
+) -> dict[tuple[str, datetime], Row[Any]]:
+    """Of each (number, time) the row of history about one person that held then; else the first that came later."""
+    rows: dict[str, list[Row[Any]]] = {}
+    for row in rows_of_numbers(connection, {phone for phone, _ in asked}):
+        if row.people == 1:
+            rows.setdefault(row.phone, []).append(row)
+    found = {}
+    for phone, at in asked:
+        still = (
+            row for one in spellings(phone) for row in rows.get(one, ()) if row.until_at is None or row.until_at > at
+        )
+        for row in sorted(still, key=lambda row: row.from_at)[:1]:
+            found[phone, at] = row
+    return found
+
+
+def numbers_named(connection: Connection, name: str) -> list[str]:
+    """The numbers of which history says this email or this customer id."""
+    told = customer_rows.c
+    emails = select(told.phone).where(told.email.in_({name, name.lower()}))
+    ids = select(told.phone).where(told.customer_id == name)
+    return sorted({phone for asked in (emails, ids) for phone in connection.scalars(asked.limit(_MOST_OF_A_NAME))})
+
+
+def rows_of_import(connection: Connection, how: str, import_id: int, after: int, limit: int) -> list[tuple[int, str]]:
+    """(number of the row, phone) of the rows of history after one that an import brought (`brought_by`) or ended."""
+    told = customer_rows.c
+    asked = select(told.id, told.phone).where(told[how] == import_id, told.id > after).order_by(told.id).limit(limit)
+    return [(row.id, row.phone) for row in connection.execute(asked)]
+
+
+_MOST_OF_A_NAME = 1000  # rows of history that are looked through for one email or id
+
+
 def known_phones(connection: Connection, after: str, limit: int) -> list[str]:
     """The numbers in the mapping, as they are kept, after the one given."""
     found = set[str]()
     for column in (customers.c.phone, shared_numbers.c.phone):
         found.update(connection.scalars(select(column).where(column > after).order_by(column).limit(limit)))
     return sorted(found)[:limit]
+
+
+def shared_after(connection: Connection, after: str, limit: int) -> dict[str, list[tuple[str | None, str | None]]]:
+    """The numbers of several customers after this one, with email and customer id of those who are kept by name."""
+    found: dict[str, list[tuple[str | None, str | None]]] = {}
+    for column in (shared_people.c.phone, shared_numbers.c.phone):
+        asked = select(column).where(column > after).distinct().order_by(column).limit(limit)
+        found.update({phone: [] for phone in connection.scalars(asked)})
+    first = {phone: found[phone] for phone in sorted(found)[:limit]}
+    keys = [{"phone": PersonText.kept(phone)} for phone in first]
+    for row in sorted(for_each(connection, keys, dict(_PHONE), shared_people, _BY_PHONE), key=lambda row: row.place):
+        first[row.phone].append((row.email, row.customer_id))
+    return first
 
 
 def unknown_callers(after: str, limit: int) -> Select[Any]:
@@ -227,6 +276,11 @@ def _unknown() -> Select[Any]:
 
 
 _IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+
+
+def customer_of(phone: str, row: Row[Any]) -> Customer:
+    """Whom a row of history names, under this spelling of the number."""
+    return Customer(phone, row.email, row.customer_id, row.people, attributes_of(row.attributes), row.id)
 
 
 def rows_of_numbers(connection: Connection, phones: Iterable[str]) -> Sequence[Row[Any]]:

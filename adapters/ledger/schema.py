@@ -311,7 +311,7 @@ imports = Table(
 customer_rows = Table(
     "customer_rows",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("id", _Serial, primary_key=True, autoincrement=False),
     Column("phone", PersonText, nullable=False),
     Column("email", PersonText),
     Column("customer_id", PersonText),

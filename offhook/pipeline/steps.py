@@ -6,9 +6,10 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
 
 from offhook.pipeline.call import Call, fold
 from offhook.pipeline.callback import CallKey, RawCallback
@@ -18,6 +19,7 @@ from offhook.pipeline.conversion import (
     UNKNOWN_TOO_LONG,
     Convert,
     Customer,
+    Decision,
     Numbering,
     Park,
     Skip,
@@ -26,6 +28,7 @@ from offhook.pipeline.conversion import (
     why,
 )
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
+from offhook.pipeline.emails import Emails
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.books import Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
@@ -36,11 +39,19 @@ from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
 
 
+class AsOf(StrEnum):
+    """When a caller is looked up (setting OFFHOOK_CUSTOMERS_AS_OF)."""
+
+    NOW = "now"
+    CALL = "call"
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """What a decision needs beside the call: the rules, how numbers are read, and how to write a payload.
 
-    `day_zone` is the time zone in which Rockerbox's day turns.
+    `day_zone` is the time zone in which Rockerbox's day turns, `as_of` whether a caller is who has the number now, or who
+    had it at the time of the call, `emails` how an email is sent.
     """
 
     rules: Rules
@@ -49,6 +60,8 @@ class Judge:
     read: Reader
     settle_seconds: float
     day_zone: tzinfo = UTC
+    as_of: AsOf = AsOf.NOW
+    emails: Emails = field(default_factory=Emails)
 
 
 def fold_batch(ledger: Bookkeeping, judge: Judge, limit: int, *, newest: bool = False) -> int:
@@ -221,14 +234,28 @@ def _decisions(
     calls = [_folded(key, raws, judge) for key, raws in found.calls.items()]
     numbers = {call.key: customer_number(call, judge.numbering).number for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
-    known = {call.key: customers.get(numbers[call.key] or "") for call in calls}
+    then = _of_then(books, calls, numbers) if judge.as_of is AsOf.CALL else {}
+    known = {call.key: then.get(call.key) or customers.get(numbers[call.key] or "") for call in calls}
     return [_decided(call, known[call.key], judge, now, due_at(call), version) for call in calls]
+
+
+def _of_then(
+    books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None]
+) -> dict[CallKey, Customer]:
+    """Who had the numbers of these calls when each was over; where nobody had it yet, whoever had it first."""
+    asked = {call.key: (numbers[call.key] or "", _ended_at(call)) for call in calls if numbers[call.key]}
+    found = books.customers_as_of(set(asked.values()))
+    return {key: found[of] for key, of in asked.items() if of in found}
+
+
+def _ended_at(call: Call) -> datetime:
+    return (call.root.ended_at if call.root else None) or call.final_at or call.first_received_at
 
 
 def _decided(
     call: Call, customer: Customer | None, judge: Judge, now: datetime, due_at: datetime, version: int
 ) -> Decided:
-    decision = decide(call, customer, judge.rules, judge.numbering)
+    decision = _with_email_as_sent(decide(call, customer, judge.rules, judge.numbering), judge.emails)
     return Decided(
         call=call,
         decision=decision,
@@ -239,6 +266,13 @@ def _decided(
         payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
         customer_phone=customer_number(call, judge.numbering).number,
     )
+
+
+def _with_email_as_sent(decision: Decision, emails: Emails) -> Decision:
+    if not isinstance(decision, Convert):
+        return decision
+    sent = emails.sent(decision.conversion.email)
+    return replace(decision, conversion=replace(decision.conversion, email=sent))
 
 
 def leave_unfinished_batch(

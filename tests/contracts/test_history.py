@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.ports.history import HistoryLine
+from offhook.pipeline.ports.history import HistoryLine, SharedNumber
 from tests.contracts.conftest import WholeLedger
-from tests.fakes.callbacks import CALLER, OTHER
+from tests.contracts.day import MINUTE
+from tests.fakes.callbacks import CALLER, NOON, OTHER
 
 ANN, EVE = Customer(CALLER, "ann@example.com", "C1"), Customer(CALLER, "eve@example.com", None)
 BO = Customer(OTHER, None, "C2", attributes={"tier": "gold"})
@@ -79,3 +81,66 @@ def test_every_spelling_of_a_line_is_one_history(ledger: WholeLedger) -> None:
     lines = ledger.history.of_numbers(["+5215512345678"])
     assert [line.customer.email for line in lines] == ["luz@example.com", "paz@example.com"]
     assert lines == ledger.history.of_numbers(["+525512345678", "+5215512345678"])
+
+
+def test_a_customer_is_found_by_every_email_and_id_that_was_ever_said(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, BO], FIRST)
+    ledger.merge_customers([EVE], SECOND)
+    asked = ("ann@example.com", "ANN@example.com", "C1", "eve@example.com", "C2", "nobody")
+    found = [list(ledger.history.numbers_named(name)) for name in asked]
+    assert found == [[CALLER], [CALLER], [CALLER], [CALLER], [OTHER], []]
+
+
+def test_the_numbers_that_an_import_touched_are_those_of_which_it_said_anything_new(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, BO], FIRST)
+    ledger.merge_customers([EVE, BO], SECOND)
+    assert {phone for page in ledger.history.touched(1) for phone in page} == {CALLER, OTHER}
+    assert {phone for page in ledger.history.touched(2) for phone in page} == {CALLER}
+    ledger.retire_customers([OTHER], SECOND)
+    assert {phone for page in ledger.history.touched(2) for phone in page} == {CALLER, OTHER}
+    assert list(ledger.history.touched(3)) == []
+
+
+def test_an_import_is_found_by_its_number_and_can_be_marked(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN], FIRST)
+    ledger.history.mark_undone(1, NOON)
+    found = ledger.history.import_(1)
+    assert found is not None and (found.name, found.undone_at) == ("crm.csv", NOON)
+    assert ledger.history.import_(2) is None
+
+
+def test_who_had_a_number_at_a_time_is_found_and_else_who_had_it_first(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, Customer(OTHER, None, None, people=2)], FIRST)
+    ledger.merge_customers([EVE], SECOND)
+    first, second = ledger.history.of_numbers([CALLER])
+    asked = {(CALLER, first.from_at - MINUTE), (CALLER, first.from_at), (CALLER, second.from_at), (OTHER, NOON)}
+    with ledger.books() as books:
+        assert books is not None
+        found = books.customers_as_of(asked)
+    assert found == {
+        (CALLER, first.from_at - MINUTE): ANN,
+        (CALLER, first.from_at): ANN,
+        (CALLER, second.from_at): EVE,
+    }
+
+
+PEOPLE = (("ann@example.com", "C1"), ("eve@example.com", None))
+
+
+def test_the_several_customers_of_a_number_are_listed_whoever_is_credited(ledger: WholeLedger) -> None:
+    nobody, last = Customer(CALLER, None, None, people=2, others=PEOPLE), replace(BO, others=PEOPLE[:1])
+    ledger.merge_customers([nobody, last], FIRST)
+    expected = sorted([SharedNumber(CALLER, PEOPLE), SharedNumber(OTHER, PEOPLE[:1])], key=lambda one: one.phone)
+    assert list(ledger.history.shared_numbers("", 10)) == expected
+    assert list(ledger.history.shared_numbers("", 1)) == expected[:1]
+    assert list(ledger.history.shared_numbers(expected[0].phone, 10)) == expected[1:]
+
+
+def test_who_the_several_are_changes_with_the_latest_list_and_ends_with_it(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE)], FIRST)
+    ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE[::-1])], SECOND)
+    assert list(ledger.history.shared_numbers("", 10)) == [SharedNumber(CALLER, PEOPLE[::-1])]
+    ledger.merge_customers([replace(ANN, others=PEOPLE), replace(BO, others=PEOPLE)], SECOND)
+    ledger.merge_customers([ANN], SECOND)
+    ledger.retire_customers([OTHER], SECOND)
+    assert list(ledger.history.shared_numbers("", 10)) == []

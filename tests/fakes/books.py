@@ -131,6 +131,17 @@ class MemoryBooks:
     def customers(self, phones: Collection[str]) -> tuple[Mapping[str, Customer], int]:
         return self._customers.find_customers(phones), self._kept.mapping_version
 
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        found = {}
+        for phone, at in asked:
+            lines = [line for line in self._kept.history if line.customer.phone in spellings(phone)]
+            still = [
+                line for line in lines if line.customer.people == 1 and (line.until_at is None or line.until_at > at)
+            ]
+            if still:
+                found[phone, at] = replace(min(still, key=lambda line: line.from_at).customer, phone=phone)
+        return found
+
     def record(self, decided: Collection[Decided]) -> None:
         if any(self._kept.calls[one.call.key].state not in ("settling", "parked") for one in decided):
             raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")

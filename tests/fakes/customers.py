@@ -29,7 +29,9 @@ class MemoryCustomers:
         for row in rows:
             was = known.get(row.phone, row)
             id_ = was.row if row not in other else self._remember(row, now, import_id)
-            self._kept.customers[_line(row.phone)] = replace(row, row=id_, fresh_until=brought.fresh_until)
+            self._kept.customers[_line(row.phone)] = replace(
+                row, phone=_line(row.phone), row=id_, fresh_until=brought.fresh_until
+            )
         self._kept.mapping_version += bool(other)
         return counts
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from offhook.pipeline.phone import spellings
-from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from tests.fakes.kept import Kept
 
 
@@ -17,6 +19,27 @@ class MemoryHistory:
         asked = {spelling for phone in phones for spelling in spellings(phone)}
         found = [line for line in self._kept.history if line.customer.phone in asked]
         return sorted(found, key=lambda line: (line.customer.phone, line.from_at, line.customer.row))
+
+    def numbers_named(self, name: str, /) -> Sequence[str]:
+        found = [line.customer for line in self._kept.history]
+        return sorted({one.phone for one in found if one.email in (name, name.lower()) or one.customer_id == name})
+
+    def import_(self, id_: int, /) -> ImportLine | None:
+        return next((one for one in self._kept.imports.values() if one.id == id_), None)
+
+    def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
+        for line in list(self._kept.history):
+            if import_id in (line.brought_by, line.ended_by):
+                yield [line.customer.phone]
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        found = [one for one in self._kept.customers.values() if (one.people > 1 or one.others) and one.phone > after]
+        return [SharedNumber(one.phone, one.others) for one in sorted(found, key=lambda one: one.phone)[:limit]]
+
+    def mark_undone(self, import_id: int, now: datetime, /) -> None:
+        for key, one in self._kept.imports.items():
+            if one.id == import_id:
+                self._kept.imports[key] = replace(one, undone_at=now)
 
     def imports(self, limit: int, /) -> Sequence[ImportLine]:
         return sorted(self._kept.imports.values(), key=lambda one: -one.id)[:limit]

@@ -11,6 +11,7 @@ import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import pytest
 
@@ -21,8 +22,15 @@ from tests.support.processes import Process
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+
+class Acknowledged(Protocol):
+    """Callbacks that were answered 204: CallSid and CallStatus of each."""
+
+    acknowledged: set[tuple[str, str]]
+
+
 # A poor call may be under way at many a kill here, and must not be quarantined for it.
-_PATIENT = {"OFFHOOK_MAX_EXPIRED_LEASES": "100", "OFFHOOK_LEASE_SECONDS": "2", "OFFHOOK_RETRY_CAP_SECONDS": "0.2"}
+PATIENT = {"OFFHOOK_MAX_EXPIRED_LEASES": "100", "OFFHOOK_LEASE_SECONDS": "2", "OFFHOOK_RETRY_CAP_SECONDS": "0.2"}
 _REST = "state IN ('pending', 'sending')"
 
 
@@ -40,7 +48,7 @@ def test_hundreds_of_kills_lose_nothing_and_double_only_what_was_in_flight(offho
 
 def under_kills(offhook: Offhook, kills_of_each: int, seed: int) -> None:
     offhook.sink.behave(sinks.after(0.03, sinks.answer()))  # so that a kill finds some in flight
-    with offhook.web(**_PATIENT) as web, offhook.worker(**_PATIENT) as worker:
+    with offhook.web(**PATIENT) as web, offhook.worker(**PATIENT) as worker:
         with Load(web.twilio) as load, ThreadPoolExecutor(2) as killers:
             killed = [
                 killers.submit(kill_again_and_again, web, kills_of_each, random.Random(seed)),
@@ -72,7 +80,7 @@ def everything_is_done(offhook: Offhook) -> bool:
     )
 
 
-def assert_told_once(offhook: Offhook, load: Load) -> None:
+def assert_told_once(offhook: Offhook, load: Acknowledged) -> None:
     completed = {sid for sid, status in load.acknowledged if status == "completed"}
     whole = [seen for seen in offhook.sink.requests if is_whole(seen)]
     arrived = Counter(json.loads(seen.body)["order_id"] for seen in whole)

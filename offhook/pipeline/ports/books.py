@@ -99,6 +99,9 @@ class KnownCalls(Protocol):
         """Those of the numbers that are in the mapping, by what they were asked by, and the mapping's version, which grows
         with every change. A number that several people have comes with how many."""
 
+    def customers_as_of(self, asked: Collection[tuple[str, datetime]]) -> Mapping[tuple[str, datetime], Customer]:
+        """Of each (number, time) the one person who had it then, by history; else the first who had it later."""
+
 
 class Books(KnownCalls, Protocol):
     """What the one bookkeeper of the ledger reads and writes. Nobody else changes these rows, but for new callbacks.

@@ -1,8 +1,8 @@
-"""What the mapping said of a number and when, and what brought it. Changes nothing."""
+"""What the mapping said of a number and when, and what brought it. Changes no customer."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -42,11 +42,34 @@ class ImportLine:
     undone_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedNumber:
+    """A number that several customers are said to have. `named` are email and customer id of those who are kept by name."""
+
+    phone: str
+    named: tuple[tuple[str | None, str | None], ...]
+
+
 class History(Protocol):
     """The mapping's history. Each method raises LedgerUnavailable."""
 
     def of_numbers(self, phones: Collection[str], /) -> Sequence[HistoryLine]:
         """All that was ever said of these E.164 numbers, in any of their spellings: number by number, the oldest first."""
 
+    def numbers_named(self, name: str, /) -> Sequence[str]:
+        """The numbers of which it was ever said that their customer has this email, or this customer id."""
+
     def imports(self, limit: int, /) -> Sequence[ImportLine]:
         """What brought rows, the latest first."""
+
+    def import_(self, id_: int, /) -> ImportLine | None:
+        """The one of this number."""
+
+    def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
+        """The numbers of which an import said something new, or which it retired: page by page, each at least once."""
+
+    def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
+        """The numbers of several customers after the one given ("" for the first), whoever of them is credited."""
+
+    def mark_undone(self, import_id: int, now: datetime, /) -> None:
+        """A person took this import back."""

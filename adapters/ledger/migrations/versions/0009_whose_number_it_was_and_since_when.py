@@ -58,7 +58,7 @@ def _imports() -> None:
 def _customer_rows() -> None:
     op.create_table(
         "customer_rows",
-        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", _SERIAL, autoincrement=False, nullable=False),
         sa.Column("phone", sa.Text(), nullable=False),
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("customer_id", sa.Text(), nullable=True),

@@ -1,0 +1,69 @@
+"""An import taken back: each number is what it was before, but for what somebody else has said of it since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from offhook.pipeline.conversion import Customer
+from offhook.pipeline.ports.customers import Brought, CustomerTable
+from offhook.pipeline.ports.history import History, HistoryLine
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What taking an import back does, or would do, to some numbers.
+
+    `restored` are who had them before, `retired` are those that nobody had; `changed_since` stay as they are.
+    """
+
+    restored: Sequence[Customer] = field(default_factory=list)
+    retired: Sequence[str] = field(default_factory=list)
+    changed_since: Sequence[str] = field(default_factory=list)
+
+
+def undoing(history: History, import_id: int) -> Iterator[Undoing]:
+    """What is to be done, page by page; no number is named twice. Changes nothing."""
+    done: set[str] = set()
+    for phones in history.touched(import_id):
+        fresh = set(phones) - done
+        done |= fresh
+        if fresh:
+            yield _of_numbers(history.of_numbers(fresh), fresh, import_id)
+
+
+def undo(history: History, table: CustomerTable, import_id: int, brought: Brought) -> Iterator[Undoing]:
+    """Do it, page by page. What was killed midway goes on where it stood when it is run again."""
+    for page in undoing(history, import_id):
+        table.merge_customers(page.restored, brought)
+        table.retire_customers(page.retired, brought)
+        yield page
+
+
+def _of_numbers(lines: Sequence[HistoryLine], fresh: set[str], import_id: int) -> Undoing:
+    restored: list[Customer] = []
+    retired: list[str] = []
+    changed: list[str] = []
+    for phone, group in groupby(lines, key=lambda line: line.customer.phone):
+        of_number = list(group)
+        if phone not in fresh:
+            continue
+        if not _stands(of_number[-1], import_id):
+            changed.append(phone)
+        elif (before := _before(of_number, import_id)) is not None:
+            restored.append(before)
+        elif of_number[-1].until_at is None:
+            retired.append(phone)
+    return Undoing(restored, retired, changed)
+
+
+def _stands(last: HistoryLine, import_id: int) -> bool:
+    """What is said of a number now is what the import made of it."""
+    return import_id == (last.brought_by if last.until_at is None else last.ended_by)
+
+
+def _before(lines: Sequence[HistoryLine], import_id: int) -> Customer | None:
+    """Who had the number when the import came; None for nobody."""
+    ended = (line.customer for line in lines if line.ended_by == import_id != line.brought_by)
+    return next(ended, None)
