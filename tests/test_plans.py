@@ -133,6 +133,7 @@ def are_looked_up(ledger: SqlLedger, service: Offhook) -> None:
     much_later = now + timedelta(days=1)
     assert len(ledger.claim_look_ups(much_later, 8, 30)) == 2
     assert ledger.look_ups(50)
+    assert ledger.look_up_of(callers[2]) is not None
     assert release_batch(ledger, judge, much_later, 50, every=True) == 50
 
 

@@ -136,7 +136,8 @@ def show(call: str, is_clear: bool, shown: Format) -> None:
         show_list([story_record(story, _masking_of(story, is_clear)) for story in stories], shown, COLUMNS)
         return
     for story in stories:
-        show_story(story, _masking_of(story, is_clear))
+        waits = None if story.decisions else story.call.customer_phone
+        show_story(story, _masking_of(story, is_clear), service.ledger.look_up_of(waits) if waits else None)
 
 
 def _calls_of(phone: str, shown: Format) -> list[str]:

@@ -13,7 +13,8 @@ from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear
 from offhook.pipeline.phone import mask
-from offhook.pipeline.reasons import remedy
+from offhook.pipeline.ports.look_ups import LookUpLine
+from offhook.pipeline.reasons import OF_LOOK_UPS, known, remedy
 from offhook.pipeline.story import AttemptLine, CallLine, ConversionLine, DecisionLine, ReplacedLine, Story
 
 COLUMNS = (
@@ -129,8 +130,11 @@ _ATTEMPT = ("number", "started_at", "result", "reason", "next_state", "status_co
 _MOST_OF_AN_ANSWER = 200  # characters
 
 
-def show_story(story: Story, hide: Masking) -> None:
-    """The story for a person: what arrived, what was decided and why, what was sent, what came back, what can be done."""
+def show_story(story: Story, hide: Masking, look_up: LookUpLine | None = None) -> None:
+    """The story for a person: what arrived, what was decided and why, what was sent, what came back, what can be done.
+
+    `look_up` is what it waits for, where its caller is being looked up.
+    """
     facts = _facts(story.call, hide).items()
     click.secho(f"Call {story.call.key.call_sid} of account {story.call.key.account_sid}", bold=True)
     show_record([(name, value) for name, value in facts if name not in _IN_THE_TITLE], Format.TABLE)
@@ -140,7 +144,7 @@ def show_story(story: Story, hide: Masking) -> None:
     for one in story.decisions:
         _show_decision(one, hide, is_last=one is story.decisions[-1])
     if not story.decisions:
-        click.echo(f"nothing yet: {_why_undecided(story.call)}")
+        click.echo(f"nothing yet: {_why_undecided(story.call, look_up)}")
     _show_delivery(story, hide)
 
 
@@ -169,12 +173,22 @@ def _show_remedy(word: str, hide: Masking, sentence: str = "", *, result: str = 
         click.echo(f"        {found}")
 
 
-def _why_undecided(call: CallLine) -> str:
+def _why_undecided(call: CallLine, look_up: LookUpLine | None) -> str:
     if call.final_at is None:
         return "no callback with a final status has arrived for the call itself"
+    if look_up is not None:
+        return f"it has ended, and its caller is being looked up{_why_unanswered(look_up)}"
     if call.settle_at:
         return f"it has ended, and its legs may still arrive until {in_utc(call.settle_at)}"
     return "it is a leg of another call, of which nothing has arrived"
+
+
+def _why_unanswered(look_up: LookUpLine) -> str:
+    found = known(look_up.reason, OF_LOOK_UPS) if look_up.reason else None
+    if found is None:
+        return ""
+    said = f"{found.sentences[0].format(word=look_up.reason)} {found.advice}"
+    return f"; {look_up.source} is asked again at {in_utc(look_up.due_at)} ({look_up.reason}). {said}"
 
 
 def _show_delivery(story: Story, hide: Masking) -> None:

@@ -14,6 +14,7 @@ from offhook.adapters.ledger.people import (
     finished_look_ups,
     forgotten_look_ups,
     fresh_numbers,
+    is_looked_up,
     with_parked_calls,
 )
 from offhook.adapters.ledger.schema import PersonText, lookups
@@ -51,8 +52,16 @@ class LookUpsTable:
         some = select(lookups).where(text(IS_WANTED)).order_by(lookups.c.wanted_at).limit(limit)
         with self._database.read(patient=True) as connection:
             rows = connection.execute(some).all()
-        found = [LookUpLine(row.phone, row.wanted_at, row.due_at, row.attempts, row.source, row.reason) for row in rows]
-        return sorted(found, key=lambda one: one.due_at)
+        return sorted(map(_line, rows), key=lambda one: one.due_at)
+
+    def look_up_of(self, phone: str) -> LookUpLine | None:
+        with self._database.read(patient=True) as connection:
+            row = connection.execute(select(lookups).where(text(IS_WANTED), is_looked_up(phone))).first()
+        return None if row is None else _line(row)
+
+
+def _line(row: Row[Any]) -> LookUpLine:
+    return LookUpLine(row.phone, row.wanted_at, row.due_at, row.attempts, row.source, row.reason)
 
 
 def _wanted(connection: Connection, rows: Sequence[Row[Any]]) -> list[Row[Any]]:

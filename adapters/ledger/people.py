@@ -364,6 +364,11 @@ def _fresh(is_sqlite: bool) -> Any:
     return text(" UNION ALL ".join(f"SELECT phone FROM ({one}) AS f" for one in each)).columns(customers.c.phone)
 
 
+def is_looked_up(phone: str) -> ColumnElement[bool]:
+    """Holds for the look-up of this number (E.164)."""
+    return lookups.c.phone == spellings(phone)[0]
+
+
 def wanted_look_ups(phones: Iterable[str], now: datetime) -> Insert:
     """These numbers are to be looked up; one that is being looked up already goes on."""
     fresh = dict.fromkeys(("fence", "attempts", "to_release"), 0) | dict.fromkeys(("source", "reason"), "")

@@ -94,6 +94,7 @@ class SqlLedger:
         self.finish_look_ups = self._look_ups.finish_look_ups
         self.fresh_numbers = self._look_ups.fresh_numbers
         self.look_ups = self._look_ups.look_ups
+        self.look_up_of = self._look_ups.look_up_of
 
     @cached_property
     def migrations(self) -> Migrations:

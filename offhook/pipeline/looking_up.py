@@ -129,7 +129,7 @@ class LookUpPace:
 class LookingUp:
     """Asks the sources for what waits in the ledger, until it is stopped. Several may run on one ledger.
 
-    `look` says what waits, as it was a moment ago; `clock` is the ledger's time.
+    `clock` is the ledger's time.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class LookingUp:
         self._claimed: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[Wanted, Asked] | None] = queue.SimpleQueue()  # None: look for more
         self._outstanding = 0
-        self._may_claim = False
+        self._there_may_be = False
         self._threads: list[threading.Thread] = []
 
-    def start(self, look: Callable[[], Waiting]) -> None:
-        """Start all threads and return."""
+    def start(self, look: Callable[[bool], Waiting]) -> None:
+        """Start all threads and return. `look` says what waits: for True now, else as it was a moment ago."""
         self._run_in_thread("look-ups", lambda: self._run(look))
         for number in range(self._pace.at_once):
             self._run_in_thread(f"look-up-{number}", self._ask)
@@ -166,8 +166,8 @@ class LookingUp:
         self._threads.append(thread)
 
     def wake(self) -> None:
-        """There is something to be looked up. From any thread."""
-        self._may_claim = True
+        """There may be something to be looked up. From any thread."""
+        self._there_may_be = True
         self._answers.put(None)
 
     def request_stop(self) -> None:
@@ -188,7 +188,7 @@ class LookingUp:
                 source.close()
         return is_clean
 
-    def _run(self, look: Callable[[], Waiting]) -> None:
+    def _run(self, look: Callable[[bool], Waiting]) -> None:
         unwritten: list[tuple[Wanted, Asked]] = []
         while not (self._stopping.is_set() and self._outstanding == 0 and not unwritten):
             try:
@@ -228,22 +228,21 @@ class LookingUp:
         self._outstanding -= len(unwritten)
         unwritten.clear()
 
-    def _claim(self, look: Callable[[], Waiting]) -> None:
+    def _claim(self, look: Callable[[bool], Waiting]) -> None:
         """As many as threads are free: whatever is claimed is asked for at once."""
         free = self._pace.at_once - self._outstanding
         if self._stopping.is_set() or free <= 0:
             return
-        now = self._clock()
-        is_due = self._may_claim or ((at := look().look_up_at) is not None and at <= now)
-        self._may_claim = False  # from here on somebody may say that there is more
-        if not is_due:
+        there_may_be, self._there_may_be = self._there_may_be, False  # from here on somebody may say that there is more
+        now, due_at = self._clock(), look(there_may_be).look_up_at
+        if due_at is None or due_at > now:
             return
         taken = self._ledger.claim_look_ups(now, free, self.policy.lease_seconds)
         self._outstanding += len(taken)
         for wanted in taken:
             self._claimed.put(wanted)
         if len(taken) == free:
-            self._may_claim = True
+            self._there_may_be = True
 
     def _ask(self) -> None:
         while (wanted := self._claimed.get()) is not None:

@@ -197,9 +197,9 @@ class Worker:
         if self._looking_up is not None:
             self._looking_up.wake()
 
-    def _look(self) -> Waiting:
-        """What waits, as it was a moment ago: one question for all threads."""
-        return self._lookout.look(2 * max(self._pace.poll_seconds, self._pace.idle_seconds))
+    def _look(self, at_once: bool = False) -> Waiting:
+        """What waits, as it was a moment ago unless `at_once`: one question for all threads."""
+        return self._lookout.look(0.0 if at_once else 2 * max(self._pace.poll_seconds, self._pace.idle_seconds))
 
     def _wake_dispatch(self) -> None:
         self._may_claim = True

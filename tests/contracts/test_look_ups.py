@@ -97,6 +97,10 @@ def test_a_line_is_asked_for_once_however_it_is_spelled(ledger: WholeLedger) -> 
         call(ledger, number, caller)
     assert decide(ledger) == 2
     assert phones(claim(ledger)) == [SPELLING]
+    for spelled in (OLD_SPELLING, SPELLING):
+        line = ledger.look_up_of(spelled)
+        assert line is not None and line.phone == SPELLING
+    assert ledger.look_up_of(CALLER) is None
 
 
 def test_only_one_asks_for_a_number_until_its_claim_is_over(ledger: WholeLedger) -> None:
@@ -151,7 +155,7 @@ def test_an_unknown_number_is_unknown_for_its_lifetime_and_its_call_is_parked(le
     [wanted] = claim(ledger)
     finish(ledger, wanted, LookUpState.UNKNOWN, 100)
     assert release(ledger, 1) == 1
-    assert (decide(ledger, 1), state(ledger, 1)) == (1, "parked")
+    assert (decide(ledger, 1), state(ledger, 1), ledger.look_up_of(CALLER)) == (1, "parked", None)
     call(ledger, 2)
     assert (decide(ledger, 99), state(ledger, 2)) == (1, "parked")
     call(ledger, 3)

@@ -75,6 +75,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "LookUps.finish_look_ups": lambda of: of.finish_look_ups([LOOKED_UP]),
     "LookUps.fresh_numbers": lambda of: of.fresh_numbers([CALLER], NOON),
     "LookUps.look_ups": lambda of: of.look_ups(1),
+    "LookUps.look_up_of": lambda of: of.look_up_of(CALLER),
     "Outbox.claim": lambda of: of.claim(NOON, 1, 60, POLICY),
     "Outbox.expire_leases": lambda of: of.expire_leases(NOON, POLICY),
     "Outbox.retry": lambda of: of.retry([key(1)], NOON),

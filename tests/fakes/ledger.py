@@ -53,6 +53,7 @@ class MemoryLedger:
         self.finish_look_ups = self._look_ups.finish_look_ups
         self.fresh_numbers = self._look_ups.fresh_numbers
         self.look_ups = self._look_ups.look_ups
+        self.look_up_of = self._look_ups.look_up_of
         self.mapping_version = self._customers.mapping_version
 
     def append(self, callbacks: Sequence[RawCallback]) -> None:

@@ -78,6 +78,9 @@ class MemoryLookUps:
         ]
         return sorted(found, key=lambda one: one.due_at)[:limit]
 
+    def look_up_of(self, phone: str, /) -> LookUpLine | None:
+        return next((one for one in self.look_ups(len(self._kept.look_ups)) if one.phone == _line(phone)), None)
+
 
 def _is_good(customer: Customer | None, now: datetime) -> bool:
     return customer is not None and (customer.fresh_until is None or customer.fresh_until > now)

@@ -68,3 +68,6 @@ class LookUps(Protocol):
 
     def look_ups(self, limit: int, /) -> Sequence[LookUpLine]:
         """Numbers that wait to be looked up, those that are due first."""
+
+    def look_up_of(self, phone: str, /) -> LookUpLine | None:
+        """Where the look-up of this E.164 number stands; None where none waits."""
