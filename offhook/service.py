@@ -8,6 +8,7 @@
         pipeline/worker.py              │ fold                  pipeline/call.py
         makes the moves of              v
         pipeline/steps.py             calls
+                                        │ resolve               pipeline/looking_up.py, where sources are set (OFFHOOK_LOOKUPS)
                                         │ decide                pipeline/conversion.py, by pipeline/rules/ (offhook.toml)
         customers (the mapping) ──────> v
                                       decisions + conversions   one transaction
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -36,29 +37,39 @@ from offhook.adapters import logs
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.syncing import sync_source
+from offhook.adapters.customers.answers import AnswerLimits
+from offhook.adapters.customers.asking_http import HttpLimits
+from offhook.adapters.customers.asking_sql import SqlLimits
+from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 from offhook.adapters.twilio import reading
 from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_keyring
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
+from offhook.adapters.way_out.resolver import Resolver
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
+from offhook.pipeline.look_up import LookUpPolicy
+from offhook.pipeline.looking_up import LookingUp, LookUpPace
+from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import Settings, SettingsError, load
+
+_SLACK_SECONDS = 15.0  # for an answer to be written, before another worker asks for the same number
 
 
 def build(settings: Settings) -> Offhook:
@@ -99,6 +110,9 @@ def build(settings: Settings) -> Offhook:
         as_of = AsOf(settings.customers_as_of)
         return Judge(source.read(), *known, day_zone=policy.day_zone, as_of=as_of, emails=emails)
 
+    def sources() -> tuple[CallerSource, ...]:
+        return caller_sources(settings)
+
     def worker() -> Worker:
         watch = RulesWatch(source, settings.rules_settle_seconds)
         return Worker(
@@ -112,9 +126,58 @@ def build(settings: Settings) -> Offhook:
             changed_rules=watch.changed,
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
             chores=chores(settings, ledger),
+            looking_up=looking_up(settings, ledger, sources()),
         )
 
-    return Offhook(settings, ledger, destination, destination_skew, reading.read, policy, source.read, judge, worker)
+    return Offhook(
+        settings, ledger, destination, destination_skew, reading.read, policy, source.read, judge, worker, sources
+    )
+
+
+def caller_sources(settings: Settings) -> tuple[CallerSource, ...]:
+    """Those of OFFHOOK_LOOKUPS, in the order in which they are asked. Raises SettingsError."""
+    text = settings.lookups_toml
+    if not text:
+        return ()
+    proxy = settings.egress_proxy.get_secret_value()
+    way = WayOut(parse_proxy(proxy) if proxy else None, settings.ca_file or None, settings.dns_threads)
+    try:
+        return sources_of(parse(text), *look_up_limits(settings), way)
+    except SourcesError as error:
+        raise SettingsError("\n".join(f"OFFHOOK_LOOKUPS: {problem}." for problem in error.problems)) from None
+
+
+def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
+    deadline, at_once = settings.lookup_deadline_seconds, settings.lookup_at_once
+    values = AnswerLimits(
+        attributes=settings.customers_attributes,
+        value=settings.customers_attribute_characters,
+        lower_emails=settings.email_lowercase,
+    )
+    http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)
+    return http, SqlLimits(deadline, at_once, values)
+
+
+def looking_up(settings: Settings, ledger: SqlLedger, sources: Sequence[CallerSource]) -> LookingUp | None:
+    """None without a source: then nothing waits, and nothing is asked."""
+    if not sources:
+        return None
+    look_pace = LookUpPace(
+        settings.lookup_at_once, settings.poll_seconds, log_repeat_seconds=settings.log_repeat_seconds
+    )
+    return LookingUp(ledger, sources, look_up_policy(settings, len(sources)), look_pace, ledger.clock)
+
+
+def look_up_policy(settings: Settings, sources: int) -> LookUpPolicy:
+    """`sources` is how many are asked one after the other."""
+    return LookUpPolicy(
+        fresh_seconds=settings.lookup_fresh_seconds,
+        unknown_seconds=settings.lookup_unknown_seconds,
+        base_seconds=settings.lookup_base_seconds,
+        cap_seconds=settings.lookup_cap_seconds,
+        wait_cap_seconds=settings.lookup_wait_cap_seconds,
+        lease_seconds=sources * settings.lookup_deadline_seconds + _SLACK_SECONDS,
+    )
 
 
 def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threading.Event], None]]:

@@ -403,6 +403,68 @@ class Settings(BaseSettings):
         description="how far an import stands back from other processes where the machine is busy (nice)",
     )
 
+    # Look-ups on demand
+    lookups: SecretStr = Field(
+        SecretStr(""),
+        alias="OFFHOOK_LOOKUPS",
+        description="systems of yours that are asked who calls where the mapping does not know: TOML, or the path of a TOML file (docs/lookups.md)",
+    )
+    lookup_deadline_seconds: float = Field(
+        5.0,
+        alias="OFFHOOK_LOOKUP_DEADLINE_SECONDS",
+        gt=0,
+        le=120,
+        description="for one answer of one source, everything together",
+    )
+    lookup_connect_seconds: float = Field(
+        3.0,
+        alias="OFFHOOK_LOOKUP_CONNECT_SECONDS",
+        gt=0,
+        le=60,
+        description="of these, for a connection to a source of HTTP",
+    )
+    lookup_at_once: int = Field(
+        8, alias="OFFHOOK_LOOKUP_AT_ONCE", ge=1, le=64, description="numbers that a worker asks for at once"
+    )
+    lookup_max_answer_bytes: int = Field(
+        65536,
+        alias="OFFHOOK_LOOKUP_MAX_ANSWER_BYTES",
+        ge=64,
+        le=10_000_000,
+        description="a longer answer of HTTP is none",
+    )
+    lookup_fresh_seconds: float = Field(
+        86400.0,
+        alias="OFFHOOK_LOOKUP_FRESH_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="how long a customer that a source named is believed; after that the source is asked again",
+    )
+    lookup_unknown_seconds: float = Field(
+        21600.0,
+        alias="OFFHOOK_LOOKUP_UNKNOWN_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="how long a number that no source knows is believed to be nobody's; while calls wait for it, it is asked for again then",
+    )
+    lookup_base_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_LOOKUP_BASE_SECONDS",
+        gt=0,
+        le=3600,
+        description="first wait after a source failed (full jitter, doubled each time)",
+    )
+    lookup_cap_seconds: float = Field(
+        300.0, alias="OFFHOOK_LOOKUP_CAP_SECONDS", gt=0, le=86400, description="longest such wait"
+    )
+    lookup_wait_cap_seconds: float = Field(
+        3600.0,
+        alias="OFFHOOK_LOOKUP_WAIT_CAP_SECONDS",
+        gt=0,
+        le=86400,
+        description="longest Retry-After of a source that is honoured",
+    )
+
     # The worker
     poll_seconds: float = Field(
         0.2,
@@ -873,6 +935,19 @@ class Settings(BaseSettings):
         except (OSError, UnicodeError) as error:
             raise SettingsError(
                 f"TWILIO_KEYRING: cannot read the file that it names ({type(error).__name__})."
+            ) from None
+
+    @property
+    def lookups_toml(self) -> str:
+        """OFFHOOK_LOOKUPS as TOML, read from its file when it names one; "" when unset. Raises SettingsError."""
+        text = self.lookups.get_secret_value().strip()
+        if not text or "=" in text or "\n" in text:
+            return text
+        try:
+            return Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(
+                f"OFFHOOK_LOOKUPS: cannot read the file that it names ({type(error).__name__})."
             ) from None
 
     @property

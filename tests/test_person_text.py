@@ -10,12 +10,16 @@ import pytest
 from offhook.adapters.ledger.schema import PersonText, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.look_up import LookUpPolicy
+from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
+from offhook.pipeline.steps import decide_batch, release_batch
 from offhook.settings import given
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, OTHER, key, raw, sid
 from tests.support.ledger import query
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+NOBODY = "+14155550133"
 LATER = NOON + timedelta(hours=1)
 
 
@@ -57,6 +61,18 @@ def test_nothing_of_a_person_is_written_looked_up_or_read_past_the_one_type(
     assert [line.customer for line in ledger.history.of_numbers([CALLER])] == [ann, several, ann]
     with ledger.books() as books:
         assert books is not None and books.parked("", 10).to_decide == [key(2)]
+
+    policy, much_later = LookUpPolicy(), LATER + timedelta(days=1)
+    ledger.append([raw(4, caller=NOBODY)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, steps.JUDGE, NOON, 10, look_ups=policy) == 1
+    [wanted] = ledger.claim_look_ups(NOON, 10, 30)
+    assert wanted.phone == ledger.look_ups(10)[0].phone == NOBODY
+    ledger.finish_look_ups([LookedUp(wanted, LookUpState.UNKNOWN, LATER)])
+    assert ledger.fresh_numbers([NOBODY, CALLER, "+14155550155"], NOON) == {NOBODY, CALLER}
+    assert release_batch(ledger, steps.JUDGE, NOON, 10) == 1
+    assert decide_batch(ledger, steps.JUDGE, NOON, 10, look_ups=policy) == 1
+    assert [one.phone for one in ledger.claim_look_ups(much_later, 10, 30)] == [NOBODY]
 
     of_persons = {
         (table.name, column.name)

@@ -16,10 +16,21 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.look_up import Answer, Asked, Found, Later, LookUpPolicy, NotThere
+from offhook.pipeline.looking_up import looked_up, take_in
 from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.refusals import Run
-from offhook.pipeline.steps import attempt, decide_anew, deliver_batch, give_up_batch, leave_unfinished_batch
+from offhook.pipeline.steps import (
+    attempt,
+    decide_anew,
+    decide_batch,
+    deliver_batch,
+    fold_batch,
+    give_up_batch,
+    leave_unfinished_batch,
+    release_batch,
+)
 from offhook.pipeline.story import CallFilter
 from offhook.service import build
 from offhook.settings import given
@@ -99,6 +110,32 @@ def works(ledger: SqlLedger, service: Offhook) -> None:
     assert len(leave_unfinished_batch(ledger, service.judge(), NOW + timedelta(hours=25), 24 * 3600, 50)) == 1
     assert give_up_batch(ledger, service.judge(), NOW, 1000 * 86400, 50) == 50
     assert is_decided_anew(ledger, service, refused[0].sending.key) == 1
+    fill(service.settings.database_url.replace("+psycopg", ""), ROWS + 100, without=set(GROWING) - {"lookups"})
+    are_looked_up(ledger, service)
+
+
+def are_looked_up(ledger: SqlLedger, service: Offhook) -> None:
+    """Callers whom nobody has: one is found, one is unknown, one is asked again; and nobody looks up any more."""
+    callers, policy, judge = [f"+1415555013{number}" for number in range(3)], LookUpPolicy(), service.judge()
+    for place, phone in enumerate(callers):
+        ledger.append([*calls(f"2{place}", 3, phone)])
+    while fold_batch(ledger, judge, 200):
+        pass
+    now = ledger.clock() + timedelta(seconds=1)
+    assert decide_batch(ledger, judge, now, 200, look_ups=policy) == 9
+    answers: list[Answer] = [Found("a@example.test", None), NotThere(), Later("dns")]
+    claimed = sorted(ledger.claim_look_ups(now, 8, 30), key=lambda one: one.phone)
+    said = [Asked(one.phone, answer, "crm") for one, answer in zip(claimed, answers, strict=True)]
+    take_in(ledger, said, ledger.fresh_numbers(callers, now), now, policy)
+    done = [looked_up(one, asked, now, policy) for one, asked in zip(claimed, said, strict=True)]
+    ledger.finish_look_ups(done)
+    assert release_batch(ledger, judge, now, 200) == 2
+    assert decide_batch(ledger, judge, now + timedelta(seconds=1), 200, look_ups=policy) == 6
+    much_later = now + timedelta(days=1)
+    assert len(ledger.claim_look_ups(much_later, 8, 30)) == 2
+    assert ledger.look_ups(50)
+    assert ledger.look_up_of(callers[2]) is not None
+    assert release_batch(ledger, judge, much_later, 50, every=True) == 50
 
 
 def is_decided_anew(ledger: SqlLedger, service: Offhook, key: CallKey) -> int:
@@ -187,7 +224,7 @@ def lists_calls(ledger: SqlLedger) -> None:
 
 @pytest.fixture
 def filled_url(database_url: str) -> str:
-    fill(database_url)
+    fill(database_url, without=["lookups"])  # a worker without sources forgets them
     return database_url
 
 

@@ -20,6 +20,7 @@ from offhook.adapters.twilio.signature import Check
 from offhook.pipeline.reasons import (
     AFTERWARDS,
     OF_IMPORTS,
+    OF_LOOK_UPS,
     OF_REFUSALS,
     OF_THE_DATABASE,
     REASONS,
@@ -34,7 +35,7 @@ from tests.support.pages import DOCS, PAGES
 pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parent.parent
-CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/commands")
+CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/way_out", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
 # Where a word stands among the arguments, by what is called.
 PLACES = {
@@ -151,6 +152,14 @@ def written_of_imports() -> set[str]:
     return {word for tree, module in trees for word in given_to(tree, module, {"Problem": 0})} | {*fields.Reason}
 
 
+def written_of_look_ups() -> set[str]:
+    found: set[str] = set()
+    for tree, module in modules_of(["adapters/customers", "adapters/way_out", "offhook/pipeline"]):
+        found |= {*given_to(tree, module, {"Later": 0, "WrongAnswer": 0, "note": 0})}
+        found |= {*returned_by(tree, module, "_reason_of")} if "asking" in module.__name__ else set()
+    return found
+
+
 def some(word: str) -> list[str]:
     """The word, or where it has a `*` some that it may be."""
     samples = {
@@ -194,6 +203,14 @@ def test_a_table_has_the_words_that_are_written_and_no_other(
 @pytest.mark.parametrize("table", [OF_REFUSALS, OF_THE_DATABASE, OF_IMPORTS])
 def test_what_is_wrong_outside_of_a_call_has_a_sentence_and_a_remedy(table: Mapping[str, Known]) -> None:
     assert [word for word, each in table.items() if not all(each.sentences) or not each.remedy()] == []
+
+
+def test_every_word_of_a_look_up_has_a_sentence_and_a_remedy_and_there_is_no_other() -> None:
+    found = written_of_look_ups()
+    assert {"wrong_json", "deadline", "http_*", "redirect", "sql_hangs", "proxy_dns", "unexpected_*"} <= found
+    named = {word: known(word, OF_LOOK_UPS) for word in {*found, "http_401", "http_403", "http_429"}}
+    assert [word for word, each in named.items() if each is None or not each.advice or not each.sentences[0]] == []
+    assert {id(each) for each in OF_LOOK_UPS.values()} == {id(each) for each in named.values()}
 
 
 def test_a_word_that_begins_as_several_do_is_the_longest_of_them() -> None:

@@ -25,11 +25,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offhook.adapters.rockerbox import client, deadline
+from offhook.adapters.rockerbox import client
 from offhook.adapters.rockerbox.client import Rockerbox, outcome_of, retry_after_seconds
 from offhook.adapters.rockerbox.dedupe import DedupeKey
-from offhook.adapters.rockerbox.dialing import Address, Dialer
-from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.adapters.way_out import deadline
+from offhook.adapters.way_out.dialing import Address, Dialer
+from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.delivery import Outcome, Result
 from tests import sinks
 from tests.sinks import Sink

@@ -8,9 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from offhook.adapters.customers.answers import AnswerLimits
+from offhook.adapters.customers.asking_http import HttpLimits
+from offhook.adapters.customers.asking_sql import SqlLimits
 from offhook.pipeline.delivery import Resend, RetryPolicy
+from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.worker import Pace
-from offhook.service import pace, patience, retry_policy
+from offhook.service import look_up_limits, look_up_policy, pace, patience, retry_policy
 from offhook.settings import given
 
 pytestmark = pytest.mark.unit
@@ -42,6 +46,18 @@ SETTINGS = {
     "OFFHOOK_DATABASE_CONNECT_SECONDS": "3.5",
     "OFFHOOK_DATABASE_RENEW_SECONDS": "601",
     "OFFHOOK_DATABASE_IDLE_SECONDS": "31",
+    "OFFHOOK_CUSTOMERS_ATTRIBUTES": "51",
+    "OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS": "501",
+    "OFFHOOK_EMAIL_LOWERCASE": "false",
+    "OFFHOOK_LOOKUP_FRESH_SECONDS": "3601",
+    "OFFHOOK_LOOKUP_UNKNOWN_SECONDS": "601",
+    "OFFHOOK_LOOKUP_BASE_SECONDS": "3",
+    "OFFHOOK_LOOKUP_CAP_SECONDS": "301",
+    "OFFHOOK_LOOKUP_WAIT_CAP_SECONDS": "3602",
+    "OFFHOOK_LOOKUP_DEADLINE_SECONDS": "6",
+    "OFFHOOK_LOOKUP_CONNECT_SECONDS": "4",
+    "OFFHOOK_LOOKUP_AT_ONCE": "9",
+    "OFFHOOK_LOOKUP_MAX_ANSWER_BYTES": "65537",
 }
 
 
@@ -84,3 +100,18 @@ def test_every_setting_of_the_pace_is_the_worker_s() -> None:
         clock_tolerance_seconds=6,
         log_repeat_seconds=301,
     )
+
+
+def test_every_setting_of_look_ups_reaches_what_asks() -> None:
+    assert look_up_policy(given(SETTINGS), sources=2) == LookUpPolicy(
+        fresh_seconds=3601,
+        unknown_seconds=601,
+        base_seconds=3,
+        cap_seconds=301,
+        wait_cap_seconds=3602,
+        lease_seconds=2 * 6 + 15,
+    )
+    http, sql = look_up_limits(given(SETTINGS))
+    values = AnswerLimits(attributes=51, value=501, lower_emails=False)
+    assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9, values=values)
+    assert sql == SqlLimits(deadline_seconds=6, at_once=9, values=values)

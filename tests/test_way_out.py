@@ -14,8 +14,8 @@ import pytest
 
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.rockerbox.resolver import Resolver
 from offhook.adapters.twilio.rest import Access, TwilioRefused, alerts
+from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.settings import SettingsError, given, load
 from tests import sinks

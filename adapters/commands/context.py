@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a command that needs no database, or no settings, does not 
     from offhook.adapters.ledger.store import SqlLedger
     from offhook.adapters.rockerbox.client import Rockerbox
     from offhook.pipeline.delivery import RetryPolicy
+    from offhook.pipeline.ports.caller_source import CallerSource
     from offhook.pipeline.ports.reader import Reader
     from offhook.pipeline.rules import Rules
     from offhook.pipeline.skew import Skew
@@ -30,7 +31,7 @@ if TYPE_CHECKING:  # a command that needs no database, or no settings, does not 
 @dataclass(frozen=True, slots=True)
 class Offhook:
     """The service. `rules` and `judge` read the rules at each call and raise RulesError, and so does `worker`, which makes
-    a new worker, not started.
+    a new worker, not started. `sources` makes those that are asked who calls, and raises SettingsError.
     """
 
     settings: Settings
@@ -42,18 +43,29 @@ class Offhook:
     rules: Callable[[], Rules]
     judge: Callable[[], Judge]
     worker: Callable[[], Worker]
+    sources: Callable[[], Sequence[CallerSource]]
 
     def check_worker(self) -> list[str]:
         """Warnings; raises with everything that keeps a worker from starting."""
-        problems = self.settings.missing_for_worker() + self._wrong_rules()
+        problems = self.settings.missing_for_worker() + self._wrong_rules() + self._wrong_sources()
         return self._refuse_or_warn(problems)
+
+    def _wrong_sources(self) -> list[str]:
+        from offhook.settings import SettingsError
+
+        try:
+            self.sources()
+        except SettingsError as error:
+            return str(error).splitlines()
+        return []
 
     def check_web(self) -> list[str]:
         """Warnings; raises with everything that keeps a web process from starting."""
         from offhook.settings import platform_url
 
         inline = self.settings.worker == "inline"
-        problems = self.settings.missing_for_web() + (self.settings.missing_for_worker() if inline else [])
+        problems = self.settings.missing_for_web()
+        problems += self.settings.missing_for_worker() + self._wrong_sources() if inline else []
         warnings = self._refuse_or_warn(problems + self._wrong_rules())
         if not self.settings.public_urls:
             warnings.append(

@@ -18,6 +18,7 @@ from offhook.adapters.commands.customer_history import (
     undo_,
 )
 from offhook.adapters.commands.importing import import_
+from offhook.adapters.commands.looking_up import lookup, lookups
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.commands.syncing import sync
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
@@ -33,12 +34,13 @@ def customers() -> None:
     \b
     flask customers import customers.csv       fill it, or bring it up to date
     flask customers show "(415) 867-5309"      who has this number?
+    flask customers lookup "(415) 867-5309"    who do the systems say has it that are asked (OFFHOOK_LOOKUPS)?
     flask customers conflicts                  which numbers have several customers?
     flask customers imports                    what brought them; `undo` takes an import back
     """
 
 
-for _command in (import_, sync, imports, undo_, conflicts):
+for _command in (import_, sync, imports, undo_, conflicts, lookup, lookups):
     customers.add_command(_command)
 
 

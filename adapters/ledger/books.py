@@ -22,17 +22,23 @@ from offhook.adapters.ledger.people import (
     find_customers,
     find_customers_and_version,
     first_not_over,
+    forgotten_look_ups,
+    fresh_numbers,
     parked_after,
+    released_calls,
+    released_look_ups,
+    wanted_look_ups,
 )
 from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
-from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
+from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, lookups, micros
 from offhook.adapters.ledger.tallies import count
-from offhook.adapters.ledger.waiting import IS_OPEN
+from offhook.adapters.ledger.waiting import IS_ASKED, IS_OPEN, IS_WANTED, TO_RELEASE
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Skip
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
+from offhook.pipeline.look_up import number_to_ask
 from offhook.pipeline.ports.books import (
     Asking,
     CallBefore,
@@ -44,6 +50,7 @@ from offhook.pipeline.ports.books import (
     Settled,
     Stored,
 )
+from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.facts import is_by_person
 from offhook.pipeline.rules.trace import as_json
@@ -98,6 +105,10 @@ _LEAVE = (
     f"UPDATE calls SET state = '{CALL_MOVES.only_target(CallEvent.LEAVE)}', decided_at = v.decided_at FROM {{rows}} "
     f"WHERE {_THE_CALL} AND calls.state = v.state AND calls.decided_at IS NULL"
 )
+
+_ANSWERED = f"{TO_RELEASE} AND NOT ({IS_WANTED})"
+_WAITING = {**KEY, "state": "text", "settle_at": "bigint"}
+_WAIT = f"UPDATE calls SET settle_at = v.settle_at FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state"
 
 
 def try_to_keep_books(connection: Connection) -> bool:
@@ -241,6 +252,36 @@ class BooksOnSql:
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
             leaving.run(connection)
             count(connection, [one.call.key for one in decided])
+
+    def unresolved(self, keys: Collection[CallKey], now: datetime) -> Mapping[CallKey, str]:
+        with self._read() as connection:
+            rows = for_each(connection, named(keys), KEY, calls, BY_KEY)
+            numbers = {key_of(row): number_to_ask(row.customer_phone) for row in rows}
+            asked = {key: phone for key, phone in numbers.items() if phone}
+            fresh = fresh_numbers(connection, set(asked.values()), now)
+        return {key: phone for key, phone in asked.items() if phone not in fresh}
+
+    def let_wait(self, asked: Mapping[CallKey, str], now: datetime, until: datetime) -> None:
+        fixed = {"state": CallState.SETTLING.value, "settle_at": micros(until)}
+        waiting = with_rows(_WAIT, _WAITING, [{**key._asdict(), **fixed} for key in asked])
+        wanted = wanted_look_ups(asked.values(), now)
+        with self._write() as connection:
+            _must_be_all(waiting.run(connection), asked)
+            wanted.run(connection)
+
+    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
+        answered, asked = select(lookups).where(text(_ANSWERED)), select(lookups).where(text(IS_ASKED))
+        some = (answered, asked.order_by(lookups.c.due_at)) if every else (answered,)
+        with self._read() as connection:
+            states = {row.phone: row.state for one in some for row in connection.execute(one.limit(limit))}
+        unknown = [phone for phone, state in states.items() if state == LookUpState.UNKNOWN and not every]
+        released = released_calls(states, now, settled_before)
+        forgotten = forgotten_look_ups(states.keys() - set(unknown))
+        kept = released_look_ups(unknown)
+        with self._write() as connection:
+            for one in (released, forgotten, kept):
+                one.run(connection)
+        return len(states)
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.status, calls.c.legs, calls.c.first_received_at)

@@ -196,6 +196,7 @@ def _not_ready(word: str, **facts: str) -> tuple[bool, Facts]:
 _WAITS = {
     "oldest_callback_not_folded_seconds": "a callback waits to be folded",
     "oldest_call_not_decided_seconds": "a call waits to be decided",
+    "oldest_caller_not_looked_up_seconds": "a call waits for its caller to be looked up",
     "oldest_conversion_due_seconds": "a conversion waits to be sent",
 }
 
@@ -216,7 +217,9 @@ def _ages(waiting: Backlog) -> Facts:
         ),
         "oldest_callback_not_folded_seconds": waiting.unfolded_age_seconds,
         "oldest_call_not_decided_seconds": waiting.undecided_age_seconds,
+        "oldest_caller_not_looked_up_seconds": waiting.unanswered_age_seconds,
         "oldest_conversion_due_seconds": waiting.undelivered_age_seconds,
         "conversions_held_for_a_person": waiting.held_for_a_person,
         "calls_unfinished": waiting.unfinished,
+        "callers_to_look_up": waiting.callers_to_look_up,
     }

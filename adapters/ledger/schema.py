@@ -357,6 +357,26 @@ syncs = Table(
     Column("due_at", Moment, nullable=False),
 )
 
+# Numbers that the brand's own systems are asked for (OFFHOOK_LOOKUPS), and those that they did not know: `due_at` is when one
+# is asked for next. `wanted_at` is since when an undecided call waits for it, `reason` why the last attempt failed. What a
+# claim of one worker wrote counts while `fence` is the same. The calls of an answer are released by the bookkeeper.
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("phone", PersonText, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("wanted_at", Moment),
+    Column("due_at", Moment, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("to_release", SmallInteger, nullable=False),
+    Index("ix_lookups_due", "due_at", **_where("state <> 'known'")),
+    Index("ix_lookups_wanted", "wanted_at", **_where("state = 'wanted'")),
+    Index("ix_lookups_to_release", "to_release", **_where("to_release = 1")),
+)
+
 # Single numbers: mapping_version, the last row of the mapping's history, and the mark that /readyz writes to see whether the
 # disk takes it.
 counters = Table(

@@ -19,6 +19,7 @@ from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
+from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.past import PastOnSql
@@ -92,6 +93,7 @@ class SqlLedger:
         )
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
+        self._look_ups = LookUpsTable(self.database)
         self.news = threading.Event()
         self.intake_sums = self.intake_counts.sums
         self.prove_writable = self._inbox.prove_writable
@@ -103,6 +105,11 @@ class SqlLedger:
         self.retire_customers = self._mapping.retire_customers
         self.known_phones = self._mapping.known_phones
         self.find_customers = self._mapping.find_customers
+        self.claim_look_ups = self._look_ups.claim_look_ups
+        self.finish_look_ups = self._look_ups.finish_look_ups
+        self.fresh_numbers = self._look_ups.fresh_numbers
+        self.look_ups = self._look_ups.look_ups
+        self.look_up_of = self._look_ups.look_up_of
 
     @cached_property
     def migrations(self) -> Migrations:

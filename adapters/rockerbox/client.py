@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import logging
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import certifi
 from requests import PreparedRequest, Request, Response
 from requests.exceptions import RequestException
-from urllib3.util.ssl_ import create_urllib3_context
 
 from offhook.adapters.proxies import Proxy, parse_proxy
 from offhook.adapters.rockerbox import payload as payloads
-from offhook.adapters.rockerbox.deadline import BoundedAdapter, Flight, read_body
 from offhook.adapters.rockerbox.dedupe import DedupeKey
-from offhook.adapters.rockerbox.dialing import Dialer
-from offhook.adapters.rockerbox.proxy import HEAD_BYTES
-from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.adapters.way_out.deadline import BoundedAdapter, Flight, read_body
+from offhook.adapters.way_out.dialing import Dialer
+from offhook.adapters.way_out.proxy import HEAD_BYTES
+from offhook.adapters.way_out.request import asked_for, let_in, trusting
+from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.delivery import (
     KEY_LACKS,
@@ -184,7 +181,7 @@ class Rockerbox:
     ) -> None:
         self._request = _prepared(url)
         self._proxy = parse_proxy(proxy_url) if proxy_url else None
-        self._target = _target(_asked_for(self._request, self._proxy), advertiser_id)
+        self._target = _target(asked_for(self._request, self._proxy), advertiser_id)
         self._secrets = _secrets(advertiser_id, self._proxy)
         self._dedupe_key = dedupe_key
         self._connect_timeout_seconds = connect_timeout_seconds
@@ -195,7 +192,7 @@ class Rockerbox:
         self._dialer = Dialer()
         self._steady = steady
         self._trouble = _ToldOnce()
-        self._adapter = BoundedAdapter(pool_size, _trusting(ca_file or certifi.where()))
+        self._adapter = BoundedAdapter(pool_size, trusting(ca_file))
 
     def __repr__(self) -> str:
         return f"Rockerbox(host={urlsplit(self._request.url).hostname!r})"
@@ -245,8 +242,7 @@ class Rockerbox:
         request = self._request.copy()
         request.body = payload
         request.headers["Content-Length"] = str(len(payload))
-        if self._proxy and self._proxy.authorization and _is_forwarded(request):
-            request.headers["Proxy-Authorization"] = self._proxy.authorization
+        let_in(request, self._proxy)
         return request
 
     def _presentable(self, body: bytes) -> str:
@@ -276,30 +272,11 @@ def _without_advertiser(url: str) -> str:
     return parts._replace(query="&".join(kept), fragment="").geturl()
 
 
-def _is_forwarded(request: PreparedRequest) -> bool:
-    """A proxy reads and forwards what goes to an http:// address; to an https:// one it opens a tunnel."""
-    return urlsplit(request.url).scheme == "http"
-
-
-def _asked_for(request: PreparedRequest, proxy: Proxy | None) -> str:
-    """The request's target. https://www.rfc-editor.org/rfc/rfc9112#name-absolute-form: whole, for a proxy that forwards."""
-    if proxy is None or not _is_forwarded(request):
-        return request.path_url
-    return f"http://{urlsplit(str(request.url)).netloc.rpartition('@')[2]}{request.path_url}"
-
-
 def _secrets(advertiser_id: str, proxy: Proxy | None) -> dict[str, str]:
     """What an answer may not show, the longest first, and what is shown in its place."""
     named = {advertiser_id: "[advertiser id]", quote(advertiser_id, safe=""): "[advertiser id]"}
     named |= dict.fromkeys(proxy.secrets if proxy else (), "[proxy's password]")
     return dict(sorted(named.items(), key=lambda pair: len(pair[0]), reverse=True))
-
-
-def _trusting(authorities: str) -> ssl.SSLContext:
-    tls = create_urllib3_context()
-    is_folder = Path(authorities).is_dir()
-    tls.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)
-    return tls
 
 
 def _target(path: str, advertiser_id: str) -> str:

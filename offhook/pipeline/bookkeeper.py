@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
 from offhook.pipeline.ports.books import Bookkeeping
 from offhook.pipeline.ports.ledger import News
@@ -27,6 +28,7 @@ from offhook.pipeline.steps import (
     fold_batch,
     give_up_batch,
     leave_unfinished_batch,
+    release_batch,
     review_parked_batch,
 )
 from offhook.pipeline.unfinished import UnfinishedLook
@@ -57,7 +59,7 @@ class BooksPace:
 class Bookkeeper:
     """Keeps the books in rounds. `decided` is called after a round that decided something, `came_to` after each
     with its error or None, `is_busy` says whether deliveries are under way, `clock` is the ledger's time and `steady`
-    counts seconds.
+    counts seconds. With `look_ups` a call waits until its caller was looked up, which others do (looking_up.py).
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Bookkeeper:
         is_busy: Callable[[], bool] = lambda: False,
         steady: Callable[[], float] = time.monotonic,
         changed_rules: Callable[[], Rules | None] = lambda: None,
+        look_ups: LookUpPolicy | None = None,
     ) -> None:
         self._ledger = ledger
         self._lookout = lookout
@@ -84,6 +87,7 @@ class Bookkeeper:
         self._is_busy = is_busy
         self._steady = steady
         self._changed_rules = changed_rules
+        self._look_ups = look_ups
         self._unkept = Unkept(pace.not_kept_seconds)
         self._unfinished = UnfinishedLook(pace.unfinished_seconds)
         self._unknown = Seldom(min(_LOOK_EVERY_SECONDS, pace.unknown_seconds / _LOOKS_IN_TIME))
@@ -144,12 +148,13 @@ class Bookkeeper:
         now, newest = self._clock(), self._newest_first
         self._newest_first = not newest
         folded = self._fold(newest) if must_fold(waiting) else 0
-        decided = self._decide(now, newest, folded) if folded or must_decide(waiting, now) else 0
+        released = self._release(waiting, now)
+        decided = self._decide(now, newest, folded) if folded or released or must_decide(waiting, now) else 0
         decided += self._review_parked(waiting.mapping_version, now)
         decided += self._give_up(waiting, now) if seldom else 0
         if decided:
             self._decided()
-        return folded + decided + self._leave_unfinished(waiting, now)
+        return folded + released + decided + self._leave_unfinished(waiting, now)
 
     def _keep_rules(self) -> None:
         """A decision is traced to the text of its rules years later, so that is kept before the first one."""
@@ -172,11 +177,19 @@ class Bookkeeper:
         """As many as may have been folded, so that what is settled never piles up."""
         decided = 0
         for _ in range(1 + folded // self._pace.decide_batch):
-            batch = decide_batch(self._ledger, self._judge, now, self._pace.decide_batch, newest=newest)
+            limit = self._pace.decide_batch
+            batch = decide_batch(self._ledger, self._judge, now, limit, newest=newest, look_ups=self._look_ups)
             decided += batch
             if batch == 0:
                 break
         return decided
+
+    def _release(self, waiting: Waiting, now: datetime) -> int:
+        """Calls whose callers were looked up; and all that wait, where nobody looks up any more."""
+        is_over = self._look_ups is None and waiting.look_up_at is not None
+        if not (is_over or waiting.has_answers):
+            return 0
+        return release_batch(self._ledger, self._judge, now, self._pace.decide_batch, every=self._look_ups is None)
 
     def _review_parked(self, version: int, now: datetime) -> int:
         """Parked calls are looked at when the mapping has changed since we looked last (and once after a start)."""

@@ -270,6 +270,15 @@ def spellings(e164: str) -> tuple[str, ...]:
     return (kept, found.expand(twice.back)) if twice and found else (kept,)
 
 
+def national(e164: str) -> str:
+    """A number as its own country dials it, in digits alone: `4155550100`, `02071838750`. The E.164 digits where none is known."""
+    try:
+        written = phonenumbers.format_number(phonenumbers.parse(e164), PhoneNumberFormat.NATIONAL)
+    except NumberParseException:
+        written = e164
+    return "".join(char for char in written if char.isascii() and char.isdigit())
+
+
 def _plain(text: str) -> str:
     return text.translate(_PLAIN).strip()
 

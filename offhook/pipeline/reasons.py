@@ -403,6 +403,69 @@ OF_IMPORTS: Mapping[str, Known] = {
     ),
 }
 
+_NAMED = "`flask customers lookup NUMBER` asks now and shows what each source of OFFHOOK_LOOKUPS answers."
+_ITS_URL = "Check its url in OFFHOOK_LOOKUPS, and this machine's network and firewall."
+_ITS_KEYS = "Check its url and headers (the key) in OFFHOOK_LOOKUPS."
+_ITS_PROXY = "Check OFFHOOK_EGRESS_PROXY, and whether the proxy lets this machine reach the source."
+
+# Why a source could not say who calls. The call waits, and the source is asked again by itself.
+OF_LOOK_UPS: Mapping[str, Known] = {
+    "http_*": Known(("The source answered with an error ({word}).",), f"Look at the source. {_NAMED}"),
+    "http_401": Known(("The source does not let us in ({word}).",), _ITS_KEYS),
+    "http_403": Known(("The source does not let us in ({word}).",), _ITS_KEYS),
+    "http_429": Known(
+        ("The source asks to be asked less often ({word}).",), "Lower OFFHOOK_LOOKUP_AT_ONCE if this stays."
+    ),
+    "redirect": Known(("The source leads elsewhere, and numbers are never sent after it.",), _ITS_URL),
+    "bad_answer": Known(("What came back is no answer that can be read.",), f"{_ITS_URL} {_NAMED}"),
+    "wrong_json": Known(("The answer is no JSON.",), f"{_ITS_URL} {_NAMED}"),
+    "wrong_value": Known(
+        ("An email or an id of the answer is a list or an object.",), f"Correct the JSONPath of email or id. {_NAMED}"
+    ),
+    "no_customer_in_answer": Known(
+        ("The answer has neither an email nor an id where OFFHOOK_LOOKUPS says that they are.",),
+        "Correct record, email and id. Of a source that answers an unknown number with an empty list, record must lead to that "
+        'list (record = "$.results", email = "$.email"), not into it. A SELECT must name columns email and customer_id.',
+    ),
+    "too_large": Known(
+        ("The answer is longer than OFFHOOK_LOOKUP_MAX_ANSWER_BYTES.",),
+        "Have the source answer with one customer, or raise the setting.",
+    ),
+    "deadline": Known(
+        ("The source did not answer within OFFHOOK_LOOKUP_DEADLINE_SECONDS.",),
+        "Look at the source; raise the setting where it is always slow.",
+    ),
+    "no_answer": Known(("The connection was closed without an answer.",), f"Look at the source. {_NAMED}"),
+    "reset": Known(("The connection broke before the answer was whole.",), f"Look at the source. {_NAMED}"),
+    "connection_lost": Known(("The connection broke before anything was asked.",), f"Look at the source. {_NAMED}"),
+    "dns": Known(("The host of the source has no address.",), _ITS_URL),
+    "dns_timeout": Known(("The look-up of the source's host took too long.",), _ITS_URL),
+    "connect_refused": Known(("Nobody listens at the source's host.",), _ITS_URL),
+    "connect_timeout": Known(("The source's host does not answer.",), _ITS_URL),
+    "connect_failed": Known(("The source's host cannot be reached.",), _ITS_URL),
+    "tls": Known(
+        ("The other side cannot prove that it is the source, or speaks no TLS that we do.",),
+        "Where a company's network opens TLS, name the file of its authority (PEM) in OFFHOOK_CA_FILE; else check the url.",
+    ),
+    "tls_timeout": Known(("The source took too long to agree on TLS.",), _ITS_URL),
+    "proxy_*": Known(("The way through the proxy of OFFHOOK_EGRESS_PROXY is shut ({word}).",), _ITS_PROXY),
+    "error": Known(("The source could not be asked; the log has the kind of the error.",), _NAMED),
+    "unexpected_*": Known(
+        ("A fault of Offhook's own while the source was asked ({word}).",), "Report it with the traceback of the log."
+    ),
+    "sql_unreachable": Known(
+        ("The source's database does not answer, or lets us not in.",),
+        "Check its database in OFFHOOK_LOOKUPS: host, user, password, whether the file is there.",
+    ),
+    "sql_failed": Known(
+        ("The source's database refuses the SELECT.",), f"Try its sql by hand; it may read and nothing else. {_NAMED}"
+    ),
+    "sql_hangs": Known(
+        ("Questions to the source's database hang, so no further ones are begun.",),
+        "Look at the database; restart the worker if this stays.",
+    ),
+}
+
 # Of one call: where the same word means something else elsewhere, the table says which is meant.
 REASONS: Mapping[str, Known] = {**OF_DECISIONS, **OF_CONVERSIONS, **OF_ATTEMPTS}
 

@@ -1,4 +1,4 @@
-"""The moves, in the order of the data: fold, decide, deliver. Each gathers, decides with a pure function, and applies.
+"""The moves, in the order of the data: fold, resolve, decide, deliver. Each gathers, decides with a pure function, and applies.
 
 `receive` is the ledger's `append`: there is nothing between a verified callback and its being kept.
 A step does one batch and says how much it did; it never loops, sleeps or starts a thread (worker.py does).
@@ -6,7 +6,7 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -29,6 +29,7 @@ from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, 
 from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.ends import Numbering, customer_number
+from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.books import Asking, Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
@@ -101,14 +102,23 @@ def _settle_at(call: Call, judge: Judge) -> datetime | None:
     return call.final_at + timedelta(seconds=judge.settle_seconds)
 
 
-def decide_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, newest: bool = False) -> int:
+def decide_batch(
+    ledger: Bookkeeping,
+    judge: Judge,
+    now: datetime,
+    limit: int,
+    *,
+    newest: bool = False,
+    look_ups: LookUpPolicy | None = None,
+) -> int:
     """Decide calls that are final and settled. Decision and conversion are one transaction.
 
-    Returns how many calls; or, where legs of these calls have arrived and wait to be folded, how many callbacks were
-    taken in instead: after a stop thousands may wait, and no call is decided without legs that are here.
+    With `look_ups`, those wait whose callers must be looked up first. Returns how many calls, these too; or, where legs
+    of these calls have arrived and wait to be folded, how many callbacks were taken in instead: after a stop thousands may
+    wait, and no call is decided without legs that are here.
     """
     with ledger.books() as books:
-        return 0 if books is None else _decide(books, books.due(now, limit, newest=newest), judge, now)
+        return 0 if books is None else _decide(books, books.due(now, limit, newest=newest), judge, now, look_ups)
 
 
 @dataclass(slots=True)
@@ -170,12 +180,32 @@ def _given_up(one: Decided, days: str) -> Decided:
     return replace(one, decision=Skip((reason,), one.decision.because))
 
 
-def _decide(books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime) -> int:
+def _decide(
+    books: Books, keys: Sequence[CallKey], judge: Judge, now: datetime, look_ups: LookUpPolicy | None = None
+) -> int:
     found = books.settled(keys)
     if found.unlinked:
         return _take_in(books, found.unlinked, judge)
+    waiting = _let_wait(books, found, now, look_ups) if look_ups else set()
+    found = replace(found, calls={key: raws for key, raws in found.calls.items() if key not in waiting})
     # A call of now stands before those that wait from before a stop, however late each is decided.
-    return _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
+    at_its_end = _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
+    return at_its_end + len(waiting)
+
+
+def _let_wait(books: Books, found: Settled, now: datetime, look_ups: LookUpPolicy) -> Collection[CallKey]:
+    """Calls whose callers must be looked up first. They come back with the answer, and now and then to be on the safe side."""
+    asked = books.unresolved(list(found.calls), now)
+    if asked:
+        books.let_wait(asked, now, now + timedelta(seconds=look_ups.again_seconds))
+    return asked.keys()
+
+
+def release_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, every: bool = False) -> int:
+    """Calls whose callers were looked up are due; with `every`, all that wait for a look-up. Returns how many numbers."""
+    with ledger.books() as books:
+        settled_before = now - timedelta(seconds=judge.settle_seconds)
+        return 0 if books is None else books.release(now, settled_before, limit, every=every)
 
 
 def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:

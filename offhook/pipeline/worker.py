@@ -1,7 +1,8 @@
 """The loop that makes the moves, and stops cleanly. Knows threads and time; knows no database and no destination.
 
 Four kinds of thread: one keeps the books (fold, decide, review what is parked), one dispatches (claims conversions,
-writes results), many send, and one leaves signs of life. Whatever is claimed and not yet sent when the worker stops is given back.
+writes results), many send, and one leaves signs of life; where callers are looked up, the threads of looking_up.py besides.
+Whatever is claimed and not yet sent when the worker stops is given back.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from functools import partial
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from offhook.pipeline.heart import Heart
+from offhook.pipeline.looking_up import LookingUp
 from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from offhook.pipeline.ports.destination import Destination
 from offhook.pipeline.ports.ledger import Ledger
@@ -73,11 +75,13 @@ class Worker:
         changed_rules: Callable[[], Rules | None] = lambda: None,
         heart: Heart | None = None,
         chores: Mapping[str, Callable[[threading.Event], None]] | None = None,
+        looking_up: LookingUp | None = None,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
 
         `changed_rules` is asked before each round of the books. Without a `heart` nobody learns that this worker lives.
         `chores` run beside, each in a thread of its name, until the event that it is given is set; nobody waits for them.
+        With `looking_up` a call waits until its caller was looked up.
         """
         self._ledger = ledger
         self._destination = destination
@@ -90,6 +94,7 @@ class Worker:
         self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
         self._heart = heart
         self._chores = chores or {}
+        self._looking_up = looking_up
         self._is_over = threading.Event()
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
@@ -108,10 +113,11 @@ class Worker:
             judge,
             pace,
             clock,
-            decided=self._wake_dispatch,
+            decided=self._books_moved,
             came_to=self._books_came_to,
             is_busy=lambda: self._outstanding > 0,
             changed_rules=changed_rules,
+            look_ups=looking_up.policy if looking_up else None,
         )
 
     def start(self) -> None:
@@ -120,6 +126,8 @@ class Worker:
         self._run_in_thread("dispatch", self._dispatch)
         for number in range(self._pace.threads):
             self._run_in_thread(f"send-{number}", self._send)
+        if self._looking_up is not None:
+            self._looking_up.start(self._look)
         if self._heart is not None:
             self._run_in_thread("heart", partial(self._beat, self._heart))
         for name, chore in self._chores.items():
@@ -135,6 +143,8 @@ class Worker:
         if self._stop_asked is None:
             self._stop_asked = time.monotonic()
         self._stopping.set()
+        if self._looking_up is not None:
+            self._looking_up.request_stop()
 
     def stop(self) -> bool:
         """Stop, wait for what is being sent, give back the rest. True when nothing was left under way."""
@@ -142,10 +152,11 @@ class Worker:
         until = (self._stop_asked or 0.0) + self._pace.stop_seconds
         for thread in self._threads[:2]:
             thread.join(max(0.0, until - time.monotonic()))
+        all_answered = self._looking_up is None or self._looking_up.stop(until)
         self._is_over.set()
         for thread in self._threads[2 + self._pace.threads :]:
             thread.join(max(_GOODBYE_SECONDS, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads[:2])
+        return all_answered and not any(thread.is_alive() for thread in self._threads[:2])
 
     def wait(self) -> None:
         """Return once a stop was asked for. Never `Event.wait`, whose lock a signal handler in this thread would find held."""
@@ -184,6 +195,16 @@ class Worker:
         else:
             self._ledger_trouble.works()
             self._books_trouble.works()
+
+    def _books_moved(self) -> None:
+        """Something was decided, or waits for a look-up."""
+        self._wake_dispatch()
+        if self._looking_up is not None:
+            self._looking_up.wake()
+
+    def _look(self, at_once: bool = False) -> Waiting:
+        """What waits, as it was a moment ago unless `at_once`: one question for all threads."""
+        return self._lookout.look(0.0 if at_once else 2 * max(self._pace.poll_seconds, self._pace.idle_seconds))
 
     def _wake_dispatch(self) -> None:
         self._may_claim = True
@@ -246,7 +267,7 @@ class Worker:
         """As many as the threads can take, and what they take next."""
         if self._stopping.is_set():
             return
-        waiting, now = self._lookout.look(2 * max(self._pace.poll_seconds, self._pace.idle_seconds)), self._clock()
+        waiting, now = self._look(), self._clock()
         is_news = waiting is not self._answered
         if is_news and leases_are_over(waiting, now):
             tell_moved(self._ledger.expire_leases(now, self._policy))

@@ -14,6 +14,7 @@ from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.ledger import Ledger
+from offhook.pipeline.ports.look_ups import LookUps
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
@@ -26,7 +27,7 @@ from offhook.pipeline.ports.unknown import UnknownCallers
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
 
 
-class WholeLedger(Inbox, Ledger, Customers, Protocol):
+class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
     """All that is kept in one place."""
 
     @property

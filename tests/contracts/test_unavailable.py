@@ -14,6 +14,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import RetryPolicy
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.customers import UNNAMED
+from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
@@ -24,6 +25,7 @@ from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
 POLICY = RetryPolicy()
 SIGN = Sign("w1", "host", 7, "0.1.0", "rules 1", NOON)
 RUN = Run(ACCOUNT, 1, NOON, NOON + timedelta(minutes=1))
+LOOKED_UP = LookedUp(Wanted(CALLER, 1, 0), LookUpState.UNKNOWN, NOON)
 LINE = ConversionLine(key(1), "phone_call", "1", b"{}", "dead", "http_400", NOON, None, 1, 1, False, None)
 
 
@@ -81,6 +83,11 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),
     "Tallies.count_anew": lambda of: of.tallies.count_anew(),
     "Books": in_turn(lambda books: books.unfolded(1)),
+    "LookUps.claim_look_ups": lambda of: of.claim_look_ups(NOON, 1, 60),
+    "LookUps.finish_look_ups": lambda of: of.finish_look_ups([LOOKED_UP]),
+    "LookUps.fresh_numbers": lambda of: of.fresh_numbers([CALLER], NOON),
+    "LookUps.look_ups": lambda of: of.look_ups(1),
+    "LookUps.look_up_of": lambda of: of.look_up_of(CALLER),
     "Outbox.claim": lambda of: of.claim(NOON, 1, 60, POLICY),
     "Outbox.expire_leases": lambda of: of.expire_leases(NOON, POLICY),
     "Outbox.retry": lambda of: of.retry([key(1)], NOON),

@@ -10,6 +10,7 @@ from offhook.pipeline.call import CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Reason, Skip
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.look_up import number_to_ask
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import (
     Asking,
@@ -28,6 +29,7 @@ from offhook.pipeline.story import DecisionLine
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.kept import Kept, KeptCall, KeptConversion
+from tests.fakes.look_ups import MemoryLookUps
 
 _RESULTS = {Convert: "converted", Park: "parked", Skip: "skipped"}
 
@@ -36,6 +38,7 @@ class MemoryBooks:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self._customers = MemoryCustomers(kept)
+        self._look_ups = MemoryLookUps(kept)
 
     def unfolded(self, limit: int, *, newest: bool = False) -> Sequence[Stored]:
         waiting = [one for one in self._kept.stored() if one.seq not in self._kept.folded]
@@ -177,6 +180,32 @@ class MemoryBooks:
 
     def _journal(self, key: CallKey, line: DecisionLine) -> None:
         self._kept.decisions.append((key, line))
+
+    def unresolved(self, keys: Collection[CallKey], now: datetime) -> Mapping[CallKey, str]:
+        numbers = {key: number_to_ask(self._kept.calls[key].customer_phone) for key in keys}
+        asked = {key: phone for key, phone in numbers.items() if phone}
+        fresh = self._look_ups.fresh_numbers(asked.values(), now)
+        return {key: phone for key, phone in asked.items() if phone not in fresh}
+
+    def let_wait(self, asked: Mapping[CallKey, str], now: datetime, until: datetime) -> None:
+        for key, phone in asked.items():
+            call = self._kept.calls[key]
+            call.folded = replace(call.folded, settle_at=until)
+            self._look_ups.want(phone, now)
+
+    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
+        answered = [phone for phone, one in self._kept.look_ups.items() if every or one.to_release]
+        for phone in answered[:limit]:
+            self._release_calls(phone, now, settled_before)
+            self._look_ups.release(phone, every=every)
+        return len(answered[:limit])
+
+    def _release_calls(self, phone: str, now: datetime, settled_before: datetime) -> None:
+        for one in self._kept.calls.values():
+            is_of = one.customer_phone is not None and phone in spellings(one.customer_phone)
+            at, end = one.folded.settle_at, one.folded.call.final_at
+            if is_of and one.state == "settling" and at and at > now and end and end <= settled_before:
+                one.folded = replace(one.folded, settle_at=now)
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         found = [

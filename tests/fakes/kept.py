@@ -11,6 +11,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.history import HistoryLine, ImportLine
+from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.outbox import Attempt
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -59,6 +60,18 @@ class KeptAttempt:
 
 
 @dataclass(slots=True)
+class KeptLookUp:
+    state: LookUpState
+    wanted_at: datetime | None
+    due_at: datetime
+    fence: int = 0
+    attempts: int = 0
+    source: str = ""
+    reason: str = ""
+    to_release: bool = False
+
+
+@dataclass(slots=True)
 class Kept:
     """`callbacks` by their numbers, which count from 1; `folded` are the numbers of those that a call has taken in."""
 
@@ -81,6 +94,7 @@ class Kept:
     intake_counts: Counter[str] = field(default_factory=Counter)
     runs: dict[str, Run] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
+    look_ups: dict[str, KeptLookUp] = field(default_factory=dict)
 
     def stored(self) -> list[Stored]:
         """Every callback, in the order of arrival."""

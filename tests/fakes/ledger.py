@@ -10,6 +10,7 @@ from datetime import datetime
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
+from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from tests.fakes.books import MemoryBooks
@@ -17,6 +18,7 @@ from tests.fakes.customers import MemoryCustomers
 from tests.fakes.history import MemoryHistory
 from tests.fakes.intake_counts import MemoryIntakeCounts
 from tests.fakes.kept import Kept
+from tests.fakes.look_ups import MemoryLookUps
 from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.past import MemoryPast
 from tests.fakes.rebuilding import MemoryRebuilding
@@ -55,6 +57,12 @@ class MemoryLedger:
         self.retire_customers = self._customers.retire_customers
         self.known_phones = self._customers.known_phones
         self.find_customers = self._customers.find_customers
+        self._look_ups = MemoryLookUps(self._kept)
+        self.claim_look_ups = self._look_ups.claim_look_ups
+        self.finish_look_ups = self._look_ups.finish_look_ups
+        self.fresh_numbers = self._look_ups.fresh_numbers
+        self.look_ups = self._look_ups.look_ups
+        self.look_up_of = self._look_ups.look_up_of
         self.mapping_version = self._customers.mapping_version
 
     def append(self, callbacks: Sequence[RawCallback]) -> None:
@@ -95,6 +103,8 @@ class MemoryLedger:
             leased_until=_first(one.lease_until for one in conversions if one.state is State.SENDING),
             doubtful_since=_first(one.first_attempt_at for one in pending if one.maybe_sent),
             mapping_version=kept.mapping_version,
+            look_up_at=_first(one.due_at for one in kept.look_ups.values() if one.state is not LookUpState.KNOWN),
+            has_answers=any(one.to_release for one in kept.look_ups.values()),
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
             parked_since=_first(one.folded.call.first_received_at for one in parked) if with_open else None,
         )

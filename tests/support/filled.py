@@ -21,6 +21,7 @@ GROWING = (
     "customer_rows",
     "outcomes",
     "tallies",
+    "lookups",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
@@ -84,6 +85,7 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "reason": "'delivered'",
             "calls": "1",
         },
+        "lookups": {"phone": "'+1666' || i"} | _LOOK_UP,
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }
 
@@ -114,6 +116,16 @@ _CALL = {
     "legs": "1",
     "first_received_at": _WHEN,
     "settle_at": _LATER,
+}
+_LOOK_UP = {
+    "state": "CASE i % 500 WHEN 1 THEN 'wanted' ELSE 'unknown' END",
+    "wanted_at": f"CASE i % 500 WHEN 1 THEN {_WHEN} END",
+    "due_at": _LATER,
+    "fence": "1",
+    "attempts": "0",
+    "source": "'crm'",
+    "reason": "''",
+    "to_release": "0",
 }
 _CONVERSION = {
     "action": "'phone_call'",

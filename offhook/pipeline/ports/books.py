@@ -163,6 +163,19 @@ class Books(KnownCalls, Protocol):
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox. `event` is why it was decided."""
 
+    def unresolved(self, keys: Collection[CallKey], now: datetime) -> Mapping[CallKey, str]:
+        """Those of the calls whose caller has a number that must be looked up first, with that number (E.164): nobody has
+        it and it is not unknown either, or what is known of it is too old at `now`."""
+
+    def let_wait(self, asked: Mapping[CallKey, str], now: datetime, until: datetime) -> None:
+        """These calls, which are due, wait until their callers were looked up (`release`), or else until then."""
+
+    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
+        """The calls that wait for look-ups that were answered are due, those that had their end before `settled_before`.
+
+        `every` releases whatever waits for a look-up, and forgets what was to be looked up. Returns how many numbers.
+        """
+
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
 

@@ -15,7 +15,8 @@ class Waiting:
     door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
     waiting conversion that may have arrived, `open_since` when the oldest call was first heard of that waits for its end
     and is not called unfinished, `parked_since` when the oldest was that waits for a customer; these two are asked for
-    seldom, and None otherwise.
+    seldom, and None otherwise. `look_up_at` is when the first number is due to be looked up, `has_answers` whether calls
+    wait for look-ups that were answered.
     """
 
     oldest_callback: int | None = None
@@ -28,6 +29,8 @@ class Waiting:
     mapping_version: int = 0
     open_since: datetime | None = None
     parked_since: datetime | None = None
+    look_up_at: datetime | None = None
+    has_answers: bool = False
 
     @property
     def leaves_at(self) -> datetime | None:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0012"
 
 # name -> (table, columns, condition or "")
 ONLINE_INDEXES = {"ix_conversions_delivered_at": ("conversions", ["delivered_at"], "delivered_at IS NOT NULL")}

@@ -27,9 +27,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import allowed_gai_family
 
 from offhook.adapters.proxies import Proxy
-from offhook.adapters.rockerbox.dialing import Dialer, SocketOptions
-from offhook.adapters.rockerbox.proxy import open_tunnel
-from offhook.adapters.rockerbox.resolver import Resolver
+from offhook.adapters.way_out.dialing import Dialer, SocketOptions
+from offhook.adapters.way_out.proxy import open_tunnel
+from offhook.adapters.way_out.resolver import Resolver
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response

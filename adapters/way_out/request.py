@@ -1,0 +1,40 @@
+"""How a request looks on its way out, straight or through a proxy, and whom its TLS trusts. Sends nothing."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import certifi
+from requests import PreparedRequest
+from urllib3.util.ssl_ import create_urllib3_context
+
+from offhook.adapters.proxies import Proxy
+
+
+def asked_for(request: PreparedRequest, proxy: Proxy | None) -> str:
+    """The request's target. https://www.rfc-editor.org/rfc/rfc9112#name-absolute-form: whole, for a proxy that forwards."""
+    if proxy is None or not is_forwarded(request):
+        return request.path_url
+    return f"http://{urlsplit(str(request.url)).netloc.rpartition('@')[2]}{request.path_url}"
+
+
+def is_forwarded(request: PreparedRequest) -> bool:
+    """A proxy reads and forwards what goes to an http:// address; to an https:// one it opens a tunnel."""
+    return urlsplit(request.url).scheme == "http"
+
+
+def let_in(request: PreparedRequest, proxy: Proxy | None) -> None:
+    """Says to a proxy that forwards who we are. A tunnel says it when it is opened."""
+    if proxy and proxy.authorization and is_forwarded(request):
+        request.headers["Proxy-Authorization"] = proxy.authorization
+
+
+def trusting(authorities: str | None) -> ssl.SSLContext:
+    """TLS that trusts these (PEM, or a folder of hashed certificates), the usual ones for None. Raises OSError."""
+    found = authorities or certifi.where()
+    tls = create_urllib3_context()
+    is_folder = Path(found).is_dir()
+    tls.load_verify_locations(None if is_folder else found, found if is_folder else None)
+    return tls

@@ -1,0 +1,220 @@
+"""What `LookUps` promises, and what `Books` promises of calls that wait for a look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.look_up import LookUpPolicy
+from offhook.pipeline.ports.customers import Brought, Source
+from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
+from offhook.pipeline.steps import decide_batch, fold_batch, release_batch
+from tests.contracts.conftest import WholeLedger
+from tests.fakes import steps
+from tests.fakes.callbacks import CALLER, NOON, OTHER, raw, sid
+
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+POLICY = LookUpPolicy(again_seconds=60)
+OLD_SPELLING, SPELLING = "+5215512345678", "+525512345678"
+
+
+def call(ledger: WholeLedger, number: int, caller: str = CALLER) -> None:
+    """A call that has ended and is folded."""
+    ledger.append([raw(number, caller=caller)])
+    fold_batch(ledger, steps.JUDGE, 100)
+
+
+def decide(ledger: WholeLedger, now_seconds: float = 0) -> int:
+    return decide_batch(ledger, steps.JUDGE, NOON + now_seconds * SECOND, 100, look_ups=POLICY)
+
+
+def release(ledger: WholeLedger, now_seconds: float = 0, *, every: bool = False) -> int:
+    return release_batch(ledger, steps.JUDGE, NOON + now_seconds * SECOND, 100, every=every)
+
+
+def state(ledger: WholeLedger, number: int) -> str:
+    [story] = ledger.stories.of_call(sid(number))
+    return story.call.state
+
+
+def claim(ledger: WholeLedger, now_seconds: float = 0, limit: int = 10) -> list[Wanted]:
+    return sorted(ledger.claim_look_ups(NOON + now_seconds * SECOND, limit, 30), key=lambda one: one.phone)
+
+
+def finish(ledger: WholeLedger, wanted: Wanted, state: LookUpState, due_seconds: float, attempts: int = 0) -> None:
+    reason = "http_500" if attempts else ""
+    ledger.finish_look_ups([LookedUp(wanted, state, NOON + due_seconds * SECOND, attempts, "crm", reason)])
+
+
+def phones(wanted: Collection[Wanted]) -> list[str]:
+    return [one.phone for one in wanted]
+
+
+def known(ledger: WholeLedger, phone: str, for_seconds: float | None = None) -> None:
+    until = None if for_seconds is None else NOON + for_seconds * SECOND
+    ledger.merge_customers([Customer(phone, "ann@example.com", None)], Brought(Source.LOOKUP, "crm", fresh_until=until))
+
+
+def test_a_call_whose_caller_nobody_has_waits_and_its_number_is_to_be_looked_up(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    assert decide(ledger) == 1
+    assert (state(ledger, 1), decide(ledger)) == ("settling", 0)
+    assert ledger.waiting().look_up_at == NOON
+    [line] = ledger.look_ups(10)
+    assert (line.phone, line.waits_since, line.due_at, line.attempts) == (CALLER, NOON, NOON, 0)
+
+
+def test_a_call_whose_caller_is_known_does_not_wait(ledger: WholeLedger) -> None:
+    known(ledger, CALLER)
+    call(ledger, 1)
+    assert (decide(ledger), state(ledger, 1)) == (1, "converted")
+    assert ledger.waiting().look_up_at is None
+
+
+def test_what_is_known_for_a_while_is_looked_up_after_it(ledger: WholeLedger) -> None:
+    known(ledger, CALLER, for_seconds=10)
+    assert set(ledger.fresh_numbers([CALLER, OTHER], NOON + 9 * SECOND)) == {CALLER}
+    assert set(ledger.fresh_numbers([CALLER, OTHER], NOON + 10 * SECOND)) == set()
+    call(ledger, 1)
+    assert (decide(ledger, 10), state(ledger, 1)) == (1, "settling")
+
+
+def test_a_number_of_several_people_is_not_looked_up(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, None, None, people=2)])
+    call(ledger, 1)
+    assert (decide(ledger), state(ledger, 1)) == (1, "parked")
+
+
+def test_a_caller_without_a_number_is_not_looked_up(ledger: WholeLedger) -> None:
+    for number, caller in enumerate(("anonymous", "client:ann", "+99912345678901234"), 1):
+        call(ledger, number, caller)
+    assert (decide(ledger), ledger.look_ups(10)) == (3, [])
+
+
+def test_a_line_is_asked_for_once_however_it_is_spelled(ledger: WholeLedger) -> None:
+    for number, caller in enumerate((OLD_SPELLING, SPELLING), 1):
+        call(ledger, number, caller)
+    assert decide(ledger) == 2
+    assert phones(claim(ledger)) == [SPELLING]
+    for spelled in (OLD_SPELLING, SPELLING):
+        line = ledger.look_up_of(spelled)
+        assert line is not None and line.phone == SPELLING
+    assert ledger.look_up_of(CALLER) is None
+
+
+def test_only_one_asks_for_a_number_until_its_claim_is_over(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    call(ledger, 2, OTHER)
+    decide(ledger)
+    assert phones(claim(ledger, limit=1)) + phones(claim(ledger)) == [CALLER, OTHER]
+    assert claim(ledger, 29) == []
+    again = claim(ledger, 30)
+    assert (phones(again), [one.fence for one in again]) == ([CALLER, OTHER], [2, 2])
+
+
+def test_a_claim_that_was_lost_writes_nothing(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [lost] = claim(ledger)
+    [held] = claim(ledger, 30)
+    finish(ledger, lost, LookUpState.UNKNOWN, 1000)
+    assert not ledger.waiting().has_answers
+    finish(ledger, held, LookUpState.UNKNOWN, 1000)
+    assert ledger.waiting().has_answers
+
+
+def test_a_source_that_failed_is_asked_again_when_it_is_due_and_the_call_waits(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    finish(ledger, wanted, LookUpState.WANTED, 50, attempts=1)
+    assert (release(ledger), claim(ledger, 49)) == (0, [])
+    [line] = ledger.look_ups(10)
+    assert (line.attempts, line.source, line.reason, line.waits_since) == (1, "crm", "http_500", NOON)
+    assert decide(ledger, 61) == 1  # it is looked at again, and waits on
+    assert state(ledger, 1) == "settling"
+    assert [(one.phone, one.attempts) for one in claim(ledger, 61)] == [(CALLER, 1)]
+
+
+def test_once_somebody_has_the_number_its_calls_are_due(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    known(ledger, CALLER, for_seconds=1000)
+    finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    assert ledger.waiting().has_answers
+    assert (release(ledger, 1), ledger.waiting().has_answers) == (1, False)
+    assert (decide(ledger, 1), state(ledger, 1)) == (1, "converted")
+    assert (ledger.waiting().look_up_at, ledger.look_ups(10)) == (None, [])
+
+
+def test_an_unknown_number_is_unknown_for_its_lifetime_and_its_call_is_parked(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    assert release(ledger, 1) == 1
+    assert (decide(ledger, 1), state(ledger, 1), ledger.look_up_of(CALLER)) == (1, "parked", None)
+    call(ledger, 2)
+    assert (decide(ledger, 99), state(ledger, 2)) == (1, "parked")
+    call(ledger, 3)
+    assert (decide(ledger, 100), state(ledger, 3)) == (1, "settling")
+
+
+def test_an_unknown_number_is_asked_for_again_while_a_call_is_parked_for_it_and_else_forgotten(
+    ledger: WholeLedger,
+) -> None:
+    for number, caller in ((1, CALLER), (2, OTHER)):
+        call(ledger, number, caller)
+    decide(ledger)
+    for wanted in claim(ledger):
+        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    decide(ledger, 1)
+    known(ledger, OTHER)
+    steps_of_review(ledger)
+    assert (state(ledger, 1), state(ledger, 2)) == ("parked", "converted")
+    assert claim(ledger, 99) == []
+    assert phones(claim(ledger, 100)) == [CALLER]
+    [line] = ledger.look_ups(10)
+    assert (line.phone, line.waits_since) == (CALLER, None)
+
+
+def steps_of_review(ledger: WholeLedger) -> None:
+    from offhook.pipeline.steps import ParkedReview, review_parked_batch
+
+    walk = ParkedReview()
+    while walk.after is not None:
+        review_parked_batch(ledger, steps.JUDGE, NOON + 2 * SECOND, 100, walk)
+
+
+def test_a_call_that_waits_for_its_legs_is_not_released(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    known(ledger, CALLER)
+    finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    with ledger.books() as books:
+        assert books is not None
+        assert books.release(NOON + SECOND, NOON - SECOND, 10) == 1  # it has not been over for long enough
+    assert (decide(ledger, 1), state(ledger, 1)) == (0, "settling")
+    assert (decide(ledger, 61), state(ledger, 1)) == (1, "converted")  # and is looked at again
+
+
+def test_where_nobody_looks_up_any_more_all_that_waits_is_due(ledger: WholeLedger) -> None:
+    for number, caller in ((1, CALLER), (2, OTHER)):
+        call(ledger, number, caller)
+    decide(ledger)
+    [*_, wanted] = claim(ledger)
+    finish(ledger, wanted, LookUpState.UNKNOWN, 1000)
+    assert release(ledger, 1, every=True) == 2
+    assert ledger.waiting().look_up_at is None
+    assert decide_batch(ledger, steps.JUDGE, NOON + SECOND, 10) == 2
+    assert (state(ledger, 1), state(ledger, 2)) == ("parked", "parked")
+
+
+def test_without_a_source_nothing_waits(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    assert decide_batch(ledger, steps.JUDGE, NOON, 10) == 1
+    assert (state(ledger, 1), ledger.look_ups(10)) == ("parked", [])
