@@ -40,6 +40,11 @@ def bare_environment() -> dict[str, str]:
     }
 
 
+# On a busy machine an answer may take seconds. What tries a deadline or a lease names its own.
+PATIENT = {"OFFHOOK_DEADLINE_SECONDS": "30", "OFFHOOK_LEASE_SECONDS": "60"}
+IMPATIENT = {"OFFHOOK_DEADLINE_SECONDS": "1", "OFFHOOK_LEASE_SECONDS": "3"}
+
+
 def environment(database_url: str, sink_url: str = "http://127.0.0.1:9/none", **changes: str) -> dict[str, str]:
     """Settings for a quick Offhook that serves ACCOUNT_SID and delivers to `sink_url`."""
     settings = {
@@ -51,8 +56,7 @@ def environment(database_url: str, sink_url: str = "http://127.0.0.1:9/none", **
         "ROCKERBOX_URL": sink_url,
         "OFFHOOK_SETTLE_SECONDS": "0",
         "OFFHOOK_POLL_SECONDS": "0.05",
-        "OFFHOOK_DEADLINE_SECONDS": "1",
-        "OFFHOOK_LEASE_SECONDS": "3",
+        **PATIENT,
         "OFFHOOK_RETRY_BASE_SECONDS": "0.1",
         "OFFHOOK_RETRY_CAP_SECONDS": "0.5",
         "OFFHOOK_DELIVERY_THREADS": "8",

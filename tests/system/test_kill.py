@@ -30,7 +30,12 @@ class Acknowledged(Protocol):
 
 
 # A poor call may be under way at many a kill here, and must not be quarantined for it.
-PATIENT = {"OFFHOOK_MAX_EXPIRED_LEASES": "100", "OFFHOOK_LEASE_SECONDS": "2", "OFFHOOK_RETRY_CAP_SECONDS": "0.2"}
+PATIENT = {
+    "OFFHOOK_MAX_EXPIRED_LEASES": "100",
+    "OFFHOOK_DEADLINE_SECONDS": "1",
+    "OFFHOOK_LEASE_SECONDS": "2",
+    "OFFHOOK_RETRY_CAP_SECONDS": "0.2",
+}
 _REST = "state IN ('pending', 'sending')"
 
 
