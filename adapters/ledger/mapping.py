@@ -22,6 +22,7 @@ from offhook.adapters.ledger.people import (
     find_held,
     forgotten,
     known_phones,
+    numbered,
     refreshed_customers,
     saved_customers,
     saved_shared_numbers,
@@ -136,11 +137,11 @@ class _Merge:
 
     def _statements(self, batch: Sequence[_Change], ids: Iterator[int], import_id: int) -> Statements:
         old = [_numbered(one.was, next(ids)) for one in batch if one.is_old and one.was is not None]
-        news = [Numbered(one.row, next(ids), self.now) for one in batch if one.is_news]
+        news = [numbered(one.row, next(ids), self.now) for one in batch if one.is_news]
         freed = [one.row.phone for one in batch if one.is_news and one.row.people == 1 and _was_shared(one)]
         same = [one for one in batch if not one.is_news]
         kept = {one.customer.phone: one.row for one in old}
-        adopted = [Numbered(one.row, kept[one.row.phone], one.was.since) for one in same if one.is_old and one.was]
+        adopted = [numbered(one.row, kept[one.row.phone], one.was.since) for one in same if one.is_old and one.was]
         ended = [one.was.customer.row or kept.get(one.row.phone) for one in batch if one.is_news and one.was]
         people = [one.row for one in batch if one.row.others]
         forget = [row.phone for row in people] + [one.row.phone for one in batch if one.row.phone in self.noted]
@@ -177,7 +178,7 @@ def _opened(connection: Connection, merge: _Merge, changes: Sequence[_Change]) -
 
 def _numbered(was: Held | None, row: int) -> Numbered:
     assert was is not None
-    return Numbered(was.customer, row, was.since)
+    return numbered(was.customer, row, was.since)
 
 
 def _was_shared(one: _Change) -> bool:
@@ -260,7 +261,7 @@ class MappingTable:
 
 
 def _retired(batch: Mapping[str, Held], ids: Iterator[int], now: datetime, import_id: int) -> Statements:
-    old = [Numbered(held.customer, next(ids), held.since) for held in batch.values() if held.customer.row is None]
+    old = [numbered(held.customer, next(ids), held.since) for held in batch.values() if held.customer.row is None]
     ended = [held.customer.row for held in batch.values() if held.customer.row is not None]
     return [
         written_history(old, None),

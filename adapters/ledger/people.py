@@ -132,12 +132,20 @@ def _customers_and_version(is_sqlite: bool) -> Any:
     return text(found).columns(counters.c.value.label("version"), *_NAMES)
 
 
+_Said = tuple[str | None, str | None, str | None, str | None]
+
+
 class Numbered(NamedTuple):
-    """What is to be written of a number, and the row of history that says so."""
+    """What is to be written of a number, and the row of history that says so. `said` is it as the tables hold it."""
 
     customer: Customer
     row: int
     from_at: datetime
+    said: _Said
+
+
+def numbered(customer: Customer, row: int, from_at: datetime) -> Numbered:
+    return Numbered(customer, row, from_at, _said(customer))
 
 
 _ON_CUSTOMER = "ON CONFLICT (phone) DO UPDATE SET " + ", ".join(
@@ -152,7 +160,7 @@ _OF_HISTORY = ("id", "phone", "email", "customer_id", "attributes", "people", "f
 def saved_customers(rows: Iterable[Numbered], fresh_until: datetime | None) -> Insert:
     """Who has these numbers, one person each, whoever had them before."""
     fresh = micros_or_none(fresh_until)
-    values = [(*_said(one.customer), one.row, fresh, micros(one.from_at)) for one in rows]
+    values = [(*one.said, one.row, fresh, micros(one.from_at)) for one in rows]
     return Insert(customers, _OF_A_PERSON, values, _ON_CUSTOMER)
 
 
@@ -164,11 +172,11 @@ def saved_shared_numbers(rows: Iterable[Numbered]) -> Insert:
 
 def written_history(rows: Iterable[Numbered], brought_by: int | None) -> Insert:
     """The rows of history that say so, since then."""
-    values = [(one.row, *_said(one.customer), one.customer.people, micros(one.from_at), brought_by) for one in rows]
+    values = [(one.row, *one.said, one.customer.people, micros(one.from_at), brought_by) for one in rows]
     return Insert(customer_rows, _OF_HISTORY, values, "")
 
 
-def _said(customer: Customer) -> tuple[str | None, str | None, str | None, str | None]:
+def _said(customer: Customer) -> _Said:
     """Phone, email, customer id and attributes, as they are kept."""
     kept = PersonText.kept
     attributes = json.dumps(customer.attributes, ensure_ascii=False) if customer.attributes else None
