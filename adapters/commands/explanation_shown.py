@@ -18,9 +18,9 @@ from offhook.pipeline.explanation import (
     Difference,
     Explanation,
     ReasonFacts,
+    RuleFacts,
     Today,
 )
-from offhook.pipeline.rules.trace import RuleTrace
 from offhook.pipeline.story import CustomerRow
 
 COLUMNS = tuple(field.name for field in fields(Explanation))
@@ -60,6 +60,8 @@ def _show_decision(one: DecisionFacts, *, is_last: bool) -> None:
     by = f"rules {one.rules_version}, mapping {one.mapping_version}"
     rule = f" by the rule {one.rule}" if one.rule else ""
     click.echo(f"{in_utc(one.decided_at)}  {one.result}{rule}  ({by})")
+    if one.who is not None:
+        click.echo(f"    {one.who.reason}: {one.who.sentence}")
     for reason in one.reasons:
         click.echo(f"    {reason.reason}: {reason.sentence}")
         if is_last:  # what was done about those before is done
@@ -79,8 +81,8 @@ def _show_remedy(reason: ReasonFacts | ConversionFacts) -> None:
 _HOLDS = {True: "holds", False: "does not hold", None: "unknown"}
 
 
-def _show_trace(tried: RuleTrace) -> None:
-    click.echo(f"    rule {tried.rule}: {_HOLDS[tried.holds]}")
+def _show_trace(tried: RuleFacts) -> None:
+    click.echo(f"    rule {tried.rule or '(the last one)'}: {_HOLDS[tried.holds]}")
     for one in tried.conditions:
         click.echo(f"        {one.key}: asks {one.asked}, found {one.found}: {_HOLDS[one.holds]}")
 

@@ -20,8 +20,10 @@ from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.books import Decided, KnownCalls
+from offhook.pipeline.ports.history import History, HistoryLine
+from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.reader import Reader
-from offhook.pipeline.rules.trace import RuleTrace
+from offhook.pipeline.rules.trace import ConditionTrace, RuleTrace
 from offhook.pipeline.steps import Judge, decide_anew
 from offhook.pipeline.story import (
     AttemptLine,
@@ -93,16 +95,40 @@ class ReasonFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConditionFacts:
+    """A condition by its key in the rules, what was asked and what was found. `holds` is None where nobody knew."""
+
+    key: str
+    asked: str
+    found: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """A rule that was tried; "" is the last one, what the rules say outside of their blocks. Of one that did not match the
+    first condition is there that failed.
+    """
+
+    rule: str
+    holds: bool | None
+    conditions: Sequence[ConditionFacts]
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """One decision, by the rules and the customers of then. `customer` is the row of the mapping by which it was made."""
+    """One decision, by the rules and the customers of then. `customer` is the row of the mapping by which it was made, `who`
+    why the customer is who it is.
+    """
 
     decided_at: datetime
     result: str
     reasons: Sequence[ReasonFacts]
     rules_version: str
     mapping_version: int
+    who: ReasonFacts | None
     rule: str | None
-    trace: Sequence[RuleTrace]
+    trace: Sequence[RuleFacts]
     customer: CustomerRow | None
 
 
@@ -199,11 +225,34 @@ def anew_of(known: KnownCalls, key: CallKey, judge: Judge, now: datetime) -> Ane
     return Anew(next(iter(decide_anew(known, [key], judge, now)), None))
 
 
+def rows_of_then(history: History, story: Story) -> dict[int, CustomerRow]:
+    """The rows of the customers' history that the decisions about this call name. Raises LedgerUnavailable."""
+    wanted, phone = {line.customer_row for line in story.decisions} - {None}, story.call.customer_phone
+    if not wanted or phone is None:
+        return {}
+    lines = (line for line in history.of_numbers([phone]) if line.customer.row in wanted)
+    return {row.id: row for row in (_row_of_then(history, line) for line in lines)}
+
+
+def _row_of_then(history: History, line: HistoryLine) -> CustomerRow:
+    brought = None if line.brought_by is None else history.import_(line.brought_by)
+    who = line.customer
+    source, name = (brought.source.value, brought.name) if brought else ("", "")
+    return CustomerRow(who.row or 0, who.email, who.customer_id, line.from_at, line.until_at, source, name)
+
+
 def explain(
-    story: Story, read: Reader, anew: Anew, hide: Masking, customers: Mapping[int, CustomerRow] | None = None
+    story: Story,
+    read: Reader,
+    anew: Anew,
+    hide: Masking,
+    customers: Mapping[int, CustomerRow] | None = None,
+    look_up: LookUpLine | None = None,
 ) -> Explanation:
-    """`read` reads callbacks in our words; `customers` are the rows of history that the decisions name."""
-    found, said = verdict(story.call.state, _delivery(story)), _said(story)
+    """`read` reads callbacks in our words; `customers` are the rows of history that the decisions name; `look_up` is what
+    the call waits for, where its caller is being looked up.
+    """
+    found, said = verdict(story.call.state, _delivery(story)), _said(story, look_up)
     call = fold(story.call.key, map(read, story.callbacks)) if story.callbacks else None
     return Explanation(
         verdict=found,
@@ -239,20 +288,31 @@ def _delivery(story: Story) -> str | None:
     return story.conversion.state if story.conversion else None
 
 
-def _said(story: Story) -> Sequence[ReasonFacts]:
+def _said(story: Story, look_up: LookUpLine | None) -> Sequence[ReasonFacts]:
     """Why it stands where it stands: the reasons in force, with what can be done about each."""
     if story.conversion is not None:
         return [_of_conversion(story, story.conversion)]
     if story.call.state not in (CallState.OPEN, CallState.SETTLING) and story.decisions:
         return [_reason(one) for one in story.decisions[-1].reasons]
-    return [_reason(_undecided(story.call))]
+    return [_reason(_undecided(story.call, look_up))]
 
 
-def _undecided(call: CallLine) -> Reason:
+def _undecided(call: CallLine, look_up: LookUpLine | None) -> Reason:
     """Why nothing is decided yet."""
+    if call.final_at is not None and look_up is not None:
+        return _looked_up(look_up)
     if call.settle_at and call.final_at:
         return why("settling", until=f"{call.settle_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}")
     return why("not_ended", 0 if call.final_at is None else 1)
+
+
+def _looked_up(look_up: LookUpLine) -> Reason:
+    trouble = reasons.known(look_up.reason, reasons.OF_LOOK_UPS) if look_up.reason else None
+    if trouble is None:
+        return why("being_looked_up")
+    what = f"{trouble.sentences[0].format(word=look_up.reason)} {trouble.advice}"
+    at = f"{look_up.due_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+    return why("being_looked_up", 1, source=look_up.source, at=at, what=what, reason=look_up.reason)
 
 
 def _reason(one: Reason) -> ReasonFacts:
@@ -340,10 +400,24 @@ def _decision(line: DecisionLine, customers: Mapping[int, CustomerRow], hide: Ma
         reasons=[ReasonFacts(one.word, hide(one.sentence), hide(reasons.remedy(one.word))) for one in line.reasons],
         rules_version=line.rules_version,
         mapping_version=line.mapping_version,
+        who=ReasonFacts(line.who.word, hide(line.who.sentence), "") if line.who else None,
         rule=line.rule,
-        trace=line.trace,
+        trace=[_rule(one, hide) for one in line.trace],
         customer=_hidden(customers.get(line.customer_row or 0), hide),
     )
+
+
+def _rule(one: RuleTrace, hide: Masking) -> RuleFacts:
+    return RuleFacts(one.rule, one.holds, [_condition(each, hide) for each in one.conditions])
+
+
+def _condition(one: ConditionTrace, hide: Masking) -> ConditionFacts:
+    """Columns of a customer may hold anything about a person."""
+    is_shown = hide is in_clear or one.key != "customer"
+    return ConditionFacts(one.key, one.asked, hide(one.found) if is_shown else _HIDDEN, one.holds)
+
+
+_HIDDEN = "hidden"
 
 
 def _hidden(row: CustomerRow | None, hide: Masking) -> CustomerRow | None:

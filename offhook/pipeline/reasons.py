@@ -133,6 +133,12 @@ OF_DECISIONS: Mapping[str, Known] = {
             "It has ended, and is a leg of another call, of which nothing has arrived.",
         ),
     ),
+    "being_looked_up": Known(
+        (
+            "It has ended, and its caller is being looked up.",
+            "It has ended, and its caller is being looked up; {source} is asked again at {at} ({reason}). {what}",
+        ),
+    ),
     "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the mapping of then.",),
