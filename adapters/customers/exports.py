@@ -75,7 +75,7 @@ EXPORTS = (
     # https://help.salesforce.com/s/articleView?id=sf.exporting_data.htm
     Export("Salesforce", ("Contact ID", "Phone", "Mobile"),
            ("Phone", "Mobile", "Mobile Phone", "Home Phone", "Other Phone", "Asst. Phone"), ("Email",), ("Contact ID",)),
-    Export("Salesforce", ("Lead ID", "Phone", "Mobile"), ("Phone", "Mobile"), ("Email",), ("Lead ID",)),
+    Export("Salesforce", ("Lead ID", "Phone", "Lead Source"), ("Phone", "Mobile"), ("Email",), ("Lead ID",)),
     Export("Salesforce", ("Id", "MobilePhone", "IsDeleted"),
            ("Phone", "MobilePhone", "HomePhone", "OtherPhone"), ("Email",), ("Id",)),
     # https://support.pipedrive.com/en/article/exporting-data-from-pipedrive
