@@ -168,7 +168,9 @@ def test_the_row_that_said_who_called_and_what_the_rules_found_are_there_when_th
     row = CustomerRow(7, "ann@example.com", "C1", NOON, None, "import", "customers.csv")
     found = explain(replace(known, decisions=[line]), read, Anew(), masking([CALLER]), {7: row})
     [decision] = found.decisions
-    assert (decision.rule, decision.trace) == ("hot leads", trace)
+    [tried] = decision.trace
+    assert (decision.rule, tried.rule, tried.holds) == ("hot leads", "hot leads", True)
+    assert [(one.key, one.asked, one.found, one.holds) for one in tried.conditions] == list(trace[0].conditions)
     assert decision.customer is not None
     assert (decision.customer.email, decision.customer.name) == ("a***@example.com", "customers.csv")
     Draft202012Validator(schema()).validate(json.loads(json.dumps(plain(found))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.support import ledger
@@ -77,3 +79,28 @@ def test_another_shape_is_told_what_was_expected(offhook: Offhook) -> None:
 def test_a_retry_takes_call_sids_alone(offhook: Offhook) -> None:
     code, said = Told(offhook)("conversions", "retry", CALLER)
     assert (code, "flask explain" in said) == (2, True)
+
+
+def test_a_call_is_explained_by_whatever_name_a_person_has_for_it(offhook: Offhook) -> None:
+    (offhook.folder / "offhook.toml").write_text('order_id = "order-{call_sid}"\n')
+    told, first, second = Told(offhook), new_sid(), new_sid()
+    (offhook.folder / "new.csv").write_text(f"phone,email,customer_id\n{CALLER},caller@example.test,C1042\n")
+    assert told("customers", "import", "new.csv")[0] == 0
+    with offhook.web() as web, offhook.worker():
+        assert web.twilio.send(callback(first)).status == 204
+        wait_until(lambda: offhook.states() == {"delivered": 1})
+        for name in (first, CALLER, NATIONAL, "Caller@Example.test", "C1042", f"order-{first}"):
+            code, said = told("explain", name)
+            assert (code, "delivered: Rockerbox has this call" in said) == (0, True), (name, said)
+            assert CALLER not in said and "caller@example.test" not in said
+        assert CALLER in told("explain", first, "--reveal")[1]
+        assert web.twilio.send(callback(second)).status == 204
+        wait_until(lambda: offhook.states() == {"delivered": 2})
+    code, said = told("explain", "C1042")
+    assert (code, first in said, second in said, "flask explain CALLSID" in said) == (0, True, True, True)
+    found = json.loads(told("explain", second, "--json")[1])
+    assert (found["verdict"], found["call_sid"], found["today"]["same"]) == ("delivered", second, True)
+    counted = json.loads(told("today", "--since", "1h", "--json")[1])
+    assert (counted["calls"], counted["converted"], counted["by_reason"]) == (2, 2, {"delivered": 2})
+    assert told("explain", "C9")[0] == 2
+    assert told("explain", "nobody@example.test")[0] == 1
