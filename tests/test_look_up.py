@@ -205,6 +205,26 @@ def test_who_is_no_customer_any_more_is_taken_out_and_what_an_import_said_stays(
     assert set(ledger.find_customers([CALLER, other])) == {other}
 
 
+def test_what_something_else_has_brought_while_a_source_was_asked_stays(ledger: SqlLedger) -> None:
+    hangs, imported = threading.Event(), Customer(CALLER, "imported@example.com", None)
+
+    class Slow(MemorySource):
+        def find(self, phone: str, /) -> Answer:
+            answer = super().find(phone)
+            hangs.wait()
+            return answer
+
+    crm = Slow({CALLER: [ANN]})
+    with working(ledger, crm):
+        ledger.append([final(1)])
+        wait_until(lambda: crm.asked)
+        ledger.merge_customers([imported])
+        hangs.set()
+        wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1})
+    [row] = ledger.find_customers([CALLER]).values()
+    assert (row.email, row.fresh_until) == ("imported@example.com", None)
+
+
 def test_several_customers_of_a_source_are_nobody(ledger: SqlLedger) -> None:
     crm = MemorySource({CALLER: [ANN, Found("bo@example.com", None)]})
     with working(ledger, crm):
