@@ -15,7 +15,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from offhook.adapters.ledger.schema import lookups
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.ledger.waiting import IS_ASKED, IS_WANTED, TO_RELEASE
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import RetryPolicy
@@ -108,6 +110,11 @@ def test_each_answer_has_a_lifetime_of_its_own(
 )
 def test_the_national_spelling_is_what_one_dials_there(e164: str, digits: str) -> None:
     assert national(e164) == digits
+
+
+def test_each_index_of_some_look_ups_is_of_those_that_the_statements_ask_for() -> None:
+    where = {str(one.name): str(one.dialect_options["sqlite"]["where"]) for one in lookups.indexes}
+    assert where == {"ix_lookups_due": IS_ASKED, "ix_lookups_wanted": IS_WANTED, "ix_lookups_to_release": TO_RELEASE}
 
 
 # A worker
