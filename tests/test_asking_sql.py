@@ -120,6 +120,13 @@ def test_a_file_that_is_not_there_is_later_and_is_not_made(tmp_path: Path, ask: 
     assert not missing.exists()
 
 
+def test_a_file_that_is_named_by_a_uri_of_sqlite_s_is_read_only_too(tmp_path: Path, ask: Ask) -> None:
+    fill_shop(f"sqlite:///{tmp_path}/shop.db", PEOPLE)
+    url = f"sqlite:///file:{tmp_path}/shop.db?uri=true"
+    assert isinstance(ask(url, SELECT).find(PHONE), Found)
+    assert isinstance(ask(url, "DELETE FROM people WHERE phone = :phone RETURNING email").find(PHONE), Later)
+
+
 def test_a_host_that_is_dead_is_later(ask: Ask) -> None:
     from tests.sinks import closed_port, full_backlog
 

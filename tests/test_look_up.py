@@ -15,7 +15,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from sqlalchemy import event
 
+from offhook.adapters.ledger.schema import lookups
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.ledger.waiting import IS_ASKED, IS_WANTED, TO_RELEASE
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import RetryPolicy
@@ -108,6 +110,11 @@ def test_each_answer_has_a_lifetime_of_its_own(
 )
 def test_the_national_spelling_is_what_one_dials_there(e164: str, digits: str) -> None:
     assert national(e164) == digits
+
+
+def test_each_index_of_some_look_ups_is_of_those_that_the_statements_ask_for() -> None:
+    where = {str(one.name): str(one.dialect_options["sqlite"]["where"]) for one in lookups.indexes}
+    assert where == {"ix_lookups_due": IS_ASKED, "ix_lookups_wanted": IS_WANTED, "ix_lookups_to_release": TO_RELEASE}
 
 
 # A worker
@@ -203,6 +210,26 @@ def test_who_is_no_customer_any_more_is_taken_out_and_what_an_import_said_stays(
         ledger.append([final(1)])
         wait_until(lambda: states(ledger) == {"parked": 1})
     assert set(ledger.find_customers([CALLER, other])) == {other}
+
+
+def test_what_something_else_has_brought_while_a_source_was_asked_stays(ledger: SqlLedger) -> None:
+    hangs, imported = threading.Event(), Customer(CALLER, "imported@example.com", None)
+
+    class Slow(MemorySource):
+        def find(self, phone: str, /) -> Answer:
+            answer = super().find(phone)
+            hangs.wait()
+            return answer
+
+    crm = Slow({CALLER: [ANN]})
+    with working(ledger, crm):
+        ledger.append([final(1)])
+        wait_until(lambda: crm.asked)
+        ledger.merge_customers([imported])
+        hangs.set()
+        wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1})
+    [row] = ledger.find_customers([CALLER]).values()
+    assert (row.email, row.fresh_until) == ("imported@example.com", None)
 
 
 def test_several_customers_of_a_source_are_nobody(ledger: SqlLedger) -> None:
