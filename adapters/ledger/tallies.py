@@ -53,12 +53,12 @@ _WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 def count(connection: Connection, keys: Iterable[CallKey]) -> int:
-    """Have these calls, and those that these legs belong to, counted where they belong. Returns how many were not.
+    """Have these calls counted where they belong. Returns how many were not.
 
     Of two transactions that change one call the later one waits here for the earlier, and then sees what that has done. All
     lock in one order. Where both count a call that never was, one of them fails and is tried again.
     """
-    every = sorted(_with_roots(connection, set(keys)))
+    every = sorted(set(keys))
     stood = {key_of(row): _place(row) for row in _locked(connection, every)}
     belong = _places(connection, every)
     wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
@@ -71,9 +71,11 @@ def count(connection: Connection, keys: Iterable[CallKey]) -> int:
     return len(wrong)
 
 
-def _with_roots(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
-    found = _read(connection, keys, legs, _OF_A_LEG, _BY_KEY)
-    return {*keys, *(CallKey(row.account_sid, row.root_sid) for row in found)}
+def count_sent(connection: Connection, keys: Iterable[CallKey]) -> None:
+    """The same for the calls of these conversions, each of which may be that of a leg."""
+    every = set(keys)
+    found = _read(connection, every, legs, _OF_A_LEG, _BY_KEY)
+    count(connection, every | {CallKey(row.account_sid, row.root_sid) for row in found})
 
 
 def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any]]:
