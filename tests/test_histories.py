@@ -92,6 +92,7 @@ class History(RuleBasedStateMachine):
         self.ledger = self.opened()
         self.now = NOON
         self.late: list[Attempt] = []
+        self.parents: dict[int, int] = {}
         if known:
             self.a_caller_becomes_known(CALLER, 1)
 
@@ -103,7 +104,8 @@ class History(RuleBasedStateMachine):
         hours=st.integers(-2, 2),
     )
     def a_callback_comes(self, number: int, status: str, parent: int | None, caller: str, hours: int) -> None:
-        hangs_from = None if parent == number else parent
+        """A leg may be reported without its parent at first, and never under two: Twilio moves none."""
+        hangs_from = None if parent in (None, number) else self.parents.setdefault(number, parent)
         self.ledger.append([raw(number, status, parent=hangs_from, caller=caller, at=NOON + hours * HOUR)])
 
     @rule(limit=st.integers(1, 10))
@@ -298,9 +300,9 @@ def run(machine: type[History], examples: int) -> None:
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("machine", [History, OnSqlite])
-def test_whatever_happens_is_counted(machine: type[History]) -> None:
-    run(machine, 5 * EXAMPLES)
+@pytest.mark.parametrize(("machine", "times"), [(History, 3), (OnSqlite, 1)])
+def test_whatever_happens_is_counted(machine: type[History], times: int) -> None:
+    run(machine, times * EXAMPLES)
 
 
 @pytest.fixture
@@ -321,4 +323,4 @@ def test_whatever_happens_is_counted_on_postgres(postgres_url: str) -> None:
                 connection.exec_driver_sql(f"TRUNCATE {names}")
             return ledger
 
-    run(OnPostgres, EXAMPLES)
+    run(OnPostgres, max(3, EXAMPLES // 4))

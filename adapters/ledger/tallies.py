@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import KEY, insert, key_of, look_up, named, with_rows
+from offhook.adapters.ledger.rows import KEY, insert, key_of, look_up, named, source, with_rows
 from offhook.adapters.ledger.schema import calls, conversions, counters, decisions, legs, micros, outcomes, tallies
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
@@ -53,12 +53,26 @@ _WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 def count(connection: Connection, keys: Iterable[CallKey]) -> int:
-    """Have these calls, and those that these legs belong to, counted where they belong. Returns how many were not.
+    """Have these calls counted where they belong. Returns how many were not.
 
     Of two transactions that change one call the later one waits here for the earlier, and then sees what that has done. All
     lock in one order. Where both count a call that never was, one of them fails and is tried again.
     """
-    every = sorted(_with_roots(connection, set(keys)))
+    return _counted(connection, keys)[0]
+
+
+def count_sent(connection: Connection, keys: Iterable[CallKey]) -> None:
+    """The same for the calls of these conversions, each of which may be that of a leg: then, which is rare, its call is locked
+    out of turn, and where two wait for each other the database ends one of them, which is tried again.
+    """
+    _, merged = _counted(connection, keys)
+    found = _read(connection, merged, legs, _OF_A_LEG, _BY_KEY)
+    count(connection, {CallKey(row.account_sid, row.root_sid) for row in found})
+
+
+def _counted(connection: Connection, keys: Iterable[CallKey]) -> tuple[int, Sequence[CallKey]]:
+    """How many stood elsewhere, and which of them are legs now."""
+    every = sorted(set(keys))
     stood = {key_of(row): _place(row) for row in _locked(connection, every)}
     belong = _places(connection, every)
     wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
@@ -68,12 +82,7 @@ def count(connection: Connection, keys: Iterable[CallKey]) -> int:
     if with_rows(_PLACE, _PLACED, new).run(connection) != len(new):
         raise LedgerUnavailable("somebody else has counted the same call meanwhile", "busy")
     _add(connection, _differences((stood.get(key), place) for key, place in wrong.items()))
-    return len(wrong)
-
-
-def _with_roots(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
-    found = _read(connection, keys, legs, _OF_A_LEG, _BY_KEY)
-    return {*keys, *(CallKey(row.account_sid, row.root_sid) for row in found)}
+    return len(wrong), [key for key, place in belong.items() if not _is_counted(place)]
 
 
 def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any]]:
@@ -84,25 +93,48 @@ def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any
 
 def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, Place]:
     """Where each call belongs, by what the ledger keeps of it now."""
-    rows = _read(connection, keys, calls, _OF_A_CALL, _BY_KEY)
-    sent = _conversions(connection, rows)
-    undelivered = [key_of(row) for row in rows if row.decided_at is not None and key_of(row) not in sent]
+    every = named(keys)
+    if not every:
+        return {}
+    question = _calls_with_conversions(connection.dialect.name == "sqlite")
+    rows = connection.execute(question, {"rows": json.dumps(every)}).all()
+    through = _through_legs(connection, rows)
+    undelivered = [
+        key_of(row)
+        for row in rows
+        if row.delivery is None and row.decided_at is not None and key_of(row) not in through
+    ]
     decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, _BY_KEY), key=lambda row: int(row.id))
     words = {key_of(row): tuple(word for word, _ in json.loads(row.reasons)) for row in decided}
-    told = {key_of(row): _told(row, words.get(key_of(row), ()), sent.get(key_of(row))) for row in rows}
+    told = {key_of(row): _told(row, words.get(key_of(row), ()), through.get(key_of(row))) for row in rows}
     return {key: place_of(call) or _not_counted(call) for key, call in told.items()}
 
 
-def _conversions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[CallKey, Row[Any]]:
-    """The conversion of each call: its own, else the first of a leg which stood as a call of its own."""
-    may_have = [row for row in rows if row.state in (CallState.CONVERTED, CallState.SKIPPED)]
-    own = _read(connection, map(key_of, may_have), conversions, _OF_A_CONVERSION, _BY_KEY)
-    found = {key_of(row): row for row in own}
-    lacking = [key_of(row) for row in may_have if key_of(row) not in found and _may_be_through_a_leg(row)]
+@cache
+def _calls_with_conversions(is_sqlite: bool) -> Any:
+    """Each call by its key, and where its own conversion stands."""
+    names = ", ".join(f"t.{name}" for name in _OF_A_CALL)
+    mine = "c.call_sid = t.call_sid AND c.account_sid = t.account_sid"
+    keys = source(is_sqlite, tuple(KEY.items()))
+    if is_sqlite:
+        found = f"{keys} CROSS JOIN calls AS t LEFT JOIN conversions AS c ON {mine} WHERE {_BY_KEY}"
+    else:
+        call = f"SELECT * FROM calls AS t WHERE {_BY_KEY} OFFSET 0"
+        sent = f"SELECT * FROM conversions AS c WHERE {mine} OFFSET 0"
+        found = f"{keys} CROSS JOIN LATERAL ({call}) AS t LEFT JOIN LATERAL ({sent}) AS c ON true"
+    columns = [calls.c[name] for name in _OF_A_CALL]
+    sent_as = (conversions.c.state.label("delivery"), conversions.c.reason.label("why"))
+    return text(f"SELECT {names}, c.state AS delivery, c.reason AS why FROM {found}").columns(*columns, *sent_as)
+
+
+def _through_legs(connection: Connection, rows: Iterable[Row[Any]]) -> dict[CallKey, Row[Any]]:
+    """The conversion of each call that has none of its own: the first of a leg which stood as a call of its own."""
+    lacking = [key_of(row) for row in rows if row.delivery is None and _may_be_through_a_leg(row)]
     root_of = {
         key_of(row): CallKey(row.account_sid, row.root_sid)
         for row in _read(connection, lacking, legs, _OF_A_LEG, _BY_ROOT)
     }
+    found: dict[CallKey, Row[Any]] = {}
     of_legs = _read(connection, root_of, conversions, _OF_A_CONVERSION, _BY_KEY)
     for row in sorted(of_legs, key=lambda row: (row.created_at, row.call_sid), reverse=True):
         found[root_of[key_of(row)]] = row
@@ -110,7 +142,7 @@ def _conversions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[CallK
 
 
 def _may_be_through_a_leg(row: Row[Any]) -> bool:
-    return bool(row.state == CallState.CONVERTED or row.legs > 1)
+    return bool(row.state == CallState.CONVERTED or (row.state == CallState.SKIPPED and row.legs > 1))
 
 
 def _told(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
@@ -122,8 +154,8 @@ def _told(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
         to=row.to_number,
         is_decided=row.decided_at is not None,
         words=words,
-        delivery=sent.state if sent else None,
-        why=sent.reason if sent else None,
+        delivery=sent.state if sent else row.delivery,
+        why=sent.reason if sent else row.why,
     )
 
 

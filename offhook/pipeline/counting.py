@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
@@ -96,15 +97,18 @@ def our_number(direction: str, from_: str, to: str) -> str:
     return _e164(from_) if direction == Direction.OUTBOUND_API else ""
 
 
-def _is_an_agent(address: str) -> bool:
-    """A browser phone, or a desk phone whose address is no number."""
-    found = caller(address, "", sip_users=True)
-    return found.kind in (CallerKind.CLIENT, CallerKind.SIP)
-
-
+@lru_cache(maxsize=4096)  # a tracked number has many calls
 def _e164(address: str) -> str:
     """Without a country no national number is read, so that no setting plays a part."""
     return caller(address, "", sip_users=True).e164 or ""
+
+
+def _is_an_agent(address: str) -> bool:
+    """A browser phone, or a desk phone whose address is no number."""
+    if ":" not in address:
+        return False
+    found = caller(address, "", sip_users=True)
+    return found.kind in (CallerKind.CLIENT, CallerKind.SIP)
 
 
 @dataclass(frozen=True, slots=True)
