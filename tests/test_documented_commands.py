@@ -170,11 +170,11 @@ def test_the_help_of_a_group_says_of_each_command_in_a_whole_sentence_what_it_do
     assert [line for line in commands if line.endswith("...")] == []
 
 
-# What changes, writes or runs something. Every other command shows something.
+# What changes, writes or runs something, or prints a file. Every other command shows something.
 DOING = frozenset(
     {
         *("flask up", "flask worker", "flask sandbox"),
-        *("flask customers import", "flask conversions retry", "flask rockerbox qa"),
+        *("flask conversions retry", "flask rockerbox qa", "flask rules apply", "flask rules schema"),
         *("flask db upgrade", "flask db backup", "flask db restored"),
         *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),
     }

@@ -113,7 +113,9 @@ def _counted(found: int) -> str:
 @shows
 @with_appcontext
 def show(call: str, is_clear: bool, shown: Format) -> None:
-    """Show all about a call: why is it in Rockerbox, or why not? The same as `flask explain`.
+    """Show all about a call.
+
+    Why is it in Rockerbox, or why not? The same as `flask explain`.
 
     \b
     flask conversions show CA123...

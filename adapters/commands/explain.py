@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import NoReturn
 
 import click
@@ -29,7 +28,7 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, is_wished:
     if is_wished and not context.resilient_parsing:
         from offhook.adapters.commands.explain_schema import schema
 
-        click.echo(json.dumps(schema(), indent=2))
+        show_record(schema(), Format.JSON)
         context.exit()
 
 

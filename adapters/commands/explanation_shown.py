@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 
@@ -111,7 +110,7 @@ def _show_sent(found: Explanation) -> None:
 
 
 def _show_payload(payload: Mapping[str, str]) -> None:
-    click.echo(json.dumps(dict(payload), ensure_ascii=False))
+    show_record(payload, Format.JSON)
 
 
 def _show_attempts(attempts: Iterable[AttemptFacts]) -> None:

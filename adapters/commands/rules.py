@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -111,12 +110,14 @@ def show(version: str | None, shown: Format) -> None:
 
 @rules.command()
 def schema() -> None:
-    """Print a JSON schema of offhook.toml, for editors that complete and check TOML.
+    """Print a JSON schema of offhook.toml, for editors.
+
+    With it an editor completes and checks the file.
 
     \b
     flask rules schema > offhook.schema.json
     """
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    show_record(json_schema(), Format.JSON)
 
 
 @dataclass(frozen=True, slots=True)

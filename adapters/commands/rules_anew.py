@@ -45,12 +45,12 @@ _since = click.option("--since", callback=ago, default="90d", show_default=True,
 @shows
 @with_appcontext
 def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
-    """Say what other rules would have made of your calls, and change nothing.
+    """Say what other rules would have made of your calls.
 
-    Every call of that time that was decided is decided once more, with what is known of it and of your customers today,
-    and laid beside what the ledger has. Calls that are not over yet are left out.
+    Nothing is changed. Every call of that time that was decided is decided once more, with what is known of it and of
+    your customers today, and laid beside what the ledger has. Calls that are not over yet are left out.
 
-    \\b
+    \b
     flask rules backtest --file new.toml --since 90d
     flask rules backtest --json
     """
@@ -67,15 +67,15 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
 @click.command("apply", cls=LedgerCommand)
 @_since
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--reveal", is_flag=True, hidden=True)
 @with_appcontext
-def apply_command(since: datetime, yes: bool, reveal: bool) -> None:  # noqa: ARG001
-    """Decide skipped and waiting calls anew, by the rules that hold now.
+def apply_command(since: datetime, yes: bool) -> None:
+    """Decide skipped and waiting calls anew.
 
-    What would change is shown first, and you are asked. What was sent is never touched: a conversion that these rules
-    would not make any more is listed, and not recalled, which Rockerbox could not do.
+    That is done by the rules that hold now. What would change is shown first, and you are asked. What was sent is never
+    touched: a conversion that these rules would not make any more is listed, and not recalled, which Rockerbox could not
+    do.
 
-    \\b
+    \b
     flask rules apply --since 30d
     """
     service = offhook()
@@ -149,7 +149,7 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
     if result.changed or shown is Format.CSV:
         show_list([_line(one) for one in result.changed], shown, _COLUMNS)
     if shown is Format.TABLE and result.changed:
-        click.echo("\\nBy tracked number:")
+        click.echo("\nBy tracked number:")
         numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
         show_list(numbers_, shown, ("number", "before", "after", "count"))
         if any(one.before == "converted" for one in result.changed):

@@ -33,15 +33,17 @@ A block `[[rule]]` has a `name`, conditions under `when` (all of the above, each
 `convert = true`, or a table of what is sent otherwise (`action`, `revenue`, `time`, `extra`), or `skip = "a_reason"` with a word of
 your own. The first block whose conditions all hold decides; what the file says outside of its blocks is the last rule.
 
-    [[rule]]
-    name = "Night calls"
-    when.hours = ["22:00-06:00"]
-    skip = "at_night"
+```toml
+[[rule]]
+name = "Night calls"
+when.hours = ["22:00-06:00"]
+skip = "at_night"
 
-    [[rule]]
-    name = "Customers of the gold tier"
-    when = { customer = { tier = "gold" }, min_talk_seconds = 20 }
-    convert = { action = "gold_call", revenue = "{customer.value}", time = "answered" }
+[[rule]]
+name = "Customers of the gold tier"
+when = { customer = { tier = "gold" }, min_talk_seconds = 20 }
+convert = { action = "gold_call", revenue = "{customer.value}", time = "answered" }
+```
 
 Where nobody knows whether a condition holds (no leg and no detection says who answered), it fails;
 `when_unknown = "holds"` in a block, or for the whole file, lets it hold. A block that hangs on the customer's row alone waits until
