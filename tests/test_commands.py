@@ -41,6 +41,9 @@ def test_every_command_answers_for_the_database() -> None:
     [
         (["conversions", "list"], "conversions"),
         (["conversions", "show", "CA" + "1" * 32], "callbacks"),
+        (["explain", "ann@example.com"], "customers"),
+        (["calls", "list"], "outcomes"),
+        (["today"], "tallies"),
         (["conversions", "retry", "--all", "dead"], "conversions"),
         (["customers", "show", "+14155550100"], "customers"),
         (["recordings", "export", "--since", "1h"], "callbacks"),

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
-from offhook.adapters.commands.named_call import call_sid_or_phone, only_call_sid
+from offhook.adapters.commands.explain import explained
+from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
+from offhook.adapters.commands.named_call import only_call_sid
 from offhook.adapters.commands.retrying import again
 from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
-from offhook.adapters.commands.story_shown import COLUMNS, show_story, story_record
 from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
-from offhook.pipeline.masking import Masking, in_clear, masking
-from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.stories import Stories
-from offhook.pipeline.story import COUNTED_UP_TO, CallLine, ConversionLine, Story
+from offhook.pipeline.story import COUNTED_UP_TO, CallLine, ConversionLine
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
-_MOST_CALLS = 20
 _STATES = [state.value for state in State]
 _LISTED = ("at", "state", "call_sid", "action", "attempts", "reason")
-_FOUND = ("first_received_at", "state", "call_sid", "status", "duration_seconds")
 
 
 @click.group(cls=LedgerGroup)
@@ -112,66 +109,22 @@ def _counted(found: int) -> str:
 
 @conversions.command()
 @click.argument("call", metavar="CALLSID|NUMBER")
-@click.option("--in-clear", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
+@click.option("--in-clear", "--reveal", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
 @shows
 @with_appcontext
 def show(call: str, is_clear: bool, shown: Format) -> None:
-    """Show all about a call: why is it in Rockerbox, or why not?
-
-    What arrived, what was decided and why, what was sent, what came back. CALLSID is Twilio's name of the call, CA and 32
-    digits. The NUMBER of a caller shows the one call of that caller, or lists the calls where there are several.
+    """Show all about a call: why is it in Rockerbox, or why not? The same as `flask explain`.
 
     \b
     flask conversions show CA123...
     flask conversions show "(415) 867-5309" --in-clear
-    flask conversions show CA123... --json          a list: a CallSid may be one of several accounts
+    flask conversions show CA123... --json          a list of one; `flask explain` gives the object alone
     """
-    service = offhook()
-    sid, phone = call_sid_or_phone(call, service.settings.default_country)
-    found = [sid] if sid else _calls_of(str(phone), shown)
-    stories = [story for each in found for story in service.ledger.stories.of_call(each)]
-    if not stories:
-        _fail_without_story(found[0])
-    if shown is not Format.TABLE:
-        show_list([story_record(story, _masking_of(story, is_clear)) for story in stories], shown, COLUMNS)
-        return
-    for story in stories:
-        show_story(story, _masking_of(story, is_clear))
-
-
-def _calls_of(phone: str, shown: Format) -> list[str]:
-    """The one CallSid of this number. Ends the command where there is none, or with a list where there are several."""
-    ledger = offhook().ledger
-    rows = ledger.stories.calls_of(phone, _MOST_CALLS + 1)
-    if not rows:
-        waits = ledger.waiting().oldest_callback is not None
-        why = " Callbacks wait that no worker has taken in yet: is `flask worker` running?" if waits else ""
-        fail(f"No call of {mask(phone)} is known; a call is found by the customer's number.{why}")
-    if len(rows) > 1:
-        show_list([_call_row(row) for row in rows[:_MOST_CALLS]], shown, _FOUND)
-        more = f" (the {_MOST_CALLS} newest)" if len(rows) > _MOST_CALLS else ""
-        click.echo(f"Calls of {mask(phone)}{more}; `flask conversions show CALLSID` has all about one.", err=True)
-        raise SystemExit(0)
-    return [rows[0].key.call_sid]
-
-
-def _call_row(row: CallLine) -> dict[str, Any]:
-    held = (row.first_received_at, row.state, row.key.call_sid, row.status, row.duration_seconds)
-    return dict(zip(_FOUND, held, strict=True))
-
-
-def _fail_without_story(sid: str) -> NoReturn:
-    if offhook().ledger.stories.has_callbacks(sid):
-        fail(f"Callbacks of {sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
-    fail(
-        f"No callback of {sid} has arrived. If Twilio's console shows the call, look there at its request "
-        "inspector: was the status callback sent, to which URL, and what was the answer?"
-    )
-
-
-def _masking_of(story: Story, is_clear: bool) -> Masking:
-    call = story.call
-    return in_clear if is_clear else masking([call.from_, call.to, call.customer_phone])
+    found = explained(offhook(), call, shown, reveal=is_clear)
+    if shown is Format.TABLE:
+        show_explanation(found)
+    else:
+        show_list([found], shown, COLUMNS)
 
 
 @conversions.command()

@@ -40,7 +40,12 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
         Listed(".worker:worker", "worker", "Make calls of callbacks, decide, deliver conversions."),
         Listed(".sandbox:sandbox", "sandbox", "Run a Rockerbox of your own, which shows what it gets."),
     ),
-    ASK: (Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),),
+    ASK: (
+        Listed(".conversions:conversions", "conversions", "What was sent, what waits, and why; send it again."),
+        Listed(".explain:explain", "explain", "Why is this call in Rockerbox, or why not?"),
+        Listed(".today:today", "today", "How many calls came, and what became of them."),
+        Listed(".calls:calls", "calls", "List calls by what became of them."),
+    ),
     SAY: (
         Listed(".customers:customers", "customers", "Your customers' phone numbers: import them, look one up."),
         Listed(".unknown:unknown", "unknown", "Numbers whose calls wait for a customer; a file to fill in."),
@@ -51,6 +56,7 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     ),
     KEEP: (
         Listed(".db:db", "db", "The database: create it, update it, back it up."),
+        Listed(".tallies:tallies", "tallies", "The sums that `today` shows: count them anew."),
         Listed(".settings:settings_command", "settings", "List every setting with its default."),
         Listed(".version:version", "version", "Say which Offhook this is, and on what it runs."),
     ),

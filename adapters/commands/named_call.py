@@ -1,44 +1,47 @@
-"""What a person names a call by: its CallSid in any case, or the caller's number in any usual spelling."""
+"""What a person types to name a call: its CallSid in any case, and what to say where there is none. Finds nothing."""
 
 from __future__ import annotations
 
 from offhook.adapters.commands.context import fail
-from offhook.pipeline.phone import caller
+from offhook.pipeline.masking import mask_email
+from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.sids import CALL, typed_kind
 
 _QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
 _SHOWN = 60
 
 
+def typed(text: str) -> str:
+    """Without the blanks and quotes that were copied along."""
+    return text.strip(_QUOTES)
+
+
 def call_sid(text: str) -> str | None:
     """The CallSid as Twilio writes it; None when it is none."""
-    plain = text.strip(_QUOTES)
+    plain = typed(text)
     return f"{CALL}{plain[2:].lower()}" if typed_kind(plain) == CALL else None
-
-
-def call_sid_or_phone(text: str, country: str) -> tuple[str | None, str | None]:
-    """(CallSid, None) or (None, the number by which a caller is known). Ends the command with 2 where it is neither.
-
-    `country` is that of numbers written without one.
-    """
-    sid = call_sid(text)
-    if sid is not None:
-        return sid, None
-    phone = caller(text.strip(_QUOTES), country).number
-    return (None, phone) if phone else fail(_neither(text, country), 2)
 
 
 def only_call_sid(text: str) -> str:
     """The CallSid. Ends the command with 2 where it is none."""
-    plain = text.strip(_QUOTES)
-    finds = "`flask conversions show NUMBER` finds the calls of a number."
+    plain = typed(text)
+    finds = "`flask explain NUMBER` finds the calls of a number."
     return call_sid(text) or fail(f"{_shown(plain)} is no CallSid: {_why_not(plain)}. {finds}", 2)
 
 
-def _neither(text: str, country: str) -> str:
-    plain = text.strip(_QUOTES)
-    number = f"nor a phone number, international (+...) or of {country}."
-    return f"{_shown(plain)} is neither a CallSid ({_why_not(plain)}) {number}"
+def no_call_of(text: str, country: str) -> tuple[str, int]:
+    """What to say of a name by which no call is known, and the exit code: 2 where it looks like none at all.
+
+    `country` is that of numbers written without one.
+    """
+    words = typed(text)
+    phone = caller(words, country).number
+    if phone:
+        return f"No call of {mask(phone)} is known; a call is found by the customer's number.", 1
+    if "@" in words:
+        return f"No call of {mask_email(words)} is known: no customer has this email, or none who has it has called.", 1
+    number = f"a phone number, international (+...) or of {country}, nor a customer id or an order id that is known"
+    return f"{_shown(words)} is neither a CallSid ({_why_not(words)}) nor {number}.", 2
 
 
 def _why_not(plain: str) -> str:

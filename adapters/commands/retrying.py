@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +9,10 @@ from dataclasses import dataclass, replace
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
+from offhook.adapters.commands.explanation_shown import changed_line
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.conversion import Convert, why
+from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.rebuilding import Rebuilding
@@ -126,14 +127,7 @@ def _difference(row: ConversionLine, decided: Decided, hide: Masking) -> list[st
     if decided.payload is None:
         why = "; ".join(f"{reason.word}: {hide(reason.sentence)}" for reason in decided.decision.reasons)
         return [f"today it would not be sent: {why}"]
-    old, new = json.loads(row.payload), json.loads(decided.payload)
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [_changed_field(name, old.get(name), new.get(name), hide) for name in names] or ["spelled otherwise"]
-
-
-def _changed_field(name: str, old: object, new: object, hide: Masking) -> str:
-    before, after = ("-" if value is None else hide(str(value)) for value in (old, new))
-    return f"{name}: {before} -> {'another one (--in-clear shows it)' if before == after else after}"
+    return [changed_line(one, "--in-clear") for one in changed_fields(row.payload, decided.payload, hide)]
 
 
 def _asked(can: int) -> bool:

@@ -25,6 +25,7 @@ from offhook.adapters.ledger.people import (
 )
 from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, micros
+from offhook.adapters.ledger.tallies import count
 from offhook.adapters.ledger.waiting import IS_OPEN
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
@@ -154,6 +155,7 @@ class BooksOnSql:
             _must_be_all(merged.run(connection), families.absorbed)
             counted.run(connection)
             _must_be_all(taken.run(connection), families.seqs)
+            count(connection, {*families.absorbed, *(one.call.key for one in folded)})
 
     def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
         order = calls.c.settle_at.desc() if newest else calls.c.settle_at
@@ -217,6 +219,7 @@ class BooksOnSql:
             journaled.run(connection)
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
             leaving.run(connection)
+            count(connection, [one.call.key for one in decided])
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.status, calls.c.legs, calls.c.first_received_at)
@@ -241,6 +244,7 @@ class BooksOnSql:
         with self._write() as connection:
             _must_be_all(moved.run(connection), why)
             journaled.run(connection)
+            count(connection, why)
 
 
 def _reasons(*told: tuple[str, str]) -> str:

@@ -19,6 +19,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move, of_the_row
 from offhook.adapters.ledger.rows import KEY, insert, key_of, with_rows
 from offhook.adapters.ledger.schema import Moment, breakers, conversions, micros
+from offhook.adapters.ledger.tallies import count
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import (
     CONVERSION_MOVES,
@@ -124,6 +125,7 @@ class OutboxTable:
         ready = moves.ready(done)
         with self._database.write() as connection:
             written = _write(connection, ready)
+            count(connection, {one.sending.key for one in written.moved})
             turn = self._note_health(connection, written.fresh, now)
         return Finished(written.moved, written.late, turn)
 
@@ -156,6 +158,7 @@ class OutboxTable:
             expired = _unless_arrived(connection, moves.ready([_expired(row, now, policy) for row in rows]))
             moves.move(connection, expired)
             moves.journal(connection, expired)
+            count(connection, [one.sending.key for one in expired.attempts])
             return expired.attempts
 
     def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
@@ -170,6 +173,7 @@ class OutboxTable:
             retried = with_rows(_RETRY, {**KEY, "now": "bigint"}, batch)
             with self._database.write() as connection:
                 moved += retried.run(connection)
+                count(connection, keys[first:][:_RETRIED_AT_ONCE])
         return moved
 
 
@@ -212,6 +216,7 @@ def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attemp
     picked = some.with_for_update(skip_locked=True).cte("picked")
     values = {"state": _HELD.value, "reason": DAY_TURNED, "due_at": None}
     rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_OF_A_SENDING)).all()
+    count(connection, map(key_of, rows))
     outcome, to = Outcome(Result.HELD, DAY_TURNED), Next(_HELD, DAY_TURNED)
     return [Attempt(_sending(row), outcome, now, now, to) for row in rows]
 

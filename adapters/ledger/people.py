@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, select, text, union
 
 from offhook.adapters.ledger.legal import is_one_of
 from offhook.adapters.ledger.rows import Insert, WithRows, for_each, look_up, with_rows
@@ -277,6 +277,14 @@ def rows_of_numbers(connection: Connection, phones: Iterable[str]) -> Sequence[R
 def is_call_of(phone: str) -> ColumnElement[bool]:
     """Holds for the calls whose customer has this number (E.164)."""
     return calls.c.customer_phone.in_(spellings(phone))
+
+
+def phones_of(name: str, limit: int) -> Select[Any]:
+    """The numbers of the customers with this email or customer id, a question for each, as each has an index of its own."""
+    by_email = select(customers.c.phone).where(customers.c.email.in_(sorted({name, name.lower()}))).limit(limit)
+    by_id = select(customers.c.phone).where(customers.c.customer_id == name).limit(limit)
+    found = union(by_email.subquery().select(), by_id.subquery().select()).subquery()
+    return select(found.c.phone).order_by(found.c.phone).limit(limit)
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:

@@ -17,6 +17,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
 from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
+from offhook.adapters.ledger.tallies import count
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event, Result, State, nothing_can_have_counted
@@ -53,7 +54,9 @@ class RebuildingOnSql:
         wanted, moved = list(decided), 0
         for first in range(0, len(wanted), _AT_ONCE):
             with self._database.write() as connection:
-                moved += sum(_replace(connection, one, fences, now) for one in wanted[first : first + _AT_ONCE])
+                changed = [one for one in wanted[first : first + _AT_ONCE] if _replace(connection, one, fences, now)]
+                count(connection, [one.call.key for one in changed])
+                moved += len(changed)
         return moved
 
 

@@ -206,6 +206,7 @@ conversions = Table(
     Index("ix_conversions_held", "created_at", **_where("state IN ('dead', 'ambiguous', 'quarantined')")),
     Index("ix_conversions_created_at", "created_at"),
     Index("ix_conversions_state", "state", "created_at"),
+    Index("ix_conversions_order_id", "order_id"),
 )
 
 # The journal of attempts: append only.
@@ -265,6 +266,8 @@ customers = Table(
     Column("attributes", PersonText),
     Column("row_id", BigInteger),
     Column("fresh_until", Moment),
+    Index("ix_customers_email", "email", **_where("email IS NOT NULL")),
+    Index("ix_customers_customer_id", "customer_id", **_where("customer_id IS NOT NULL")),
 )
 
 # Numbers that several customers have: nobody is credited, whatever `customers` says of them. `phone` is E.164.
@@ -349,4 +352,34 @@ workers = Table(
     Column("started_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
     Index("ix_workers_seen_at", "seen_at"),
+)
+
+# What became of each call, and since when it is known: where it is counted in `tallies`. `outcome` is a verdict of
+# pipeline/story.py, or `merged` for a leg of another call, which is not counted. `number` is ours, "" where it is not known.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("account_sid", Text, nullable=False),
+    Column("call_sid", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    PrimaryKeyConstraint("account_sid", "call_sid"),
+    Index("ix_outcomes_at", "at", "call_sid"),
+    Index("ix_outcomes_number", "number", "at", "call_sid"),
+    Index("ix_outcomes_outcome", "outcome", "at", "call_sid"),
+    Index("ix_outcomes_reason", "reason", "at", "call_sid"),
+)
+
+# How many calls stand in each place: the sums of `outcomes` by the hour. Kept when the calls themselves are gone.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("hour", Moment, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hour", "number", "outcome", "reason"),
 )

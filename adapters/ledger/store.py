@@ -25,6 +25,7 @@ from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tables import Tables, standing
+from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
@@ -35,6 +36,7 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.waiting import Waiting
@@ -65,6 +67,7 @@ class SqlLedger:
         self.backups = Backups(self.database)
         self.intake_counts = IntakeCountsTable(self.database)
         self.workers = WorkersTable(self.database)
+        self.tallies: Tallies = TalliesTable(self.database)
         self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
         self.history: History = HistoryOnSql(self.database)
         self.unknown: UnknownCallers = UnknownOnSql(self.database)

@@ -8,15 +8,15 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, literal, select, text, tuple_
+from sqlalchemy import Connection, Row, and_, exists, func, literal, or_, select, text, tuple_
 
 from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
-from offhook.adapters.ledger.people import is_call_of
+from offhook.adapters.ledger.people import is_call_of, phones_of
 from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
-from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, replaced
+from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, outcomes, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
@@ -24,16 +24,21 @@ from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
 from offhook.pipeline.story import (
     AttemptLine,
+    CallFilter,
     CallLine,
     CallOutcome,
+    CallsPage,
     ConversionLine,
+    CountedCall,
     DecisionLine,
+    PageMark,
     ReplacedLine,
     Story,
 )
 from offhook.pipeline.unfinished import UNFINISHED
 
 _PAGE_ROWS = 1000
+_LOOKED_AT = 1000  # calls for one page, however few of them are wanted: no page takes long, and the next one goes on
 # Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
 _ACCOUNTS = text(
     "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
@@ -85,6 +90,35 @@ class StoriesOnSql:
         )
         with self._read() as connection:
             return list(map(_call, connection.execute(statement)))
+
+    def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
+        with self._read() as connection:
+            looked = _looked_at(connection, wanted, after)
+            held = [row for row in looked if _is_wanted(row, wanted)]
+            rows = for_each(connection, named(map(key_of, held)), KEY, calls, BY_KEY)
+        lines = {line.key: line for line in map(_call, rows)}
+        found = [
+            (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
+            for row in held
+            if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
+        ]
+        if len(found) > limit:
+            return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
+        return CallsPage([call for call, _ in found], _mark(looked[-1]) if len(looked) == _LOOKED_AT else None)
+
+    def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
+        wanted = select(conversions.c.account_sid, conversions.c.call_sid).where(conversions.c.order_id == order_id)
+        with self._read() as connection:
+            sent = connection.execute(wanted.order_by(conversions.c.created_at.desc()).limit(limit)).all()
+            linked = for_each(connection, named(map(key_of, sent)), KEY, legs, BY_KEY)
+            roots = {key_of(row): CallKey(row.account_sid, row.root_sid) for row in linked}
+            keys = dict.fromkeys(roots.get(key_of(row), key_of(row)) for row in sent)
+            rows = {key_of(row): row for row in for_each(connection, named(keys), KEY, calls, BY_KEY)}
+        return [_call(rows[key]) for key in keys if key in rows]
+
+    def phones_of(self, name: str, limit: int) -> Sequence[str]:
+        with self._read() as connection:
+            return connection.execute(phones_of(name, limit)).scalars().all()
 
     def has_callbacks(self, call_sid: str) -> bool:
         of_leg = exists().where(callbacks.c.call_sid == call_sid)
@@ -144,6 +178,45 @@ class StoriesOnSql:
         return FollowingOnSql.from_now(self._database)
 
 
+def _looked_at(connection: Connection, wanted: CallFilter, after: PageMark | None) -> Sequence[Row[Any]]:
+    """Those that may be wanted, by one index: of the caller, the reason, the verdict, the number, or of all by their time."""
+    held = outcomes.c
+    if wanted.phones is not None:
+        theirs = select(calls.c.account_sid, calls.c.call_sid).where(or_(*map(is_call_of, wanted.phones)))
+        keys = connection.execute(_in_time(theirs, calls.c.first_received_at, calls.c, wanted, after)).all()
+        rows = {key_of(row): row for row in for_each(connection, named(map(key_of, keys)), KEY, outcomes, BY_KEY)}
+        return [rows[key_of(row)] for row in keys if key_of(row) in rows]
+    statement = select(outcomes)
+    for column, value in ((held.reason, wanted.reason), (held.outcome, wanted.outcome), (held.number, wanted.number)):
+        if value is not None:
+            statement = statement.where(column == value)
+            break  # what else is asked for is looked for in these
+    return connection.execute(_in_time(statement, held.at, held, wanted, after)).all()
+
+
+def _in_time(statement: Any, at: Any, names: Any, wanted: CallFilter, after: PageMark | None) -> Any:
+    place = (at, names.call_sid, names.account_sid)
+    if wanted.since is not None:
+        statement = statement.where(at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(at < wanted.until)
+    if after is not None:
+        bounds = [literal(value, column.type) for column, value in zip(place, after, strict=True)]
+        statement = statement.where(tuple_(*place) < tuple_(*bounds))
+    return statement.order_by(*(column.desc() for column in place)).limit(_LOOKED_AT)
+
+
+def _is_wanted(row: Row[Any], wanted: CallFilter) -> bool:
+    if row.outcome == CallState.MERGED:
+        return False
+    pairs = ((wanted.reason, row.reason), (wanted.outcome, row.outcome), (wanted.number, row.number))
+    return all(value in (None, held) for value, held in pairs)
+
+
+def _mark(row: Row[Any]) -> PageMark:
+    return PageMark(row.at, row.call_sid, row.account_sid)
+
+
 def _same_call(columns: Any) -> Any:
     return and_(columns.account_sid == calls.c.account_sid, columns.call_sid == calls.c.call_sid)
 
@@ -175,7 +248,7 @@ def _story(connection: Connection, call: Row[Any]) -> Story:
 
 def _first_of(root: CallKey, rows: Iterable[Any]) -> Any:
     """The conversion of a family: the call's own, else that of a leg which stood as a call of its own. None without any."""
-    return min(rows, key=lambda row: (key_of(row) != root, row.created_at), default=None)
+    return min(rows, key=lambda row: (key_of(row) != root, row.created_at, row.call_sid), default=None)
 
 
 def _converted_through(connection: Connection, roots: Sequence[CallKey]) -> dict[CallKey, Any]:

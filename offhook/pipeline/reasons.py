@@ -105,6 +105,13 @@ OF_DECISIONS: Mapping[str, Known] = {
             "call's own time, {called_on}.",
         ),
     ),
+    "not_ended": Known(
+        (
+            "No callback with a final status has arrived for the call itself.",
+            "It has ended, and is a leg of another call, of which nothing has arrived.",
+        ),
+    ),
+    "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the mapping of then.",),
     ),

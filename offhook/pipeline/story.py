@@ -9,13 +9,56 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from itertools import pairwise
+from typing import NamedTuple
 
+from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
+from offhook.pipeline.delivery import State
+from offhook.pipeline.rules.trace import RuleTrace
 
 COUNTED_UP_TO = 10_000
 """Nobody reads more of a number; to count on would take longer with every call."""
+
+
+class Verdict(StrEnum):
+    """What became of a call, in one word: why it is in Rockerbox, or is not."""
+
+    DELIVERED = "delivered"
+    ON_ITS_WAY = "on_its_way"
+    HELD = "held"  # it may have arrived, or stops the workers: a person has to look
+    REFUSED = "refused"  # Rockerbox refused it, or it could not be delivered in time
+    UNKNOWN_CALLER = "unknown_caller"  # it would count, and waits until the mapping knows who called
+    DOES_NOT_COUNT = "does_not_count"
+    NOT_FINISHED = "not_finished"  # it is not over, or its end was never reported
+
+
+_OF_A_CONVERSION: dict[str, Verdict] = {
+    State.PENDING: Verdict.ON_ITS_WAY,
+    State.SENDING: Verdict.ON_ITS_WAY,
+    State.DELIVERED: Verdict.DELIVERED,
+    State.DEAD: Verdict.REFUSED,
+    State.AMBIGUOUS: Verdict.HELD,
+    State.QUARANTINED: Verdict.HELD,
+}
+_OF_A_CALL: dict[str, Verdict] = {
+    CallState.CONVERTED: Verdict.ON_ITS_WAY,
+    CallState.PARKED: Verdict.UNKNOWN_CALLER,
+    CallState.SKIPPED: Verdict.DOES_NOT_COUNT,
+}
+
+
+def verdict(state: str, delivery: str | None) -> Verdict:
+    """The verdict on a call in this `state` whose conversion stands at `delivery`; None where there is none.
+
+    Where there is a conversion it alone counts: what is in Rockerbox is there, whatever became of the call (a leg of it may
+    have been converted while it stood as a call of its own). Words of a newer version are taken for what is not over.
+    """
+    if delivery is not None:
+        return _OF_A_CONVERSION.get(delivery, Verdict.ON_ITS_WAY)
+    return _OF_A_CALL.get(state, Verdict.NOT_FINISHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +85,79 @@ class CallLine:
     decided_at: datetime | None
 
 
+class PageMark(NamedTuple):
+    """Where a page of calls ends; the next one begins behind it."""
+
+    at: datetime
+    call_sid: str
+    account_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """Which calls are wanted: all that is set must hold. `since` and `until` are about the first callback, the latter
+    excluded; `number` is ours in E.164, `outcome` a verdict, `state` as a CallLine's, `phones` the caller's numbers (E.164).
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    number: str | None = None
+    outcome: str | None = None
+    reason: str | None = None
+    state: str | None = None
+    phones: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CountedCall:
+    """A call, and where it is counted (pipeline/counting.py)."""
+
+    call: CallLine
+    number: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallsPage:
+    """Some calls, the newest first. `after` is where the next page begins, None at the end; a page may have none and yet
+    not be the last, since only so many are looked at for one."""
+
+    calls: Sequence[CountedCall]
+    after: PageMark | None
+
+
 @dataclass(frozen=True, slots=True)
 class DecisionLine:
-    """One decision of the journal. `result` is converted, parked, skipped or unfinished."""
+    """One decision of the journal. `result` is converted, parked, skipped or unfinished.
+
+    `rule` is the rule that matched, `trace` those that were tried, `customer_row` the row of the customers' history that
+    said who called; none of them stands in a decision of before they were kept.
+    """
 
     decided_at: datetime
     result: str
     reasons: tuple[Reason, ...]
     rules_version: str
     mapping_version: int
+    rule: str | None = None
+    trace: Sequence[RuleTrace] = ()
+    customer_row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRow:
+    """A row of the customers' history: who had a number from when to when (None: still), and what brought it: an import, a
+    sync, an API call, a look-up, by its `source` and the `name` of that.
+    """
+
+    id: int
+    email: str | None
+    customer_id: str | None
+    from_at: datetime
+    until_at: datetime | None
+    source: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
@@ -31,6 +32,8 @@ class WholeLedger(Inbox, Ledger, Customers, Protocol):
     def workers(self) -> SignsOfLife: ...
     @property
     def intake_counts(self) -> IntakeCounts: ...
+    @property
+    def tallies(self) -> Tallies: ...
     @property
     def rebuilding(self) -> Rebuilding: ...
     @property

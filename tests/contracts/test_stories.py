@@ -10,10 +10,11 @@ from offhook.pipeline import story
 from offhook.pipeline.conversion import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.steps import attempt, leave_unfinished_batch
+from offhook.pipeline.story import CallFilter, CountedCall
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
-from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw, sid
+from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw, sid
 
 
 def test_a_story_has_all_of_a_call_by_any_of_its_legs(ledger: WholeLedger) -> None:
@@ -106,6 +107,77 @@ def test_calls_of_a_number_are_listed_the_newest_first(ledger: WholeLedger) -> N
     keep_day(ledger)
     assert [one.key for one in ledger.stories.calls_of(CALLER, 10)] == [key(4), key(2), key(1)]
     assert [one.key for one in ledger.stories.calls_of(CALLER, 2)] == [key(4), key(2)]
+
+
+def every_page(ledger: WholeLedger, wanted: CallFilter, limit: int) -> list[CountedCall]:
+    """All that is wanted, a page after the other."""
+    found, after = list[CountedCall](), None
+    while True:
+        page = ledger.stories.calls(wanted, after, limit)
+        assert len(page.calls) <= limit
+        found += page.calls
+        if (after := page.after) is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 10])
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (CallFilter(), [4, 3, 2, 1]),
+        (CallFilter(since=NOON + MINUTE, until=NOON + 3 * MINUTE), [3, 2]),
+        (CallFilter(number=OURS), [4, 3, 2, 1]),
+        (CallFilter(number=CALLER), []),
+        (CallFilter(outcome="refused"), [1]),
+        (CallFilter(outcome="refused", number=OURS, state="converted", since=NOON, phones=(CALLER,)), [1]),
+        (CallFilter(outcome="refused", since=NOON + MINUTE), []),
+        (CallFilter(reason="caller_not_in_mapping"), [3]),
+        (CallFilter(reason="caller_not_in_mapping", outcome="refused"), []),
+        (CallFilter(state="open"), [4]),
+        (CallFilter(state="converted"), [2, 1]),
+        (CallFilter(phones=(CALLER,)), [4, 2, 1]),
+        (CallFilter(phones=(CALLER, OTHER), until=NOON + 3 * MINUTE), [3, 2, 1]),
+        (CallFilter(phones=("+14155550155",)), []),
+    ],
+    ids=str,
+)
+def test_calls_are_given_page_by_page_the_newest_first(
+    ledger: WholeLedger, wanted: CallFilter, found: list[int], limit: int
+) -> None:
+    keep_day(ledger)
+    assert [one.call.key for one in every_page(ledger, wanted, limit)] == [key(number) for number in found]
+
+
+def test_a_call_is_given_with_the_place_where_it_is_counted(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    [one] = ledger.stories.calls(CallFilter(outcome="refused"), None, 10).calls
+    assert (one.number, one.outcome, one.reason) == (OURS, "refused", "http_400")
+    assert one.call == ledger.stories.of_call(sid(1))[0].call
+
+
+def test_no_page_looks_at_more_than_its_share_and_the_next_goes_on(
+    ledger: WholeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("offhook.adapters.ledger.stories._LOOKED_AT", 2)
+    keep_day(ledger)
+    assert [one.call.key for one in every_page(ledger, CallFilter(state="converted"), 10)] == [key(2), key(1)]
+
+
+def test_a_call_is_found_by_the_order_id_of_its_conversion(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    [story] = ledger.stories.of_call(sid(1))
+    assert story.conversion is not None
+    assert list(ledger.stories.with_order_id(story.conversion.order_id, 10)) == [story.call]
+    assert list(ledger.stories.with_order_id("nobody's", 10)) == []
+
+
+def test_numbers_are_found_by_the_email_or_the_id_of_their_customer(ledger: WholeLedger) -> None:
+    rows = [Customer(CALLER, "ann@example.com", "C1"), Customer(OTHER, "ann@example.com", None)]
+    ledger.merge_customers([*rows, Customer("+14155550103", None, "Ann@Example.com")])
+    assert list(ledger.stories.phones_of("Ann@Example.com", 10)) == [CALLER, OTHER, "+14155550103"]
+    assert list(ledger.stories.phones_of("ann@example.com", 1)) == [CALLER]
+    assert list(ledger.stories.phones_of("C1", 10)) == [CALLER]
+    assert list(ledger.stories.phones_of("c1", 10)) == []
 
 
 def test_outcomes_are_in_the_order_of_the_calls(ledger: WholeLedger) -> None:

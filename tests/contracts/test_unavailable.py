@@ -17,7 +17,7 @@ from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
-from offhook.pipeline.story import ConversionLine
+from offhook.pipeline.story import CallFilter, ConversionLine
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
 
@@ -62,11 +62,17 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Stories.unfinished_count": lambda of: of.stories.unfinished_count(),
     "Stories.of_call": lambda of: of.stories.of_call(sid(1)),
     "Stories.calls_of": lambda of: of.stories.calls_of(CALLER, 1),
+    "Stories.calls": lambda of: of.stories.calls(CallFilter(), None, 1),
+    "Stories.with_order_id": lambda of: of.stories.with_order_id("1", 1),
+    "Stories.phones_of": lambda of: of.stories.phones_of("ann@example.com", 1),
     "Stories.has_callbacks": lambda of: of.stories.has_callbacks(sid(1)),
     "Stories.every_callback": lambda of: list(of.stories.every_callback()),
     "Stories.every_callback of a call": lambda of: list(of.stories.every_callback(call_sid=sid(1))),
     "Stories.outcomes": lambda of: of.stories.outcomes(),
     "Stories.following": lambda of: of.stories.following().fresh(),
+    "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
+    "Tallies.is_whole": lambda of: of.tallies.is_whole(),
+    "Tallies.count_anew": lambda of: of.tallies.count_anew(),
     "Books": in_turn(lambda books: books.unfolded(1)),
     "Outbox.claim": lambda of: of.claim(NOON, 1, 60, POLICY),
     "Outbox.expire_leases": lambda of: of.expire_leases(NOON, POLICY),

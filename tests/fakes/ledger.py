@@ -20,6 +20,7 @@ from tests.fakes.outbox import MemoryOutbox
 from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
+from tests.fakes.tallies import MemoryTallies
 from tests.fakes.unknown import MemoryUnknown
 
 
@@ -32,6 +33,7 @@ class MemoryLedger:
         self._outbox = MemoryOutbox(self._kept, breaker_policy or BreakerPolicy())
         self._customers = MemoryCustomers(self._kept)
         self.stories = MemoryStories(self._kept)
+        self.tallies = MemoryTallies(self._kept)
         self.rebuilding = MemoryRebuilding(self._kept)
         self.history = MemoryHistory(self._kept)
         self.unknown = MemoryUnknown(self._kept)

@@ -8,8 +8,19 @@ from datetime import datetime
 
 from offhook.pipeline import story
 from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.counting import Place, Told, place_of
 from offhook.pipeline.phone import spellings
-from offhook.pipeline.story import AttemptLine, CallLine, CallOutcome, ConversionLine, Story
+from offhook.pipeline.story import (
+    AttemptLine,
+    CallFilter,
+    CallLine,
+    CallOutcome,
+    CallsPage,
+    ConversionLine,
+    CountedCall,
+    PageMark,
+    Story,
+)
 from offhook.pipeline.unfinished import UNFINISHED
 from tests.fakes.kept import Kept, KeptAttempt, KeptCall, KeptConversion
 
@@ -44,6 +55,30 @@ class MemoryStories:
         found = [one for one in self._calls().values() if one.customer_phone in spellings(phone)]
         return sorted(found, key=lambda one: one.first_received_at, reverse=True)[:limit]
 
+    def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
+        every, counted = self._calls(), places(self._kept)
+        found = sorted(
+            ((PageMark(place.at, key.call_sid, key.account_sid), key) for key, place in counted.items()), reverse=True
+        )
+        found = [(mark, key) for mark, key in found if after is None or mark < after]
+        held = [(mark, _counted(every[key], counted[key])) for mark, key in found]
+        wished = [(mark, one) for mark, one in held if _is_wanted(one, counted[one.call.key], wanted)]
+        end = wished[limit - 1][0] if len(wished) > limit else None
+        return CallsPage([one for _, one in wished[:limit]], end)
+
+    def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
+        sent = [one for one in self._kept.conversions.values() if one.order_id == order_id]
+        newest = sorted(sent, key=lambda one: one.created_at, reverse=True)[:limit]
+        calls = self._calls()
+        roots = [CallKey(one.key.account_sid, self._kept.links[one.key].root) for one in newest]
+        return [calls[root] for root in dict.fromkeys(roots) if root in calls]
+
+    def phones_of(self, name: str, limit: int) -> Sequence[str]:
+        kept = self._kept.customers.items()
+        return sorted(phone for phone, one in kept if one.email in (name, name.lower()) or one.customer_id == name)[
+            :limit
+        ]
+
     def has_callbacks(self, call_sid: str) -> bool:
         return any(call_sid in (raw.call_sid, raw.parent_call_sid) for raw in self._kept.callbacks.values())
 
@@ -66,7 +101,7 @@ class MemoryStories:
         family = {
             key for key, link in self._kept.links.items() if (key.account_sid, link.root) == (call.key[0], call.key[1])
         }
-        kept = self._sent_for(call.key)
+        kept = sent_for(self._kept, call.key)
         keys = {call.key, kept.key} if kept else {call.key}
         return Story(
             call=call,
@@ -77,14 +112,8 @@ class MemoryStories:
             replaced=[line for key, line in self._kept.replaced if kept and key == kept.key],
         )
 
-    def _sent_for(self, root: CallKey) -> KeptConversion | None:
-        """The call's own, or that of a leg which stood as a call of its own."""
-        family = [key for key, link in self._kept.links.items() if (key.account_sid, link.root) == root]
-        sent = [self._kept.conversions[key] for key in family if key in self._kept.conversions]
-        return min(sent, key=lambda one: (one.key != root, one.created_at), default=None)
-
     def _outcome(self, call: CallLine) -> CallOutcome:
-        kept = self._sent_for(call.key)
+        kept = sent_for(self._kept, call.key)
         decided = [line for key, line in self._kept.decisions if key == (kept.key if kept else call.key)]
         return CallOutcome(
             call.key,
@@ -104,6 +133,46 @@ class MemoryFollowing:
         newer = list(self._kept.callbacks.values())[self._seen :][:limit]
         self._seen += len(newer)
         return newer
+
+
+def _counted(call: CallLine, place: Place) -> CountedCall:
+    return CountedCall(call, place.number, place.outcome, place.reason)
+
+
+def _is_wanted(one: CountedCall, place: Place, wanted: CallFilter) -> bool:
+    same = ((wanted.number, one.number), (wanted.outcome, one.outcome), (wanted.reason, one.reason))
+    known = wanted.phones is None or one.call.customer_phone in [s for each in wanted.phones for s in spellings(each)]
+    is_in_time = (wanted.since or place.at) <= place.at and (wanted.until is None or place.at < wanted.until)
+    return known and is_in_time and all(w in (None, h) for w, h in (*same, (wanted.state, one.call.state)))
+
+
+def places(kept: Kept) -> dict[CallKey, Place]:
+    """Where each call is counted."""
+    found = {key: place_of(_told(kept, key, one)) for key, one in kept.calls.items()}
+    return {key: place for key, place in found.items() if place is not None}
+
+
+def _told(kept: Kept, key: CallKey, one: KeptCall) -> Told:
+    root, sent = one.folded.call.root, sent_for(kept, key)
+    decided = [line for of, line in kept.decisions if of == key]
+    return Told(
+        state=one.state,
+        first_received_at=one.folded.call.first_received_at,
+        direction=root.direction.value if root else "unknown",
+        from_=root.from_ if root else "",
+        to=root.to if root else "",
+        is_decided=one.decided_at is not None,
+        words=[reason.word for reason in decided[-1].reasons] if decided else (),
+        delivery=sent.state.value if sent else None,
+        why=sent.reason if sent else None,
+    )
+
+
+def sent_for(kept: Kept, root: CallKey) -> KeptConversion | None:
+    """The conversion of a call: its own, or that of a leg which stood as a call of its own."""
+    family = [key for key, link in kept.links.items() if (key.account_sid, link.root) == root]
+    sent = [kept.conversions[key] for key in family if key in kept.conversions]
+    return min(sent, key=lambda one: (one.key != root, one.created_at, one.key), default=None)
 
 
 def _bounded(count: int) -> int:

@@ -19,6 +19,8 @@ GROWING = (
     "customers",
     "shared_numbers",
     "customer_rows",
+    "outcomes",
+    "tallies",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
 _FAR = 4_000_000_000_000_000
@@ -74,6 +76,14 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "brought_by": "1",
         },
         "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
+        "outcomes": key | {"at": _WHEN, "number": "'+1777'", "outcome": "'delivered'", "reason": "'delivered'"},
+        "tallies": {
+            "hour": f"{_LONG_AGO} + i * 3600000000",
+            "number": "'+1777'",
+            "outcome": "'delivered'",
+            "reason": "'delivered'",
+            "calls": "1",
+        },
         "customers": {"phone": "'+1999' || i", "email": "'old' || i || '@example.test'", "changed_at": _WHEN},
     }
 

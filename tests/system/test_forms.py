@@ -52,6 +52,9 @@ def test_each_form_says_the_same_and_none_a_whole_number_or_email(offhook: Offho
             ("conversions", "list"): "call_sid",
             ("conversions", "show", sid): "call_sid",
             ("conversions", "show", CALLER): "call_sid",
+            ("explain", sid): "verdict",
+            ("calls", "list"): "outcome",
+            ("tallies", "rebuild"): "moved",
             ("customers", "show", CALLER): "phone",
             ("rules", "check"): "process",
             ("settings",): "setting",
@@ -61,7 +64,9 @@ def test_each_form_says_the_same_and_none_a_whole_number_or_email(offhook: Offho
         }
         forms = (("--json",), ("--csv",), ("--format", "table"), ())
         said = run([[*words, *form] for words in commands for form in forms], offhook)
-        assert [text for text in said if any(whole in text for whole in (CALLER, OURS, EMAIL))] == []
+        by_number = {4 * at + form for at, words in enumerate(commands) if words[0] == "calls" for form in range(4)}
+        assert [text for text in said if any(whole in text for whole in (CALLER, EMAIL))] == []
+        assert {at for at, text in enumerate(said) if OURS in text} == by_number  # a tracked number is nobody's secret
         for at, (words, column) in enumerate(commands.items()):
             as_json, as_csv, as_table, by_default = said[4 * at : 4 * at + 4]
             assert column in json.dumps(json.loads(as_json)), words
@@ -71,7 +76,7 @@ def test_each_form_says_the_same_and_none_a_whole_number_or_email(offhook: Offho
 
         [listed], [story] = json.loads(said[0]), json.loads(said[4])
         assert [one["reason"] for one in story["decisions"][0]["reasons"]] != []
-        [attempt] = story["conversion"]["attempts"]
+        [attempt] = story["attempts"]
         assert (story["conversion"]["state"], attempt["status_code"], attempt["number"]) == ("dead", 400, 1)
         assert story["conversion"]["payload"]["order_id"] == sid
         [clear] = run([["conversions", "show", sid, "--json", "--in-clear"]], offhook)

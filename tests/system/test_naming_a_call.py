@@ -72,4 +72,4 @@ def test_another_shape_is_told_what_was_expected(offhook: Offhook) -> None:
 
 def test_a_retry_takes_call_sids_alone(offhook: Offhook) -> None:
     code, said = Told(offhook)("conversions", "retry", CALLER)
-    assert (code, "flask conversions show" in said) == (2, True)
+    assert (code, "flask explain" in said) == (2, True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +17,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
+from offhook.adapters.commands.since import ago
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import write_whole, written_whole
 from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
@@ -33,18 +33,8 @@ from offhook.pipeline.conversion import Customer, customer_number
 from offhook.pipeline.ports.stories import Following
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LOOK_UP_ROWS = 500
 _SHOWN = 20  # of what was left out
-
-
-def _ago(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d{1,6})([smhd])", value)
-    if not found:
-        raise click.BadParameter("write a number and s, m, h or d, e.g. 90m or 2d")
-    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 _OUTPUT = click.option(
@@ -63,7 +53,7 @@ def _opened(output: Path) -> Iterator[IO[str]]:
 
 
 @click.command(cls=LedgerCommand)
-@click.option("--since", callback=_ago, help="Only what came in this time: 90m, 1h, 2d.")
+@click.option("--since", callback=ago, help="Only what came in this time: 90m, 1h, 2d.")
 @click.option("--call", "call_sid", help="Only this CallSid and its child legs.")
 @click.option("--status", help="Only callbacks with this CallStatus, e.g. completed.")
 @click.option(
@@ -241,7 +231,7 @@ def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) ->
 @click.option(
     "--twilio-alerts", is_flag=True, help="Ask Twilio for callbacks that failed: its alerts keep them for 30 days."
 )
-@click.option("--since", callback=_ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
+@click.option("--since", callback=ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
 @click.option("--path", default=CALLBACK_PATH, show_default=True, help="The path, where a source does not say it.")
 @cover_options
 @_OUTPUT

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.story import CallLine, CallOutcome, ConversionLine, Story
+from offhook.pipeline.story import CallFilter, CallLine, CallOutcome, CallsPage, ConversionLine, PageMark, Story
 
 
 class Following(Protocol):
@@ -40,6 +40,16 @@ class Stories(Protocol):
 
     def calls_of(self, phone: str, limit: int) -> Sequence[CallLine]:
         """The calls whose customer has this number (E.164), the newest first."""
+
+    def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
+        """The calls that are wanted, up to `limit`, the newest first, from behind `after`. Only calls that are counted: see
+        `Tallies.is_whole`."""
+
+    def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
+        """The calls whose conversion has this order id, the newest conversion first."""
+
+    def phones_of(self, name: str, limit: int) -> Sequence[str]:
+        """The numbers (E.164) of the customers with this email, in lower case or as it is written, or this customer id."""
 
     def has_callbacks(self, call_sid: str) -> bool:
         """Whether any callback of this leg, or of a child of it, has arrived."""

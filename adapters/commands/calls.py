@@ -1,0 +1,116 @@
+"""`flask calls ...`: calls by what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+
+import click
+from flask.cli import with_appcontext
+
+from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.finding import numbers_of
+from offhook.adapters.commands.shown import Format, show_list, shows
+from offhook.adapters.commands.since import ago
+from offhook.adapters.commands.today import NOT_WHOLE
+from offhook.pipeline.call import CallState
+from offhook.pipeline.phone import caller, mask
+from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Verdict
+from offhook.pipeline.unfinished import UNFINISHED
+
+_COLUMNS = (
+    "first_received_at", "call_sid", "outcome", "reason", "number", "customer", "status", "duration_seconds", "state",
+    "account_sid",
+)  # fmt: skip
+_ON_A_TERMINAL = _COLUMNS[:-2]
+_PAGE = 500
+_STATES = [*(state.value for state in CallState if state is not CallState.MERGED), UNFINISHED]
+
+
+@click.group(cls=LedgerGroup)
+def calls() -> None:
+    """The calls, by what became of them. `flask explain CALLSID` has all about one.
+
+    \b
+    flask calls list --since 1d
+    """
+
+
+@calls.command("list")
+@click.option("--since", callback=ago, help="Only what came in this time: 90m, 1h, 2d.")
+@click.option("--until", callback=ago, help="Only what came before this time: 90m, 1h, 2d ago.")
+@click.option("--number", help="Only calls of this tracked number, in any spelling.")
+@click.option("--outcome", type=click.Choice([one.value for one in Verdict]), help="Only those with this verdict.")
+@click.option("--reason", help="Only those with this reason word; `flask today` and docs/reasons.md have them.")
+@click.option("--state", type=click.Choice(_STATES), help="Only those in this state of a call (docs/states.md).")
+@click.option("--customer", help="Only those of a customer: a number in any spelling, an email or a customer id.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000), help="Most rows shown.")
+@click.option("--reveal", is_flag=True, help="Show callers' numbers whole, not masked.")
+@shows
+@with_appcontext
+def list_(
+    since: datetime | None,
+    until: datetime | None,
+    number: str | None,
+    outcome: str | None,
+    reason: str | None,
+    state: str | None,
+    customer: str | None,
+    limit: int,
+    reveal: bool,
+    shown: Format,
+) -> None:
+    """List calls, the newest first. All that is asked for must hold.
+
+    \b
+    flask calls list --since 1d --outcome unknown_caller
+    flask calls list --reason too_short --number "(415) 555-0100" --csv
+    flask calls list --customer ann@example.com --json
+    """
+    service = offhook()
+    ours = None if number is None else _number(number, service.settings.default_country)
+    phones = None if customer is None else tuple(numbers_of(service, customer))
+    wanted = CallFilter(since, until, ours, outcome, reason, state, phones)
+    found = [] if phones == () else list(islice(_every(service.ledger.stories, wanted, limit), limit + 1))
+    columns = _ON_A_TERMINAL if shown is Format.TABLE else _COLUMNS
+    show_list([_row(one, reveal) for one in found[:limit]], shown, columns)
+    _say_what_is_left_out(service, shown, len(found) > limit, limit)
+
+
+def _number(text: str, country: str) -> str:
+    return caller(text, country, sip_users=True).e164 or fail(f'"{text[:60]}" is no phone number.', 2)
+
+
+def _every(stories: Stories, wanted: CallFilter, limit: int) -> Iterator[CountedCall]:
+    """Page by page, each a short question."""
+    after: PageMark | None = None
+    while True:
+        page = stories.calls(wanted, after, min(limit + 1, _PAGE))
+        yield from page.calls
+        if (after := page.after) is None:
+            return
+
+
+def _row(one: CountedCall, reveal: bool) -> dict[str, object]:
+    call, phone = one.call, one.call.customer_phone
+    return {
+        "first_received_at": call.first_received_at,
+        "call_sid": call.key.call_sid,
+        "outcome": one.outcome,
+        "reason": one.reason,
+        "number": one.number or None,
+        "customer": phone if phone is None or reveal else mask(phone),
+        "status": call.status,
+        "duration_seconds": call.duration_seconds,
+        "state": call.state,
+        "account_sid": call.key.account_sid,
+    }
+
+
+def _say_what_is_left_out(service: Offhook, shown: Format, has_more: bool, limit: int) -> None:
+    if has_more and shown is Format.TABLE:
+        click.echo(f"There are more than these {limit}: --limit shows more.", err=True)
+    if not service.ledger.tallies.is_whole():
+        click.echo(NOT_WHOLE, err=True)

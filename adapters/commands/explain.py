@@ -1,0 +1,134 @@
+"""`flask explain ...`: why a call is in Rockerbox, or is not."""
+
+from __future__ import annotations
+
+import json
+from typing import NoReturn
+
+import click
+from flask.cli import with_appcontext
+
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
+from offhook.adapters.commands.finding import calls_named
+from offhook.adapters.commands.named_call import call_sid, no_call_of, typed
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.rules_file.problems import RulesError
+from offhook.pipeline.explanation import Anew, Explanation, anew_of
+from offhook.pipeline.explanation import explain as explain_story
+from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
+from offhook.pipeline.phone import mask_numbers_in
+from offhook.pipeline.story import CallLine, Story
+
+_MOST_CALLS = 20
+_FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
+
+
+def _show_schema(context: click.Context, _parameter: click.Parameter, is_wished: bool) -> None:
+    """Before the name is asked for, and without a ledger."""
+    if is_wished and not context.resilient_parsing:
+        from offhook.adapters.commands.explain_schema import schema
+
+        click.echo(json.dumps(schema(), indent=2))
+        context.exit()
+
+
+@click.command(cls=LedgerCommand)
+@click.argument("name", metavar="CALLSID|NUMBER|EMAIL|CUSTOMER_ID|ORDER_ID")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_schema,
+    help="Show the JSON schema and end.",
+)
+@click.option("--reveal", is_flag=True, help="Show numbers and emails whole, not masked.")
+@shows
+@with_appcontext
+def explain(name: str, reveal: bool, shown: Format) -> None:
+    """Explain a call: why is it in Rockerbox, or why not, and what can be done?
+
+    First the verdict and the remedy; then what arrived, what was decided and why, what was sent, what came back, and what
+    today's rules and customers would do. What means several calls lists them. --json is one object, by
+    docs/schema/explain.json; where several calls are meant it is a list of them.
+
+    \b
+    flask explain CA123...
+    flask explain "(415) 867-5309" --reveal
+    flask explain ann@example.com
+    flask explain CA123... --json
+    flask explain --schema > explain.schema.json
+    """
+    service = offhook()
+    found = explained(service, name, shown, reveal=reveal)
+    if shown is Format.JSON:
+        show_record(found, shown)
+    elif shown is Format.CSV:
+        show_list([found], shown, COLUMNS)
+    else:
+        show_explanation(found)
+
+
+def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
+    """The one call that is meant. Ends the command where it is none, or, with a list, where there are several."""
+    lines = calls_named(service, name, _MOST_CALLS + 1)
+    if not lines:
+        _fail_without_call(service, name)
+    if len(lines) > 1:
+        _list(lines, name, shown)
+    [line] = lines
+    [story] = [one for one in service.ledger.stories.of_call(line.key.call_sid) if one.call.key == line.key]
+    return explain_story(story, service.read, _anew(service, story), _masking_of(story, reveal))
+
+
+def _anew(service: Offhook, story: Story) -> Anew:
+    try:
+        judge = service.judge()
+    except RulesError as error:
+        return Anew(unknown=f"What would be decided today is unknown: the rules cannot be used. {error}")
+    known = service.ledger.rebuilding.known_calls()
+    return anew_of(known, story.call.key, judge, service.ledger.clock())
+
+
+def _masking_of(story: Story, reveal: bool) -> Masking:
+    call = story.call
+    return in_clear if reveal else masking([call.from_, call.to, call.customer_phone])
+
+
+def _list(lines: list[CallLine], name: str, shown: Format) -> NoReturn:
+    """The calls that the name may mean."""
+    show_list([_row(line) for line in lines[:_MOST_CALLS]], shown, _FOUND)
+    more = f" (the {_MOST_CALLS} newest)" if len(lines) > _MOST_CALLS else ""
+    click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
+    raise SystemExit(0)
+
+
+def _row(line: CallLine) -> dict[str, object]:
+    return {
+        "first_received_at": line.first_received_at,
+        "call_sid": line.key.call_sid,
+        "state": line.state,
+        "status": line.status,
+        "duration_seconds": line.duration_seconds,
+        "account_sid": line.key.account_sid,
+    }
+
+
+def _hidden(name: str) -> str:
+    return mask_numbers_in(mask_email(typed(name)))
+
+
+def _fail_without_call(service: Offhook, name: str) -> NoReturn:
+    sid = call_sid(name)
+    if sid is None:
+        waits = service.ledger.waiting().oldest_callback is not None
+        why = " Callbacks wait that no worker has taken in yet: is `flask worker` running?" if waits else ""
+        message, code = no_call_of(name, service.settings.default_country)
+        fail(f"{message}{why}", code)
+    if service.ledger.stories.has_callbacks(sid):
+        fail(f"Callbacks of {sid} have arrived and no worker has taken them in yet. Is `flask worker` running?")
+    fail(
+        f"No callback of {sid} has arrived. If Twilio's console shows the call, look there at its request "
+        "inspector: was the status callback sent, to which URL, and what was the answer?"
+    )

@@ -1,0 +1,272 @@
+"""Where each call is counted, and the sums of that by the hour. The one place that writes either.
+
+Whoever changes what became of calls calls `count` at the end of the same transaction: it looks where each stands in
+`outcomes`, derives from calls, decisions and conversions where it belongs, and moves it from the one sum to the other. So
+no writer has to know what was before, and what a writer of another version left out is made good by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
+
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import KEY, insert, key_of, look_up, named, with_rows
+from offhook.adapters.ledger.schema import calls, conversions, counters, decisions, legs, micros, outcomes, tallies
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.counting import Cell, Place, Tally, Told, place_of
+from offhook.pipeline.ports.tallies import CountedAnew
+
+WHOLE = "tallies_whole"
+_HOUR = timedelta(hours=1)
+_AT_ONCE = 200  # calls in one transaction, so that no callback waits for it
+
+_BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
+_BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
+_OF_A_CALL = (
+    "account_sid", "call_sid", "state", "first_received_at", "direction", "from_number", "to_number", "legs", "decided_at",
+)  # fmt: skip
+_OF_A_CONVERSION = ("account_sid", "call_sid", "state", "reason", "created_at")
+_OF_A_DECISION = ("account_sid", "call_sid", "id", "reasons")
+_OF_A_LEG = ("account_sid", "call_sid", "root_sid")
+_OF_AN_OUTCOME = ("account_sid", "call_sid", "at", "number", "outcome", "reason")
+_PLACED = {**KEY, "at": "bigint", "number": "text", "outcome": "text", "reason": "text"}
+_MOVE = (
+    "UPDATE outcomes SET at = v.at, number = v.number, outcome = v.outcome, reason = v.reason FROM {rows} "
+    "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
+)
+_ADDED = "ON CONFLICT (hour, number, outcome, reason) DO UPDATE SET calls = tallies.calls + excluded.calls"
+_WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+
+
+def count(connection: Connection, keys: Iterable[CallKey]) -> int:
+    """Have these calls, and those that these legs belong to, counted where they belong. Returns how many were not.
+
+    Of two transactions that change one call the later one waits here for the earlier, and then sees what that has done. All
+    lock in one order. Where both count a call that never was, one of them fails and is tried again.
+    """
+    every = sorted(_with_roots(connection, set(keys)))
+    stood = {key_of(row): _place(row) for row in _locked(connection, every)}
+    belong = _places(connection, every)
+    wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
+    new = [_outcome(key, place) for key, place in wrong.items() if key not in stood]
+    moved = [{**_outcome(key, place), "at": micros(place.at)} for key, place in wrong.items() if key in stood]
+    with_rows(_MOVE, _PLACED, moved).run(connection)
+    insert(outcomes, new).run(connection)
+    _add(connection, _differences((stood.get(key), place) for key, place in wrong.items()))
+    return len(wrong)
+
+
+def _with_roots(connection: Connection, keys: Collection[CallKey]) -> set[CallKey]:
+    found = _read(connection, keys, legs, _OF_A_LEG, _BY_KEY)
+    return {*keys, *(CallKey(row.account_sid, row.root_sid) for row in found)}
+
+
+def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any]]:
+    """Where these stand, in the order of the keys; on Postgres nobody else moves them until this transaction ends."""
+    lock = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
+    return _read(connection, keys, outcomes, _OF_AN_OUTCOME, f"{_BY_KEY}{lock}")
+
+
+def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, Place]:
+    """Where each call belongs, by what the ledger keeps of it now."""
+    rows = _read(connection, keys, calls, _OF_A_CALL, _BY_KEY)
+    sent = _conversions(connection, rows)
+    undelivered = [key_of(row) for row in rows if row.decided_at is not None and key_of(row) not in sent]
+    decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, _BY_KEY), key=lambda row: int(row.id))
+    words = {key_of(row): tuple(word for word, _ in json.loads(row.reasons)) for row in decided}
+    told = {key_of(row): _told(row, words.get(key_of(row), ()), sent.get(key_of(row))) for row in rows}
+    return {key: place_of(call) or _not_counted(call) for key, call in told.items()}
+
+
+def _conversions(connection: Connection, rows: Iterable[Row[Any]]) -> dict[CallKey, Row[Any]]:
+    """The conversion of each call: its own, else the first of a leg which stood as a call of its own."""
+    may_have = [row for row in rows if row.state in (CallState.CONVERTED, CallState.SKIPPED)]
+    own = _read(connection, map(key_of, may_have), conversions, _OF_A_CONVERSION, _BY_KEY)
+    found = {key_of(row): row for row in own}
+    lacking = [key_of(row) for row in may_have if key_of(row) not in found and _may_be_through_a_leg(row)]
+    root_of = {
+        key_of(row): CallKey(row.account_sid, row.root_sid)
+        for row in _read(connection, lacking, legs, _OF_A_LEG, _BY_ROOT)
+    }
+    of_legs = _read(connection, root_of, conversions, _OF_A_CONVERSION, _BY_KEY)
+    for row in sorted(of_legs, key=lambda row: (row.created_at, row.call_sid), reverse=True):
+        found[root_of[key_of(row)]] = row
+    return found
+
+
+def _may_be_through_a_leg(row: Row[Any]) -> bool:
+    return bool(row.state == CallState.CONVERTED or row.legs > 1)
+
+
+def _told(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
+    return Told(
+        state=row.state,
+        first_received_at=row.first_received_at,
+        direction=row.direction,
+        from_=row.from_number,
+        to=row.to_number,
+        is_decided=row.decided_at is not None,
+        words=words,
+        delivery=sent.state if sent else None,
+        why=sent.reason if sent else None,
+    )
+
+
+def _not_counted(call: Told) -> Place:
+    return Place(call.first_received_at, "", CallState.MERGED.value, "")
+
+
+def _place(row: Row[Any]) -> Place:
+    return Place(row.at, row.number, row.outcome, row.reason)
+
+
+def _outcome(key: CallKey, place: Place) -> dict[str, Any]:
+    told = {"at": place.at, "number": place.number, "outcome": place.outcome, "reason": place.reason}
+    return {**key._asdict(), **told}
+
+
+def _differences(moved: Iterable[tuple[Place | None, Place]]) -> dict[Cell, int]:
+    """What each sum changes by, where calls go from the first place to the second."""
+    changes = Counter[Cell]()
+    for was, now in moved:
+        if _is_counted(now):
+            changes[now.cell] += 1
+        if was is not None and _is_counted(was):
+            changes[was.cell] -= 1
+    return {cell: change for cell, change in changes.items() if change}
+
+
+def _is_counted(place: Place) -> bool:
+    return place.outcome != CallState.MERGED
+
+
+def _add(connection: Connection, changes: Mapping[Cell, int]) -> None:
+    """In the order of the cells, so that nobody who waits for another is waited for by him."""
+    insert(tallies, [_tally(cell, changes[cell]) for cell in sorted(changes)], _ADDED).run(connection)
+
+
+def _tally(cell: Cell, number: int) -> dict[str, Any]:
+    return {
+        "hour": cell.hour,
+        "number": cell.number,
+        "outcome": cell.outcome,
+        "reason": cell.reason,
+        "calls": number,
+    }
+
+
+def _read(
+    connection: Connection, keys: Iterable[CallKey], table: Table, names: tuple[str, ...], condition: str
+) -> Sequence[Row[Any]]:
+    """These columns of the rows of `table` (as `t`) that the condition gives for each of the keys (as `v`), in their order."""
+    every = named(keys)
+    if not every:
+        return []
+    statement = _statement(connection.dialect.name == "sqlite", table, names, condition)
+    return connection.execute(statement, {"rows": json.dumps(every)}).all()
+
+
+@cache
+def _statement(is_sqlite: bool, table: Table, names: tuple[str, ...], condition: str) -> Any:
+    found = look_up(is_sqlite, tuple(KEY.items()), table, condition, names=names)
+    return text(found).columns(*(table.c[name] for name in names))
+
+
+class TalliesTable:
+    """`Tallies` of pipeline/ports/tallies.py."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        in_order = (tallies.c.hour, tallies.c.number, tallies.c.outcome, tallies.c.reason)
+        statement = (
+            select(tallies)
+            .where(tallies.c.hour >= since, tallies.c.hour < until, tallies.c.calls != 0)
+            .order_by(*in_order)
+        )
+        with self._database.read(patient=True) as connection:
+            return [Tally(*row) for row in connection.execute(statement)]
+
+    def is_whole(self) -> bool:
+        statement = select(counters.c.value).where(counters.c.name == WHOLE)
+        with self._database.read(patient=True) as connection:
+            return bool(connection.execute(statement).scalar())
+
+    def count_anew(self) -> CountedAnew:
+        """Each call first, then each hour: a sum that is wrong though every call stands where it belongs."""
+        found = moved = 0
+        for keys in self._pages():
+            with self._database.write() as connection:
+                moved += count(connection, keys)
+            found += len(keys)
+        hours = sum(self._sum(hour) for hour in self._hours())
+        with self._database.write() as connection:
+            insert(counters, [{"name": WHOLE, "value": 1}], _WRITTEN).run(connection)
+        return CountedAnew(found, moved, hours)
+
+    def _pages(self) -> Iterator[Sequence[CallKey]]:
+        """Every call, a page at a time."""
+        place, after = (calls.c.account_sid, calls.c.call_sid), CallKey("", "")
+        while True:
+            statement = select(*place).where(tuple_(*place) > tuple_(*after)).order_by(*place).limit(_AT_ONCE)
+            with self._database.read(patient=True) as connection:
+                page = [key_of(row) for row in connection.execute(statement)]
+            if not page:
+                return
+            yield page
+            after = page[-1]
+
+    def _hours(self) -> Iterator[datetime]:
+        """Each hour in which a call is counted, or was. Those whose calls are gone by a rule keep their sums."""
+        oldest = select(func.min(outcomes.c.at))
+        with self._database.read(patient=True) as connection:
+            first = connection.execute(oldest).scalar()
+        while first is not None:
+            hour = first.replace(minute=0, second=0, microsecond=0)
+            yield hour
+            first = self._first_from(hour + _HOUR)
+
+    def _first_from(self, moment: datetime) -> datetime | None:
+        called = select(func.min(outcomes.c.at)).where(outcomes.c.at >= moment)
+        summed = select(func.min(tallies.c.hour)).where(tallies.c.hour >= moment)
+        with self._database.read(patient=True) as connection:
+            found = [connection.execute(statement).scalar() for statement in (called, summed)]
+        return min((moment for moment in found if moment is not None), default=None)
+
+    def _sum(self, hour: datetime) -> bool:
+        """Have one hour's sums be those of its calls. Returns whether they were not."""
+        with self._database.write() as connection:
+            if (
+                not self._database.is_sqlite
+            ):  # whoever has changed a sum has committed, and nobody changes one meanwhile
+                connection.execute(text("LOCK TABLE tallies IN SHARE ROW EXCLUSIVE MODE"))
+            stood, right = _sums_of(connection, hour), _counted_in(connection, hour)
+            changes = {cell: right[cell] - stood[cell] for cell in {*right, *stood}}
+            wrong = {cell: change for cell, change in changes.items() if change}
+            _add(connection, wrong)
+        return bool(wrong)
+
+
+def _sums_of(connection: Connection, hour: datetime) -> Counter[Cell]:
+    rows = connection.execute(select(tallies).where(tallies.c.hour == hour))
+    return Counter({Cell(row.hour, row.number, row.outcome, row.reason): row.calls for row in rows})
+
+
+def _counted_in(connection: Connection, hour: datetime) -> Counter[Cell]:
+    table = outcomes.c
+    names = (table.number, table.outcome, table.reason)
+    statement = (
+        select(*names, func.count())
+        .where(table.at >= hour, table.at < hour + _HOUR, table.outcome != CallState.MERGED.value)
+        .group_by(*names)
+    )
+    return Counter({Cell(hour, *row[:3]): row[3] for row in connection.execute(statement)})

@@ -1,0 +1,171 @@
+"""Where a call is counted: its hour, the tracked number, the verdict and the reason word. Pure: counts nothing itself.
+
+A place depends on what the ledger keeps of the call and its conversion and on nothing else, no setting and no rule, so that
+whoever counts anew, years later, comes to the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import Direction
+from offhook.pipeline.phone import CallerKind, caller
+from offhook.pipeline.story import Verdict, verdict
+
+NOT_ENDED, SETTLING = "not_ended", "settling"
+"""The reason words of a call of which nothing was decided yet."""
+_NOT_COUNTED = frozenset({CallState.MERGED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call is counted. `at` is when its first callback came, `number` ours in E.164, "" where it is not known."""
+
+    at: datetime
+    number: str
+    outcome: str
+    reason: str
+
+    @property
+    def cell(self) -> Cell:
+        """The sum that it is part of."""
+        return Cell(self.at.replace(minute=0, second=0, microsecond=0), self.number, self.outcome, self.reason)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cell:
+    """What is counted together. `hour` is the beginning of an hour, UTC."""
+
+    hour: datetime
+    number: str
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the ledger keeps of a call that its place depends on.
+
+    `words` are the reasons of its last decision; `delivery` is where its conversion stands and `why` its reason, None where
+    there is no conversion.
+    """
+
+    state: str
+    first_received_at: datetime
+    direction: str
+    from_: str
+    to: str
+    is_decided: bool
+    words: Sequence[str] = ()
+    delivery: str | None = None
+    why: str | None = None
+
+
+def place_of(call: Told) -> Place | None:
+    """Where the call is counted; None for a leg of another call."""
+    if call.state in _NOT_COUNTED:
+        return None
+    found = verdict(call.state, call.delivery)
+    return Place(call.first_received_at, our_number(call.direction, call.from_, call.to), found.value, _reason(call))
+
+
+def _reason(call: Told) -> str:
+    if call.why is not None:
+        return call.why
+    if call.state == CallState.SETTLING:
+        return SETTLING
+    return next(iter(call.words), "") if call.is_decided else NOT_ENDED
+
+
+def our_number(direction: str, from_: str, to: str) -> str:
+    """Our end of the call in E.164; "" where it has none, or where the other end may be the customer's.
+
+    Of a call that came in it is the number that was called, unless one of ours called it (an agent's browser or desk phone):
+    then that is a customer's, and what is counted shall name nobody.
+    """
+    if direction == Direction.INBOUND:
+        return "" if _is_an_agent(from_) else _e164(to)
+    return _e164(from_) if direction == Direction.OUTBOUND_API else ""
+
+
+def _is_an_agent(address: str) -> bool:
+    """A browser phone, or a desk phone whose address is no number."""
+    found = caller(address, "", sip_users=True)
+    return found.kind in (CallerKind.CLIENT, CallerKind.SIP)
+
+
+def _e164(address: str) -> str:
+    """Without a country no national number is read, so that no setting plays a part."""
+    return caller(address, "", sip_users=True).e164 or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many calls are counted in one place."""
+
+    hour: datetime
+    number: str
+    outcome: str
+    reason: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Calls by what became of them: `calls` are those converted, waiting, skipped and open together, and so are the sums of
+    `by_reason` and of `by_number` ("" is where no number of ours is known), and `converted` those of the four verdicts.
+    """
+
+    calls: int = 0
+    converted: int = 0
+    waiting: int = 0
+    skipped: int = 0
+    open: int = 0
+    by_outcome: Mapping[str, int] = field(default_factory=dict)
+    by_reason: Mapping[str, int] = field(default_factory=dict)
+    by_number: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+_KIND = {
+    Verdict.DELIVERED: "converted",
+    Verdict.ON_ITS_WAY: "converted",
+    Verdict.HELD: "converted",
+    Verdict.REFUSED: "converted",
+    Verdict.UNKNOWN_CALLER: "waiting",
+    Verdict.DOES_NOT_COUNT: "skipped",
+    Verdict.NOT_FINISHED: "open",
+}
+KINDS = tuple(dict.fromkeys(_KIND.values()))
+
+
+def figures(tallies: Iterable[Tally]) -> Figures:
+    """The sums of some tallies, the greatest first."""
+    every = list(tallies)
+    by_number = {
+        number: _kinds(one for one in every if one.number == number) for number in {one.number for one in every}
+    }
+    return Figures(
+        calls=sum(one.calls for one in every),
+        **_kinds(every),
+        by_outcome={one.value: sum(each.calls for each in every if each.outcome == one) for one in Verdict},
+        by_reason=_sums((one.reason, one.calls) for one in every),
+        by_number={number: by_number[number] for number in _sums((one.number, one.calls) for one in every)},
+    )
+
+
+def _kinds(tallies: Iterable[Tally]) -> dict[str, int]:
+    return dict.fromkeys(KINDS, 0) | _sums((_kind(one.outcome), one.calls) for one in tallies)
+
+
+def _kind(outcome: str) -> str:
+    return _KIND.get(Verdict(outcome), "open") if outcome in set(Verdict) else "open"
+
+
+def _sums(found: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for name, count in found:
+        sums[name] = sums.get(name, 0) + count
+    return dict(sorted(((name, count) for name, count in sums.items() if count), key=lambda one: (-one[1], one[0])))

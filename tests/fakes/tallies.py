@@ -1,0 +1,28 @@
+"""The sums of calls, counted whenever they are asked for: `Tallies` without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from offhook.pipeline.counting import Tally
+from offhook.pipeline.ports.tallies import CountedAnew
+from tests.fakes.kept import Kept
+from tests.fakes.stories import places
+
+
+class MemoryTallies:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
+        every = [place for place in places(self._kept).values() if since <= place.cell.hour < until]
+        sums = Counter(place.cell for place in every)
+        return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]
+
+    def is_whole(self) -> bool:
+        return self._kept.mapping_version >= 0
+
+    def count_anew(self) -> CountedAnew:
+        return CountedAnew(len(self._kept.calls))
