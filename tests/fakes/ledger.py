@@ -11,6 +11,7 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.waiting import Waiting
+from tests.fakes.answered import MemoryAnswered
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.history import MemoryHistory
@@ -21,6 +22,7 @@ from tests.fakes.rebuilding import MemoryRebuilding
 from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 from tests.fakes.tallies import MemoryTallies
+from tests.fakes.tokens import MemoryTokens
 from tests.fakes.unknown import MemoryUnknown
 
 
@@ -39,6 +41,8 @@ class MemoryLedger:
         self.unknown = MemoryUnknown(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)
+        self.tokens = MemoryTokens(self._kept)
+        self.answered = MemoryAnswered(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
