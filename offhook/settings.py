@@ -587,7 +587,7 @@ class Settings(BaseSettings):
         description="larger requests to the API are answered 413; OFFHOOK_MAX_CALLBACK_BYTES bounds them as well",
     )
     api_bulk_rows: int = Field(
-        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=10_000, description="customers in one request of the API"
+        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=500, description="customers in one request of the API"
     )
     api_page_rows: int = Field(
         200, alias="OFFHOOK_API_PAGE_ROWS", ge=1, le=10_000, description="calls on one page of the API"
