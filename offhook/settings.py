@@ -570,7 +570,7 @@ class Settings(BaseSettings):
         description="a token's last use is written down so often, at most",
     )
     api_requests_per_second: float = Field(
-        10.0,
+        5.0,
         alias="OFFHOOK_API_REQUESTS_PER_SECOND",
         gt=0,
         le=100_000,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, StringConstraints, model_validator
@@ -57,7 +58,27 @@ AttributeText = Annotated[str, StringConstraints(pattern=_TEXT, max_length=LONGE
 Text = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
 
 
-class Strict(BaseModel):
+class Asked(BaseModel):
+    """A part of a request. flask_openapi3 asks each time for the schema, which takes longer than all else: it is kept."""
+
+    @classmethod
+    def model_json_schema(cls, *positional: Any, **named: Any) -> dict[str, Any]:
+        if positional or named:
+            return super().model_json_schema(*positional, **named)
+        return _schema_of(cls)
+
+    @classmethod
+    def made_schema(cls) -> dict[str, Any]:
+        """Made anew."""
+        return super().model_json_schema()
+
+
+@cache
+def _schema_of(model: type[Asked]) -> dict[str, Any]:
+    return model.made_schema()
+
+
+class Strict(Asked):
     """Nothing but what is named."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_bare)
@@ -71,7 +92,7 @@ class SidPath(Strict):
     sid: Sid
 
 
-class Write(BaseModel):
+class Write(Asked):
     """The header of a write."""
 
     model_config = ConfigDict(extra="ignore", json_schema_extra=_bare)
