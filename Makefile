@@ -93,6 +93,7 @@ bench: .venv/dev
 	$(BIN)/python bench/footprint.py
 	$(BIN)/python bench/replay.py
 	$(BIN)/python bench/slow_clients.py
+	$(BIN)/python bench/api.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

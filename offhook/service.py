@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from flask import Flask
 from flask.cli import NoAppException
 
 from offhook.adapters import logs
+from offhook.adapters.api.door import PREFIX, Door, DoorLimits
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.syncing import sync_source
@@ -47,6 +48,7 @@ from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 from offhook.adapters.twilio import reading
 from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_keyring
@@ -288,11 +290,66 @@ def tally(service: Offhook) -> Tally:
     return Tally(service.ledger.intake_counts, limits, {reading.AMD})
 
 
+def door(service: Offhook) -> Door:
+    """The API, whose libraries are loaded when the first token is shown to it."""
+    known = service.settings
+    limits = DoorLimits(
+        known.api_tokens_seconds, known.api_used_seconds, known.api_requests_per_second, known.api_burst
+    )
+    return Door(service.ledger.tokens, lambda: api(service), limits, service.ledger.clock)
+
+
+def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
+    """The API's routes, on connections of their own."""
+    from offhook.adapters.api.app import ApiLimits, Parts, create_api
+    from offhook.adapters.ledger.reading import Reading
+
+    known = service.settings
+    reads = Reading(
+        known.database_url,
+        pool_size=known.page_pool_size,
+        patience=patience(known),
+        seconds=known.page_statement_seconds,
+    )
+    limits = ApiLimits(
+        known.api_body_bytes,
+        known.api_bulk_rows,
+        known.api_page_rows,
+        known.api_answers_seconds,
+        known.api_write_seconds,
+    )
+
+    def judge() -> Judge | str:
+        try:
+            return service.judge()
+        except RulesError:
+            return "What would be decided today is unknown: the rules cannot be used."
+
+    return create_api(
+        Parts(
+            reads,
+            service.ledger,
+            service.read,
+            judge,
+            service.ledger.clock,
+            limits,
+            known.default_country,
+            known.email_lowercase,
+            VERSION,
+        )
+    )
+
+
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
     """The routes on a service. Raises SettingsError when TWILIO_KEYRING cannot be read."""
     known = service.settings
     admit = partial(receive, keyring=keyring(known), max_fields=known.max_callback_fields)
-    limits = WebLimits(known.max_callback_bytes, known.retry_after_seconds, known.log_repeat_seconds)
+    limits = WebLimits(
+        known.max_callback_bytes,
+        known.retry_after_seconds,
+        known.log_repeat_seconds,
+        max(1, min(known.page_threads, known.web_threads - 1)),
+    )
     app = create_web(
         inbox or service.ledger,
         admit,
@@ -302,6 +359,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         tally(service),
         clock or service.ledger.clock,
         version=VERSION,
+        rooms={PREFIX: door(service)},
     )
     app.extensions["offhook"] = service
     return app

@@ -666,6 +666,81 @@ class Settings(BaseSettings):
         le=3600,
         description="a condition that lasts (no thread is free, no file) is logged this often, with its count; then more connections are tried again",
     )
+    page_threads: int = Field(
+        4,
+        alias="OFFHOOK_PAGE_THREADS",
+        ge=1,
+        le=256,
+        description="threads of a web process that serve anything but Twilio, at most, and one fewer than it has; further requests are answered 503",
+    )
+    page_pool_size: int = Field(
+        2,
+        alias="OFFHOOK_PAGE_POOL_SIZE",
+        ge=1,
+        le=100,
+        description="connections to the database that a web process keeps for the API to read with",
+    )
+    page_statement_seconds: float = Field(
+        3.0,
+        alias="OFFHOOK_PAGE_STATEMENT_SECONDS",
+        gt=0,
+        le=60,
+        description="how long the API may read in the ledger for one request; then it is answered 503",
+    )
+
+    # The API (docs/api.md)
+    api_tokens_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_API_TOKENS_SECONDS",
+        gt=0,
+        le=60,
+        description="how soon a web process knows a token that was made or revoked",
+    )
+    api_used_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_API_USED_SECONDS",
+        ge=1,
+        le=86400,
+        description="a token's last use is written down so often, at most",
+    )
+    api_requests_per_second: float = Field(
+        5.0,
+        alias="OFFHOOK_API_REQUESTS_PER_SECOND",
+        gt=0,
+        le=100_000,
+        description="requests of one token to one web process, on the long run; more are answered 429",
+    )
+    api_burst: int = Field(
+        20, alias="OFFHOOK_API_BURST", ge=1, le=100_000, description="requests of one token that may come at once"
+    )
+    api_body_bytes: int = Field(
+        60_000,
+        alias="OFFHOOK_API_BODY_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="larger requests to the API are answered 413; OFFHOOK_MAX_CALLBACK_BYTES bounds them as well",
+    )
+    api_bulk_rows: int = Field(
+        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=500, description="customers in one request of the API"
+    )
+    api_page_rows: int = Field(
+        200, alias="OFFHOOK_API_PAGE_ROWS", ge=1, le=10_000, description="calls on one page of the API"
+    )
+    api_answers_seconds: float = Field(
+        86400.0,
+        alias="OFFHOOK_API_ANSWERS_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="how long an Idempotency-Key gets the same answer",
+    )
+    api_write_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_API_WRITE_SECONDS",
+        ge=1,
+        le=3600,
+        description="an Idempotency-Key whose request got no answer for so long (its process was killed) may be used again",
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
     )

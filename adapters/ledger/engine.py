@@ -49,13 +49,14 @@ class Database:
 
     `read()` and `write()` give a connection in a transaction; `write()` commits at the end and is the only way to
     change anything. Both raise LedgerUnavailable for whatever the database does not do now. `clock` is the time that
-    the database's users agree on.
+    the database's users agree on. With `reads_only` the database itself refuses every change.
     """
 
-    def __init__(self, url: str, *, pool_size: int, patience: Patience) -> None:
+    def __init__(self, url: str, *, pool_size: int, patience: Patience, reads_only: bool = False) -> None:
         self.is_sqlite = url.startswith("sqlite")
         self.clock = LedgerClock(patience.clock_tolerance_seconds)
         self._patience = patience
+        self._reads_only = reads_only
         self._path = sqlite.file_of(url) if self.is_sqlite else Path()
         self._copies_wal_back = self.is_sqlite and not sqlite.has_reset_bug()
         self._copy_wal_at = 0.0  # monotonic
@@ -67,6 +68,8 @@ class Database:
         self._watchdog = Watchdog(patience.slow_seconds, patience.log_repeat_seconds)
         self._lock = FairLock(Path(f"{self._path}.lock")) if self.is_sqlite else None
         _tell_watches(self.engine, self._driver)
+        if reads_only and self.is_sqlite:
+            sqlite.only_read(self.engine)
 
     def _engine(self, url: str, pool_size: int) -> Engine:
         known = self._patience
@@ -165,7 +168,8 @@ class Database:
         return self._patience.statement_seconds if patient else self._patience.store_seconds
 
     def _limits(self, seconds: float, *, looks_up: bool = True) -> postgres.Limits:
-        return postgres.Limits(seconds, seconds, self._patience.idle_in_transaction_seconds, looks_up)
+        idle = self._patience.idle_in_transaction_seconds
+        return postgres.Limits(seconds, seconds, idle, looks_up, self._reads_only)
 
     @contextmanager
     def _transaction(self, seconds: float, options: dict[str, Any]) -> Iterator[Connection]:

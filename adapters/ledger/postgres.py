@@ -48,6 +48,7 @@ class Limits:
     lock_seconds: float | None
     idle_seconds: float | None
     looks_up: bool = True
+    reads_only: bool = False
 
     def sql(self) -> str:
         """The statements that set them until the transaction ends."""
@@ -57,7 +58,8 @@ class Limits:
             "idle_in_transaction_session_timeout": self.idle_seconds,
         }
         limits = [f"SET LOCAL {name} = {_milliseconds(value)}" for name, value in values.items()]
-        return "; ".join([*limits, *_SERVER_KEEPALIVES, *(_PLANS if self.looks_up else ())])
+        changes_nothing = ("SET LOCAL transaction_read_only = on",) if self.reads_only else ()
+        return "; ".join([*limits, *_SERVER_KEEPALIVES, *(_PLANS if self.looks_up else ()), *changes_nothing])
 
 
 def _milliseconds(seconds: float | None) -> int:

@@ -429,3 +429,32 @@ tallies = Table(
     Column("calls", BigInteger, nullable=False),
     PrimaryKeyConstraint("hour", "number", "outcome", "reason"),
 )
+
+# Who may use the API. `scopes` are words with a blank between them; of the secret its hash alone is kept.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("last_used_at", Moment),
+    Column("revoked_at", Moment),
+    Index("uq_tokens_name", "name", unique=True, **_where("revoked_at IS NULL")),
+)
+
+# What was answered to writes of the API, by the keys of whoever sent them; it names no person. Free again at `free_at`.
+answers = Table(
+    "answers",
+    metadata,
+    Column("token_id", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("kept_until", Moment, nullable=False),
+    Column("free_at", Moment, nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+    PrimaryKeyConstraint("token_id", "key"),
+    Index("ix_answers_free_at", "free_at"),
+)

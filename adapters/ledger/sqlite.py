@@ -195,6 +195,14 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
     return engine
 
 
+def only_read(engine: Engine) -> None:
+    """Each connection refuses to change anything: https://www.sqlite.org/pragma.html#pragma_query_only"""
+
+    @event.listens_for(engine, "connect")
+    def _refuse_changes(connection: Any, _record: Any) -> None:
+        connection.execute("PRAGMA query_only=ON").close()
+
+
 @cache
 def _connection_class() -> Any:
     """A connection that knows which files it has, and says when it is closed."""

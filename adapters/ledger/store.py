@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select
 
 from offhook.adapters.ledger import sqlite
+from offhook.adapters.ledger.answers import AnswersTable
 from offhook.adapters.ledger.backup import Backups
 from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
 from offhook.adapters.ledger.engine import Database, Patience
@@ -32,12 +33,14 @@ from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.syncs import SyncsTable
 from offhook.adapters.ledger.tables import Tables, standing
 from offhook.adapters.ledger.tallies import TalliesTable
+from offhook.adapters.ledger.tokens import TokensTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
+from offhook.pipeline.ports.answered import Answered
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.past import Past
@@ -46,6 +49,7 @@ from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.waiting import Waiting
@@ -84,6 +88,8 @@ class SqlLedger:
         self.history: History = HistoryOnSql(self.database)
         self.unknown: UnknownCallers = UnknownOnSql(self.database)
         self.syncs: Syncs = SyncsTable(self.database)
+        self.tokens: Tokens = TokensTable(self.database)
+        self.answered: Answered = AnswersTable(self.database)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

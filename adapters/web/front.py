@@ -14,10 +14,9 @@ from werkzeug.exceptions import ClientDisconnected
 
 from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.intake import Intake, read_body
+from offhook.adapters.web.pages import WsgiApp, is_page
 from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Refused
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 LEFT = "offhook.left"
 """The environ's key for what is left to Flask: a Refused, or the error that was raised."""
@@ -26,18 +25,29 @@ _SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"
 
 
 class Front:
-    """A WSGI app around Flask's. `received_at` is asked when a request is there; at most `most_bytes` of a body are read."""
+    """A WSGI app around Flask's, and around `pages` for what is neither Twilio's nor health.
+
+    `received_at` is asked when a request is there; at most `most_bytes` of a body are read.
+    """
 
     def __init__(
-        self, flask: WsgiApp, intake: Intake, urls_of: UrlsOf, received_at: Callable[[], datetime], most_bytes: int
+        self,
+        flask: WsgiApp,
+        intake: Intake,
+        urls_of: UrlsOf,
+        received_at: Callable[[], datetime],
+        most_bytes: int,
+        pages: WsgiApp | None = None,
     ) -> None:
         self._flask, self._intake, self._urls_of = flask, intake, urls_of
+        self._pages = pages or flask
         self._received_at, self._most_bytes = received_at, most_bytes
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         length = self._plain_length(environ)
         if length is None:
-            return self._flask(environ, start_response)
+            is_for_pages = is_page(environ.get("PATH_INFO", ""))
+            return (self._pages if is_for_pages else self._flask)(environ, start_response)
         name_request(environ)
         left = self._left_of(environ, length)
         if left is not None:

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.front import LEFT, Front
 from offhook.adapters.web.intake import Intake, read_body
+from offhook.adapters.web.pages import Pages, WsgiApp
 from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
@@ -42,6 +43,7 @@ class WebLimits:
     max_callback_bytes: int
     retry_after_seconds: int
     log_repeat_seconds: float = EVERY_SECONDS
+    page_threads: int = 4
 
 
 def create_web(
@@ -53,10 +55,12 @@ def create_web(
     tally: Tally,
     clock: Callable[[], datetime],
     version: str = "",
+    rooms: Mapping[str, WsgiApp] | None = None,
 ) -> Flask:
     """The Flask app with its three routes, and in front of it what answers callbacks that are kept.
 
-    `clock` tells when a callback was received; `version` is said by /readyz.
+    `clock` tells when a callback was received; `version` is said by /readyz. `rooms` are
+    WSGI apps by how their paths begin, to which pages.py hands on.
     """
     app = _without_routes(limits, tally, clock)
     intake = Intake(admit, inbox, tally, limits.log_repeat_seconds)
@@ -73,7 +77,9 @@ def create_web(
         app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
-    app.wsgi_app = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes)  # type: ignore[method-assign]
+    pages = Pages(app.wsgi_app, rooms or {}, limits.page_threads, limits.retry_after_seconds)
+    front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages)
+    app.wsgi_app = front  # type: ignore[method-assign]
     return app
 
 

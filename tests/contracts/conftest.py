@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from offhook.pipeline.delivery import BreakerPolicy
+from offhook.pipeline.ports.answered import Answered
 from offhook.pipeline.ports.customers import Customers
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
@@ -22,6 +23,7 @@ from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unknown import UnknownCallers
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
@@ -50,6 +52,10 @@ class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
     def unknown(self) -> UnknownCallers: ...
     @property
     def syncs(self) -> Syncs: ...
+    @property
+    def tokens(self) -> Tokens: ...
+    @property
+    def answered(self) -> Answered: ...
     def close(self) -> None: ...
 
 

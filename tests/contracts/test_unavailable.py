@@ -12,6 +12,7 @@ import pytest
 
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import RetryPolicy
+from offhook.pipeline.ports.answered import Answer, Asked
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
@@ -19,11 +20,14 @@ from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import CallFilter, ConversionLine
+from offhook.pipeline.tokens import new_token
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
 
 POLICY = RetryPolicy()
 SIGN = Sign("w1", "host", 7, "0.1.0", "rules 1", NOON)
+TOKEN, _ = new_token("crm", ["customers:read"], NOON)
+WRITE = Asked(TOKEN.id, "1", "fingerprint")
 RUN = Run(ACCOUNT, 1, NOON, NOON + timedelta(minutes=1))
 LOOKED_UP = LookedUp(Wanted(CALLER, 1, 0), LookUpState.UNKNOWN, NOON)
 LINE = ConversionLine(key(1), "phone_call", "1", b"{}", "dead", "http_400", NOON, None, 1, 1, False, None)
@@ -82,6 +86,13 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),
     "Tallies.count_anew": lambda of: of.tallies.count_anew(),
+    "Tokens.add": lambda of: of.tokens.add(TOKEN),
+    "Tokens.every": lambda of: of.tokens.every(),
+    "Tokens.revoke": lambda of: of.tokens.revoke("crm", NOON),
+    "Tokens.used": lambda of: of.tokens.used(TOKEN.id, NOON),
+    "Answered.begin": lambda of: of.answered.begin(WRITE, NOON, NOON, NOON),
+    "Answered.answered": lambda of: of.answered.answered(WRITE, Answer(200, "{}")),
+    "Answered.give_up": lambda of: of.answered.give_up(WRITE),
     "Books": in_turn(lambda books: books.unfolded(1)),
     "LookUps.claim_look_ups": lambda of: of.claim_look_ups(NOON, 1, 60),
     "LookUps.finish_look_ups": lambda of: of.finish_look_ups([LOOKED_UP]),

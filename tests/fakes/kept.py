@@ -9,6 +9,7 @@ from datetime import datetime
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
+from offhook.pipeline.ports.answered import Answer
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.history import HistoryLine, ImportLine
 from offhook.pipeline.ports.look_ups import LookUpState
@@ -17,6 +18,7 @@ from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import DecisionLine, ReplacedLine
+from offhook.pipeline.tokens import Token
 
 
 @dataclass(slots=True)
@@ -72,6 +74,16 @@ class KeptLookUp:
 
 
 @dataclass(slots=True)
+class KeptAnswer:
+    """`free_at` is when its key is free again; until it is answered that comes sooner than `kept_until`."""
+
+    fingerprint: str
+    kept_until: datetime
+    free_at: datetime
+    answer: Answer | None = None
+
+
+@dataclass(slots=True)
 class Kept:
     """`callbacks` by their numbers, which count from 1; `folded` are the numbers of those that a call has taken in."""
 
@@ -93,6 +105,8 @@ class Kept:
     blockade: Blockade = field(default_factory=Blockade)
     intake_counts: Counter[str] = field(default_factory=Counter)
     runs: dict[str, Run] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    answered: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     look_ups: dict[str, KeptLookUp] = field(default_factory=dict)
 

@@ -13,6 +13,7 @@ from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
+from tests.fakes.answered import MemoryAnswered
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.history import MemoryHistory
@@ -27,6 +28,7 @@ from tests.fakes.signs import MemorySigns
 from tests.fakes.stories import MemoryStories
 from tests.fakes.syncs import MemorySyncs
 from tests.fakes.tallies import MemoryTallies
+from tests.fakes.tokens import MemoryTokens
 from tests.fakes.unknown import MemoryUnknown
 
 
@@ -48,6 +50,8 @@ class MemoryLedger:
         self.syncs = MemorySyncs(self._kept)
         self.intake_counts = MemoryIntakeCounts(self._kept)
         self.workers = MemorySigns(self._kept)
+        self.tokens = MemoryTokens(self._kept)
+        self.answered = MemoryAnswered(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish

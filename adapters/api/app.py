@@ -1,0 +1,464 @@
+"""The API's routes: each reads its request by a type, calls a step or a read model, and answers. Decides nothing itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from flask import Response, request
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from werkzeug.exceptions import HTTPException
+
+from offhook.adapters.api import models
+from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
+from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.delivery import State
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain
+from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.phone import caller, mask
+from offhook.pipeline.ports.answered import Answer, Answered, Asked
+from offhook.pipeline.ports.books import KnownCalls
+from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
+from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Story
+from offhook.pipeline.tokens import Scope, Token
+
+log = logging.getLogger("offhook.api")
+
+RETRYABLE = (State.DEAD, State.AMBIGUOUS, State.QUARANTINED)
+_LONGEST_SPAN = timedelta(days=400)
+_EXPLANATION = TypeAdapter(Explanation)
+
+
+class Reads(Protocol):
+    """What the API reads with: connections of its own, which can change nothing."""
+
+    @property
+    def stories(self) -> Stories: ...
+    @property
+    def tallies(self) -> Tallies: ...
+    @property
+    def known_calls(self) -> KnownCalls: ...
+    def find_customers(self, phones: Sequence[str], /) -> Mapping[str, Customer]: ...
+
+
+class Writes(Protocol):
+    """What it changes: customers, and what waits for a person."""
+
+    @property
+    def answered(self) -> Answered: ...
+    def merge_customers(self, rows: Sequence[Customer], brought: Brought, /) -> MergeCounts: ...
+    def retire_customers(self, phones: Sequence[str], brought: Brought, /) -> int: ...
+    def retry(self, keys: Sequence[CallKey], now: datetime) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiLimits:
+    """See the settings of the same names. Bytes, rows, seconds."""
+
+    body_bytes: int
+    bulk_rows: int
+    page_rows: int
+    answers_seconds: float
+    write_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API stands on. `judge` returns the rules' judge, or in words why there is none."""
+
+    reads: Reads
+    writes: Writes
+    read: Reader
+    judge: Callable[[], Judge | str]
+    clock: Callable[[], datetime]
+    limits: ApiLimits
+    country: str
+    lower_emails: bool
+    version: str
+
+
+def create_api(parts: Parts) -> OpenAPI:
+    """The WSGI app behind the door."""
+    schemes: Any = {"token": {"type": "http", "scheme": "bearer"}}
+    app = OpenAPI(
+        "offhook.api",
+        info=Info(title="Offhook", version=parts.version),
+        security_schemes=schemes,
+        doc_ui=False,
+        validation_error_model=models.ProblemOut,
+        validation_error_callback=_invalid,
+        static_folder=None,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = parts.limits.body_bytes
+    app.url_map.merge_slashes = False
+    app.before_request(_json_alone)
+    app.after_request(_with_care)
+    app.register_error_handler(Problem, _said)
+    app.register_error_handler(HTTPException, lambda error: _said(_of_http(error)))
+    app.register_error_handler(LedgerUnavailable, lambda error: _said(_of_ledger(error)))
+    app.register_error_handler(Exception, _unexpected)
+    once = Once(parts)
+    _customer_routes(app, parts, once)
+    _call_routes(app, parts, once)
+    app.add_url_rule(DOCUMENT, "document", lambda: _answer(_document(app)), methods=["GET"])
+    return app
+
+
+def _customer_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
+    @app.get("/api/v1/customers/<phone>", **_may(models.CustomerOut, 404))
+    def customer_get(path: models.PhonePath) -> Response:
+        """Who has a number. Needs customers:read."""
+        _needs(Scope.CUSTOMERS_READ)
+        found = parts.reads.find_customers([path.phone]).get(path.phone)
+        if found is None:
+            raise Problem(404, "unknown-customer", "Nobody is known to have this number")
+        return _answer(_customer_out(found))
+
+    @app.put("/api/v1/customers/<phone>", **_may(models.Merged, 409))
+    def customer_put(path: models.PhonePath, header: models.Write, body: models.CustomerIn) -> Response:
+        """Say who has a number. Needs customers:write."""
+        token = _needs(Scope.CUSTOMERS_WRITE)
+        row = _customer_in(path.phone, body, parts)
+        return once(header.key, lambda: parts.writes.merge_customers([row], _brought(token))._asdict())
+
+    @app.delete("/api/v1/customers/<phone>", **_may(None, 404, 409))
+    def customer_delete(path: models.PhonePath, header: models.Write) -> Response:
+        """Nobody has this number any more; history keeps who had it. Needs customers:write."""
+        token = _needs(Scope.CUSTOMERS_WRITE)
+        return once(header.key, lambda: _retired(path.phone, token, parts))
+
+    @app.post("/api/v1/customers:bulk", **_may(models.Merged, 409))
+    def customers_bulk(header: models.Write, body: models.Bulk) -> Response:
+        """Say who has many numbers; of a number that stands there twice the last counts. Needs customers:write."""
+        token = _needs(Scope.CUSTOMERS_WRITE)
+        if len(body.customers) > parts.limits.bulk_rows:
+            raise Problem(413, "too-many-rows", f"At most {parts.limits.bulk_rows} customers in one request")
+        rows = {row.phone: _customer_in(row.phone, row, parts) for row in body.customers}
+        return once(header.key, lambda: parts.writes.merge_customers([*rows.values()], _brought(token))._asdict())
+
+
+def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
+    @app.get("/api/v1/calls", **_may(models.CallsOut, 404))
+    def calls(query: models.CallsAsked) -> Response:
+        """Calls, the newest first, by what became of them. Needs calls:read."""
+        is_clear = _may_see(query)
+        limit = min(query.limit, parts.limits.page_rows)
+        page = parts.reads.stories.calls(_filter(query), _mark(query.cursor), limit)
+        rows = [_call_out(one, is_clear) for one in page.calls]
+        return _answer({"calls": rows, "next": _cursor(page.after)})
+
+    @app.get("/api/v1/calls/<sid>", **_may(models.ExplanationOut, 404, 409))
+    def call(path: models.SidPath, query: models.Reveal) -> Response:
+        """Why a call is in Rockerbox, or is not: the whole explanation. Needs calls:read."""
+        is_clear = _may_see(query)
+        story = _story(parts.reads.stories, path.sid)
+        ends = [story.call.from_, story.call.to, story.call.customer_phone]
+        found = explain(story, parts.read, _anew(parts, story), in_clear if is_clear else masking(ends))
+        return _answer(_EXPLANATION.dump_python(found, mode="json"))
+
+    @app.post("/api/v1/conversions/<string:sid>:retry", **_may(models.Retried, 404, 409))
+    def conversion_retry(path: models.SidPath, header: models.Write, query: models.Retry) -> Response:
+        """Send a conversion again that is dead, ambiguous or quarantined. Needs conversions:write."""
+        _needs(Scope.CONVERSIONS_WRITE)
+        is_sure = query.even_if_it_may_have_arrived == "true"
+        return once(header.key, lambda: _retried(path.sid, parts, is_sure))
+
+    @app.get("/api/v1/tallies", **_may(models.TalliesOut))
+    def tallies(query: models.TalliesAsked) -> Response:
+        """How many calls came to what, by hour, number, verdict and reason. Needs tallies:read."""
+        _needs(Scope.TALLIES_READ)
+        until = query.until or parts.clock() + timedelta(days=1)
+        if until - query.since > _LONGEST_SPAN:
+            until = query.since + _LONGEST_SPAN
+        found = parts.reads.tallies.between(query.since, until)
+        rows = [
+            models.TallyOut(**{**_fields(one), "number": one.number or None}).model_dump(mode="json") for one in found
+        ]
+        return _answer({"tallies": rows, "is_whole": parts.reads.tallies.is_whole()})
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in models.TallyOut.model_fields}
+
+
+# Customers
+
+
+def _customer_in(phone: str, said: models.CustomerIn, parts: Parts) -> Customer:
+    """Raises Problem where it names nobody, or the number is none."""
+    number = caller(phone, parts.country).number
+    if number is None:
+        raise Problem(
+            422, "invalid", "This is no phone number", errors=[{"where": "phone", "what": "no number of any country"}]
+        )
+    if said.email is None and said.customer_id is None:
+        raise Problem(422, "invalid", "One of email and customer_id is needed")
+    email = said.email.lower() if said.email and parts.lower_emails else said.email
+    return Customer(number, email, said.customer_id, attributes=_attributes(said))
+
+
+def _attributes(said: models.CustomerIn) -> dict[str, str]:
+    """Names as they can be printed. Raises Problem for one that is too long."""
+    if any(len(name) > models.LONGEST_ATTRIBUTE for name in said.attributes):
+        raise Problem(422, "invalid", f"The name of an attribute has more than {models.LONGEST_ATTRIBUTE} characters")
+    return {_printable(name): value for name, value in said.attributes.items()}
+
+
+def _printable(name: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in name)
+
+
+def _customer_out(found: Customer) -> dict[str, Any]:
+    return {
+        "phone": found.phone,
+        "email": found.email,
+        "customer_id": found.customer_id,
+        "people": found.people,
+        "attributes": dict(found.attributes),
+    }
+
+
+def _brought(token: Token) -> Brought:
+    return Brought(Source.API, token.name)
+
+
+def _retired(phone: str, token: Token, parts: Parts) -> None:
+    if not parts.writes.retire_customers([phone], _brought(token)):
+        raise Problem(404, "unknown-customer", "Nobody is known to have this number")
+
+
+# Calls
+
+
+def _may_see(query: models.Reveal) -> bool:
+    """Whether persons are shown whole. Raises Problem where that was asked and may not be."""
+    _needs(Scope.CALLS_READ)
+    if query.reveal == "true":
+        _needs(Scope.CALLS_REVEAL)
+    return query.reveal == "true"
+
+
+def _filter(query: models.CallsAsked) -> CallFilter:
+    phones = None if query.customer is None else (query.customer,)
+    outcome = None if query.outcome is None else query.outcome.value
+    return CallFilter(query.since, query.until, query.number, outcome, query.reason, query.state, phones)
+
+
+def _call_out(one: CountedCall, is_clear: bool) -> dict[str, Any]:
+    call, phone = one.call, one.call.customer_phone
+    return models.CallOut(
+        account_sid=call.key.account_sid,
+        call_sid=call.key.call_sid,
+        first_received_at=call.first_received_at,
+        outcome=one.outcome,
+        reason=one.reason,
+        number=one.number or None,
+        customer=phone if phone is None or is_clear else mask(phone),
+        state=call.state,
+        status=call.status,
+        direction=call.direction,
+        duration_seconds=call.duration_seconds,
+    ).model_dump(mode="json")
+
+
+def _cursor(mark: PageMark | None) -> str | None:
+    if mark is None:
+        return None
+    return base64.urlsafe_b64encode(TypeAdapter(PageMark).dump_json(mark)).decode()
+
+
+def _mark(cursor: str | None) -> PageMark | None:
+    """Raises Problem for one that we have not made."""
+    if cursor is None:
+        return None
+    try:
+        found = TypeAdapter(PageMark).validate_json(base64.urlsafe_b64decode(cursor))
+    except ValueError:
+        raise Problem(404, "unknown-cursor", "This is no cursor of ours") from None
+    return found
+
+
+def _story(stories: Stories, sid: str) -> Story:
+    """Raises Problem where there is none, or one in each of several accounts."""
+    found = stories.of_call(sid)
+    if not found:
+        raise Problem(404, "unknown-call", "No callback of this call has been taken in")
+    if len(found) > 1:
+        raise Problem(409, "several-calls", "Several accounts have a call of this name: `flask explain` shows each")
+    return found[0]
+
+
+def _anew(parts: Parts, story: Story) -> Anew:
+    judge = parts.judge()
+    if isinstance(judge, str):
+        return Anew(unknown=judge)
+    return anew_of(parts.reads.known_calls, story.call.key, judge, parts.clock())
+
+
+def _retried(sid: str, parts: Parts, is_sure: bool) -> dict[str, int]:
+    """Raises Problem where nothing can be sent again."""
+    lines = [story.conversion for story in parts.reads.stories.of_call(sid) if story.conversion]
+    if not lines:
+        raise Problem(404, "no-conversion", "There is no conversion of this call")
+    held = [line for line in lines if line.state in RETRYABLE]
+    if not held:
+        raise Problem(409, "not-held", "It is neither dead nor held", f"it is {lines[0].state}")
+    if not is_sure and any(line.maybe_sent for line in held):
+        what = "look at Rockerbox first; even_if_it_may_have_arrived=true sends it all the same"
+        raise Problem(409, "may-have-arrived", "It may have arrived already", what)
+    return {"retried": parts.writes.retry([line.key for line in held], parts.clock())}
+
+
+# Writes that come twice
+
+
+class Once:
+    """Does a write once for each Idempotency-Key, and gives its answer again while that is kept."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._answered, self._limits, self._clock = parts.writes.answered, parts.limits, parts.clock
+
+    def __call__(self, key: str | None, write: Callable[[], dict[str, int] | None]) -> Response:
+        if key is None:
+            return _whole(*_done(write))
+        asked, now = Asked(_token().id, key, _fingerprint()), self._clock()
+        kept_until = now + timedelta(seconds=self._limits.answers_seconds)
+        seen = self._answered.begin(asked, now, kept_until, now + timedelta(seconds=self._limits.write_seconds))
+        if seen is None:
+            return self._first(asked, write)
+        if seen.fingerprint != asked.fingerprint:
+            raise Problem(422, "key-of-another-request", "This Idempotency-Key was used for another request")
+        if seen.answer is None:
+            raise Problem(409, "under-way", "The request of this Idempotency-Key is under way")
+        return _whole(seen.answer.status, seen.answer.body)
+
+    def _first(self, asked: Asked, write: Callable[[], dict[str, int] | None]) -> Response:
+        try:
+            status, body = _done(write)
+        except BaseException:
+            self._answered.give_up(asked)
+            raise
+        self._answered.answered(asked, Answer(status, body))
+        return _whole(status, body)
+
+
+def _done(write: Callable[[], dict[str, int] | None]) -> tuple[int, str]:
+    found = write()
+    return (204, "") if found is None else (200, json.dumps(found) + "\n")
+
+
+def _whole(status: int, body: str) -> Response:
+    response = Response(body or None, status=status, content_type="application/json")
+    if status == 204:
+        del response.headers["Content-Type"]
+    return response
+
+
+def _fingerprint() -> str:
+    """Of all that a request says, made with the token's secret, so that no number can be guessed from what is kept."""
+    said = b"\n".join([request.method.encode(), request.full_path.encode(), request.get_data()])
+    return hmac.new(request.environ[SECRET].encode(), said, hashlib.sha256).hexdigest()
+
+
+# Who asks, and what is answered
+
+
+def _token() -> Token:
+    found: Token = request.environ[TOKEN]
+    return found
+
+
+def _needs(scope: Scope) -> Token:
+    """Raises Problem where the token may not."""
+    token = _token()
+    if scope.value not in token.scopes:
+        raise Problem(403, "forbidden", f"This token has no scope {scope.value}")
+    return token
+
+
+def _may(answer: type[BaseModel] | None, *statuses: int) -> dict[str, Any]:
+    """What flask_openapi3 says of a route: its answers, the problems that every route may have included."""
+    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
+    every = (400, 401, 403, 413, 415, 422, 429, 503, *statuses)
+    problems = {status: {"description": "A problem", "content": content} for status in sorted(every)}
+    before = {"text/plain": {"schema": {"type": "string"}}}  # what is larger than any callback never gets this far
+    problems[413] = {"description": "Too large", "content": {**content, **before}}
+    return {"responses": {("204" if answer is None else "200"): answer, **problems}, "security": [{"token": []}]}
+
+
+def _document(app: OpenAPI) -> dict[str, Any]:
+    """OpenAPI 3.1, with the one type that problems have."""
+    found = json.loads(json.dumps(app.api_doc))
+    found["components"]["schemas"]["ProblemOut"] = _schema_of_problems()
+    return dict(found)
+
+
+def _schema_of_problems() -> dict[str, Any]:
+    schema = models.ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+    errors = schema.pop("$defs")["ErrorOut"]
+    schema["properties"]["errors"]["items"] = errors
+    return schema
+
+
+def _answer(value: Any) -> Response:
+    return Response(json.dumps(value) + "\n", content_type="application/json")
+
+
+def _said(problem: Problem) -> Response:
+    response = Response(problem.body(), status=problem.status, content_type=CONTENT_TYPE)
+    response.headers.update(problem.headers)
+    return response
+
+
+def _invalid(error: ValidationError) -> Response:
+    """Where and what, never the value, which may be a person's."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    errors = [{"where": ".".join(map(str, one["loc"])) or "body", "what": one["msg"]} for one in found[:20]]
+    return _said(Problem(422, "invalid", "The request is not as the OpenAPI document says", errors=errors))
+
+
+def _of_http(error: HTTPException) -> Problem:
+    code = error.code or 400
+    word = error.name.lower().replace(" ", "-")
+    allowed = getattr(error, "valid_methods", None)
+    return Problem(code, word, error.name, headers={"Allow": ", ".join(sorted(allowed))} if allowed else {})
+
+
+def _of_ledger(error: LedgerUnavailable) -> Problem:
+    if error.word == "slow":
+        return later("took-too-long", "This took longer than it may: ask for less")
+    return later("unavailable", "The ledger does not answer now")
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
+    return _said(later("failed", "Unexpected error"))
+
+
+def _json_alone() -> None:
+    """A body is JSON. Raises Problem."""
+    if request.method in ("PUT", "POST") and request.content_length and request.mimetype != "application/json":
+        raise Problem(415, "not-json", "A body must be application/json")
+
+
+def _with_care(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,244 @@
+"""What goes in and out of the API, as types: requests are read by them, and the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
+
+from offhook.pipeline.call import CallState
+from offhook.pipeline.explanation import Explanation
+from offhook.pipeline.story import Verdict
+from offhook.pipeline.unfinished import UNFINISHED
+
+MOST_ATTRIBUTES, LONGEST_ATTRIBUTE = 50, 500
+_RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
+_HASHED = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (32, 40, 64))
+_EMAIL = rf"^(?:[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@[A-Za-z0-9.-]+|{_HASHED})$"
+_PRINTED = r"^[!-~\u00a1-\ud7ff](?:[ -~\u00a0-\ud7ff]*[!-~\u00a1-\ud7ff])?$"
+_TEXT = r"^[ -~\u00a0-\ud7ff]*$"
+
+
+def _bare(schema: dict[str, Any]) -> None:
+    """Without the null that stands for what may be left out."""
+    for field in schema.get("properties", {}).values():
+        if "default" in field and field["default"] is None:
+            del field["default"]
+
+
+def _moment(value: object) -> object:
+    """RFC 3339, in UTC. Raises ValueError."""
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be a time such as 2026-11-24T18:00:00Z")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 2 and 9998") from None
+
+
+def _digits(value: object) -> object:
+    """No blanks, signs or fractions, which int() would take."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(json_schema_extra={"format": "e164"})]
+Sid = Annotated[str, StringConstraints(pattern=r"^CA[0-9a-f]{32}$")]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=320)]
+CustomerId = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
+AttributeText = Annotated[str, StringConstraints(pattern=_TEXT, max_length=LONGEST_ATTRIBUTE)]
+Text = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
+
+
+class Asked(BaseModel):
+    """A part of a request. flask_openapi3 asks each time for the schema, which takes longer than all else: it is kept."""
+
+    @classmethod
+    def model_json_schema(cls, *positional: Any, **named: Any) -> dict[str, Any]:
+        if positional or named:
+            return super().model_json_schema(*positional, **named)
+        return _schema_of(cls)
+
+    @classmethod
+    def made_schema(cls) -> dict[str, Any]:
+        """Made anew."""
+        return super().model_json_schema()
+
+
+@cache
+def _schema_of(model: type[Asked]) -> dict[str, Any]:
+    return model.made_schema()
+
+
+class Strict(Asked):
+    """Nothing but what is named."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_bare)
+
+
+class PhonePath(Strict):
+    phone: Phone
+
+
+class SidPath(Strict):
+    sid: Sid
+
+
+class Write(Asked):
+    """The header of a write."""
+
+    model_config = ConfigDict(extra="ignore", json_schema_extra=_bare)
+    key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")] | SkipJsonSchema[None] = Field(
+        None, alias="Idempotency-Key", description="The same key and request get the same answer."
+    )
+
+
+def _one_of_both(schema: dict[str, Any]) -> None:
+    _bare(schema)
+    schema["anyOf"] = [{"required": ["email"]}, {"required": ["customer_id"]}]
+
+
+class CustomerIn(Strict):
+    """Who has a number: at least one of email and customer id."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_one_of_both)
+    email: Email | SkipJsonSchema[None] = None
+    customer_id: CustomerId | SkipJsonSchema[None] = None
+    attributes: dict[str, AttributeText] = Field(default_factory=dict, max_length=MOST_ATTRIBUTES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_null(cls, said: object) -> object:
+        """What is not known is left out. Raises ValueError."""
+        if isinstance(said, dict) and None in said.values():
+            raise ValueError("leave out what is not known, instead of null")
+        return said
+
+
+class CustomerOfMany(CustomerIn):
+    phone: Phone
+
+
+class Bulk(Strict):
+    customers: list[CustomerOfMany] = Field(min_length=1, max_length=500)
+
+
+class CustomerOut(BaseModel):
+    """`people` above 1: several customers have the number, and none is named."""
+
+    phone: str
+    email: str | None
+    customer_id: str | None
+    people: int
+    attributes: dict[str, str]
+
+
+class Merged(BaseModel):
+    """What became of the rows."""
+
+    added: int
+    changed: int
+    unchanged: int
+
+
+class Retry(Strict):
+    even_if_it_may_have_arrived: Literal["true", "false"] = "false"
+
+
+class Retried(BaseModel):
+    """How many conversions of this call will be sent again."""
+
+    retried: int
+
+
+class Reveal(Strict):
+    reveal: Literal["true", "false"] = Field("false", description="Whole numbers and emails; needs calls:reveal.")
+
+
+class CallsAsked(Reveal):
+    since: Moment | SkipJsonSchema[None] = None
+    until: Moment | SkipJsonSchema[None] = None
+    number: Phone | SkipJsonSchema[None] = Field(None, description="A tracked number of ours.")
+    customer: Phone | SkipJsonSchema[None] = Field(None, description="The caller's number.")
+    outcome: Verdict | SkipJsonSchema[None] = None
+    reason: Text | SkipJsonSchema[None] = None
+    state: (
+        Annotated[
+            str,
+            StringConstraints(pattern="^(?:open|settling|parked|converted|skipped|unfinished)$"),
+            Field(json_schema_extra={"enum": sorted({*(one.value for one in CallState), UNFINISHED} - {"merged"})}),
+        ]
+        | SkipJsonSchema[None]
+    ) = None
+    limit: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_digits)] = 50
+    cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=-]{1,400}$")] | SkipJsonSchema[None] = Field(
+        None, description="`next` of the page before."
+    )
+
+
+class CallOut(BaseModel):
+    account_sid: str
+    call_sid: str
+    first_received_at: datetime
+    outcome: str
+    reason: str
+    number: str | None
+    customer: str | None
+    state: str
+    status: str
+    direction: str
+    duration_seconds: int | None
+
+
+class CallsOut(BaseModel):
+    """The newest first. `next` is None on the last page; a page may be empty and yet not the last."""
+
+    calls: list[CallOut]
+    next: str | None
+
+
+class TalliesAsked(Strict):
+    since: Moment
+    until: Moment | SkipJsonSchema[None] = None
+
+
+class TallyOut(BaseModel):
+    hour: datetime
+    number: str | None
+    outcome: str
+    reason: str
+    calls: int
+
+
+class TalliesOut(BaseModel):
+    """`is_whole` is false where calls of before these sums are not counted yet: `flask tallies rebuild` counts them."""
+
+    tallies: list[TallyOut]
+    is_whole: bool
+
+
+class ExplanationOut(RootModel[Explanation]):
+    """As `flask explain --json`."""
+
+
+class ErrorOut(BaseModel):
+    where: str
+    what: str
+
+
+class ProblemOut(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    errors: list[ErrorOut] = []

@@ -1,0 +1,32 @@
+"""What the API says when it does not do what was asked: problem details (RFC 9457). Holds no person's data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+CONTENT_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem(Exception):
+    """`word` is what a program goes by, `detail` is for a person; `errors` say where in the request what is wrong."""
+
+    status: int
+    word: str
+    title: str
+    detail: str = ""
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> str:
+        """As JSON."""
+        said = {"type": f"urn:offhook:problem:{self.word}", "title": self.title, "status": self.status}
+        more = {"detail": self.detail} if self.detail else {}
+        return json.dumps({**said, **more, **({"errors": list(self.errors)} if self.errors else {})}) + "\n"
+
+
+def later(word: str, title: str, seconds: int = 1, status: int = 503) -> Problem:
+    """It may be asked again after so many seconds."""
+    return Problem(status, word, title, headers={"Retry-After": str(seconds)})

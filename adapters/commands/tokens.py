@@ -1,0 +1,89 @@
+"""`flask tokens ...`: who may use the API. A token is shown once and never again."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from offhook.adapters.commands.context import LedgerGroup, fail, offhook
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.pipeline.tokens import Scope, Token, new_token
+
+_LONGEST_NAME = 100
+_COLUMNS = ("name", "scopes", "created_at", "last_used_at", "revoked_at", "id")
+
+
+@click.group(cls=LedgerGroup)
+def tokens() -> None:
+    """Who may use the API (docs/api.md). There is no API until there is a token.
+
+    \b
+    flask tokens create --name crm --scope customers:write
+    flask tokens list
+    flask tokens revoke crm
+    """
+
+
+@tokens.command()
+@click.option("--name", required=True, help="What uses it; the mapping's history names it.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([one.value for one in Scope]),
+    help="What it may do; may be given twice.",
+)
+@shows
+@with_appcontext
+def create(name: str, scopes: tuple[str, ...], shown: Format) -> None:
+    """Make a token and show it, once: what is kept of it is a hash.
+
+    \b
+    flask tokens create --name crm --scope customers:write
+    flask tokens create --name reports --scope calls:read --scope tallies:read --json
+    """
+    plain, service = name.strip(), offhook()
+    if not plain or len(plain) > _LONGEST_NAME or not plain.isprintable():
+        fail(f"A name has 1 to {_LONGEST_NAME} characters that can be printed.", 2)
+    token, text = new_token(plain, scopes, service.ledger.clock())
+    if not service.ledger.tokens.add(token):
+        fail(f'There is a token "{plain}" already: take another name, or revoke that one first.')
+    if shown is not Format.TABLE:
+        show_record([("name", token.name), ("scopes", token.scopes), ("id", token.id), ("token", text)], shown)
+        return
+    click.echo(text)
+    click.echo("This is the only time that it is shown.", err=True)
+
+
+@tokens.command("list")
+@shows
+@with_appcontext
+def list_(shown: Format) -> None:
+    """List the tokens, the first made first, with their last use. Their secrets are not known.
+
+    \b
+    flask tokens list
+    flask tokens list --json
+    """
+    show_list([_row(one, shown) for one in offhook().ledger.tokens.every()], shown, _COLUMNS)
+
+
+def _row(token: Token, shown: Format) -> dict[str, object]:
+    scopes = list(token.scopes) if shown is Format.JSON else " ".join(token.scopes)
+    return {name: scopes if name == "scopes" else getattr(token, name) for name in _COLUMNS}
+
+
+@tokens.command()
+@click.argument("name")
+@with_appcontext
+def revoke(name: str) -> None:
+    """Revoke a token. Web processes know it within OFFHOOK_API_TOKENS_SECONDS.
+
+    \b
+    flask tokens revoke crm
+    """
+    service = offhook()
+    if not service.ledger.tokens.revoke(name.strip(), service.ledger.clock()):
+        fail(f'There is no token "{name}" that could be revoked; `flask tokens list` lists them.')
+    click.echo(f'"{name}" is revoked, everywhere within {service.settings.api_tokens_seconds:g} s.')

@@ -1,0 +1,332 @@
+"""The API as a client sees it: a real ledger behind the real door, without a server between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from werkzeug.test import Client
+
+from offhook.adapters.commands.context import Offhook
+from offhook.adapters.ledger.engine import Patience
+from offhook.adapters.ledger.reading import Reading
+from offhook.adapters.ledger.stories import StoriesOnSql
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.steps import attempt
+from offhook.pipeline.tokens import Scope, new_token
+from offhook.service import build, web
+from offhook.settings import given
+from tests.support.arriving import read_request
+
+ANN, BO = "+14155550101", "+14155550102"
+ALL = [one.value for one in Scope]
+OURS = "+14155550199"
+SID = f"CA{7:032x}"
+
+
+@dataclass
+class Api:
+    """A client with a token."""
+
+    service: Offhook
+    client: Client
+    token: str = ""
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **headers: str) -> Any:
+        said = {"Authorization": f"Bearer {self.token if token is None else token}"}
+        said |= {name.replace("_", "-"): value for name, value in headers.items()}
+        data: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+        return self.client.open(f"/api/v1/{path}", method=method, headers=said, buffered=True, **data)
+
+    def may(self, *scopes: str) -> str:
+        token, text = new_token("-".join(scopes), scopes, datetime.now(UTC))
+        self.service.ledger.tokens.add(token)
+        return text
+
+
+def opened(url: str, **changes: str) -> Api:
+    known = {"DATABASE_URL": url, "TWILIO_ACCOUNT_SID": f"AC{1:032x}", "TWILIO_AUTH_TOKEN": "t" * 32}
+    service = build(given(known | {"OFFHOOK_API_TOKENS_SECONDS": "0.000001"} | changes))
+    return Api(service, Client(web(service)))
+
+
+@pytest.fixture
+def api(database_url: str) -> Iterator[Api]:
+    found = opened(database_url)
+    found.token = found.may(*ALL)
+    yield found
+    found.service.ledger.close()
+
+
+def word(answer: Any) -> str:
+    assert answer.content_type == "application/problem+json"
+    return str(answer.json["type"].removeprefix("urn:offhook:problem:"))
+
+
+# Who may come in
+
+
+def test_there_is_no_api_until_there_is_a_token_nor_when_all_are_revoked(database_url: str) -> None:
+    api = opened(database_url)
+    assert api.ask("GET", "openapi.json").status_code == 404
+    api.token = api.may("tallies:read")
+    assert api.ask("GET", "openapi.json").json["openapi"].startswith("3.1")
+    api.service.ledger.tokens.revoke("tallies:read", datetime.now(UTC))
+    assert api.ask("GET", "openapi.json").status_code == 404
+    api.service.ledger.close()
+
+
+@pytest.mark.parametrize("token", ["", "offhook_x", f"offhook_{'0' * 12}_{'a' * 43}"])
+def test_whoever_shows_no_token_that_is_known_is_refused(api: Api, token: str) -> None:
+    answer = api.ask("GET", f"customers/{ANN}", token=token)
+    assert (answer.status_code, word(answer)) == (401, "unauthorized")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_may_do_what_its_scopes_say_and_no_more(api: Api) -> None:
+    reads = api.may("customers:read")
+    assert api.ask("GET", f"customers/{ANN}", token=reads).status_code == 404
+    assert word(api.ask("PUT", f"customers/{ANN}", {"email": "ann@example.com"}, token=reads)) == "forbidden"
+    assert word(api.ask("GET", "tallies?since=2026-01-01T00:00:00Z", token=reads)) == "forbidden"
+    assert word(api.ask("GET", "calls?reveal=true", token=api.may("calls:read"))) == "forbidden"
+
+
+def test_the_last_use_of_a_token_is_written_down_once_in_a_while(api: Api) -> None:
+    for _ in range(3):
+        api.ask("GET", f"customers/{ANN}")
+    [first] = {one.last_used_at for one in api.service.ledger.tokens.every()}
+    assert first is not None
+
+
+def test_more_requests_than_a_token_may_send_are_asked_to_wait(database_url: str) -> None:
+    api = opened(database_url, OFFHOOK_API_BURST="2", OFFHOOK_API_REQUESTS_PER_SECOND="0.001")
+    api.token, other = api.may("customers:read"), api.may("customers:read", "tallies:read")
+    assert [api.ask("GET", f"customers/{ANN}").status_code for _ in range(3)] == [404, 404, 429]
+    assert int(api.ask("GET", f"customers/{ANN}").headers["Retry-After"]) > 900
+    assert api.ask("GET", f"customers/{ANN}", token=other).status_code == 404
+    api.service.ledger.close()
+
+
+# Customers
+
+
+def test_a_customer_is_put_read_and_taken_away(api: Api) -> None:
+    said = {"email": "Ann@Example.com", "customer_id": "C1", "attributes": {"tier": "gold"}}
+    assert api.ask("PUT", f"customers/{ANN}", said).json == {"added": 1, "changed": 0, "unchanged": 0}
+    assert api.ask("PUT", f"customers/{ANN}", said).json == {"added": 0, "changed": 0, "unchanged": 1}
+    found = {"phone": ANN, **said, "email": "ann@example.com", "people": 1}
+    assert api.ask("GET", f"customers/{ANN}").json == found
+    assert api.ask("DELETE", f"customers/{ANN}").status_code == 204
+    assert word(api.ask("GET", f"customers/{ANN}")) == "unknown-customer"
+    assert word(api.ask("DELETE", f"customers/{ANN}")) == "unknown-customer"
+
+
+def test_history_says_which_token_brought_a_row(api: Api) -> None:
+    api.ask("PUT", f"customers/{ANN}", {"email": "ann@example.com"}, token=api.may("customers:write"))
+    assert [(one.source, one.name) for one in api.service.ledger.history.imports(5)] == [("api", "customers:write")]
+
+
+def test_many_customers_come_in_one_request_of_a_number_the_last(api: Api) -> None:
+    rows = [
+        {"phone": ANN, "customer_id": "C1"},
+        {"phone": BO, "customer_id": "C2"},
+        {"phone": ANN, "customer_id": "C3"},
+    ]
+    assert api.ask("POST", "customers:bulk", {"customers": rows}).json["added"] == 2
+    assert api.ask("GET", f"customers/{ANN}").json["customer_id"] == "C3"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"attributes": {}}, {"email": "no email"}, {"email": None, "customer_id": "1"}, {"other": "1"}, [], "x"],
+)
+def test_what_names_nobody_or_is_no_customer_is_refused(api: Api, body: Any) -> None:
+    answer = api.ask("PUT", f"customers/{ANN}", body)
+    assert (answer.status_code, word(answer)) == (422, "invalid")
+
+
+def test_a_number_in_another_form_is_refused(api: Api) -> None:
+    for phone in ("4155550101", "client:ann", "+1"):
+        assert word(api.ask("PUT", f"customers/{phone}", {"customer_id": "1"})) == "invalid"
+
+
+def test_a_body_that_is_too_large_or_no_json_is_a_problem(database_url: str) -> None:
+    api = opened(database_url, OFFHOOK_API_BODY_BYTES="1024", OFFHOOK_API_BULK_ROWS="1")
+    api.token = api.may(*ALL)
+    large = {"customer_id": "1", "attributes": {"a": "x" * 2000}}
+    assert api.ask("PUT", f"customers/{ANN}", large).status_code == 413
+    two = [{"phone": ANN, "customer_id": "1"}, {"phone": BO, "customer_id": "2"}]
+    assert word(api.ask("POST", "customers:bulk", {"customers": two})) == "too-many-rows"
+    form = api.client.put(f"/api/v1/customers/{ANN}", data="a=b", headers={"Authorization": f"Bearer {api.token}"})
+    assert word(form) == "not-json"
+    api.service.ledger.close()
+
+
+# Writes that come twice
+
+
+def test_the_same_key_and_request_get_the_same_answer_and_are_done_once(api: Api) -> None:
+    first, again = (api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k1") for _ in range(2))
+    assert first.json == again.json == {"added": 1, "changed": 0, "unchanged": 0}
+    assert api.ask("DELETE", f"customers/{ANN}", Idempotency_Key="k2").status_code == 204
+    assert api.ask("DELETE", f"customers/{ANN}", Idempotency_Key="k2").status_code == 204
+
+
+def test_the_same_key_for_another_request_is_refused_and_another_tokens_keys_are_its_own(api: Api) -> None:
+    api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k")
+    for path, body in ((ANN, {"customer_id": "2"}), (BO, {"customer_id": "1"})):
+        answer = api.ask("PUT", f"customers/{path}", body, Idempotency_Key="k")
+        assert (answer.status_code, word(answer)) == (422, "key-of-another-request")
+    other = api.may("customers:write")
+    assert api.ask("PUT", f"customers/{BO}", {"customer_id": "2"}, token=other, Idempotency_Key="k").status_code == 200
+
+
+def test_the_same_key_while_the_first_request_is_under_way_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner: list[Any] = []
+    merge = api.service.ledger.merge_customers
+
+    def meanwhile(rows: Any, brought: Any) -> Any:
+        if not inner:
+            inner.append(None)
+            inner.append(api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k"))
+        return merge(rows, brought)
+
+    monkeypatch.setattr(api.service.ledger, "merge_customers", meanwhile)
+    assert api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k").status_code == 200
+    assert (inner[1].status_code, word(inner[1])) == (409, "under-way")
+
+
+def test_a_write_that_failed_may_come_again_under_its_key(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise LedgerUnavailable("full", "full")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(api.service.ledger, "merge_customers", fail)
+        answer = api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k")
+        assert (answer.status_code, word(answer)) == (503, "unavailable")
+    assert api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, Idempotency_Key="k").status_code == 200
+
+
+def test_what_is_kept_of_a_write_names_nobody(api: Api) -> None:
+    api.ask("PUT", f"customers/{ANN}", {"email": "ann@example.com"}, Idempotency_Key="k")
+    with api.service.ledger.database.read() as connection:
+        [row] = connection.exec_driver_sql("SELECT * FROM answers").all()
+    assert "ann" not in str(row)
+    assert ANN[2:] not in str(row)
+
+
+# Calls
+
+
+def calls_come(api: Api, *sids: str, caller: str = ANN) -> None:
+    """Completed calls, folded and decided."""
+    for number, sid in enumerate(sids):
+        params = {"CallSid": sid, "AccountSid": f"AC{1:032x}", "From": caller, "To": OURS, "Direction": "inbound"}
+        body = urlencode(params | {"CallStatus": "completed", "CallDuration": "90"}).encode()
+        at = datetime.now(UTC) - timedelta(minutes=10 - number)
+        found = read_request(
+            "POST", "/twilio/status", "application/x-www-form-urlencoded", {}, body, at, params["AccountSid"]
+        )
+        assert isinstance(found, tuple)
+        api.service.ledger.append(found)
+    worker = api.service.worker()
+    while worker.keep_books_once():
+        pass
+
+
+@pytest.fixture
+def known(database_url: str) -> Iterator[Api]:
+    """An API whose ledger knows ANN, and settles calls at once."""
+    found = opened(database_url, OFFHOOK_SETTLE_SECONDS="0")
+    found.token = found.may(*ALL)
+    found.service.ledger.merge_customers([Customer(ANN, "ann@example.com", None)])
+    yield found
+    found.service.ledger.close()
+
+
+def test_a_call_is_explained_with_its_persons_hidden_unless_the_token_may_see_them(known: Api) -> None:
+    calls_come(known, SID)
+    hidden = known.ask("GET", f"calls/{SID}")
+    assert (hidden.json["verdict"], hidden.json["today"]["same"]) == ("on_its_way", True)
+    assert ANN not in hidden.text
+    assert "ann@" not in hidden.text
+    assert known.ask("GET", f"calls/{SID}?reveal=true").json["call"]["from_number"] == ANN
+    assert word(known.ask("GET", f"calls/CA{9:032x}")) == "unknown-call"
+
+
+def test_calls_are_listed_page_by_page_the_newest_first(known: Api) -> None:
+    sids = [f"CA{number:032x}" for number in range(5)]
+    calls_come(known, *sids)
+    seen, cursor = [], ""
+    while True:
+        page = known.ask("GET", f"calls?limit=2{cursor}").json
+        seen += [one["call_sid"] for one in page["calls"]]
+        if page["next"] is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert seen == sids[::-1]
+    assert word(known.ask("GET", "calls?cursor=abcd")) == "unknown-cursor"
+
+
+def test_calls_are_found_by_what_became_of_them_and_by_customer(known: Api) -> None:
+    calls_come(known, SID)
+    calls_come(known, f"CA{8:032x}", caller=BO)
+    found = {
+        asked: [one["call_sid"] for one in known.ask("GET", f"calls?{asked}").json["calls"]]
+        for asked in ("outcome=unknown_caller", f"customer=%2B{ANN[1:]}", f"number=%2B{OURS[1:]}&outcome=on_its_way")
+    }
+    assert list(found.values()) == [[f"CA{8:032x}"], [SID], [SID]]
+
+
+def test_tallies_are_those_of_the_ledger(known: Api) -> None:
+    calls_come(known, SID)
+    found = known.ask("GET", f"tallies?since={datetime.now(UTC) - timedelta(days=1):%Y-%m-%dT%H:00:00Z}").json
+    assert found["is_whole"]
+    [one] = found["tallies"]
+    assert (one["number"], one["outcome"], one["calls"]) == (OURS, "on_its_way", 1)
+
+
+def test_a_conversion_is_sent_again_where_it_is_held_and_nowhere_else(known: Api) -> None:
+    assert word(known.ask("POST", f"conversions/{SID}:retry")) == "no-conversion"
+    calls_come(known, SID)
+    assert word(known.ask("POST", f"conversions/{SID}:retry")) == "not-held"
+    ledger, service = known.service.ledger, known.service
+    [taken] = ledger.claim(ledger.clock(), 1, 60, service.policy).taken
+    now = ledger.clock()
+    ledger.finish([attempt(taken, Outcome(Result.REFUSED, "http_400", 400), now, now, service.policy)], now)
+    assert known.ask("POST", f"conversions/{SID}:retry").json == {"retried": 1}
+    [story] = ledger.stories.of_call(SID)
+    assert story.conversion is not None
+    assert story.conversion.state == "pending"
+
+
+def test_what_takes_too_long_or_cannot_be_read_is_a_problem(known: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    for word_of_ledger, said in (("slow", "took-too-long"), ("unreachable", "unavailable")):
+
+        def fail(*_: Any, why: str = word_of_ledger) -> Any:
+            raise LedgerUnavailable("x", why)
+
+        monkeypatch.setattr(StoriesOnSql, "of_call", fail)
+        answer = known.ask("GET", f"calls/{SID}")
+        assert (answer.status_code, word(answer)) == (503, said)
+        assert answer.headers["Retry-After"]
+
+
+def test_what_the_api_reads_with_can_change_nothing_and_has_an_end(database_url: str) -> None:
+    reading = Reading(given({"DATABASE_URL": database_url}).database_url, pool_size=1, patience=Patience(), seconds=0.5)
+    with pytest.raises(LedgerUnavailable), reading.database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM customers")
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(LedgerUnavailable) as raised, reading.database.read() as connection:
+        connection.exec_driver_sql(endless).all()
+    assert raised.value.word == "slow"
+    reading.close()

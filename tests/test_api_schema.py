@@ -1,0 +1,46 @@
+"""schemathesis asks a real gunicorn whatever its OpenAPI document lets it ask, and more, and finds nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from offhook.pipeline.tokens import Scope
+from tests.support.processes import REPOSITORY, Web, environment, flask
+
+EXAMPLES, SEED = "10", "1"
+# 413 is as good an answer as 422 to a list that is too long.
+CONFIG = """
+[auth.openapi.token]
+bearer = "{token}"
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+"""
+
+
+@contextmanager
+def running(url: str, folder: Path) -> Iterator[tuple[Web, str]]:
+    """A web process, and a token that may do everything."""
+    quick = {"OFFHOOK_API_REQUESTS_PER_SECOND": "100000", "OFFHOOK_API_BURST": "100000"}
+    env = environment(url, **quick)
+    scopes = [word for one in Scope for word in ("--scope", one.value)]
+    made = flask("tokens", "create", "--name", "all", *scopes, "--json", env=env, folder=folder)
+    with Web(env, folder) as web:
+        yield web, json.loads(made.stdout)["token"]
+
+
+def test_schemathesis_finds_nothing(database_url: str, tmp_path: Path) -> None:
+    with running(database_url, tmp_path) as (web, token):
+        address = f"http://127.0.0.1:{web.port}/api/v1/openapi.json"
+        command = [str(Path(sys.executable).parent / "schemathesis"), "run", address, "--no-color"]
+        command += ["--max-examples", EXAMPLES, "--seed", SEED]
+        (tmp_path / "schemathesis.toml").write_text(CONFIG.format(token=token))
+        hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "PYTHONPATH": str(REPOSITORY)}
+        done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **hooks}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert "request_failed" not in web.log
