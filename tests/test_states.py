@@ -95,6 +95,7 @@ def test_every_index_of_some_rows_is_of_rows_that_a_table_knows() -> None:
     expected = {
         "ix_calls_due": is_one_of("state", [CallState.SETTLING]),
         "ix_calls_parked": is_one_of("state", [CallState.PARKED]),
+        "ix_calls_waiting": is_one_of("state", [CallState.PARKED]),
         "ix_calls_open": f"{open_} AND decided_at IS NULL",
         "ix_calls_unfinished": f"{open_} AND decided_at IS NOT NULL",
         "ix_conversions_due": waiting,
