@@ -174,7 +174,13 @@ def test_the_help_of_a_group_says_of_each_command_in_a_whole_sentence_what_it_do
 DOING = frozenset(
     {
         *("flask up", "flask worker", "flask sandbox"),
-        *("flask conversions retry", "flask rockerbox qa", "flask rules apply", "flask rules schema"),
+        *(
+            "flask conversions retry",
+            "flask rockerbox qa",
+            "flask rules apply",
+            "flask rules schema",
+            "flask tokens revoke",
+        ),
         *("flask db upgrade", "flask db backup", "flask db restored"),
         *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),
     }

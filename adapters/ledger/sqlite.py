@@ -365,6 +365,7 @@ def copy_into(connection: Any, file: Path) -> None:
             copy.execute("PRAGMA journal_mode=DELETE")
             found = [row[0] for row in copy.execute("PRAGMA integrity_check(3)")]
     except module().Error as error:
+        file.with_name(f"{file.name}-journal").unlink(missing_ok=True)  # that of a copy that was not finished
         raise CopyFailed(str(error)) from error
     if found != ["ok"]:
         raise CopyFailed(f"SQLite's integrity_check says of the copy: {'; '.join(found)}")
