@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
 from offhook.adapters.commands.shown import plain
+from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_of, explain
@@ -199,3 +200,12 @@ def test_what_is_printed_follows_the_schema(ledger: MemoryLedger, number: int) -
     Draft202012Validator(schema(), format_checker=FormatChecker()).validate(printed)
     del printed["verdict"]
     assert not Draft202012Validator(schema()).is_valid(printed)
+
+
+def test_a_reason_of_the_brands_own_rule_says_what_can_be_done(ledger: MemoryLedger) -> None:
+    known = story(ledger, 2)
+    said = Reason("small_talk", "The rule Short talks says that such calls do not count.")
+    line = replace(known.decisions[-1], result="skipped", reasons=(said,), rule="Short talks")
+    call = replace(known.call, state="skipped")
+    found = explain(replace(known, call=call, decisions=[line], conversion=None), read, Anew(), masking([CALLER]))
+    assert found.remedy.startswith("Change this rule (`flask rules show`)")

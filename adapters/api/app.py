@@ -24,12 +24,13 @@ from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, rows_of_then
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
@@ -52,6 +53,8 @@ class Reads(Protocol):
     def stories(self) -> Stories: ...
     @property
     def tallies(self) -> Tallies: ...
+    @property
+    def history(self) -> History: ...
     @property
     def known_calls(self) -> KnownCalls: ...
     def find_customers(self, phones: Sequence[str], /) -> Mapping[str, Customer]: ...
@@ -170,7 +173,9 @@ def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         is_clear = _may_see(query)
         story = _story(parts.reads.stories, path.sid)
         ends = [story.call.from_, story.call.to, story.call.customer_phone]
-        found = explain(story, parts.read, _anew(parts, story), in_clear if is_clear else masking(ends))
+        hide = in_clear if is_clear else masking(ends)
+        rows = rows_of_then(parts.reads.history, story)
+        found = explain(story, parts.read, _anew(parts, story), hide, rows)
         return _answer(_EXPLANATION.dump_python(found, mode="json"))
 
     @app.post("/api/v1/conversions/<string:sid>:retry", **_may(models.Retried, 404, 409))

@@ -6,12 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
+from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import KnownCalls
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 
@@ -24,6 +26,7 @@ class Reading:
         self.database = Database(url, pool_size=pool_size, patience=known, reads_only=True)
         self.stories: Stories = StoriesOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
+        self.history: History = HistoryOnSql(self.database)
         self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
 
     def find_customers(self, phones: Collection[str], /) -> Mapping[str, Customer]:

@@ -293,7 +293,8 @@ def _said(story: Story, look_up: LookUpLine | None) -> Sequence[ReasonFacts]:
     if story.conversion is not None:
         return [_of_conversion(story, story.conversion)]
     if story.call.state not in (CallState.OPEN, CallState.SETTLING) and story.decisions:
-        return [_reason(one) for one in story.decisions[-1].reasons]
+        last = story.decisions[-1]
+        return [_reason(one, by_rule=bool(last.rule)) for one in last.reasons]
     return [_reason(_undecided(story.call, look_up))]
 
 
@@ -315,8 +316,9 @@ def _looked_up(look_up: LookUpLine) -> Reason:
     return why("being_looked_up", 1, source=look_up.source, at=at, what=what, reason=look_up.reason)
 
 
-def _reason(one: Reason) -> ReasonFacts:
-    remedy = reasons.remedy(one.word)
+def _reason(one: Reason, *, by_rule: bool = False) -> ReasonFacts:
+    """A word that the table does not have is one of the brand's own rules, where one of them said so (`by_rule`)."""
+    remedy = reasons.remedy("rule_says" if by_rule and reasons.known(one.word) is None else one.word)
     return ReasonFacts(one.word, one.sentence.replace(remedy, "").strip() if remedy else one.sentence, remedy)
 
 
