@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
@@ -189,6 +190,20 @@ def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
     ]
 
 
-def test_a_pattern_that_would_hang_others_takes_no_time_to_speak_of() -> None:
-    rules = with_rule("params.Menu = { matches = '^(a+)+$' }")
-    assert not held(rules, Called(params={"Menu": "a" * 4000 + "!"}), Path())
+@pytest.mark.parametrize(
+    "pattern", ["^(a+)+$", "(a|a)*b", "(a|ab)*c", "a*a*a*a*b", "(a)\\1", "a(?=b)", "(a{1,9}){1,9}"]
+)
+def test_a_pattern_that_could_take_for_ever_is_refused(pattern: str) -> None:
+    with pytest.raises(RulesError, match="could take for ever"):
+        parse(with_rule(f"params.Menu = {{ matches = '{pattern}' }}"))
+
+
+@pytest.mark.parametrize("pattern", ["^[0-9]+$", "^(yes|no)$", "^\\+1(415|628)[0-9]{7}$", "colou?r", "^a+-b*-c+$"])
+def test_usual_patterns_are_taken(pattern: str) -> None:
+    assert parse(with_rule(f"params.Menu = {{ matches = '{pattern}' }}")).blocks
+
+
+def test_a_value_that_is_too_long_matches_no_pattern() -> None:
+    rules = with_rule("params.Menu = { matches = '^a+$' }")
+    assert held(rules, Called(params={"Menu": "a" * 500}), Path())
+    assert not held(rules, Called(params={"Menu": "a" * 501}), Path())

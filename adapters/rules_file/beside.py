@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from offhook.adapters.rules_file.patterns import why_slow
 from offhook.adapters.rules_file.problems import Mistake
 from offhook.adapters.rules_file.words import shown
 from offhook.pipeline.rules.kinds import (
@@ -26,7 +28,6 @@ from offhook.pipeline.rules.matching import MAX_PATTERN, Pattern
 
 MAX_LIST_BYTES = 20_000_000  # of a file of numbers: a million and more
 _ANY_YEAR = 2026  # to see whether the place is known
-_PATTERN_BYTES = 1_000_000  # of memory for a pattern; RE2 refuses what needs more
 
 BESIDE: frozenset[type[Kind[Any]]] = frozenset({HolidaysOf, TrackedNumbers, ListFile})
 """The kinds that are read with a Beside."""
@@ -117,24 +118,17 @@ def _holidays(country: str, part: str | None, year: int) -> Mapping[date, str]:
 
 
 def read_pattern(key: str, value: object) -> Pattern:
-    """By RE2, whose time grows with the text alone: no pattern can keep the books from being kept.
-
-    https://github.com/google/re2/wiki/WhyRE2
-    """
-    import re2  # type: ignore[import-untyped]
-
+    """One of Python's, of the kind whose time cannot explode: no pattern can keep the books from being kept."""
     if not isinstance(value, str) or not 0 < len(value) <= MAX_PATTERN:
-        raise Mistake(
-            f"{key}.matches must be a regular expression of 1 to {MAX_PATTERN} characters; you wrote {shown(value)}."
-        )
-    options = re2.Options()
-    options.max_mem, options.log_errors = _PATTERN_BYTES, False
+        told = f"{key}.matches must be a regular expression of 1 to {MAX_PATTERN} characters"
+        raise Mistake(f"{told}; you wrote {shown(value)}.")
     try:
-        found = re2.compile(value, options)
-    except re2.error as error:
-        what = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        told = f"{key}.matches: {shown(value)} cannot be used ({what})"
+        found = re.compile(value)
+        why = why_slow(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise Mistake(f"{key}.matches: {shown(value)} cannot be used ({error}); correct it.") from None
+    if why:
         raise Mistake(
-            f"{told}. RE2 has neither look-around nor back-references: https://github.com/google/re2/wiki/Syntax."
-        ) from None
-    return Pattern(value, lambda text: found.search(text.encode(errors="replace").decode()) is not None)
+            f"{key}.matches: {shown(value)} could take for ever: {why}. Write it without, or as a list of texts."
+        )
+    return Pattern(value, lambda text: found.search(text) is not None)

@@ -303,7 +303,7 @@ class ValueTests(Kind[Mapping[str, ValueTest]]):
     def in_words(self) -> str:
         return (
             "a table of name = text, a list of texts, { at_least = 1, at_most = 9 } or "
-            "{ matches = 'a regular expression of RE2' }"
+            "{ matches = 'a regular expression' }"
         )
 
     def plain(self, value: Mapping[str, ValueTest] | None) -> dict[str, Any] | None:
