@@ -8,8 +8,8 @@ https://docs.python.org/3/library/re.html, https://owasp.org/www-community/attac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from re import _constants as codes  # type: ignore[attr-defined]  # the only parser of Python's expressions
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _constants as codes  # the only parser of Python's expressions
+from re import _parser as parser
 from typing import Any
 
 MOST_REPETITIONS = 3  # that have no upper limit to speak of
