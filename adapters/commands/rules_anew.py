@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.periods import ago
-from offhook.adapters.commands.shown import Format, plain, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
 from offhook.pipeline.backtest import Backtest, Change, as_numbers, backtest, changing, decided_since
@@ -135,9 +135,7 @@ def _rules(service: Offhook, file: Path | None) -> Rules:
 
 def _show(result: Backtest, rules: Rules, shown: Format) -> None:
     if shown is Format.JSON:
-        changed = [
-            {"from": one.before, "to": one.after, "count": one.count, "samples": one.samples} for one in result.changed
-        ]
+        changed = [{**_from_to(one), "samples": one.samples} for one in result.changed]
         numbers = {ours: [_from_to(one) for one in every] for ours, every in as_numbers(result).items()}
         told = [("calls", result.calls), ("unchanged", result.unchanged), ("changed", changed)]
         show_record([*told, ("by_number", numbers), ("rules_version", rules.version)], shown)
@@ -161,7 +159,7 @@ def _line(one: Change) -> dict[str, object]:
 
 
 def _from_to(one: Change) -> dict[str, object]:
-    return {"from": plain(one.before), "to": one.after, "count": one.count}
+    return {"from": one.before, "to": one.after, "count": one.count}
 
 
 @contextmanager

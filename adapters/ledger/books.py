@@ -35,7 +35,7 @@ from offhook.adapters.ledger.tallies import count
 from offhook.adapters.ledger.waiting import IS_ASKED, IS_OPEN, IS_WANTED, TO_RELEASE
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Skip
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, state_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
 from offhook.pipeline.look_up import number_to_ask
@@ -57,11 +57,6 @@ from offhook.pipeline.rules.trace import as_json
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
-_RESULTS: dict[type[Convert] | type[Park] | type[Skip], CallState] = {
-    Convert: CallState.CONVERTED,
-    Park: CallState.PARKED,
-    Skip: CallState.SKIPPED,
-}
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
 BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
@@ -413,7 +408,7 @@ def _flag(value: bool | None) -> int | None:
 def _decided_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
-        "state": _RESULTS[type(one.decision)].value,
+        "state": state_of(one.decision).value,
         "decided_at": micros(one.decided_at),
         "customer_phone": PersonText.kept(one.customer_phone),
     }
@@ -424,7 +419,7 @@ def decision_row(one: Decided) -> dict[str, Any]:
     return {
         **one.call.key._asdict(),
         "decided_at": one.decided_at,
-        "result": _RESULTS[type(one.decision)].value,
+        "result": state_of(one.decision).value,
         "reasons": _reasons(*((reason.word, reason.sentence) for reason in one.decision.reasons)),
         "rules_version": one.rules_version,
         "mapping_version": one.mapping_version,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.conversion import Convert, Decision, Park
+from offhook.pipeline.conversion import Decision, state_of
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.ports.past import Past, PastCall
@@ -70,9 +70,7 @@ def outcome(state: str, reason: str) -> str:
 
 def outcome_of(decision: Decision) -> str:
     """The same of a decision."""
-    kind = CallState.CONVERTED if isinstance(decision, Convert) else CallState.SKIPPED
-    state = CallState.PARKED if isinstance(decision, Park) else kind
-    return outcome(OF_STATE[state], decision.reasons[0].word)
+    return outcome(OF_STATE[state_of(decision)], decision.reasons[0].word)
 
 
 def decided_since(

@@ -103,6 +103,11 @@ class Call:
         """When it began, UTC, as far as callbacks say: else when the first of them came."""
         return (self.root.started_at if self.root else None) or self.first_received_at
 
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended, UTC, as far as callbacks say: else when the first that said so came, or the first of all."""
+        return (self.root.ended_at if self.root else None) or self.final_at or self.first_received_at
+
 
 def _furthest(callback: Callback) -> tuple[int, int, datetime, str, int, str]:
     """How far along a leg this callback speaks of: the greatest one wins, and the order of arrival plays no part.

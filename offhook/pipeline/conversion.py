@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from offhook.pipeline.call import Call, Leg
+from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ends import Ends, Numbering, ends_of
@@ -81,6 +81,16 @@ class Skip:
 
 
 Decision = Convert | Park | Skip
+_STATES: dict[type[Decision], CallState] = {
+    Convert: CallState.CONVERTED,
+    Park: CallState.PARKED,
+    Skip: CallState.SKIPPED,
+}
+
+
+def state_of(decision: Decision) -> CallState:
+    """The state that a call is in once it was decided so."""
+    return _STATES[type(decision)]
 
 
 def decide(
@@ -192,11 +202,10 @@ def _conversion(call: Call, pair: Pair | None, facts: Facts, rule: Rule | None, 
 
 def _moment(call: Call, which: Time | None) -> datetime:
     """The moment that is sent, as far as callbacks say: else the next best, and when they came."""
-    ended_at = (call.root.ended_at if call.root else None) or call.final_at or call.first_received_at
     leg = answered_leg(call)
     if which is Time.ANSWERED and leg is not None and leg.started_at is not None:
         return leg.started_at
-    return call.started_at if which in (Time.STARTED, Time.ANSWERED) else ended_at
+    return call.started_at if which in (Time.STARTED, Time.ANSWERED) else call.ended_at
 
 
 def customer_fields(who: Customer) -> dict[str, str]:

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
-from offhook.pipeline.phone import CallerKind, caller
+from offhook.pipeline.ends import is_our_own
+from offhook.pipeline.phone import caller
 from offhook.pipeline.story import Verdict, verdict
 
 NOT_ENDED, SETTLING = "not_ended", "settling"
@@ -105,10 +106,7 @@ def _e164(address: str) -> str:
 
 def _is_an_agent(address: str) -> bool:
     """A browser phone, or a desk phone whose address is no number."""
-    if ":" not in address:
-        return False
-    found = caller(address, "", sip_users=True)
-    return found.kind in (CallerKind.CLIENT, CallerKind.SIP)
+    return ":" in address and is_our_own(caller(address, "", sip_users=True))
 
 
 @dataclass(frozen=True, slots=True)

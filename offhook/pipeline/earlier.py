@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 
 from offhook.pipeline.call import Call, CallState
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.conversion import Convert, Decision, Park
-from offhook.pipeline.ends import Numbering
-from offhook.pipeline.phone import CallerKind, caller
+from offhook.pipeline.conversion import Decision, state_of
+from offhook.pipeline.ends import Numbering, is_our_own, our_end, their_end
 from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.rules.facts import EarlierCall
 
@@ -33,7 +32,7 @@ class Earlier:
 
     def decided(self, key: CallKey, decision: Decision) -> None:
         """A call of the batch was decided so."""
-        self._decided[key] = _STATES.get(type(decision), CallState.SKIPPED)
+        self._decided[key] = state_of(decision)
 
     def before(self, call: Call, number: str | None) -> Sequence[EarlierCall] | None:
         """The calls of the same customer that began before, the latest first; None where nobody knows."""
@@ -49,11 +48,11 @@ class Earlier:
 
     def _as_earlier(self, row: CallBefore) -> EarlierCall:
         state = self._decided.get(row.key, row.state)
-        is_inbound = row.direction is Direction.INBOUND and not self._is_our_own(row.from_)
+        is_inbound = row.direction is Direction.INBOUND and not is_our_own(their_end(row.from_, None, self._numbering))
         length = timedelta(seconds=row.duration_seconds or 0)
         return EarlierCall(
             key=row.key,
-            ours=self._number(row.to if is_inbound else row.from_),
+            ours=our_end(row.to if is_inbound else row.from_, self._numbering),
             direction=Direction.INBOUND if is_inbound else Direction.OUTBOUND_API,
             status=row.status,
             started_at=row.ended_at - length if row.ended_at else row.first_received_at,
@@ -61,13 +60,3 @@ class Earlier:
             state=state,
             is_missed=is_inbound and row.answered is False and state is CallState.SKIPPED,
         )
-
-    def _number(self, address: str) -> str:
-        return caller(address, self._numbering.region, sip_users=True).e164 or address
-
-    def _is_our_own(self, address: str) -> bool:
-        kind = caller(address, self._numbering.region, sip_users=self._numbering.sip_callers).kind
-        return kind in (CallerKind.CLIENT, CallerKind.SIP)
-
-
-_STATES = {Convert: CallState.CONVERTED, Park: CallState.PARKED}

@@ -45,7 +45,7 @@ def ends_of(call: Call, numbering: Numbering, ours: Collection[str] = ()) -> End
     if root is None:
         return Ends(caller("", numbering.region), "", Direction.UNKNOWN, "no_root_leg")
     ends = _by_direction(root, numbering)
-    if not _is_our_own(ends.customer, ours):
+    if not is_our_own(ends.customer, ours):
         return ends
     leg = answered_leg(call) or next(iter(call.children), None)
     return ends if leg is None else _by_agent(ends, leg, numbering)
@@ -58,29 +58,30 @@ def customer_number(call: Call, numbering: Numbering, ours: Collection[str] = ()
 
 def _by_direction(root: Leg, numbering: Numbering) -> Ends:
     if root.direction is Direction.OUTBOUND_API:
-        theirs = _their_end(root.to, root.details.get("FromCountry"), numbering)
-        return Ends(theirs, _our_end(root.from_, numbering), root.direction, "we_called")
-    theirs = _their_end(root.from_, root.details.get("ToCountry"), numbering)
-    return Ends(theirs, _our_end(root.to, numbering), root.direction, "called_us")
+        theirs = their_end(root.to, root.details.get("FromCountry"), numbering)
+        return Ends(theirs, our_end(root.from_, numbering), root.direction, "we_called")
+    theirs = their_end(root.from_, root.details.get("ToCountry"), numbering)
+    return Ends(theirs, our_end(root.to, numbering), root.direction, "called_us")
 
 
 def _by_agent(ends: Ends, leg: Leg, numbering: Numbering) -> Ends:
     """We called: one of our own people was put through to the customer."""
-    customer = _their_end(leg.to, leg.details.get("FromCountry"), numbering)
-    shown = _our_end(leg.from_, numbering)
+    customer = their_end(leg.to, leg.details.get("FromCountry"), numbering)
+    shown = our_end(leg.from_, numbering)
     ours = ends.ours if ends.direction is Direction.OUTBOUND_API or not shown.startswith("+") else shown
     return Ends(customer, ours, Direction.OUTBOUND_API, "reached_by_agent")
 
 
-def _their_end(address: str, country: str | None, numbering: Numbering) -> Caller:
+def their_end(address: str, country: str | None, numbering: Numbering) -> Caller:
     """A national spelling is read as a number of the other end's country, as Twilio gives it, else of the default one."""
     return caller(address, country or numbering.region, sip_users=numbering.sip_callers)
 
 
-def _our_end(address: str, numbering: Numbering) -> str:
+def our_end(address: str, numbering: Numbering) -> str:
     """What Twilio's number dialled by SIP is called is ours to say, so a SIP address with a number is that number."""
     return caller(address, numbering.region, sip_users=True).e164 or address
 
 
-def _is_our_own(end: Caller, ours: Collection[str]) -> bool:
+def is_our_own(end: Caller, ours: Collection[str] = ()) -> bool:
+    """A browser phone, a SIP phone, or a number (E.164) of our own people."""
     return end.kind in (CallerKind.CLIENT, CallerKind.SIP) or (end.e164 is not None and end.e164 in ours)

@@ -262,8 +262,9 @@ def _decisions(
     earlier = _earlier(books, calls, numbers, judge)
     decided: list[Decided] = []
     for call in calls:
-        known = then.get(call.key) or customers.get(numbers[call.key] or "")
-        one = _decided(call, known, judge, now, due_at(call), version, earlier.before(call, numbers[call.key]))
+        number = numbers[call.key]
+        known = then.get(call.key) or customers.get(number or "")
+        one = _decided(call, number, known, judge, now, due_at(call), version, earlier.before(call, number))
         earlier.decided(call.key, one.decision)
         decided.append(one)
     return decided
@@ -282,17 +283,14 @@ def _of_then(
     books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None]
 ) -> dict[CallKey, Customer]:
     """Who had the numbers of these calls when each was over; where nobody had it yet, whoever had it first."""
-    asked = {call.key: (numbers[call.key] or "", _ended_at(call)) for call in calls if numbers[call.key]}
+    asked = {call.key: (numbers[call.key] or "", call.ended_at) for call in calls if numbers[call.key]}
     found = books.customers_as_of(set(asked.values()))
     return {key: found[of] for key, of in asked.items() if of in found}
 
 
-def _ended_at(call: Call) -> datetime:
-    return (call.root.ended_at if call.root else None) or call.final_at or call.first_received_at
-
-
 def _decided(
     call: Call,
+    number: str | None,
     customer: Customer | None,
     judge: Judge,
     now: datetime,
@@ -310,7 +308,7 @@ def _decided(
         rules_version=judge.rules.version,
         mapping_version=version,
         payload=judge.encode(decision.conversion) if isinstance(decision, Convert) else None,
-        customer_phone=judge.number(call),
+        customer_phone=number,
         customer_row=customer.row if customer else None,
     )
 
