@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from offhook.settings import platform_url
-from tests.support.processes import REPOSITORY, environment, flask
+from tests.support.processes import REPOSITORY, environment, flask, run
 
 RULES = 'action = "rang"\nmin_duration_seconds = 30\n'
 
@@ -73,7 +73,7 @@ def imported(folder: Path, text: str, *options: str, **changes: str) -> subproce
     env = environment("sqlite:///offhook.db") | changes
     assert flask("db", "upgrade", env=env, folder=folder).returncode == 0
     command = [sys.executable, "-m", "flask", "customers", "import", "-", *options]
-    return subprocess.run(command, env=env, cwd=folder, input=text, capture_output=True, text=True)
+    return run(command, env, folder, text)
 
 
 @pytest.mark.parametrize(

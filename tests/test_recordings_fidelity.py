@@ -134,6 +134,7 @@ def assert_nobody_is_left(pair: Twins, recording: tuple[Record, ...]) -> None:
     assert not [each for each in people if each in written]
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("rules", [DEFAULT_RULES, RULES], ids=["default rules", "rules with numbers"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recording_of_the_library_survives_redaction(name: str, rules: str, pair: Twins) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offhook.settings import Settings, SettingsError, load, unknown
@@ -61,6 +61,7 @@ def mistake(name: str, text: str) -> str:
 
 
 @pytest.mark.parametrize("name", TEXTS)
+@settings(max_examples=25)  # of each
 @given(before=around, after=around, marks=quotes, named=st.sampled_from(["", "{}=", "export {}="]))
 @example(before=" ", after="\r\n", marks=('"', '"'), named="")
 @example(before="", after="", marks=("'", "'"), named="{}=")

@@ -13,10 +13,11 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import TracebackType
 from typing import Self
 
-from tests.support import watch
+from tests.support import warm, watch
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio
 from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
@@ -79,8 +80,47 @@ def standard_sqlite() -> dict[str, str]:
 
 def flask(*arguments: str, env: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
     """`flask ARGUMENTS`, to its end."""
-    command = [sys.executable, "-m", "flask", *arguments]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True)
+    return run([sys.executable, "-m", "flask", *arguments], env, folder)
+
+
+def run(
+    command: Sequence[str], env: Mapping[str, str], folder: Path, given: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with `given` to read and what it has written."""
+    with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
+        stdin.write(given.encode())
+        files = [stdin, stdout, stderr]
+        for file in files:
+            file.seek(0)
+        code = _start(command, env, folder, [file.fileno() for file in files], own_session=False).wait()
+        for file in files:
+            file.seek(0)
+        return subprocess.CompletedProcess(command, code, stdout.read().decode(), stderr.read().decode())
+
+
+def _start(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    standard: Sequence[int],
+    *,
+    own_session: bool,
+    pass_fds: Collection[int] = (),
+) -> subprocess.Popen[bytes] | warm.Started:
+    """With these as standard input, output and error."""
+    if not pass_fds and warm.can_start(command, env):
+        return warm.start(command, env, folder, standard, own_session=own_session)
+    stdin, stdout, stderr = standard
+    return subprocess.Popen(
+        command,
+        env=env,
+        cwd=folder,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=own_session,
+        pass_fds=tuple(pass_fds),
+    )
 
 
 class Process:
@@ -91,20 +131,15 @@ class Process:
     ) -> None:
         self._command, self._env, self._folder, self._pass_fds = command, dict(env), folder, pass_fds
         self.log_path = folder / f"{name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Started | None = None
         self._log_begins = 0
 
     def start(self) -> Self:
         self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._env,
-                cwd=self._folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=tuple(self._pass_fds),
+        with self.log_path.open("ab") as log, Path(os.devnull).open() as nothing:
+            standard = [nothing.fileno(), log.fileno(), log.fileno()]
+            self._process = _start(
+                self._command, self._env, self._folder, standard, own_session=True, pass_fds=self._pass_fds
             )
         watch.group_runs(self.pid)
         self._wait_ready()

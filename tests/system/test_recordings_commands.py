@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from tests import sinks
 from tests.support import ledger
 from tests.support.load import Load
 from tests.support.postgres import PostgresServer
-from tests.support.processes import Process, bare_environment, flask
+from tests.support.processes import Process, bare_environment, flask, run
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, CALLER, PUBLIC_URL, callback, new_sid, status_of
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
@@ -200,9 +199,7 @@ def test_whatever_people_have_becomes_a_recording_that_names_nobody(name: str, t
     (tmp_path / name).write_text(SOURCES[name])
     env = bare_environment()
     command = [sys.executable, "-m", "flask", "recordings", "import"]
-    piped = subprocess.run(
-        [*command, "-", "--in-clear"], env=env, cwd=tmp_path, input=SOURCES[name], capture_output=True, text=True
-    )
+    piped = run([*command, "-", "--in-clear"], env, tmp_path, SOURCES[name])
     done = flask("recordings", "import", name, "--output", "calls.jsonl", env=env, folder=tmp_path)
     assert (done.returncode, piped.returncode) == (0, 0), done.stderr + piped.stderr
     expected = 2 if name == "log.txt" else 1
