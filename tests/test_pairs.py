@@ -12,7 +12,9 @@ from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.conversion import Convert, Decision, decide
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.ends import Numbering
+from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.rules.facts import EarlierCall
 
 pytestmark = pytest.mark.unit
@@ -39,14 +41,12 @@ def earlier(
     to: str = TV, minutes: float = 30, state: CallState = CallState.CONVERTED, ended: datetime | None = NOON
 ) -> EarlierCall:
     began = NOON - timedelta(minutes=minutes)
-    return EarlierCall(CallKey("AC1", "CA0"), to, Direction.INBOUND, Status.COMPLETED, began, ended, state)
+    return EarlierCall(CallKey("AC1", "CA0"), to, Direction.INBOUND, began, ended, state)
 
 
 def missed(minutes: float = 30) -> EarlierCall:
     began = NOON - timedelta(minutes=minutes)
-    return EarlierCall(
-        CallKey("AC1", "CA0"), TV, Direction.INBOUND, Status.NO_ANSWER, began, began, CallState.SKIPPED, True
-    )
+    return EarlierCall(CallKey("AC1", "CA0"), TV, Direction.INBOUND, began, began, CallState.SKIPPED, True)
 
 
 def decided(rules: str, call: Call, *before: EarlierCall) -> Decision:
@@ -125,3 +125,50 @@ def test_the_time_of_the_call_back_is_sent_where_the_rules_say_so() -> None:
 )
 def test_any_other_call_of_ours_is_outbound_and_does_not_count(call: Call, before: tuple[EarlierCall, ...]) -> None:
     assert "direction" in words(decided(CALLED_BACK, call, *before))
+
+
+AGENT = "+14155550177"
+
+
+@pytest.mark.parametrize(
+    ("from_", "asked_about", "direction"),
+    [
+        (AGENT, CUSTOMER, Direction.OUTBOUND_API),  # of the customer to whom the agent was put through
+        ("client:ann", CUSTOMER, Direction.OUTBOUND_API),
+        (CUSTOMER, CUSTOMER, Direction.INBOUND),
+        (AGENT, AGENT, Direction.INBOUND),  # nobody was reached: the call is the agent's own
+    ],
+)
+def test_an_earlier_call_of_one_of_our_own_people_went_out_by_the_number_that_was_dialled(
+    from_: str, asked_about: str, direction: Direction
+) -> None:
+    began = NOON - timedelta(minutes=20)
+    row = CallBefore(
+        CallKey("AC1", "CA0"), CallState.CONVERTED, Direction.INBOUND, from_, TV, 60, began, began, answered=True
+    )
+    now = outbound()
+    known = Earlier({Asking(asked_about, NOON): [row]}, Numbering(), {now.key: NOON}, frozenset({AGENT}))
+    [found] = known.before(now, asked_about) or ()
+    assert (found.direction, found.ours) == (direction, TV)
+
+
+def test_a_missed_call_that_an_agent_called_back_by_way_of_a_tracked_number_is_not_made_up_for_again() -> None:
+    began = NOON - timedelta(minutes=20)
+    missed_row = CallBefore(
+        CallKey("AC1", "CA8"), CallState.SKIPPED, Direction.INBOUND, CUSTOMER, TV, 0, began, began, answered=False
+    )
+    by_agent = missed_row._replace(
+        key=CallKey("AC1", "CA9"),
+        state=CallState.CONVERTED,
+        from_=AGENT,
+        answered=True,
+        ended_at=began + timedelta(minutes=9),
+    )
+    now, rules = outbound(), parse(f'{CALLED_BACK}[ours]\nnumbers = ["{AGENT}"]\n')
+
+    def after(*rows: CallBefore) -> Decision:
+        known = Earlier({Asking(CUSTOMER, NOON): rows}, Numbering(), {now.key: NOON}, rules.ours)
+        return decide(now, ANN, rules, Numbering(), known.before(now, CUSTOMER))
+
+    assert isinstance(after(missed_row), Convert)
+    assert "direction" in words(after(by_agent, missed_row))

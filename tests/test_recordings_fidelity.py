@@ -46,6 +46,21 @@ revenue = 27.50
 [[numbers]]
 number = '+442079460100'
 label = "London"
+
+[[rule]]
+name = "Short ones of London"
+when = { tracked_numbers = ["London", "television"], max_duration_seconds = 15 }
+skip = "caller_again"
+
+[[rule]]
+name = "Whom we know by now"
+when.first_call = false
+convert.revenue = 9
+
+[groups]
+television = ["+1 765-555-0100"]
+[ours]
+numbers = ["+1 765-555-0199"]
 """
 Outcomes = Mapping[str, Mapping[str, Any]]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +10,17 @@ import pytest
 
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
-from offhook.pipeline.call import Call, CallState, Leg
-from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide
-from offhook.pipeline.customer import Customer
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
+from tests.support.called import NOON, Called, before
+from tests.support.rule_files import CALLER, LONDON, OTHER, OURS
 
 pytestmark = pytest.mark.unit
-
-# A Wednesday; in New York it is 7 in the morning.
-NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-CALLER, LONDON, OURS, OTHER = "+14155550142", "+442071838750", "+14155550100", "+14155550101"
-
-
-@dataclass(frozen=True)
-class Called:
-    """A call that ended at `ended`, and what is known of its caller."""
-
-    from_: str = CALLER
-    to: str = OURS
-    status: Status = Status.COMPLETED
-    direction: Direction = Direction.INBOUND
-    seconds: int | None = 60
-    ended: datetime = NOON
-    params: dict[str, str] = field(default_factory=dict)
-    legs: tuple[tuple[Status, int], ...] = ()
-    attributes: dict[str, str] | None = field(default_factory=dict)
-    earlier: tuple[EarlierCall, ...] | None = ()
-
-    def call(self) -> Call:
-        root = Leg("CA1", None, self.status, self.direction, self.from_, self.to, self.seconds, self.ended, self.params)
-        legs = (
-            Leg(f"CA1{place}", "CA1", status, Direction.OUTBOUND_DIAL, self.from_, "+14155550177", length, self.ended)
-            for place, (status, length) in enumerate(self.legs)
-        )
-        return Call(CallKey("AC1", "CA1"), root, tuple(legs), 1, self.ended, self.ended)
-
-    def customer(self) -> Customer | None:
-        return None if self.attributes is None else Customer(CALLER, "ann@example.com", None, 1, self.attributes)
-
-
-def before(days: float, state: CallState = CallState.CONVERTED, ours: str = OURS) -> EarlierCall:
-    ended = NOON - timedelta(days=days)
-    return EarlierCall(CallKey("AC1", "CA0"), ours, Direction.INBOUND, Status.COMPLETED, ended, ended, state)
 
 
 def after(*calls: EarlierCall) -> Called:

@@ -208,6 +208,14 @@ def test_the_order_id_may_be_a_bare_field(written: str) -> None:
         ("[[numbers]]\nnumber = '+14155550100'\naction = ' '", 3, "action must be"),
         ("[[numbers]]\nnumber = '+14155550100'\nrevenue = -1", 3, "revenue must be"),
         ("[[numbers]]\nnumber = '+14155550100'\n[numbers.extra]\na = 1\nemail = 'x'", 5, "Rockerbox's own"),
+        ("[params]\nMenu = { at_least = nan }", 2, "at most 20 digits; you wrote NaN"),
+        ("[params]\nMenu = { at_most = -inf }", 2, "at most 20 digits; you wrote -Infinity"),
+        (f"[params]\nMenu = {{ at_least = 0x{'f' * 5000} }}", 2, "you wrote a very long number"),
+        (f"[params]\nMenu = 0x{'f' * 5000}", 2, "a text in quotes, or a list of texts; you wrote a very long number"),
+        ("[params]\nMenu = { at_least = 9, at_most = 1 }", 2, "no number is at least 9 and at most 1; change one"),
+        ("[params]\nMenu = { at_least = 0.1234567890123456789012345678901 }", 2, "at most 20 digits"),
+        ("[[rule]]\nname = 'A'\nskip = 'aa'\n[[rule]]\nname = ' A'\nskip = 'bb'", 5, 'called "A" in line 2, too'),
+        ("[groups]\nTV = ['+14155550101']\n[[numbers]]\nnumber = '+14155550100'\nlabel = ' TV'", 2, "rename the group"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_answered_with_its_line_and_its_remedy(text: str, line: int, told: str) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import click
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+from offhook.pipeline.rules.kinds import SECONDS_OF, seconds_in
+
+_MOST_DAYS = 36_500  # a hundred years: no ledger is older, and the calendar ends somewhere
 
 
 def ago(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
     """`90m` or `2d` as the moment so long ago. A callback of click's; raises BadParameter."""
     if value is None:
         return None
-    found = re.fullmatch(r"(\d{1,6})([smhd])", value)
-    if not found:
-        raise click.BadParameter("write a number and s, m, h or d, e.g. 90m or 2d")
-    return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: int(found[1])})
+    return datetime.now(UTC) - timedelta(seconds=length(value))
+
+
+def length(value: str) -> int:
+    """The seconds of a length of time as a command is given it. Raises BadParameter."""
+    seconds = seconds_in(value)
+    if seconds is None or seconds > _MOST_DAYS * SECONDS_OF["d"]:
+        raise click.BadParameter(f"write a number and s, m, h or d, e.g. 90m or 2d; at most {_MOST_DAYS}d")
+    return seconds
 
 
 def day(_context: click.Context, _parameter: click.Parameter, value: str) -> datetime:

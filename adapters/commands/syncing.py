@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from typing import cast
 
@@ -10,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, fail, offhook
+from offhook.adapters.commands.periods import length
 from offhook.adapters.commands.shown import Format, show_record, shows
 from offhook.adapters.customers.csv_file import Replace
 from offhook.adapters.customers.fetching import Access
@@ -17,8 +17,6 @@ from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.sync import CustomerSync, SyncSource, counts_of
 from offhook.settings import Settings
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def sync_source(settings: Settings, location: str = "", every_seconds: float | None = None) -> SyncSource | None:
@@ -48,10 +46,10 @@ def sync_source(settings: Settings, location: str = "", every_seconds: float | N
 def _seconds(_context: click.Context, _option: click.Parameter, value: str | None) -> float | None:
     if value is None:
         return None
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd])", value.strip().lower())
-    if found is None or float(found[1]) <= 0:
-        raise click.BadParameter("must be a time like 90s, 30m, 1h or 1d.")
-    return float(found[1]) * _UNITS[found[2]]
+    seconds = length(value)
+    if seconds == 0:
+        raise click.BadParameter("it must be a second or more, e.g. 30m or 1h")
+    return float(seconds)
 
 
 @click.command("sync", cls=LedgerCommand)

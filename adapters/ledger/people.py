@@ -44,7 +44,7 @@ from offhook.adapters.ledger.schema import (
 )
 from offhook.adapters.ledger.waiting import MAPPING_VERSION
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import Asking, CallBefore
@@ -321,7 +321,7 @@ def is_call_of(phone: str) -> ColumnElement[bool]:
 
 _ASKING = (("phone", "text"), ("until", "bigint"))
 _BEFORE = (
-    "account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds",
+    "account_sid", "call_sid", "state", "direction", "from_number", "to_number", "duration_seconds",
     "first_received_at", "ended_at", "answered",
 )  # fmt: skip
 
@@ -379,7 +379,6 @@ def _call_before(row: Row[Any]) -> CallBefore:
     return CallBefore(
         key=key_of(row),
         state=CallState(row.state),
-        status=Status(row.status),
         direction=Direction(row.direction),
         from_=row.from_number,
         to=row.to_number,

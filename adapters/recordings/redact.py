@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from offhook.adapters.recordings.format import (
@@ -33,7 +34,7 @@ from offhook.adapters.recordings.kept import (
     kept_header,
     kept_value,
 )
-from offhook.adapters.recordings.redacted_rules import redacted_rules
+from offhook.adapters.recordings.redacted_rules import Pseudonyms, redacted_rules
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
@@ -65,6 +66,7 @@ class Redactor:
         self._keep_numbers = keep_numbers
         self._numbers: dict[str, str] = {}
         self._given: set[str] = set()
+        self._met: set[str] = set()
 
     def record(self, record: Record) -> Record:
         """The record with pseudonyms. Parameters keep their order, their number and their empties; `about` goes.
@@ -96,24 +98,31 @@ class Redactor:
     def customers(self, rows: Iterable[Customer]) -> Iterator[Customer]:
         return map(self.customer, rows)
 
-    def rules(self, toml: str) -> str:
-        """The text of an offhook.toml, written anew, with the tracked numbers under their pseudonyms.
+    def rules(self, toml: str, folder: Path | None = None, lists: dict[str, str] | None = None) -> str:
+        """The text of an offhook.toml, written anew, with its numbers under their pseudonyms.
 
-        What decides stays; labels, and words that are not listed in `kept`, get pseudonyms. Raises RecordingError.
+        What decides stays; labels, and words that are not listed in `kept`, get pseudonyms. `folder` is where files stand
+        that the rules name. What shall stand in those beside the new text is put into `lists`: of their numbers the ones
+        that were met so far, so redact the records first. Raises RecordingError.
         """
         if not toml.strip():
             return ""
         try:
-            rules = parse(toml, region=self._region)
+            rules = parse(toml, region=self._region, folder=folder)
         except RulesError as error:
             raise RecordingError("redaction", f"the rules cannot be read; see `flask rules check` ({error})") from None
-        return redacted_rules(rules, self.number, self._word)
+        met = frozenset(self._met)
+        names = Pseudonyms(
+            self.number, self._word, met.__contains__, {} if lists is None else lists, self._keep_numbers
+        )
+        return redacted_rules(rules, names)
 
     def _word(self, kind: str, text: str) -> str:
         return self._name(text) if kind == "name" else f"{kind}-{self._token(kind, text)}"
 
     def number(self, e164: str) -> str:
         """The pseudonym of a number in E.164: of a range kept for fiction where its country has one that we know."""
+        self._met.add(e164)
         if self._keep_numbers:
             return e164
         known = self._numbers.get(e164)
@@ -190,6 +199,7 @@ class Redactor:
         who = caller(value, region)
         if who.kind is CallerKind.PHONE and who.e164 and "@" not in value:
             if self._keep_numbers and _PLAIN_NUMBER.fullmatch(value):
+                self._met.add(who.e164)
                 return value
             plain = value.strip().lower()
             scheme = next((each for each in _NUMBER_SCHEMES if plain.startswith(each)), "")

@@ -4,98 +4,168 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
 from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.between import BETWEEN
-from offhook.pipeline.rules.conditions import CONDITIONS
-from offhook.pipeline.rules.results import Number
+from offhook.pipeline.rules.blocks import Rule
+from offhook.pipeline.rules.conditions import CONDITIONS, Conditions
+from offhook.pipeline.rules.kinds import NumberList, NumberSet
+from offhook.pipeline.rules.results import Number, Own
 from offhook.pipeline.rules.templates import ExtraValue
 
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
-_BETWEEN = re.compile(r"[ -/:-@\[-`|~]*")  # ASCII, and no brace, which a template would take for its own
+_SIGNS = re.compile(r"[ -/:-@\[-`|~]*")  # ASCII, and no brace, which a template would take for its own
 _MOST_DOLLARS = 100_000
 _MOST_PLAIN_NUMBER = 9
 
-Cover = Callable[[str, str], str]
+Word = Callable[[str, str], str]
 """(what it is: label, action, field, text, name; how it is written) -> the pseudonym."""
 
 
-def redacted_rules(rules: Rules, number_of: Callable[[str], str], cover: Cover) -> str:
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """How whoever is in rules is called. `lists` takes the text of each file of numbers by its new name: of its numbers those
+    that `is_met`, which stand in the records. `keeps_numbers`: a number is its own pseudonym.
+    """
+
+    number: Callable[[str], str]
+    word: Word
+    is_met: Callable[[str], bool]
+    lists: dict[str, str]
+    keeps_numbers: bool = False
+
+
+def redacted_rules(rules: Rules, names: Pseudonyms) -> str:
     """The text of rules that decide as these do. Labels, actions, names and texts that are not listed get pseudonyms.
 
     Raises RecordingError for rules that name persons, or texts of parameters, in ways that have no pseudonyms.
     """
-    _must_be_nobodys(rules)
+    _must_be_nobodys(rules, keeps_numbers=names.keeps_numbers)
+    cover = names.word
     lines = [
         f"action = {_text('action', rules.action, cover)}",
-        *_conditions(rules),
+        *_conditions(rules, names),
+        *_between(rules),
         f"order_id = {json.dumps(_template(rules.order_id, cover))}",
         *_revenue(rules),
         *_time(rules),
         *_extra(rules.extra, cover),
     ]
+    if rules.ours:
+        lines += ["", "[ours]", f"numbers = {_numbers(rules.ours, names)}"]
     for number in rules.numbers.values():
-        lines += ["", "[[numbers]]", f"number = {json.dumps(number_of(number.number))}", *_number(number, cover)]
+        lines += ["", "[[numbers]]", f"number = {json.dumps(names.number(number.number))}"]
+        lines += _label(number, cover)
+        lines += _own(number, cover)
+    for rule in rules.blocks:
+        lines += ["", "[[rule]]", *_block(rule, names)]
     return "\n".join(lines) + "\n"
 
 
-def _must_be_nobodys(rules: Rules) -> None:
-    own = [key for key in _OF_SOMEBODY if getattr(rules, key) is not None]
-    found = [*(["[[rule]]"] if rules.blocks else []), *(["[ours]"] if rules.ours else []), *own]
-    if isinstance(rules.revenue, str) or any(isinstance(each.revenue, str) for each in rules.numbers.values()):
+def _must_be_nobodys(rules: Rules, *, keeps_numbers: bool) -> None:
+    without = ("customer", "params") if keeps_numbers else ("customer", "params", "countries", "area_codes")
+    asked = [rules, *(rule.when for rule in rules.blocks)]
+    found = [key for key in without if any(getattr(each, key) is not None for each in asked)]
+    owns: list[Rules | Number | Own] = [
+        rules,
+        *rules.numbers.values(),
+        *(each.own for each in rules.blocks if each.own),
+    ]
+    if any(isinstance(each.revenue, str) for each in owns):
         found.append("revenue from a template")
     if found:
         told = f"a recording cannot hold rules with {', '.join(found)}: there is no pseudonym for what stands there"
         raise RecordingError("--rules", f"{told}. Leave --rules out; whoever replays it may name rules of their own.")
 
 
-_OF_SOMEBODY = ("tracked_numbers", "callers_in", "customer", "params")
+def _conditions(asked: Conditions, names: Pseudonyms) -> Iterator[str]:
+    for key in CONDITIONS:
+        value = getattr(asked, key)
+        if value is not None:
+            yield f"{key} = {_condition(key, value, names)}"
 
 
-def _conditions(rules: Rules) -> Iterator[str]:
-    """Whole: they are words of ours, numbers and truths."""
-    for key in (*CONDITIONS, *BETWEEN):
+def _condition(key: str, value: Any, names: Pseudonyms) -> str:
+    """Whole, but for numbers: the rest are words of ours, times and truths."""
+    if isinstance(value, NumberSet):
+        return _numbers(value.numbers, names)
+    if isinstance(value, NumberList):
+        return json.dumps(_list(value, names))
+    return json.dumps(SETTINGS[key].kind.plain(value))
+
+
+def _numbers(numbers: Iterable[str], names: Pseudonyms) -> str:
+    return json.dumps(sorted(map(names.number, numbers)))
+
+
+def _list(value: NumberList, names: Pseudonyms) -> str:
+    """The new name of the file: one for each that holds the same numbers."""
+    name = f"{names.word('list', value.digest)}.txt"
+    met = sorted(names.number(number) for number in value.numbers if names.is_met(number))
+    names.lists[name] = "".join(f"{number}\n" for number in met)
+    return name
+
+
+def _between(rules: Rules) -> Iterator[str]:
+    for key in BETWEEN:
         value = getattr(rules, key)
         if value is not None:
             yield f"{key} = {json.dumps(SETTINGS[key].kind.plain(value))}"
 
 
-def _number(number: Number, cover: Cover) -> Iterator[str]:
+def _block(rule: Rule, names: Pseudonyms) -> Iterator[str]:
+    yield f"name = {_text('rule', rule.name, names.word)}"
+    yield from (f"when.{line}" for line in _conditions(rule.when, names))
+    if rule.when_unknown is not None:
+        yield f"when_unknown = {json.dumps(rule.when_unknown)}"
+    if rule.skip:
+        yield f"skip = {_text('reason', rule.skip, names.word).replace('-', '_')}"
+    elif rule.own:
+        own = list(_own(rule.own, names.word))
+        yield from (f"convert.{line}" for line in own) if own else ("convert = true",)
+
+
+def _label(number: Number, cover: Word) -> Iterator[str]:
     if number.label is not None:
         yield f"label = {_text('label', number.label, cover)}"
-    if number.action is not None:
-        yield f"action = {_text('action', number.action, cover)}"
-    yield from _revenue(number)
-    yield from _time(number)
-    yield from _extra(number.extra, cover)
 
 
-def _revenue(told: Rules | Number) -> Iterator[str]:
+def _own(own: Number | Own, cover: Word) -> Iterator[str]:
+    if own.action is not None:
+        yield f"action = {_text('action', own.action, cover)}"
+    yield from _revenue(own)
+    yield from _time(own)
+    yield from _extra(own.extra, cover)
+
+
+def _revenue(told: Rules | Number | Own) -> Iterator[str]:
     if isinstance(told.revenue, Decimal):
         yield f"revenue = {told.revenue if told.revenue < _MOST_DOLLARS else 0:.2f}"
 
 
-def _time(told: Rules | Number) -> Iterator[str]:
+def _time(told: Rules | Number | Own) -> Iterator[str]:
     if told.time is not None:
         yield f"time = {json.dumps(told.time)}"
 
 
-def _extra(extra: Mapping[str, ExtraValue], cover: Cover) -> Iterator[str]:
+def _extra(extra: Mapping[str, ExtraValue], cover: Word) -> Iterator[str]:
     if extra:
         pairs = (f"{json.dumps(_name(name, cover))} = {_value(value, cover)}" for name, value in extra.items())
         yield f"extra = {{ {', '.join(pairs)} }}"
 
 
-def _name(name: str, cover: Cover) -> str:
+def _name(name: str, cover: Word) -> str:
     return name if name in RULE_NAMES or name in NAMES or _is_plain(name) else cover("field", name)
 
 
-def _value(value: ExtraValue, cover: Cover) -> str:
+def _value(value: ExtraValue, cover: Word) -> str:
     if isinstance(value, str):
         return json.dumps(_template(value, cover))
     if isinstance(value, bool):
@@ -103,24 +173,24 @@ def _value(value: ExtraValue, cover: Cover) -> str:
     return str(value) if isinstance(value, int) and 0 <= value <= _MOST_PLAIN_NUMBER else "0"
 
 
-def _text(kind: str, text: str, cover: Cover) -> str:
+def _text(kind: str, text: str, cover: Word) -> str:
     return json.dumps(text if _is_plain(text) else cover(kind, text))
 
 
 def _is_plain(text: str) -> bool:
     """True for words of the list and signs between them."""
     return all(word.lower() in RULE_WORDS for word in _WORD.findall(text)) and bool(
-        _BETWEEN.fullmatch(_WORD.sub("", text))
+        _SIGNS.fullmatch(_WORD.sub("", text))
     )
 
 
-def _template(template: str, cover: Cover) -> str:
+def _template(template: str, cover: Word) -> str:
     """The fields stay; of a parameter that is not Twilio's the name is the one that recordings give it."""
     parts = _FIELD.split(template.replace("{{", "\0").replace("}}", "\1"))
-    texts = [_between(text, cover) for text in parts[::2]]
+    texts = [_said(text, cover) for text in parts[::2]]
     fields = [f"{{{name if name in RULE_NAMES or name in NAMES else cover('name', name)}}}" for name in parts[1::2]]
     return "".join(text for pair in zip(texts, [*fields, ""], strict=True) for text in pair)
 
 
-def _between(text: str, cover: Cover) -> str:
+def _said(text: str, cover: Word) -> str:
     return text if _is_plain(text) else cover("text", text)

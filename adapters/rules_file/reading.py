@@ -35,6 +35,7 @@ from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import CONDITIONS, only
 from offhook.pipeline.rules.kinds import Line
 from offhook.pipeline.rules.results import RESULTS, Number, Own
+from offhook.pipeline.rules.templates import in_line
 
 ReadNumber = Callable[[str], str | None]
 
@@ -67,7 +68,11 @@ def parse(
 
 def _read(table: Mapping[str, Any], text: str, beside: Beside) -> Rules | list[Problem]:
     lines = Lines(text)
-    problems = [*_twice(table.get("numbers"), lines, beside.number), *_same_names(table.get("rule"), lines)]
+    problems = [
+        *_twice(table.get("numbers"), lines, beside.number),
+        *_same_names(table.get("rule"), lines),
+        *_named_twice(table, lines),
+    ]
     try:
         file = _File.model_validate(table, context=replace(beside, names=_names(table, beside)))
     except ValidationError as error:
@@ -93,7 +98,7 @@ def _names(table: Mapping[str, Any], beside: Beside) -> dict[str, frozenset[str]
     for block in blocks if isinstance(blocks, list) else []:
         label, number = (block.get(key) for key in ("label", "number")) if isinstance(block, dict) else (None, None)
         if isinstance(label, str) and isinstance(number, str) and (e164 := beside.number(number)):
-            found[label] = found.get(label, frozenset()) | {e164}
+            found[label.strip()] = found.get(label.strip(), frozenset()) | {e164}
     groups = table.get("groups")
     for name, listed in groups.items() if isinstance(groups, dict) else ():
         every = [beside.number(one) for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
@@ -105,14 +110,27 @@ def _same_names(blocks: Any, lines: Lines) -> Iterator[Problem]:
     """Two rules of one name: a decision names the rule that it was made by."""
     first: dict[str, int] = {}
     for index, block in enumerate(blocks if isinstance(blocks, list) else []):
-        name = block.get("name") if isinstance(block, dict) else None
+        written = block.get("name") if isinstance(block, dict) else None
+        name = written.strip() if isinstance(written, str) else None
         line = lines.of(("rule", index, "name"))
-        if isinstance(name, str) and name in first:
+        if name in first:
             yield Problem(
                 line, f"a rule is called {shown(name)} in line {first[name]}, too; give each a name of its own."
             )
-        elif isinstance(name, str):
+        elif name is not None:
             first[name] = line
+
+
+def _named_twice(table: Mapping[str, Any], lines: Lines) -> Iterator[Problem]:
+    """A group that is called as a tracked number: which of the two is meant, nobody knows."""
+    groups, blocks = table.get("groups"), table.get("numbers")
+    written = [block.get("label") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    labels = {label.strip() for label in written if isinstance(label, str)}
+    for name in groups if isinstance(groups, dict) else ():
+        if name in labels:
+            yield Problem(
+                lines.of(("groups", name)), f"a tracked number has the label {shown(name)}, too; rename the group."
+            )
 
 
 def _without_zone(table: Mapping[str, Any], lines: Lines) -> Iterator[Problem]:
@@ -141,7 +159,7 @@ def _problem(error: Mapping[str, Any], lines: Lines) -> Problem:
         message = _no_number("it is missing") if place[0] == "numbers" else _NO_NAME
     else:
         message = str(error["ctx"]["error"])
-    return Problem(lines.of(place), message)
+    return Problem(lines.of(place), in_line(message))
 
 
 def _twice(blocks: Any, lines: Lines, read_number: ReadNumber) -> Iterator[Problem]:

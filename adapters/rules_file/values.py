@@ -24,7 +24,6 @@ from offhook.pipeline.rules.kinds import (
     MAX_LISTED,
     MAX_REVENUE,
     MAX_TEXT,
-    SECONDS_OF,
     Amount,
     Codes,
     DayParts,
@@ -43,6 +42,7 @@ from offhook.pipeline.rules.kinds import (
     Words,
     YesNo,
     Zone,
+    seconds_in,
 )
 from offhook.pipeline.rules.matching import ValueTest
 from offhook.pipeline.rules.templates import FIELDS, names_in
@@ -153,12 +153,8 @@ def _places(amount: Decimal) -> int:
     return -exponent if isinstance(exponent, int) else 0
 
 
-_SPAN = re.compile(r"([0-9]{1,9})\s*([smhd])")
-
-
 def _span(key: str, kind: Span, value: object) -> int:
-    written = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
-    seconds = int(written[1]) * SECONDS_OF[written[2]] if written else value if type(value) is int else None
+    seconds = seconds_in(value) if isinstance(value, str) else value if type(value) is int else None
     if seconds is None or not kind.at_least <= seconds <= kind.at_most:
         raise Mistake(
             f'{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = "{kind.example}".'
@@ -230,21 +226,32 @@ def _day_part(value: object) -> Part | None:
 _DAY_MINUTES = 24 * 60
 
 
+_MOST = 10**20  # what a number may be that a value is compared with; a longer one is no number of anything
+
+
 def _value_tests(key: str, kind: ValueTests, value: object) -> dict[str, ValueTest]:
     if not isinstance(value, dict) or not 0 < len(value) <= MAX_LISTED:
         raise Mistake(
             f"{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = {{ {kind.example} }}."
         )
-    return {name: _value_test(f"{key}.{name}", one) for name, one in value.items()}
+    return _TESTS.validate_python({name: (f"{key}.{name}", one) for name, one in value.items()})
 
 
-def _value_test(key: str, value: object) -> ValueTest:
+def _value_test(named: tuple[str, Any]) -> ValueTest:
+    key, value = named
     if isinstance(value, dict):
         return _limits_or_pattern(key, value)
     every = value if isinstance(value, list) else [value]
-    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str | int) for one in every):
+    if not 0 < len(every) <= MAX_LISTED or not all(map(_is_text, every)):
         raise Mistake(f"{key} must be a text in quotes, or a list of texts; you wrote {_listed(value)}.")
     return ValueTest(any_of=tuple(_as_text(one) for one in every))
+
+
+_TESTS = TypeAdapter(dict[str, Annotated[Any, PlainValidator(_value_test)]])
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) <= _MOST)
 
 
 def _as_text(value: object) -> str:
@@ -259,13 +266,19 @@ def _limits_or_pattern(key: str, value: Mapping[str, object]) -> ValueTest:
         raise Mistake(
             f"{key} may say at_least and at_most (numbers), or matches alone; you wrote {', '.join(value) or 'nothing'}."
         )
-    return ValueTest(at_least=limits.get("at_least"), at_most=limits.get("at_most"))
+    at_least, at_most = limits.get("at_least"), limits.get("at_most")
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise Mistake(f"{key}: no number is at least {at_least} and at most {at_most}; change one of them.")
+    return ValueTest(at_least=at_least, at_most=at_most)
 
 
 def _limit(key: str, value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise Mistake(f"{key} must be a number without quotes; you wrote {shown(value)}.")
-    return Decimal(value)
+    limit = Decimal(value)
+    if not limit.is_finite() or abs(limit) > _MOST or limit != limit.normalize():  # nan is neither more nor less
+        raise Mistake(f"{key} must be a number of at most 20 digits; you wrote {shown(value)}.")
+    return limit
 
 
 _READERS: Mapping[type[Kind[Any]], Callable[[str, Any, object], Any]] = {

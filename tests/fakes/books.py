@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.call import CallEvent, CallState, root_of
-from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
+from offhook.pipeline.callback import CallKey, Direction, RawCallback
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Reason, Skip
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.look_up import number_to_ask
@@ -270,7 +270,6 @@ def _before(one: KeptCall) -> CallBefore:
     return CallBefore(
         key=call.key,
         state=CallState(one.state),
-        status=root.status if root else Status.UNKNOWN,
         direction=root.direction if root else Direction.UNKNOWN,
         from_=root.from_ if root else "",
         to=root.to if root else "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,8 +29,8 @@ class Cover:
     def record(self, record: Record) -> Record:
         return self.redactor.record(record) if self.redactor else record
 
-    def rules(self, toml: str) -> str:
-        return self.redactor.rules(toml) if self.redactor else toml
+    def rules(self, toml: str, folder: Path, lists: dict[str, str]) -> str:
+        return self.redactor.rules(toml, folder, lists) if self.redactor else toml
 
     def customer(self, customer: Customer) -> Customer:
         return self.redactor.customer(customer) if self.redactor else customer

@@ -98,7 +98,7 @@ def export(
                     count += 1
             rows = _write_customers(service, cover, customers, phones) if customers else None
             if rules:
-                write_whole(rules, cover.rules(_rules_text(service)))
+                _write_rules(service, cover, rules)
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
     of_mapping = "" if rows is None else f" {rows} rows of the mapping in {customers}."
@@ -119,6 +119,16 @@ def _rules_text(service: Offhook) -> str:
         return service.settings.rules_text
     path = service.settings.config
     return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _write_rules(service: Offhook, cover: Cover, path: Path) -> None:
+    """With the files of numbers that they name beside them."""
+    lists: dict[str, str] = {}
+    text = cover.rules(_rules_text(service), service.settings.config.absolute().parent, lists)
+    _must_be_new(*(path.parent / name for name in lists))
+    for name, numbers in lists.items():
+        write_whole(path.parent / name, numbers)
+    write_whole(path, text)
 
 
 def _has_status(service: Offhook, raw: RawCallback, status: str | None) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from offhook.pipeline.call import Call, CallEvent, CallState
-from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
+from offhook.pipeline.callback import CallKey, Direction, RawCallback
 from offhook.pipeline.conversion import Decision
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.rules import Rules
@@ -101,7 +101,6 @@ class CallBefore(NamedTuple):
 
     key: CallKey
     state: CallState
-    status: Status
     direction: Direction
     from_: str
     to: str

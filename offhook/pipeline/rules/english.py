@@ -7,10 +7,11 @@ from offhook.pipeline.rules.between import BETWEEN, Unknown
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import Conditions, all_asked, asked_by
 from offhook.pipeline.rules.results import RESULTS, Number, Own, Results
+from offhook.pipeline.rules.templates import in_line
 
 
 def in_english(rules: Rules) -> str:
-    """The rules as sentences, one a line."""
+    """The rules as sentences, one a line, whatever their names and texts hold."""
     lines = [
         *(_block(place, rule) for place, rule in enumerate(rules.blocks, 1)),
         f"{'Any other call' if rules.blocks else 'A call'} counts when it {_all_of(_last(rules))}.",
@@ -20,7 +21,7 @@ def in_english(rules: Rules) -> str:
         _which_numbers(rules),
         *(_number(number) for number in rules.numbers.values()),
     ]
-    return "\n".join(lines)
+    return "\n".join(map(in_line, lines))
 
 
 _UNKNOWN = "Where nobody knows whether something holds, it does."

@@ -31,7 +31,6 @@ class EarlierCall:
     key: CallKey
     ours: str
     direction: Direction
-    status: Status
     started_at: datetime
     ended_at: datetime | None
     state: CallState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
@@ -174,6 +175,15 @@ class Span(Kind[int]):
         return span(value)
 
 
+_WRITTEN_SPAN = re.compile(r"([0-9]{1,9})\s*([smhd])")
+
+
+def seconds_in(written: str) -> int | None:
+    """The seconds of a length of time as it is written (`90s`, `10m`, `4h`, `30d`); None where it is none."""
+    found = _WRITTEN_SPAN.fullmatch(written.strip())
+    return int(found[1]) * SECONDS_OF[found[2]] if found else None
+
+
 def span(seconds: int) -> str:
     """A length of time as it is written: in the longest unit that leaves no rest."""
     unit = next((name for name, length in reversed(SECONDS_OF.items()) if seconds % length == 0), "s")
@@ -232,7 +242,8 @@ class Part:
         return moment >= self.since or moment < self.until
 
     def __str__(self) -> str:
-        return f"{self.since:%H:%M}-{self.until:%H:%M}"
+        until = f"{self.until:%H:%M}" if self.until != time() else "24:00"
+        return f"{self.since:%H:%M}-{until}"
 
 
 @dataclass(frozen=True, slots=True)

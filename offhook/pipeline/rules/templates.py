@@ -84,3 +84,8 @@ def _field_in_english(name: str) -> str:
 def quoted(text: str) -> str:
     """In quotes and on one line, whatever the text holds: it goes to a terminal."""
     return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def in_line(text: str) -> str:
+    """On one line and without a character that nobody sees, whatever the text holds."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
