@@ -90,6 +90,7 @@ bench: .venv/dev
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/deliver.py
 	$(BIN)/python bench/customers.py
+	$(BIN)/python bench/look_up.py
 	$(BIN)/python bench/footprint.py
 	$(BIN)/python bench/replay.py
 	$(BIN)/python bench/slow_clients.py

@@ -49,6 +49,7 @@ from offhook.pipeline.phone import is_region
 _ENV_FILE = ".env"
 _ENCODING = "utf-8-sig"  # some editors of Windows begin a file with a mark
 _PLACEHOLDER_HOST = "calls.example.com"  # of .env.example
+_FORMER_NAMES = {"OFFHOOK_CUSTOMERS_CONFLICT": "OFFHOOK_SHARED_NUMBERS"}  # variables that have another name now
 
 
 class SettingsError(Exception):
@@ -951,7 +952,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         known = (init_settings, env_settings, dotenv_settings, file_secret_settings)
-        return (*known, _UsualAuthorities(settings_cls, env_settings, dotenv_settings))
+        more = (_UsualAuthorities, _FormerNames)
+        return (*known, *(one(settings_cls, env_settings, dotenv_settings) for one in more))
 
     def contradictions(self) -> list[tuple[tuple[str, ...], str]]:
         """Settings that do not go together: their names, the one to correct first, and what is wrong with that."""
@@ -1064,19 +1066,34 @@ class Settings(BaseSettings):
         return self.is_sqlite and bool(os.environ.get("DYNO"))
 
 
-class _UsualAuthorities(PydanticBaseSettingsSource):
-    """OFFHOOK_CA_FILE, where nobody sets it: what other programs are told in the same environment."""
+class _OtherVariables(PydanticBaseSettingsSource):
+    """What other variables of the environment and of `.env` say, where nobody sets ours."""
 
     def __init__(self, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
         self._known = [source.env_vars for source in sources if isinstance(source, EnvSettingsSource)]
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return None, field_name, False  # all of it comes from the call below
+        return None, field_name, False  # all of it comes from __call__
+
+    def first_of(self, *names: str) -> str | None:
+        """The first of these variables that is set."""
+        return next(filter(None, (known.get(name.lower()) for name in names for known in self._known)), None)
+
+
+class _UsualAuthorities(_OtherVariables):
+    """OFFHOOK_CA_FILE, where nobody sets it: what other programs are told in the same environment."""
 
     def __call__(self) -> dict[str, Any]:
-        named = [known.get(name) for name in ("ssl_cert_file", "requests_ca_bundle") for known in self._known]
-        return {"OFFHOOK_CA_FILE": path} if (path := next(filter(None, named), None)) else {}
+        path = self.first_of("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+        return {"OFFHOOK_CA_FILE": path} if path else {}
+
+
+class _FormerNames(_OtherVariables):
+    """Settings by the names that they had before."""
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for former, name in _FORMER_NAMES.items() if (value := self.first_of(former))}
 
 
 def _wrong_authorities(path: Path) -> str:
@@ -1127,8 +1144,14 @@ def unknown() -> list[str]:
     return [name for name, meant in _strangers().items() if not meant]
 
 
+def renamed() -> list[str]:
+    """A sentence for each variable that is set by a name of before."""
+    named = {name.upper() for name in _named()}
+    return [f"{former} is called {name} now; rename it" for former, name in _FORMER_NAMES.items() if former in named]
+
+
 def _strangers() -> dict[str, str]:
-    return strangers(_named(), [str(field.alias) for field in Settings.model_fields.values()])
+    return strangers(_named(), [*_FORMER_NAMES, *(str(field.alias) for field in Settings.model_fields.values())])
 
 
 def _named() -> set[str]:

@@ -24,6 +24,7 @@ from offhook.settings import given
 from tests import sinks
 from tests.fakes.callbacks import CALLER, NOON, OTHER
 from tests.fakes.ledger import MemoryLedger
+from tests.support.egress import EgressProxy
 from tests.support.waiting import wait_until
 
 ANN = Customer(CALLER, "ann@example.com", None)
@@ -136,16 +137,52 @@ def test_what_is_no_whole_list_changes_nothing(sink: sinks.Sink, behaviour: sink
     assert office.people() == {} and office.ledger.syncs.version(office.sync.name) is None
 
 
-def test_a_list_that_drips_is_given_up_after_its_time(sink: sinks.Sink) -> None:
-    def drips(exchange: sinks.Exchange) -> bool:
-        exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        exchange.drip(b"x" * 100_000, 0.02)
-        return False
+DRIPS = {
+    "its head": sinks.drip_head(0.02),
+    "its body": sinks.drip_body(0.02),
+    "answers before the answer": sinks.endless_continue(),
+    "nothing": sinks.black_hole(),
+    "redirects": sinks.after(0.1, sinks.redirect("/customers.csv")),
+    "what leads on": sinks.raw(b"HTTP/1.1 302 On\r\nLocation: /a\r\nContent-Length: 9\r\n\r\n", keep=True),
+}
 
-    sink.behave(drips)
+
+@pytest.mark.parametrize("behaviour", DRIPS.values(), ids=DRIPS)
+def test_a_list_that_comes_slowly_is_given_up_after_its_time(sink: sinks.Sink, behaviour: sinks.Behaviour) -> None:
+    """The runner's bound is the only other end: without the deadline a drip would hold the thread for as long as it goes on."""
+    sink.behave(behaviour)
     office = Office(at(sink), access=Access(seconds=1.0))
     with pytest.raises(ImportRefused, match="took longer"):
         office.sync.now()
+    assert office.people() == {} and office.ledger.syncs.version(office.sync.name) is None
+
+
+def test_a_handshake_that_drips_is_given_up_after_its_time() -> None:
+    with sinks.Sink(handshake=False, greeting=b"\x16\x03\x03\x40\x00" + b"z" * 1000, tls=None) as sink:
+        office = Office(at(sink).replace("http://", "https://"), access=Access(seconds=1.0))
+        with pytest.raises(ImportRefused, match="took longer"):
+            office.sync.now()
+
+
+def test_a_list_may_be_elsewhere_and_what_leads_there_is_not_read_for_ever(sink: sinks.Sink) -> None:
+    sink.behave(sinks.redirect("/today.csv"), answer(LIST))
+    office = Office(at(sink), access=Access(authorization="Bearer hush"))
+    office.sync.now()
+    assert office.people() == {CALLER: ANN}
+    assert [seen.path for seen in sink.requests] == ["/webhook/customers.csv", "/today.csv"]
+    sink.behave(sinks.endless(b"HTTP/1.1 302 On\r\nLocation: /today.csv\r\n\r\n", b"z" * 8192), answer(BOTH))
+    office.sync.now()
+    assert set(office.people()) == {CALLER, OTHER}
+
+
+def test_a_list_comes_through_a_proxy_that_is_told_who_asks(sink: sinks.Sink) -> None:
+    sink.behave(answer(LIST))
+    with EgressProxy(sink.port, login="ann:hush") as proxy:
+        access = Access(proxy_url=f"http://ann:hush@127.0.0.1:{proxy.port}")
+        office = Office("http://crm.example.com/customers.csv", access=access)
+        office.sync.now()
+    assert office.people() == {CALLER: ANN}
+    assert "proxy-authorization" not in sink.requests[0].headers
 
 
 def test_nobody_there_is_said_without_the_secret() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,25 @@ def test_a_rule_matches_where_its_condition_holds_and_no_other_call(
 def test_the_rule_says_which_way_falls_what_nobody_knows(condition: str, unknown: Called, blocked: Path) -> None:
     assert not held(with_rule(condition), unknown, blocked)
     assert held(with_rule(condition, 'when_unknown = "holds"'), unknown, blocked)
+
+
+LOOK_FURTHER = ("customer", *(name for name, one in CONDITIONS.items() if one.looks_back))
+
+
+@pytest.mark.parametrize("how", ["", 'when_unknown = "holds"'])
+@pytest.mark.parametrize(("condition", "calls"), [(each[0], each[1:]) for each in CASES])
+def test_who_called_matters_not_where_rules_look_at_the_call_alone(
+    condition: str, calls: tuple[Called | None, ...], how: str, blocked: Path
+) -> None:
+    """What such rules skip for a caller whom nobody knows, and of whom nothing is known, they skip for anybody."""
+    text = with_rule(condition, how)
+    rules = parse(text, folder=blocked)
+    assert rules.look_at_the_call_alone is (condition.partition(" ")[0] not in LOOK_FURTHER)
+    for called in filter(None, calls):
+        nobody = decided(text, replace(called, attributes=None, earlier=None), blocked)
+        if rules.look_at_the_call_alone and isinstance(nobody, Skip):
+            assert isinstance(decided(text, called, blocked), Skip)
+            assert isinstance(decided(text, replace(called, earlier=(before(1),)), blocked), Skip)
 
 
 def test_no_condition_is_left_out() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from offhook.settings import Settings, SettingsError, load, unknown
+from offhook.settings import Settings, SettingsError, load, renamed, unknown
 from offhook.settings import given as settings_of
 
 pytestmark = pytest.mark.unit
@@ -174,6 +174,21 @@ def test_names_that_others_made_stop_nothing(place: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("OFFHOOK_XYZZY", "1")
     assert load().port == 8000
     assert unknown() == ["OFFHOOK_XYZZY"]
+
+
+@pytest.mark.parametrize("where", ["environment", ".env"])
+def test_a_setting_is_known_by_its_former_name_until_it_has_the_one_of_today(
+    where: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == ".env":
+        (place / ".env").write_text("OFFHOOK_CUSTOMERS_CONFLICT=last\n")
+    else:
+        monkeypatch.setenv("OFFHOOK_CUSTOMERS_CONFLICT", "last")
+    assert load().shared_numbers == "last"
+    assert unknown() == []
+    assert renamed() == ["OFFHOOK_CUSTOMERS_CONFLICT is called OFFHOOK_SHARED_NUMBERS now; rename it"]
+    monkeypatch.setenv("OFFHOOK_SHARED_NUMBERS", "first")
+    assert load().shared_numbers == "first"
 
 
 def test_all_mistakes_and_what_is_missing_are_told_at_once(place: Path) -> None:

@@ -90,11 +90,12 @@ class Offhook:
 
     def _refuse_or_warn(self, problems: list[str]) -> list[str]:
         from offhook.adapters.ledger.engine import LedgerRefused
-        from offhook.settings import SettingsError, unknown
+        from offhook.settings import SettingsError, renamed, unknown
 
         if self.settings.ephemeral_disk() and not self.settings.allow_ephemeral_sqlite:
             problems = [*problems, _EPHEMERAL]
         warnings = [f"{name} is no setting of Offhook's and does nothing" for name in unknown()]
+        warnings += renamed()
         warnings += filter(None, [self.settings.rules_set_aside])
         try:
             warnings += self.ledger.check(allow_old_sqlite=self.settings.allow_old_sqlite)

@@ -32,6 +32,7 @@ from offhook.pipeline.phone import is_region, spellings
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
+from offhook.settings import renamed
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
 _CALLERS_AT_ONCE = 500
@@ -135,6 +136,8 @@ def import_(
     """
     service = offhook()
     settings = service.settings
+    for warning in renamed():
+        click.echo(f"{warning}.", err=True)
     policy = conflict or settings.shared_numbers
     table = DryRun(service.ledger) if dry_run else service.ledger
     waiting = Waiting(service.ledger.unknown, say=not dry_run and shown is Format.TABLE)

@@ -25,9 +25,11 @@ from offhook.adapters.ledger.people import (
     forgotten_look_ups,
     fresh_numbers,
     parked_after,
+    parked_of,
     released_calls,
     released_look_ups,
     wanted_look_ups,
+    with_parked_calls,
 )
 from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, lookups, micros
@@ -40,6 +42,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
 from offhook.pipeline.look_up import number_to_ask
 from offhook.pipeline.ports.books import (
+    Answered,
     Asking,
     CallBefore,
     Decided,
@@ -264,19 +267,30 @@ class BooksOnSql:
             _must_be_all(waiting.run(connection), asked)
             wanted.run(connection)
 
-    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
+    def answered(self, limit: int, *, every: bool = False) -> Answered:
         answered, asked = select(lookups).where(text(_ANSWERED)), select(lookups).where(text(IS_ASKED))
         some = (answered, asked.order_by(lookups.c.due_at)) if every else (answered,)
+        parked: set[CallKey] = set()
         with self._read() as connection:
-            states = {row.phone: row.state for one in some for row in connection.execute(one.limit(limit))}
-        unknown = [phone for phone, state in states.items() if state == LookUpState.UNKNOWN and not every]
-        released = released_calls(states, now, settled_before)
-        forgotten = forgotten_look_ups(states.keys() - set(unknown))
-        kept = released_look_ups(unknown)
+            states = {row.phone: LookUpState(row.state) for one in some for row in connection.execute(one.limit(limit))}
+            known = [phone for phone, state in states.items() if every or state is LookUpState.KNOWN]
+            for phone in sorted(with_parked_calls(connection, known)):
+                if len(parked) < limit:
+                    parked |= _to_decide(connection, connection.execute(parked_of(phone, limit)).all())
+        return Answered(states, sorted(parked))
+
+    def release(
+        self, numbers: Mapping[str, LookUpState], now: datetime, settled_before: datetime, *, every: bool = False
+    ) -> None:
+        of = {state: [phone for phone, found in numbers.items() if found is state] for state in LookUpState}
+        statements = [
+            released_calls(numbers, now, settled_before),
+            forgotten_look_ups(numbers) if every else forgotten_look_ups(of[LookUpState.KNOWN], LookUpState.KNOWN),
+            released_look_ups(of[LookUpState.UNKNOWN]),
+        ]
         with self._write() as connection:
-            for one in (released, forgotten, kept):
+            for one in statements:
                 one.run(connection)
-        return len(states)
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
         names = (calls.c.account_sid, calls.c.call_sid, calls.c.status, calls.c.legs, calls.c.first_received_at)

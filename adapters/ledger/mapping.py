@@ -32,7 +32,7 @@ from offhook.adapters.ledger.people import (
 )
 from offhook.adapters.ledger.rows import ADDED, Insert, WithRows, insert
 from offhook.adapters.ledger.schema import counters, customers, shared_numbers, shared_people
-from offhook.adapters.ledger.waiting import MAPPING_VERSION
+from offhook.adapters.ledger.waiting import MAPPING_VERSION, RELEASED_CHANGES
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 
@@ -133,7 +133,7 @@ class _Merge:
         added = sum(one.was is None for one in news)
         counts = {"added": added, "changed": len(news) - added}
         is_news = any(one.is_news for one in changes)
-        return _Batch(self._statements(changes, ids, import_id), import_id, counts, is_news)
+        return _Batch(self._statements(changes, ids, import_id), import_id, counts, is_news, self.brought.is_released)
 
     def _statements(self, batch: Sequence[_Change], ids: Iterator[int], import_id: int) -> Statements:
         old = [_numbered(one.was, next(ids)) for one in batch if one.is_old and one.was is not None]
@@ -162,12 +162,14 @@ class _Merge:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """What one transaction writes, and what it counts for its import. `is_news` says that the mapping is another then."""
+    """What one transaction writes, and what it counts for its import. `is_news` says that the mapping is another then,
+    `is_released` that nobody must look through all parked calls for that."""
 
     statements: Statements
     import_id: int
     counts: Mapping[str, int]
     is_news: bool
+    is_released: bool
 
 
 def _opened(connection: Connection, merge: _Merge, changes: Sequence[_Change]) -> tuple[int, Iterator[int]]:
@@ -233,7 +235,7 @@ class MappingTable:
         if any(batch.counts.values()):
             counted(connection, batch.import_id, now, batch.counts)
         if batch.is_news:
-            bump(connection, MAPPING_VERSION)
+            bump(connection, MAPPING_VERSION, *([RELEASED_CHANGES] if batch.is_released else []))
 
     def retire_customers(self, phones: Collection[str], brought: Brought, /) -> int:
         """Nobody has these numbers any more. Batches as in a merge. Returns of how many anything was known."""
@@ -246,7 +248,8 @@ class MappingTable:
             import_id = begun(connection, brought, now, unchanged=0)
             ids = count(rows_reserved(connection, sum(held.customer.row is None for held in known.values())))
         while batch := dict(islice(wanted, self._batch_rows)):
-            self._write(_Batch(_retired(batch, ids, now, import_id), import_id, {"retired": len(batch)}, is_news=True))
+            statements, counts = _retired(batch, ids, now, import_id), {"retired": len(batch)}
+            self._write(_Batch(statements, import_id, counts, is_news=True, is_released=brought.is_released))
         return len(known)
 
     def known_phones(self, after: str, limit: int, /) -> Sequence[str]:
@@ -270,6 +273,6 @@ def _retired(batch: Mapping[str, Held], ids: Iterator[int], now: datetime, impor
     ]
 
 
-def bump(connection: Connection, name: str) -> None:
-    """Count one up."""
-    insert(counters, [{"name": name, "value": 1}], ADDED).run(connection)
+def bump(connection: Connection, *names: str) -> None:
+    """Count each one up."""
+    insert(counters, [{"name": name, "value": 1} for name in names], ADDED).run(connection)

@@ -425,6 +425,12 @@ def parked_after(place: str, limit: int) -> Select[Any]:
     )
 
 
+def parked_of(phone: str, limit: int) -> Select[Any]:
+    """The parked calls of this number (E.164)."""
+    names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
+    return select(*names).where(_IS_PARKED, is_call_of(phone)).limit(limit)
+
+
 # Numbers that are looked up. They stand under the spelling that we keep.
 
 _AT = (*_PHONE, ("now", "bigint"))
@@ -536,8 +542,10 @@ def with_parked_calls(connection: Connection, phones: Collection[str]) -> set[st
     return {spelled[str(PersonText.shown(row.phone))] for row in rows}
 
 
-def forgotten_look_ups(phones: Iterable[str]) -> WithRows:
-    return with_rows(_FORGET, dict(_PHONE), [{"phone": PersonText.kept(phone)} for phone in phones])
+def forgotten_look_ups(phones: Iterable[str], state: LookUpState | None = None) -> WithRows:
+    """Nothing is known of the look-ups of these numbers any more: of those in this state, if one is given."""
+    forget = _FORGET if state is None else f"{_FORGET} AND state = '{state}'"
+    return with_rows(forget, dict(_PHONE), [{"phone": PersonText.kept(phone)} for phone in phones])
 
 
 def released_look_ups(phones: Iterable[str]) -> WithRows:

@@ -16,6 +16,7 @@ from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.story import COUNTED_UP_TO
 
 MAPPING_VERSION = "mapping_version"
+RELEASED_CHANGES = "released_changes"  # how many of the mapping's changes are of look-ups, which release their calls
 # Of the table lookups, as its indexes say it.
 IS_ASKED = f"state <> '{LookUpState.KNOWN}'"
 IS_WANTED = f"state = '{LookUpState.WANTED}'"
@@ -31,6 +32,7 @@ _QUESTION = f"""SELECT
  (SELECT min(first_attempt_at) FROM conversions WHERE state = '{State.PENDING}' AND maybe_sent = 1),
  (SELECT max(open_until) FROM breakers),
  (SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'),
+ (SELECT value FROM counters WHERE name = '{RELEASED_CHANGES}'),
  (SELECT min(due_at) FROM lookups WHERE {IS_ASKED}),
  (SELECT 1 FROM lookups WHERE {TO_RELEASE} LIMIT 1)"""
 
@@ -86,7 +88,7 @@ def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
-    seq, received, settled, due, leased, doubtful, open_until, version, look_up_at, to_release = row
+    seq, received, settled, due, leased, doubtful, open_until, version, by_look_ups, look_up_at, to_release = row
     return Waiting(
         oldest_callback=seq,
         oldest_received_at=moment(received),
@@ -96,6 +98,7 @@ def _waiting(row: Sequence[Any]) -> Waiting:
         leased_until=moment(leased),
         doubtful_since=moment(doubtful),
         mapping_version=version or 0,
+        to_review=(version or 0) - (by_look_ups or 0),
         look_up_at=moment(look_up_at),
         has_answers=to_release is not None,
     )

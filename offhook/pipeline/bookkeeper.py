@@ -150,7 +150,7 @@ class Bookkeeper:
         folded = self._fold(newest) if must_fold(waiting) else 0
         released = self._release(waiting, now)
         decided = self._decide(now, newest, folded) if folded or released or must_decide(waiting, now) else 0
-        decided += self._review_parked(waiting.mapping_version, now)
+        decided += self._review_parked(waiting.to_review, now)
         decided += self._give_up(waiting, now) if seldom else 0
         if decided:
             self._decided()

@@ -69,15 +69,21 @@ def asked_of(source: CallerSource, phone: str) -> Answer:
 
 
 def take_in(
-    ledger: Customers, answers: Iterable[Asked], kept: Collection[str], now: datetime, policy: LookUpPolicy
+    ledger: Customers,
+    answers: Iterable[Asked],
+    kept: Collection[str],
+    now: datetime,
+    policy: LookUpPolicy,
+    *,
+    is_released: bool = False,
 ) -> None:
     """Answers into the mapping, each with its source and lifetime: who was found, and that a number is nobody's any more.
 
-    Numbers that are `kept` stay as they are. Raises LedgerUnavailable; all of it may be done again.
+    Numbers that are `kept` stay as they are. `is_released` as in Brought. Raises LedgerUnavailable; all of it may be done again.
     """
     until = now + timedelta(seconds=policy.fresh_seconds)
     for source, some in _by_source(asked for asked in answers if asked.phone not in kept).items():
-        brought = Brought(Source.LOOKUP, source, fresh_until=until)
+        brought = Brought(Source.LOOKUP, source, fresh_until=until, is_released=is_released)
         found = [customer for asked in some if (customer := customer_of(asked))]
         if found:
             ledger.merge_customers(found, brought)
@@ -223,10 +229,16 @@ class LookingUp:
         answers = [asked for _, asked in unwritten]
         # Where something else has brought a number meanwhile, that stays.
         fresh = self._ledger.fresh_numbers([asked.phone for asked in answers], now)
-        take_in(self._ledger, answers, fresh, now, self.policy)
-        self._ledger.finish_look_ups([looked_up(wanted, asked, now, self.policy) for wanted, asked in unwritten])
+        take_in(self._ledger, answers, fresh, now, self.policy, is_released=True)
+        self._ledger.finish_look_ups([self._done(*one, fresh, now) for one in unwritten])
         self._outstanding -= len(unwritten)
         unwritten.clear()
+
+    def _done(self, wanted: Wanted, asked: Asked, fresh: Collection[str], now: datetime) -> LookedUp:
+        """A number that something else has brought meanwhile is known, whatever the source says of it."""
+        if asked.phone in fresh:
+            return LookedUp(wanted, LookUpState.KNOWN, now, 0, asked.source)
+        return looked_up(wanted, asked, now, self.policy)
 
     def _claim(self, look: Callable[[bool], Waiting]) -> None:
         """As many as threads are free: whatever is claimed is asked for at once."""

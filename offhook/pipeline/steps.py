@@ -141,7 +141,11 @@ def review_parked_batch(
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         walk.after = page.after
-        return _judge(books, found, judge, now, lambda _: now, lambda one: _released(one, judge))
+        return _judge_again(books, found, judge, now)
+
+
+def _judge_again(books: Books, found: Settled, judge: Judge, now: datetime) -> int:
+    return _judge(books, found, judge, now, lambda _: now, lambda one: _released(one, judge))
 
 
 def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int) -> int:
@@ -186,26 +190,45 @@ def _decide(
     found = books.settled(keys)
     if found.unlinked:
         return _take_in(books, found.unlinked, judge)
-    waiting = _let_wait(books, found, now, look_ups) if look_ups else set()
+    waiting = _let_wait(books, found, judge, now, look_ups) if look_ups else set()
     found = replace(found, calls={key: raws for key, raws in found.calls.items() if key not in waiting})
     # A call of now stands before those that wait from before a stop, however late each is decided.
     at_its_end = _judge(books, found, judge, now, lambda call: min(now, _settle_at(call, judge) or now))
     return at_its_end + len(waiting)
 
 
-def _let_wait(books: Books, found: Settled, now: datetime, look_ups: LookUpPolicy) -> Collection[CallKey]:
+def _let_wait(books: Books, found: Settled, judge: Judge, now: datetime, look_ups: LookUpPolicy) -> Collection[CallKey]:
     """Calls whose callers must be looked up first. They come back with the answer, and now and then to be on the safe side."""
-    asked = books.unresolved(list(found.calls), now)
+    unknown = books.unresolved(list(found.calls), now)
+    asked = {
+        key: phone for key, phone in unknown.items() if not _is_skipped(_folded(key, found.calls[key], judge), judge)
+    }
     if asked:
         books.let_wait(asked, now, now + timedelta(seconds=look_ups.again_seconds))
     return asked.keys()
 
 
+def _is_skipped(call: Call, judge: Judge) -> bool:
+    """Whether the call is skipped whoever the caller is, and whatever he did before."""
+    rules = judge.rules
+    return rules.look_at_the_call_alone and isinstance(decide(call, None, rules, judge.numbering), Skip)
+
+
 def release_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, every: bool = False) -> int:
-    """Calls whose callers were looked up are due; with `every`, all that wait for a look-up. Returns how many numbers."""
+    """Calls whose callers were looked up are due; with `every`, all that wait for a look-up. Returns how many numbers; or,
+    where parked calls of these were decided first, how many calls.
+    """
     with ledger.books() as books:
-        settled_before = now - timedelta(seconds=judge.settle_seconds)
-        return 0 if books is None else books.release(now, settled_before, limit, every=every)
+        if books is None:
+            return 0
+        answered = books.answered(limit, every=every)
+        found = books.settled(answered.parked)
+        if found.unlinked:
+            return _take_in(books, found.unlinked, judge)
+        if found.calls:
+            return _judge_again(books, found, judge, now)
+        books.release(answered.numbers, now, now - timedelta(seconds=judge.settle_seconds), every=every)
+        return len(answered.numbers)
 
 
 def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: datetime) -> Sequence[Decided]:

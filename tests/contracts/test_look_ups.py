@@ -51,9 +51,10 @@ def phones(wanted: Collection[Wanted]) -> list[str]:
     return [one.phone for one in wanted]
 
 
-def known(ledger: WholeLedger, phone: str, for_seconds: float | None = None) -> None:
+def known(ledger: WholeLedger, phone: str, for_seconds: float | None = None, *, is_released: bool = False) -> None:
     until = None if for_seconds is None else NOON + for_seconds * SECOND
-    ledger.merge_customers([Customer(phone, "ann@example.com", None)], Brought(Source.LOOKUP, "crm", fresh_until=until))
+    brought = Brought(Source.LOOKUP, "crm", fresh_until=until, is_released=is_released)
+    ledger.merge_customers([Customer(phone, "ann@example.com", None)], brought)
 
 
 def test_a_call_whose_caller_nobody_has_waits_and_its_number_is_to_be_looked_up(ledger: WholeLedger) -> None:
@@ -181,6 +182,80 @@ def test_an_unknown_number_is_asked_for_again_while_a_call_is_parked_for_it_and_
     assert (line.phone, line.waits_since) == (CALLER, None)
 
 
+def test_the_parked_calls_of_a_number_that_was_looked_up_are_decided_and_no_others_are_looked_at(
+    ledger: WholeLedger,
+) -> None:
+    for number, caller in ((1, CALLER), (2, OTHER), (3, CALLER)):
+        call(ledger, number, caller)
+    decide(ledger)
+    for wanted in claim(ledger):
+        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    decide(ledger, 1)
+    version, to_review = ledger.mapping_version(), ledger.waiting().to_review
+    for wanted in claim(ledger, 100):
+        if wanted.phone == CALLER:
+            known(ledger, CALLER, for_seconds=1000, is_released=True)
+            finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    assert (ledger.mapping_version(), ledger.waiting().to_review) == (version + 1, to_review)
+    assert [state(ledger, number) for number in (1, 2, 3)] == ["parked"] * 3
+    assert release(ledger, 101) == 2
+    assert [state(ledger, number) for number in (1, 2, 3)] == ["converted", "parked", "converted"]
+    assert (release(ledger, 101), release(ledger, 101)) == (1, 0)
+    known(ledger, OTHER)
+    assert ledger.waiting().to_review == to_review + 1
+
+
+def test_what_is_answered_after_one_has_looked_is_not_released_unseen(ledger: WholeLedger) -> None:
+    for number, caller in ((1, CALLER), (2, OTHER)):
+        call(ledger, number, caller)
+    decide(ledger)
+    for wanted in claim(ledger):
+        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    decide(ledger, 1)
+    first, second = claim(ledger, 100)
+    for wanted in (first, second):
+        known(ledger, wanted.phone, is_released=True)
+    finish(ledger, first, LookUpState.KNOWN, 1000)
+    with ledger.books() as books:
+        assert books is not None
+        answered = books.answered(10)
+    finish(ledger, second, LookUpState.KNOWN, 1000)
+    with ledger.books() as books:
+        assert books is not None
+        books.release(answered.numbers, NOON + 101 * SECOND, NOON)
+    assert (list(answered.numbers), len(answered.parked)) == ([first.phone], 1)
+    assert ledger.waiting().has_answers
+    assert (release(ledger, 102), release(ledger, 102), release(ledger, 102)) == (1, 1, 0)
+    assert sorted(state(ledger, number) for number in (1, 2)) == ["converted", "parked"]
+
+
+def test_a_number_of_several_people_that_was_looked_up_is_said_once_and_released(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    decide(ledger, 1)
+    [wanted] = claim(ledger, 100)
+    shared = Customer(CALLER, None, None, people=2)
+    ledger.merge_customers([shared], Brought(Source.LOOKUP, "crm", is_released=True))
+    finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    assert (release(ledger, 101), release(ledger, 101), release(ledger, 101)) == (1, 1, 0)
+    [story] = ledger.stories.of_call(sid(1))
+    assert story.call.state == "parked" and story.decisions[-1].reasons[0].word == "several_customers"
+
+
+def test_a_call_that_is_skipped_whoever_calls_is_not_looked_up(ledger: WholeLedger) -> None:
+    call(ledger, 1)
+    ledger.append([raw(2, caller=OTHER, status="busy")])
+    fold_batch(ledger, steps.JUDGE, 100)
+    assert decide(ledger) == 2
+    assert (state(ledger, 1), state(ledger, 2)) == ("settling", "skipped")
+    assert phones(claim(ledger)) == [CALLER]
+
+
 def steps_of_review(ledger: WholeLedger) -> None:
     from offhook.pipeline.steps import ParkedReview, review_parked_batch
 
@@ -197,7 +272,9 @@ def test_a_call_that_waits_for_its_legs_is_not_released(ledger: WholeLedger) -> 
     finish(ledger, wanted, LookUpState.KNOWN, 1000)
     with ledger.books() as books:
         assert books is not None
-        assert books.release(NOON + SECOND, NOON - SECOND, 10) == 1  # it has not been over for long enough
+        numbers = books.answered(10).numbers
+        books.release(numbers, NOON + SECOND, NOON - SECOND)  # it has not been over for long enough
+    assert list(numbers) == [CALLER]
     assert (decide(ledger, 1), state(ledger, 1)) == (0, "settling")
     assert (decide(ledger, 61), state(ledger, 1)) == (1, "converted")  # and is looked at again
 

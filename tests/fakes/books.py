@@ -13,6 +13,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.look_up import number_to_ask
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import (
+    Answered,
     Asking,
     CallBefore,
     Decided,
@@ -23,6 +24,7 @@ from offhook.pipeline.ports.books import (
     Settled,
     Stored,
 )
+from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.facts import is_by_person
 from offhook.pipeline.story import DecisionLine
@@ -193,12 +195,27 @@ class MemoryBooks:
             call.folded = replace(call.folded, settle_at=until)
             self._look_ups.want(phone, now)
 
-    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
-        answered = [phone for phone, one in self._kept.look_ups.items() if every or one.to_release]
-        for phone in answered[:limit]:
+    def answered(self, limit: int, *, every: bool = False) -> Answered:
+        waiting = {phone: one.state for phone, one in self._kept.look_ups.items() if every or one.to_release}
+        answered = dict(list(waiting.items())[:limit])
+        parked = [
+            key
+            for key, one in self._kept.calls.items()
+            if one.state == "parked"
+            and one.customer_phone is not None
+            and any(phone in spellings(one.customer_phone) for phone in answered)
+            and self._says_something_else(key, one.customer_phone)
+        ]
+        return Answered(answered, parked)
+
+    def release(
+        self, numbers: Mapping[str, LookUpState], now: datetime, settled_before: datetime, *, every: bool = False
+    ) -> None:
+        for phone, state in numbers.items():
+            if not every and self._kept.look_ups[phone].state is not state:
+                continue
             self._release_calls(phone, now, settled_before)
             self._look_ups.release(phone, every=every)
-        return len(answered[:limit])
 
     def _release_calls(self, phone: str, now: datetime, settled_before: datetime) -> None:
         for one in self._kept.calls.values():

@@ -33,6 +33,7 @@ class MemoryCustomers:
                 row, phone=_line(row.phone), row=id_, fresh_until=brought.fresh_until
             )
         self._kept.mapping_version += bool(other)
+        self._kept.released_changes += bool(other) and brought.is_released
         return counts
 
     def retire_customers(self, phones: Collection[str], brought: Brought, /) -> int:
@@ -40,6 +41,7 @@ class MemoryCustomers:
         if known:
             import_id = self._count(brought, now, 0, 0, 0, len(known))
             self._kept.mapping_version += 1
+            self._kept.released_changes += brought.is_released
         for phone in known:
             self._end(phone, now, import_id)
             del self._kept.customers[_line(phone)]

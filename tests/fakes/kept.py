@@ -101,6 +101,7 @@ class Kept:
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)
     syncs: dict[str, tuple[str | None, datetime]] = field(default_factory=dict)
     mapping_version: int = 0
+    released_changes: int = 0
     breaker: Breaker = field(default_factory=Breaker)
     blockade: Blockade = field(default_factory=Blockade)
     intake_counts: Counter[str] = field(default_factory=Counter)

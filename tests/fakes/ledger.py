@@ -107,6 +107,7 @@ class MemoryLedger:
             leased_until=_first(one.lease_until for one in conversions if one.state is State.SENDING),
             doubtful_since=_first(one.first_attempt_at for one in pending if one.maybe_sent),
             mapping_version=kept.mapping_version,
+            to_review=kept.mapping_version - kept.released_changes,
             look_up_at=_first(one.due_at for one in kept.look_ups.values() if one.state is not LookUpState.KNOWN),
             has_answers=any(one.to_release for one in kept.look_ups.values()),
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,

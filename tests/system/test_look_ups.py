@@ -131,7 +131,6 @@ def test_several_workers_that_are_killed_lose_and_skip_none(offhook: Offhook, cr
     assert ledger.count(offhook.database_url, "decisions") == len(NUMBERS)
 
 
-@pytest.mark.mostly("sqlite")  # on Postgres it hung once, and nobody knows why yet
 def test_a_shop_s_database_is_asked_after_the_crm_and_may_be_gone_for_a_while(
     offhook: Offhook, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -145,12 +144,13 @@ def test_a_shop_s_database_is_asked_after_the_crm_and_may_be_gone_for_a_while(
         sources = tmp_path / "sources.toml"
         sources.write_text(of_crm(crm.port) + of_shop)
         settings = QUICK | {"OFFHOOK_LOOKUPS": str(sources)}
-        with offhook.web() as web, offhook.worker(**settings):
+        with offhook.web() as web, offhook.worker(**settings) as worker:
             call(web, NUMBERS)
             wait_until(lambda: ledger.count(offhook.database_url, "lookups", "attempts >= 1") > 0)
             assert set(states(offhook)) == {"settling"}
             fill_shop(shop, people)
-            wait_until(lambda: states(offhook) == {"converted": 16, "parked": 8})
+            done = {"converted": 16, "parked": 8}
+            wait_until(lambda: states(offhook) == done, tell=lambda: f"{states(offhook)} {worker.log[-3000:]}")
             wait_until(lambda: offhook.states() == {"delivered": 16})
     assert sent(offhook) == expected()
 

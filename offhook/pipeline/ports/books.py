@@ -12,6 +12,7 @@ from offhook.pipeline.call import Call, CallEvent, CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback
 from offhook.pipeline.conversion import Decision
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.unfinished import OpenCall
 
@@ -93,6 +94,15 @@ class ParkedPage:
     after: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Numbers (E.164) whose look-ups were answered, with what came of them, and parked calls of theirs, of whose callers the
+    mapping says something else by now: at least one while there is any, and fewer than twice as many as were asked for."""
+
+    numbers: Mapping[str, LookUpState]
+    parked: Sequence[CallKey]
+
+
 class CallBefore(NamedTuple):
     """A call as the ledger keeps it, for the decision about a later one of the same customer. Times are UTC.
 
@@ -169,10 +179,16 @@ class Books(KnownCalls, Protocol):
     def let_wait(self, asked: Mapping[CallKey, str], now: datetime, until: datetime) -> None:
         """These calls, which are due, wait until their callers were looked up (`release`), or else until then."""
 
-    def release(self, now: datetime, settled_before: datetime, limit: int, *, every: bool = False) -> int:
-        """The calls that wait for look-ups that were answered are due, those that had their end before `settled_before`.
+    def answered(self, limit: int, *, every: bool = False) -> Answered:
+        """Numbers whose look-ups were answered, or with `every` all that wait for one, and parked calls of theirs."""
 
-        `every` releases whatever waits for a look-up, and forgets what was to be looked up. Returns how many numbers.
+    def release(
+        self, numbers: Mapping[str, LookUpState], now: datetime, settled_before: datetime, *, every: bool = False
+    ) -> None:
+        """The calls that wait for look-ups of these numbers (`answered`) are due, those that had their end before
+        `settled_before`. A number that has another answer by now is left for the next time.
+
+        With `every` what was to be looked up is forgotten.
         """
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:

@@ -27,13 +27,15 @@ class Brought:
 
     What has the same source, name and `run` is one import of the mapping's history, however many merges it takes: a file
     has a `run` of its own each time it is imported, and what comes row by row is one import a day (UTC) without any.
-    `fresh_until` is how long a look-up's answer is good; None for ever.
+    `fresh_until` is how long a look-up's answer is good; None for ever. `is_released`: the calls of its numbers that wait
+    are decided again because of a look-up's answer (`Books.answered`), so that nobody must look through all that wait.
     """
 
     source: Source
     name: str
     fresh_until: datetime | None = None
     run: str = ""
+    is_released: bool = False
 
 
 UNNAMED = Brought(Source.IMPORT, "-")

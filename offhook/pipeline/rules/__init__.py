@@ -49,9 +49,18 @@ class Rules(Between, Results, Conditions):
     @cached_property
     def looks_back(self) -> bool:
         """Whether a decision needs to know what the same customer did before."""
-        asked = [one for each in (self.asked, *(rule.asked for rule in self.blocks)) for _, one, _, _ in each]
         pairs = self.repeat_within or self.called_back_within or len(self.our_numbers) > 1
-        return bool(pairs) or any(one.looks_back for one in asked)
+        return bool(pairs) or any(one.looks_back for one in self._conditions)
+
+    @cached_property
+    def look_at_the_call_alone(self) -> bool:
+        """Whether what they say against a call is so whoever the customer is, and whatever he did before."""
+        return not self.called_back_within and not any(one.of_customer or one.looks_back for one in self._conditions)
+
+    @cached_property
+    def _conditions(self) -> tuple[Condition, ...]:
+        """All that any of the rules asks."""
+        return tuple(one for each in (self.asked, *(rule.asked for rule in self.blocks)) for _, one, _, _ in each)
 
     @cached_property
     def our_numbers(self) -> frozenset[str]:
