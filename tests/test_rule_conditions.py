@@ -19,6 +19,7 @@ from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
+from offhook.pipeline.rules.trace import as_json, from_json
 
 pytestmark = pytest.mark.unit
 
@@ -188,6 +189,18 @@ def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
         ("min_talk_seconds", "30", "40", True),
         ("max_talk_seconds", "100", "40", True),
     ]
+
+
+def test_the_trace_is_kept_as_it_is_spelled_out() -> None:
+    fails = '[[rule]]\nname = "Fäils"\nwhen = { min_talk_seconds = 90, countries = ["US"] }\nskip = "fails"\n'
+    unsure = '[[rule]]\nname = "Un\\"sure"\nwhen = { answered_by_person = true, withheld = false }\nskip = "unsure"\n'
+    trace = decided(f"{AROUND}{fails}{unsure}", Called(from_=LONDON)).because.trace
+    assert [(one.rule, one.holds, len(one.conditions)) for one in trace[:2]] == [
+        ("Fäils", False, 1),
+        ('Un"sure', None, 2),
+    ]
+    assert from_json(as_json(trace)) == tuple(trace)
+    assert as_json(trace) == as_json(tuple(trace))
 
 
 @pytest.mark.parametrize(

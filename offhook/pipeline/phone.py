@@ -63,6 +63,7 @@ _NUMBER = re.compile(r"\+[0-9]{2,40}")
 _SIP_NUMBER = re.compile(r"sips?:((?:\+|%2B)[0-9().\-]+)(?:;[^@]*)?@[^@]+", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)  # each call asks for its ends when it is folded and when it is decided
 def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """Read any `From` or `To` of Twilio's. `region` (two letters) is the country of numbers written without one.
 

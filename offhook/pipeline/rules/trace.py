@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple, overload
+
+from offhook.pipeline.rules.conditions import Asked, Condition
+from offhook.pipeline.rules.facts import Facts
 
 LAST_RULE = ""
 """The name of the last rule: what the file says outside of its blocks [[rule]]."""
@@ -27,13 +31,92 @@ class RuleTrace(NamedTuple):
     conditions: tuple[ConditionTrace, ...]
 
 
-def as_json(trace: Sequence[RuleTrace]) -> str:
+class Tried(NamedTuple):
+    """A rule that was tried: what of it was looked at, and whether each of that holds."""
+
+    rule: str
+    asked: Asked
+    holds: tuple[bool | None, ...]
+
+    @property
+    def comes_to(self) -> bool | None:
+        return False if False in self.holds else None if None in self.holds else True
+
+
+class Trail(Sequence[RuleTrace]):
+    """The rules that were tried for the call of `facts`. What each condition found is put into words when somebody asks."""
+
+    def __init__(self, tried: Sequence[Tried], facts: Facts) -> None:
+        self._tried = tried
+        self._facts = facts
+        self._found: dict[str, str] = {}
+
+    @overload
+    def __getitem__(self, place: int) -> RuleTrace: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[RuleTrace]: ...
+    def __getitem__(self, place: int | slice) -> RuleTrace | Sequence[RuleTrace]:
+        return self._in_words[place]
+
+    def __len__(self) -> int:
+        return len(self._tried)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._in_words == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._in_words)
+
+    def __repr__(self) -> str:
+        return repr(self._in_words)
+
+    @cached_property
+    def _in_words(self) -> tuple[RuleTrace, ...]:
+        return tuple(RuleTrace(one.rule, one.comes_to, self._conditions(one)) for one in self._tried)
+
+    def _conditions(self, one: Tried) -> tuple[ConditionTrace, ...]:
+        return tuple(
+            ConditionTrace(key, shown, self._found_by(key, condition), holds)
+            for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True)
+        )
+
+    def _found_by(self, key: str, condition: Condition) -> str:
+        """Many rules ask the same of a call."""
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = condition.found_in(self._facts)
+        return found
+
+    def as_json(self) -> str:
+        """As the journal keeps it: a list of [rule, holds, [[key, asked, found, holds], ...]]."""
+        quoted: dict[str, str] = {}
+        rules = []
+        for one in self._tried:
+            parts = []
+            for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True):
+                if key not in quoted:
+                    quoted[key] = _json(self._found_by(key, condition))
+                parts.append(f"[{_quoted(key)},{_quoted(shown)},{quoted[key]},{_WORDS[holds]}]")
+            rules.append(f"[{_quoted(one.rule)},{_WORDS[one.comes_to]},[{','.join(parts)}]]")
+        return f"[{','.join(rules)}]"
+
+
+_WORDS = {True: "true", False: "false", None: "null"}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    """What the rules say is the same for each call."""
+    return _json(text)
+
+
+def as_json(trace: Iterable[RuleTrace]) -> str:
     """The trace as the journal keeps it."""
-    rows = [
-        [one.rule, one.holds, [[each.key, each.asked, each.found, each.holds] for each in one.conditions]]
-        for one in trace
-    ]
-    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return trace.as_json() if isinstance(trace, Trail) else _json(list(trace))
 
 
 def from_json(kept: str | None) -> tuple[RuleTrace, ...]:
