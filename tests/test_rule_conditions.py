@@ -19,7 +19,7 @@ from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
-from offhook.pipeline.rules.trace import as_json, from_json
+from offhook.pipeline.rules.trace import as_kept, from_kept
 
 pytestmark = pytest.mark.unit
 
@@ -199,8 +199,10 @@ def test_the_trace_is_kept_as_it_is_spelled_out() -> None:
         ("Fäils", False, 1),
         ('Un"sure', None, 2),
     ]
-    assert from_json(as_json(trace)) == tuple(trace)
-    assert as_json(trace) == as_json(tuple(trace))
+    assert from_kept(as_kept(trace)) == tuple(trace)
+    assert as_kept(trace) == as_kept(tuple(trace))
+    many = as_kept(tuple(trace) * 9)
+    assert from_kept(many) == tuple(trace) * 9 and len(many) < len(as_kept(trace)) * 3
 
 
 @pytest.mark.parametrize(

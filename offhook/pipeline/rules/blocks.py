@@ -11,7 +11,7 @@ from offhook.pipeline.rules.between import Unknown
 from offhook.pipeline.rules.conditions import ALWAYS, Asked, Condition, Conditions, asked_by
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import Own
-from offhook.pipeline.rules.trace import LAST_RULE, Trail, Tried
+from offhook.pipeline.rules.trace import LAST_RULE, Trail, Tried, failing
 
 Check = tuple[Callable[[Any, Facts], bool | None], Any, Tried]
 """Whether something holds of what is asked, and what is noted where it does not."""
@@ -36,7 +36,7 @@ class Rule:
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Made once: most rules of a file do not match, and are looked at for each call."""
-        return tuple((one[1].holds, one[2], Tried(self.name, (one,), (False,))) for one in self.asked)
+        return tuple((one[1].holds, one[2], failing(self.name, (one,))) for one in self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,9 @@ def match(blocks: Sequence[Rule], last: Asked, unknown: Unknown, facts: Facts) -
     tried: list[Tried] = []
     trail = Trail(tried, facts)
     for rule in blocks:
-        failing = _first_that_fails(rule.checks, facts)
-        if failing is not None:
-            tried.append(failing)
+        noted = _first_that_fails(rule.checks, facts)
+        if noted is not None:
+            tried.append(noted)
             continue
         tried.append(_looked_at(rule.name, rule.asked, facts))
         waits = not always and _hangs_on_customer(tried[-1])

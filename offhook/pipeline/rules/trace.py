@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, overload
+from typing import NamedTuple, overload
 
 from offhook.pipeline.rules.conditions import Asked, Condition
 from offhook.pipeline.rules.facts import Facts
@@ -32,11 +34,15 @@ class RuleTrace(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """A rule that was tried: what of it was looked at, and whether each of that holds."""
+    """A rule that was tried: what of it was looked at, and whether each of that holds.
+
+    `start` is how it begins in the journal where that is the same for each call: a rule whose one condition fails.
+    """
 
     rule: str
     asked: Asked
     holds: tuple[bool | None, ...]
+    start: str = ""
 
     @property
     def comes_to(self) -> bool | None:
@@ -88,40 +94,57 @@ class Trail(Sequence[RuleTrace]):
         return found
 
     def as_json(self) -> str:
-        """As the journal keeps it: a list of [rule, holds, [[key, asked, found, holds], ...]]."""
-        quoted: dict[str, str] = {}
-        rules = []
-        for one in self._tried:
-            parts = []
-            for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True):
-                if key not in quoted:
-                    quoted[key] = _json(self._found_by(key, condition))
-                parts.append(f"[{_quoted(key)},{_quoted(shown)},{quoted[key]},{_WORDS[holds]}]")
-            rules.append(f"[{_quoted(one.rule)},{_WORDS[one.comes_to]},[{','.join(parts)}]]")
-        return f"[{','.join(rules)}]"
+        """A list of [rule, holds, [[key, asked, found, holds], ...]]."""
+        found: dict[str, str] = {}
+
+        def quoted(key: str, condition: Condition) -> str:
+            known = found.get(key)
+            if known is None:
+                known = found[key] = _json(self._found_by(key, condition))
+            return known
+
+        def written(one: Tried) -> str:
+            if one.start:
+                [(key, condition, _, _)] = one.asked
+                return f"{one.start}{quoted(key, condition)},false]]]"
+            parts = [
+                f"{_start(key, shown)}{quoted(key, condition)},{_WORDS[holds]}]"
+                for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True)
+            ]
+            return f"[{_json(one.rule)},{_WORDS[one.comes_to]},[{','.join(parts)}]]"
+
+        return f"[{','.join(map(written, self._tried))}]"
 
 
 _WORDS = {True: "true", False: "false", None: "null"}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
+def _start(key: str, shown: str) -> str:
     """What the rules say is the same for each call."""
-    return _json(text)
+    return f"[{_json(key)},{_json(shown)},"
 
 
-def as_json(trace: Iterable[RuleTrace]) -> str:
-    """The trace as the journal keeps it."""
-    return trace.as_json() if isinstance(trace, Trail) else _json(list(trace))
+def failing(rule: str, asked: Asked) -> Tried:
+    """A rule of which one condition fails, made ready once for all calls."""
+    [(key, _, _, shown)] = asked
+    return Tried(rule, asked, (False,), f"[{_json(rule)},false,[{_start(key, shown)}")
 
 
-def from_json(kept: str | None) -> tuple[RuleTrace, ...]:
-    """What `as_json` wrote; empty where nothing was kept."""
+_SHORT = 1000  # characters: a longer trace is kept compressed, at a quarter of its size; many rules repeat many words
+
+
+def as_kept(trace: Iterable[RuleTrace]) -> str:
+    """The trace as the journal keeps it: JSON, or where that is long the same, deflated, in base64."""
+    told = trace.as_json() if isinstance(trace, Trail) else _json(list(trace))
+    return told if len(told) <= _SHORT else b64encode(zlib.compress(told.encode(), 1)).decode()
+
+
+def from_kept(kept: str | None) -> tuple[RuleTrace, ...]:
+    """What `as_kept` wrote; empty where nothing was kept."""
+    told = kept or "[]"
     return tuple(
         RuleTrace(rule, holds, tuple(ConditionTrace(*each) for each in conditions))
-        for rule, holds, conditions in json.loads(kept or "[]")
+        for rule, holds, conditions in json.loads(told if told[0] == "[" else zlib.decompress(b64decode(told)))
     )
