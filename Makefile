@@ -96,6 +96,7 @@ bench: .venv/dev
 	$(BIN)/python bench/slow_clients.py
 	$(BIN)/python bench/api.py
 	$(BIN)/python bench/decide.py
+	$(BIN)/python bench/books.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

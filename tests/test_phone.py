@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from offhook.pipeline.phone import (
     CallerKind,
     _to_e164_by_library,
+    area_code,
     caller,
+    country_of,
     is_region,
     mask,
     mask_numbers_in,
@@ -311,3 +313,11 @@ def test_numbers_within_a_text_are_masked_and_sids_and_times_are_not(text: str, 
 def test_countries_are_two_capital_letters_that_phonenumbers_knows() -> None:
     assert is_region("US") and is_region("GB")
     assert not any(is_region(code) for code in ("", "us", "XX", "USA", "001", "ZZ"))
+
+
+@given(st.from_regex(r"\+1(246|[2-9][0-9]{2})[2-9][0-9]{6}", fullmatch=True))
+def test_of_a_thousand_american_lines_one_says_where_all_are_from(e164: str) -> None:
+    number = phonenumbers.parse(e164)
+    length = phonenumbers.length_of_geographical_area_code(number)
+    assert country_of(e164) == phonenumbers.region_code_for_number(number)
+    assert area_code(e164) == (phonenumbers.national_significant_number(number)[:length] or None)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.reading import EVENT_STREAM, moment, pairs, read
 from offhook.adapters.twilio.signature import Forged, Verified, sign, verify
+from offhook.adapters.twilio.spelling import form_pairs
 from offhook.pipeline.arrival import OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 from tests.support.arriving import ANY_URL, arrived, read_request
@@ -456,3 +457,12 @@ def test_no_event_whatever_raises(others: list[Any], params: dict[str, Any], eve
 def test_no_stored_row_whatever_raises_when_it_is_read_anew(body: bytes, target: str, source: str, method: str) -> None:
     raw = RawCallback("k", SID, "CA1", None, NOW, method, target, FORM, (), body, source)
     assert isinstance(read(raw), Callback)
+
+
+@given(st.text("a+&=;%41f\u00e9\ud800 ") | st.text(), st.none() | st.integers(0, 4))
+def test_a_form_is_read_as_the_standard_library_reads_it(text: str, most: int | None) -> None:
+    try:
+        expected = tuple(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=most))
+    except ValueError:
+        expected = None
+    assert form_pairs(text, most) == expected

@@ -18,6 +18,7 @@ from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
+from offhook.pipeline.rules.trace import as_kept, from_kept
 from tests.support.called import NOON, Called, before
 from tests.support.rule_files import CALLER, LONDON, OTHER, OURS
 
@@ -172,6 +173,20 @@ def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
         ("min_talk_seconds", "30", "40", True),
         ("max_talk_seconds", "100", "40", True),
     ]
+
+
+def test_the_trace_is_kept_as_it_is_spelled_out() -> None:
+    fails = '[[rule]]\nname = "Fäils"\nwhen = { min_talk_seconds = 90, countries = ["US"] }\nskip = "fails"\n'
+    unsure = '[[rule]]\nname = "Un\\"sure"\nwhen = { answered_by_person = true, withheld = false }\nskip = "unsure"\n'
+    trace = decided(f"{AROUND}{fails}{unsure}", Called(from_=LONDON)).because.trace
+    assert [(one.rule, one.holds, len(one.conditions)) for one in trace[:2]] == [
+        ("Fäils", False, 1),
+        ('Un"sure', None, 2),
+    ]
+    assert from_kept(as_kept(trace)) == tuple(trace)
+    assert as_kept(trace) == as_kept(tuple(trace))
+    many = as_kept(tuple(trace) * 9)
+    assert from_kept(many) == tuple(trace) * 9 and len(many) < len(as_kept(trace)) * 3
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ from offhook.pipeline.ports.books import (
 from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.facts import is_by_person
-from offhook.pipeline.rules.trace import as_json
+from offhook.pipeline.rules.trace import as_kept
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
@@ -439,7 +439,7 @@ def decision_row(one: Decided) -> dict[str, Any]:
         "mapping_version": one.mapping_version,
         "who": json.dumps((because.who.word, because.who.sentence), ensure_ascii=False) if because.who else None,
         "rule": because.rule,
-        "trace": as_json(because.trace),
+        "trace": as_kept(because.trace),
         "customer_row": one.customer_row,
     }
 

@@ -18,6 +18,8 @@ from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.ports.past import PastCall
 
 DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
+_OF_A_CALL = ("account_sid", "call_sid", "first_received_at", "state", "direction", "from_number", "to_number")
+_OF_A_DECISION = ("account_sid", "call_sid", "id", "reasons")  # how the rules were gone through is long
 _ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
 
 
@@ -26,7 +28,7 @@ class PastOnSql:
         self._database = database
 
     def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
-        asked = select(calls)
+        asked = select(*(calls.c[name] for name in _OF_A_CALL))
         # The index has the time alone; what is behind it is compared among the few calls of one moment.
         asked = asked.where(calls.c.first_received_at >= (after.first_received_at if after else since))
         asked = asked.where(calls.c.state.in_([state.value for state in DECIDED]))
@@ -34,7 +36,7 @@ class PastOnSql:
             asked = asked.where(tuple_(*_ORDER) > (after.first_received_at, *after.key))
         with self._database.read(patient=True) as connection:
             rows = connection.execute(asked.order_by(*_ORDER).limit(limit)).all()
-            told = for_each(connection, named(map(key_of, rows)), KEY, decisions, BY_KEY)
+            told = for_each(connection, named(map(key_of, rows)), KEY, decisions, BY_KEY, _OF_A_DECISION)
         newest = {key_of(row): row.reasons for row in sorted(told, key=lambda row: int(row.id))}
         return [_past(row, newest) for row in rows]
 

@@ -57,19 +57,27 @@ def named(keys: Iterable[CallKey]) -> list[dict[str, str]]:
 
 
 def for_each(
-    connection: Connection, keys: Iterable[Mapping[str, Any]], columns: Mapping[str, str], table: Table, condition: str
+    connection: Connection,
+    keys: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    table: Table,
+    condition: str,
+    names: tuple[str, ...] = (),
 ) -> Sequence[Row[Any]]:
-    """The rows of `table` (as `t`) that the condition gives for each of the keys (as `v`)."""
+    """The rows of `table` (as `t`) that the condition gives for each of the keys (as `v`); of all its columns, or of these."""
     every = list(keys)
     if not every:
         return []
-    statement = _look_up(connection.dialect.name == "sqlite", tuple(columns.items()), table, condition)
+    statement = _look_up(connection.dialect.name == "sqlite", tuple(columns.items()), table, condition, names)
     return connection.execute(statement, {"rows": json.dumps(every)}).all()
 
 
 @cache
-def _look_up(is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table, condition: str) -> Any:
-    return text(look_up(is_sqlite, columns, table, condition)).columns(*table.columns)
+def _look_up(
+    is_sqlite: bool, columns: tuple[tuple[str, str], ...], table: Table, condition: str, names: tuple[str, ...]
+) -> Any:
+    found = text(look_up(is_sqlite, columns, table, condition, names=names))
+    return found.columns(*(table.c[name] for name in names or table.columns.keys()))
 
 
 def look_up(

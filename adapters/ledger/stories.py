@@ -22,7 +22,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
-from offhook.pipeline.rules.trace import from_json
+from offhook.pipeline.rules.trace import from_kept
 from offhook.pipeline.story import (
     AttemptLine,
     CallFilter,
@@ -311,7 +311,7 @@ def _decision(row: Row[Any]) -> DecisionLine:
         mapping_version=row.mapping_version,
         who=Reason(*json.loads(row.who)) if row.who else None,
         rule=row.rule,
-        trace=from_json(row.trace),
+        trace=from_kept(row.trace),
         customer_row=row.customer_row,
     )
 

@@ -44,6 +44,11 @@ _MOVE = (
     "UPDATE outcomes SET at = v.at, number = v.number, outcome = v.outcome, reason = v.reason FROM {rows} "
     "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
 )
+_BECOMES = {**KEY, "outcome": "text", "reason": "text"}
+_BECOME = (  # an index is written anew for each column that is named, on SQLite also where its value stays
+    "UPDATE outcomes SET outcome = v.outcome, reason = v.reason FROM {rows} "
+    "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
+)
 _PLACE = (  # "WHERE true" lets SQLite read ON as no part of the SELECT
     f"INSERT INTO outcomes ({', '.join(_PLACED)}) SELECT {', '.join(f'v.{name}' for name in _PLACED)} FROM {{rows}} "
     "WHERE true ON CONFLICT (account_sid, call_sid) DO NOTHING"
@@ -77,8 +82,11 @@ def _counted(connection: Connection, keys: Iterable[CallKey]) -> tuple[int, Sequ
     belong = _places(connection, every)
     wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
     new = [_outcome(key, place) for key, place in wrong.items() if key not in stood]
-    moved = [_outcome(key, place) for key, place in wrong.items() if key in stood]
+    changed = {key: place for key, place in wrong.items() if key in stood}
+    moved = [_outcome(key, place) for key, place in changed.items() if not _is_beside(place, stood[key])]
     with_rows(_MOVE, _PLACED, moved).run(connection)
+    became = [_became(key, place) for key, place in changed.items() if _is_beside(place, stood[key])]
+    with_rows(_BECOME, _BECOMES, became).run(connection)
     if with_rows(_PLACE, _PLACED, new).run(connection) != len(new):
         raise LedgerUnavailable("somebody else has counted the same call meanwhile", "busy")
     _add(connection, _differences((stood.get(key), place) for key, place in wrong.items()))
@@ -170,6 +178,15 @@ def _place(row: Row[Any]) -> Place:
 def _outcome(key: CallKey, place: Place) -> dict[str, Any]:
     told = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
     return {**key._asdict(), **told}
+
+
+def _is_beside(place: Place, other: Place) -> bool:
+    """Another outcome or reason at most."""
+    return (place.at, place.number) == (other.at, other.number)
+
+
+def _became(key: CallKey, place: Place) -> dict[str, Any]:
+    return {**key._asdict(), "outcome": place.outcome, "reason": place.reason}
 
 
 def _differences(moved: Iterable[tuple[Place | None, Place]]) -> dict[Cell, int]:

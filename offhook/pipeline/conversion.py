@@ -56,7 +56,7 @@ class Because:
 
     who: Reason | None = None
     rule: str | None = None
-    trace: tuple[RuleTrace, ...] = ()
+    trace: Sequence[RuleTrace] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ _NUMBER = re.compile(r"\+[0-9]{2,40}")
 _SIP_NUMBER = re.compile(r"sips?:((?:\+|%2B)[0-9().\-]+)(?:;[^@]*)?@[^@]+", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)  # each call asks for its ends when it is folded and when it is decided
 def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """Read any `From` or `To` of Twilio's. `region` (two letters) is the country of numbers written without one.
 
@@ -288,17 +289,28 @@ def is_region(code: str) -> bool:
     return code in phonenumbers.SUPPORTED_REGIONS
 
 
-@lru_cache(maxsize=4096)
 def country_of(e164: str | None) -> str | None:
     """The country of a number by its two letters; None where that is not known."""
-    return phonenumbers.region_code_for_number(phonenumbers.parse(e164)) if e164 else None
+    return _country_of(_of_block(e164)) if e164 else None
 
 
-@lru_cache(maxsize=4096)
 def area_code(e164: str | None) -> str | None:
     """The area code of a number, without the trunk prefix; None where it has none, or its country knows none."""
-    if not e164:
-        return None
+    return _area_code(_of_block(e164)) if e164 else None
+
+
+def _of_block(e164: str) -> str:
+    """In the North American plan lines are given out by the thousand, so one of them is looked up for all."""
+    return f"{e164[:9]}000" if _NANP_INTERNATIONAL.fullmatch(e164) else e164
+
+
+@lru_cache(maxsize=16_384)
+def _country_of(e164: str) -> str | None:
+    return phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+
+
+@lru_cache(maxsize=16_384)
+def _area_code(e164: str) -> str | None:
     number = phonenumbers.parse(e164)
     length = phonenumbers.length_of_geographical_area_code(number)
     return phonenumbers.national_significant_number(number)[:length] or None

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from offhook.pipeline.rules.between import Unknown
 from offhook.pipeline.rules.conditions import ALWAYS, Asked, Condition, Conditions, asked_by
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import Own
-from offhook.pipeline.rules.trace import LAST_RULE, ConditionTrace, RuleTrace
+from offhook.pipeline.rules.trace import LAST_RULE, Trail, Tried, failing
+
+Check = tuple[Callable[[Any, Facts], bool | None], Any, Tried]
+"""Whether something holds of what is asked, and what is noted where it does not."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Rule:
     @cached_property
     def asked(self) -> Asked:
         return asked_by(self.when)
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """Made once: most rules of a file do not match, and are looked at for each call."""
+        return tuple((one[1].holds, one[2], failing(self.name, (one,))) for one in self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class Matched:
     """
 
     rule: Rule | None
-    trace: tuple[RuleTrace, ...]
+    trace: Trail
     broken: tuple[Broken, ...] = ()
     waits: bool = False
 
@@ -58,50 +67,45 @@ def match(blocks: Sequence[Rule], last: Asked, unknown: Unknown, facts: Facts) -
     Of a block that does not match the first condition is noted that fails; the others are not looked at.
     """
     always = tuple(_broken(facts))
-    tried: list[RuleTrace] = []
+    tried: list[Tried] = []
+    trail = Trail(tried, facts)
     for rule in blocks:
-        failing = _first_that_fails(rule.asked, facts)
-        if failing is not None:
-            tried.append(RuleTrace(rule.name, False, (failing,)))
+        noted = _first_that_fails(rule.checks, facts)
+        if noted is not None:
+            tried.append(noted)
             continue
-        seen = [(asked[1], _looked_at(asked, facts)) for asked in rule.asked]
-        tried.append(_trace(rule.name, seen))
-        waits = not always and _hangs_on_customer(seen)
-        if waits or _holds(tried[-1].holds, rule.when_unknown or unknown):
-            return Matched(rule, tuple(tried), () if rule.skip else always, waits)
-    seen = [(asked[1], _looked_at(asked, facts)) for asked in last]
-    tried.append(_trace(LAST_RULE, seen))
-    against = [Broken(one, _words(each)) for one, each in seen if not _holds(each.holds, unknown)]
+        tried.append(_looked_at(rule.name, rule.asked, facts))
+        waits = not always and _hangs_on_customer(tried[-1])
+        if waits or _holds(tried[-1].comes_to, rule.when_unknown or unknown):
+            return Matched(rule, trail, () if rule.skip else always, waits)
+    seen = _looked_at(LAST_RULE, last, facts)
+    tried.append(seen)
     if not always and _hangs_on_customer(seen):
-        return Matched(None, tuple(tried), waits=True)
-    return Matched(None, tuple(tried), (*against, *always))
+        return Matched(None, trail, waits=True)
+    against = [
+        Broken(one, {"found": one.found_in(facts), "asked": shown})
+        for (_, one, _, shown), holds in zip(last, seen.holds, strict=True)
+        if not _holds(holds, unknown)
+    ]
+    return Matched(None, trail, (*against, *always))
 
 
-_Seen = list[tuple[Condition, ConditionTrace]]
-
-
-def _first_that_fails(asked: Asked, facts: Facts) -> ConditionTrace | None:
-    for key, condition, value, shown in asked:
-        if condition.holds(value, facts) is False:
-            return ConditionTrace(key, shown, condition.found_in(facts), False)
+def _first_that_fails(checks: Iterable[Check], facts: Facts) -> Tried | None:
+    for holds, asked, noted in checks:
+        if holds(asked, facts) is False:
+            return noted
     return None
 
 
-def _looked_at(asked: tuple[str, Condition, object, str], facts: Facts) -> ConditionTrace:
-    key, condition, value, shown = asked
-    return ConditionTrace(key, shown, condition.found_in(facts), condition.holds(value, facts))
+def _looked_at(name: str, asked: Asked, facts: Facts) -> Tried:
+    return Tried(name, asked, tuple([condition.holds(value, facts) for _, condition, value, _ in asked]))
 
 
-def _trace(name: str, seen: _Seen) -> RuleTrace:
-    conditions = tuple(each for _, each in seen)
-    found = [each.holds for each in conditions]
-    return RuleTrace(name, False if False in found else None if None in found else True, conditions)
-
-
-def _hangs_on_customer(seen: _Seen) -> bool:
+def _hangs_on_customer(seen: Tried) -> bool:
     """All else holds, and what is not known will be, once somebody says who called."""
-    unknown = [condition for condition, each in seen if each.holds is None]
-    return bool(unknown) and all(one.of_customer for one in unknown) and not any(e.holds is False for _, e in seen)
+    if seen.comes_to is not None:
+        return False
+    return all(one.of_customer for (_, one, _, _), holds in zip(seen.asked, seen.holds, strict=True) if holds is None)
 
 
 def _holds(found: bool | None, unknown: Unknown) -> bool:
@@ -111,7 +115,3 @@ def _holds(found: bool | None, unknown: Unknown) -> bool:
 def _broken(facts: Facts) -> list[Broken]:
     """What speaks against every conversion, whatever the rules are."""
     return [Broken(one, one.words(True, facts)) for one in ALWAYS if not one.holds(True, facts)]
-
-
-def _words(trace: ConditionTrace) -> dict[str, str]:
-    return {"found": trace.found, "asked": trace.asked}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cached_property
 
 from offhook.pipeline.call import Call, CallState, Leg
@@ -55,7 +56,7 @@ class Facts:
     earlier: Sequence[EarlierCall] | None = None
     zone: tzinfo = field(default=UTC)
 
-    @property
+    @cached_property
     def duration_seconds(self) -> int:
         """A call that nobody answered has no length."""
         return self.leg.duration_seconds or 0
@@ -74,6 +75,25 @@ class Facts:
     def began(self) -> datetime:
         """When the call began, in the time zone of the rules."""
         return self.call.started_at.astimezone(self.zone)
+
+    @cached_property
+    def clock(self) -> time:
+        """The time of day at which it began, in that zone."""
+        return self.began.time()
+
+    @cached_property
+    def seconds_since_counted(self) -> float:
+        """How long before it the customer's latest call ended that counts; endless where there is none."""
+        return self._since_end_of(one for one in self.earlier or () if one.state in COUNTS)
+
+    @cached_property
+    def seconds_since_counted_of_number(self) -> float:
+        """The same of calls of the same number."""
+        return self._since_end_of(one for one in self.earlier or () if one.state in COUNTS and one.ours == self.ours)
+
+    def _since_end_of(self, calls: Iterable[EarlierCall]) -> float:
+        latest = max((one.ended_at or one.started_at for one in calls), default=None)
+        return math.inf if latest is None else (self.call.started_at - latest).total_seconds()
 
     def counted_since(self, length: timedelta, *, same_number: bool = False) -> EarlierCall | None:
         """The latest call that counts and ended so shortly before this one, of any number or of the same."""
