@@ -56,6 +56,7 @@ from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
+from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
@@ -349,6 +350,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         known.retry_after_seconds,
         known.log_repeat_seconds,
         max(1, min(known.page_threads, known.web_threads - 1)),
+        RationLimits(known.page_share, known.page_busy_callbacks, known.page_wait_seconds),
     )
     app = create_web(
         inbox or service.ledger,

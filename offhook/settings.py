@@ -673,6 +673,27 @@ class Settings(BaseSettings):
         le=256,
         description="threads of a web process that serve anything but Twilio, at most, and one fewer than it has; further requests are answered 503",
     )
+    page_share: float = Field(
+        0.02,
+        alias="OFFHOOK_PAGE_SHARE",
+        gt=0,
+        le=1,
+        description="of a web process's time, what all that is not Twilio's may take while callbacks come in; the rest waits, or is answered 503",
+    )
+    page_busy_callbacks: int = Field(
+        50,
+        alias="OFFHOOK_PAGE_BUSY_CALLBACKS",
+        ge=1,
+        le=100_000,
+        description="callbacks within a second to one web process from which on OFFHOOK_PAGE_SHARE holds; below it pages take what they like",
+    )
+    page_wait_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_PAGE_WAIT_SECONDS",
+        ge=0,
+        le=30,
+        description="how long a page waits for its turn before it is answered 503; it holds one of OFFHOOK_PAGE_THREADS meanwhile",
+    )
     page_pool_size: int = Field(
         2,
         alias="OFFHOOK_PAGE_POOL_SIZE",

@@ -43,7 +43,7 @@ log = logging.getLogger("offhook.api")
 
 RETRYABLE = (State.DEAD, State.AMBIGUOUS, State.QUARANTINED)
 _LONGEST_SPAN = timedelta(days=400)
-_EXPLANATION = TypeAdapter(Explanation)
+_EXPLANATION, _MARK = TypeAdapter(Explanation), TypeAdapter(PageMark)
 
 
 class Reads(Protocol):
@@ -286,7 +286,7 @@ def _call_out(one: CountedCall, is_clear: bool) -> dict[str, Any]:
 def _cursor(mark: PageMark | None) -> str | None:
     if mark is None:
         return None
-    return base64.urlsafe_b64encode(TypeAdapter(PageMark).dump_json(mark)).decode()
+    return base64.urlsafe_b64encode(_MARK.dump_json(mark)).decode()
 
 
 def _mark(cursor: str | None) -> PageMark | None:
@@ -294,7 +294,7 @@ def _mark(cursor: str | None) -> PageMark | None:
     if cursor is None:
         return None
     try:
-        found = TypeAdapter(PageMark).validate_json(base64.urlsafe_b64decode(cursor))
+        found = _MARK.validate_json(base64.urlsafe_b64decode(cursor))
     except ValueError:
         raise Problem(404, "unknown-cursor", "This is no cursor of ours") from None
     return found
