@@ -313,11 +313,14 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
         seconds=known.page_statement_seconds,
     )
     limits = ApiLimits(
-        known.api_body_bytes,
-        known.api_bulk_rows,
-        known.api_page_rows,
-        known.api_answers_seconds,
-        known.api_write_seconds,
+        body_bytes=known.api_body_bytes,
+        bulk_rows=known.api_bulk_rows,
+        page_rows=known.api_page_rows,
+        tally_days=known.api_tally_days,
+        attributes=known.customers_attributes,
+        attribute_characters=known.customers_attribute_characters,
+        answers_seconds=known.api_answers_seconds,
+        write_seconds=known.api_write_seconds,
     )
 
     def judge() -> Judge | str:
@@ -328,15 +331,16 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
 
     return create_api(
         Parts(
-            reads,
-            service.ledger,
-            service.read,
-            judge,
-            service.ledger.clock,
-            limits,
-            known.default_country,
-            known.email_lowercase,
-            VERSION,
+            reads=reads,
+            writes=service.ledger,
+            read=service.read,
+            judge=judge,
+            lacks=known.lacks,
+            clock=service.ledger.clock,
+            limits=limits,
+            country=known.default_country,
+            lower_emails=known.email_lowercase,
+            version=VERSION,
         )
     )
 

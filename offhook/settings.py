@@ -742,10 +742,13 @@ class Settings(BaseSettings):
         description="larger requests to the API are answered 413; OFFHOOK_MAX_CALLBACK_BYTES bounds them as well",
     )
     api_bulk_rows: int = Field(
-        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=500, description="customers in one request of the API"
+        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=10_000, description="customers in one request of the API"
     )
     api_page_rows: int = Field(
         200, alias="OFFHOOK_API_PAGE_ROWS", ge=1, le=10_000, description="calls on one page of the API"
+    )
+    api_tally_days: int = Field(
+        400, alias="OFFHOOK_API_TALLY_DAYS", ge=1, le=4000, description="days of figures in one answer of the API"
     )
     api_answers_seconds: float = Field(
         86400.0,
@@ -1010,6 +1013,10 @@ class Settings(BaseSettings):
     @property
     def numbering(self) -> Numbering:
         return Numbering(self.default_country, self.sip_callers)
+
+    def lacks(self, payload: bytes) -> str | None:
+        """The field of the account's deduplication key that a payload lacks; None where it has all, or no key is known."""
+        return self.dedupe_key.lacking(payload) if self.dedupe_key else None
 
     @property
     def dedupe_key(self) -> DedupeKey | None:
