@@ -56,6 +56,7 @@ from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
+from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
@@ -312,11 +313,14 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
         seconds=known.page_statement_seconds,
     )
     limits = ApiLimits(
-        known.api_body_bytes,
-        known.api_bulk_rows,
-        known.api_page_rows,
-        known.api_answers_seconds,
-        known.api_write_seconds,
+        body_bytes=known.api_body_bytes,
+        bulk_rows=known.api_bulk_rows,
+        page_rows=known.api_page_rows,
+        tally_days=known.api_tally_days,
+        attributes=known.customers_attributes,
+        attribute_characters=known.customers_attribute_characters,
+        answers_seconds=known.api_answers_seconds,
+        write_seconds=known.api_write_seconds,
     )
 
     def judge() -> Judge | str:
@@ -327,15 +331,16 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
 
     return create_api(
         Parts(
-            reads,
-            service.ledger,
-            service.read,
-            judge,
-            service.ledger.clock,
-            limits,
-            known.default_country,
-            known.email_lowercase,
-            VERSION,
+            reads=reads,
+            writes=service.ledger,
+            read=service.read,
+            judge=judge,
+            lacks=known.lacks,
+            clock=service.ledger.clock,
+            limits=limits,
+            country=known.default_country,
+            lower_emails=known.email_lowercase,
+            version=VERSION,
         )
     )
 
@@ -349,6 +354,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         known.retry_after_seconds,
         known.log_repeat_seconds,
         max(1, min(known.page_threads, known.web_threads - 1)),
+        RationLimits(known.page_share, known.page_busy_callbacks, known.page_wait_seconds),
     )
     app = create_web(
         inbox or service.ledger,

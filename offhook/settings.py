@@ -674,6 +674,27 @@ class Settings(BaseSettings):
         le=256,
         description="threads of a web process that serve anything but Twilio, at most, and one fewer than it has; further requests are answered 503",
     )
+    page_share: float = Field(
+        0.02,
+        alias="OFFHOOK_PAGE_SHARE",
+        gt=0,
+        le=1,
+        description="of a web process's time, what all that is not Twilio's may take while callbacks come in; the rest waits, or is answered 503",
+    )
+    page_busy_callbacks: int = Field(
+        50,
+        alias="OFFHOOK_PAGE_BUSY_CALLBACKS",
+        ge=1,
+        le=100_000,
+        description="callbacks within a second to one web process from which on OFFHOOK_PAGE_SHARE holds; below it pages take what they like",
+    )
+    page_wait_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_PAGE_WAIT_SECONDS",
+        ge=0,
+        le=30,
+        description="how long a page waits for its turn before it is answered 503; it holds one of OFFHOOK_PAGE_THREADS meanwhile",
+    )
     page_pool_size: int = Field(
         2,
         alias="OFFHOOK_PAGE_POOL_SIZE",
@@ -722,10 +743,13 @@ class Settings(BaseSettings):
         description="larger requests to the API are answered 413; OFFHOOK_MAX_CALLBACK_BYTES bounds them as well",
     )
     api_bulk_rows: int = Field(
-        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=500, description="customers in one request of the API"
+        500, alias="OFFHOOK_API_BULK_ROWS", ge=1, le=10_000, description="customers in one request of the API"
     )
     api_page_rows: int = Field(
         200, alias="OFFHOOK_API_PAGE_ROWS", ge=1, le=10_000, description="calls on one page of the API"
+    )
+    api_tally_days: int = Field(
+        400, alias="OFFHOOK_API_TALLY_DAYS", ge=1, le=4000, description="days of figures in one answer of the API"
     )
     api_answers_seconds: float = Field(
         86400.0,
@@ -991,6 +1015,10 @@ class Settings(BaseSettings):
     @property
     def numbering(self) -> Numbering:
         return Numbering(self.default_country, self.sip_callers)
+
+    def lacks(self, payload: bytes) -> str | None:
+        """The field of the account's deduplication key that a payload lacks; None where it has all, or no key is known."""
+        return self.dedupe_key.lacking(payload) if self.dedupe_key else None
 
     @property
     def dedupe_key(self) -> DedupeKey | None:

@@ -18,6 +18,7 @@ from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.tokens import Scope, new_token
@@ -155,6 +156,49 @@ def test_what_names_nobody_or_is_no_customer_is_refused(api: Api, body: Any) -> 
 def test_a_number_in_another_form_is_refused(api: Api) -> None:
     for phone in ("4155550101", "client:ann", "+1"):
         assert word(api.ask("PUT", f"customers/{phone}", {"customer_id": "1"})) == "invalid"
+
+
+def test_a_number_that_no_country_has_is_refused_as_in_a_file_and_said_where(api: Api) -> None:
+    answer = api.ask("PUT", "customers/+1000000", {"customer_id": "1"})
+    assert (answer.status_code, word(answer), answer.json["errors"][0]["where"]) == (422, "invalid", "phone")
+    assert "+14155550101" in answer.json["errors"][0]["what"]
+    rows = [{"phone": ANN, "customer_id": "1"}, {"phone": "+1000000", "customer_id": "2"}]
+    answer = api.ask("POST", "customers:bulk", {"customers": rows})
+    assert (answer.status_code, answer.json["errors"][0]["where"]) == (422, "customers.1.phone")
+    assert api.ask("GET", f"customers/{ANN}").status_code == 404
+
+
+def test_two_spellings_of_one_line_are_one_customer(api: Api) -> None:
+    rows = [{"phone": f"+52{mobile}5512345678", "customer_id": mobile or "0"} for mobile in ("", "1")]
+    assert api.ask("POST", "customers:bulk", {"customers": rows}).json["added"] == 1
+    for row in rows:
+        assert api.ask("GET", f"customers/{row['phone']}").json["customer_id"] == "1"
+    assert api.ask("DELETE", f"customers/{rows[1]['phone']}").status_code == 204
+    assert api.ask("GET", f"customers/{rows[0]['phone']}").status_code == 404
+
+
+def test_limits_are_those_that_are_set_and_the_document_says_them(database_url: str) -> None:
+    changes = {"ATTRIBUTES": "1", "ATTRIBUTE_CHARACTERS": "3"}
+    api = opened(
+        database_url,
+        OFFHOOK_API_BULK_ROWS="7",
+        OFFHOOK_API_TALLY_DAYS="2",
+        **{f"OFFHOOK_CUSTOMERS_{name}": value for name, value in changes.items()},
+    )
+    api.token = api.may(*ALL)
+    for attributes in ({"a": "1", "b": "2"}, {"a": "1234"}, {"abcd": "1"}):
+        answer = api.ask("PUT", f"customers/{ANN}", {"customer_id": "1", "attributes": attributes})
+        assert (answer.status_code, answer.json["errors"][0]["where"]) == (422, "attributes")
+    said = {"customer_id": "1", "attributes": {"abc": "123"}}
+    assert api.ask("PUT", f"customers/{ANN}", said).status_code == 200
+    found = api.ask("GET", "tallies?since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z").json
+    assert found["until"] == "2026-01-03T00:00:00+00:00"
+    schemas = api.ask("GET", "openapi.json").json["components"]["schemas"]
+    for name in ("CustomerIn", "CustomerOfMany"):
+        of_attributes = schemas[name]["properties"]["attributes"]
+        assert (of_attributes["maxProperties"], of_attributes["additionalProperties"]["maxLength"]) == (1, 3)
+    assert schemas["Bulk"]["properties"]["customers"]["maxItems"] == 7
+    api.service.ledger.close()
 
 
 def test_a_body_that_is_too_large_or_no_json_is_a_problem(database_url: str) -> None:
@@ -303,10 +347,61 @@ def test_a_conversion_is_sent_again_where_it_is_held_and_nowhere_else(known: Api
     [taken] = ledger.claim(ledger.clock(), 1, 60, service.policy).taken
     now = ledger.clock()
     ledger.finish([attempt(taken, Outcome(Result.REFUSED, "http_400", 400), now, now, service.policy)], now)
-    assert known.ask("POST", f"conversions/{SID}:retry").json == {"retried": 1}
+    assert known.ask("POST", f"conversions/{SID}:retry").json == {"retried": 1, "rebuilt": 0}
     [story] = ledger.stories.of_call(SID)
     assert story.conversion is not None
     assert story.conversion.state == "pending"
+
+
+def refused(known: Api) -> None:
+    """One call, whose conversion Rockerbox has refused."""
+    calls_come(known, SID)
+    ledger, policy = known.service.ledger, known.service.policy
+    [taken] = ledger.claim(ledger.clock(), 1, 60, policy).taken
+    now = ledger.clock()
+    ledger.finish([attempt(taken, Outcome(Result.REFUSED, "http_400", 400), now, now, policy)], now)
+
+
+def test_what_was_refused_is_decided_anew_where_that_is_asked(known: Api) -> None:
+    refused(known)
+    known.service.ledger.merge_customers([Customer(ANN, "ann.other@example.com", None)])
+    assert known.ask("POST", f"conversions/{SID}:retry?rebuild=true").json == {"retried": 1, "rebuilt": 1}
+    [story] = known.service.ledger.stories.of_call(SID)
+    assert story.conversion is not None
+    assert b"ann.other@example.com" in story.conversion.payload
+    assert story.conversion.state == "pending"
+    assert len(story.replaced) == 1
+
+
+def test_what_would_not_be_sent_today_is_not_decided_anew_and_the_same_is_sent_as_it_is(known: Api) -> None:
+    refused(known)
+    known.service.ledger.retire_customers([ANN], Brought(Source.IMPORT, "gone"))
+    answer = known.ask("POST", f"conversions/{SID}:retry?rebuild=true")
+    assert (answer.status_code, word(answer)) == (409, "not-rebuilt")
+    known.service.ledger.merge_customers([Customer(ANN, "ann@example.com", None)])
+    assert known.ask("POST", f"conversions/{SID}:retry?rebuild=true").json == {"retried": 1, "rebuilt": 0}
+
+
+def test_what_lacks_a_field_of_the_accounts_key_is_not_sent_as_it_is(database_url: str) -> None:
+    api = opened(database_url, OFFHOOK_SETTLE_SECONDS="0")
+    api.service.ledger.merge_customers([Customer(ANN, "ann@example.com", None)])
+    refused(api)
+    api.service.ledger.close()
+    keyed = opened(database_url, ROCKERBOX_DEDUPE_KEY="customer_id,date,action")
+    keyed.token = keyed.may(*ALL)
+    answer = keyed.ask("POST", f"conversions/{SID}:retry")
+    assert (answer.status_code, word(answer)) == (409, "lacks-a-field")
+    assert "customer_id" in answer.json["detail"]
+    keyed.service.ledger.close()
+
+
+def test_an_explanation_says_what_a_look_up_waits_for(database_url: str) -> None:
+    source = '[crm]\nurl = "http://127.0.0.1:9/{phone}"\nemail = "$.email"\n'
+    api = opened(database_url, OFFHOOK_SETTLE_SECONDS="0", OFFHOOK_LOOKUPS=source)
+    api.token = api.may(*ALL)
+    calls_come(api, SID, caller=BO)
+    assert "its caller is being looked up" in api.ask("GET", f"calls/{SID}").json["sentence"]
+    api.service.ledger.close()
 
 
 def test_what_takes_too_long_or_cannot_be_read_is_a_problem(known: Api, monkeypatch: pytest.MonkeyPatch) -> None:

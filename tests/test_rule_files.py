@@ -17,7 +17,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import CONDITIONS, asked_by
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.templates import in_line
-from offhook.pipeline.rules.trace import LAST_RULE, as_json, from_json
+from offhook.pipeline.rules.trace import LAST_RULE, as_kept, from_kept
 from tests.support.called import CALLS, Called
 from tests.support.rule_files import BLOCKED, LISTED, File, Table, files
 
@@ -73,7 +73,7 @@ def test_the_first_block_that_matches_decides_and_the_trace_says_what_each_condi
     for called in calls:
         decision = decided(rules, called)
         trace = decision.because.trace
-        assert from_json(as_json(trace)) == trace
+        assert from_kept(as_kept(trace)) == trace
         for place, tried in enumerate(trace[: len(file.blocks)]):
             _is_of(tried.rule, tried.conditions, file, place)
         _agrees(decision, file, called, rules, alone)

@@ -34,7 +34,6 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.adapters.ledger.schema import attempts, calls, conversions, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.payload import encode
@@ -46,6 +45,7 @@ from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy, Send
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.ports.outbox import Attempt, Claimed
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.retrying import RETRYABLE
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import (
     Judge,

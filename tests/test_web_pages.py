@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from offhook.adapters.web.pages import Pages, is_page
+from offhook.adapters.web.pages import Pages, WsgiApp, is_page
+from offhook.adapters.web.ration import Ration, RationLimits
 
 pytestmark = pytest.mark.unit
 
@@ -24,6 +25,10 @@ def app_that_says(text: bytes) -> Callable[[dict[str, Any], Start], Iterable[byt
     return app
 
 
+def pages_of(otherwise: WsgiApp, threads: int = 1, **rooms: WsgiApp) -> Pages:
+    return Pages(otherwise, {f"/{name}/": app for name, app in rooms.items()}, threads, Ration(RationLimits()), 7)
+
+
 @pytest.mark.parametrize("path", ["/twilio/status", "//twilio/status", "/healthz", "/readyz"])
 def test_what_is_twilios_and_health_is_no_page(path: str) -> None:
     assert not is_page(path)
@@ -35,7 +40,7 @@ def test_all_else_is(path: str) -> None:
 
 
 def test_a_room_is_found_by_how_the_path_begins() -> None:
-    pages = Client(Pages(app_that_says(b"other"), {"/api/": app_that_says(b"api")}, 1, 5))
+    pages = Client(pages_of(app_that_says(b"other"), api=app_that_says(b"api")))
     assert [pages.get(path, buffered=True).data for path in ("/api/v1", "/api", "/x")] == [b"api", b"other", b"other"]
 
 
@@ -47,7 +52,7 @@ def test_whoever_comes_when_all_threads_are_taken_is_asked_to_come_again() -> No
         assert leave.wait(60)
         return app_that_says(b"done")(environ, start_response)
 
-    pages = Pages(waits, {}, 1, 7)
+    pages = pages_of(waits)
     answers: list[int] = []
     first = threading.Thread(target=lambda: answers.append(Client(pages).get("/", buffered=True).status_code))
     first.start()
@@ -65,7 +70,25 @@ def test_a_thread_is_free_again_after_an_answer_that_breaks() -> None:
     def breaks(_environ: dict[str, Any], _start: Start) -> Iterable[bytes]:
         raise ValueError
 
-    pages = Pages(breaks, {}, 1, 7)
+    pages = pages_of(breaks)
     for _ in range(3):
         with pytest.raises(ValueError):
             Client(pages).get("/", buffered=True)
+
+
+def test_whoever_would_wait_too_long_for_his_turn_is_asked_to_come_again_and_takes_no_thread() -> None:
+    used = [0.0]
+
+    def computes(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        used[0] += 1.0
+        return app_that_says(b"done")(environ, start_response)
+
+    ration = Ration(RationLimits(share=0.1, busy_callbacks=1, wait_seconds=2.0), lambda: 5.0, lambda: used[0])
+    pages = Client(Pages(computes, {}, 1, ration, 7))
+    ration.callback_came()
+    assert pages.get("/", buffered=True).status_code == 200
+    for _ in range(3):
+        refused = pages.get("/", buffered=True)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "9")
+        assert (refused.content_type, refused.headers["Cache-Control"]) == ("application/problem+json", "no-store")
+    assert used == [1.0]

@@ -23,27 +23,27 @@ from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
 from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.delivery import State
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, rows_of_then
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, look_up_for, rows_of_then
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.retrying import RETRYABLE, Lacks, compare, rebuild, uncounted
 from offhook.pipeline.steps import Judge
-from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Story
+from offhook.pipeline.story import CallFilter, ConversionLine, CountedCall, PageMark, Story
 from offhook.pipeline.tokens import Scope, Token
 
 log = logging.getLogger("offhook.api")
 
-RETRYABLE = (State.DEAD, State.AMBIGUOUS, State.QUARANTINED)
-_LONGEST_SPAN = timedelta(days=400)
-_EXPLANATION = TypeAdapter(Explanation)
+_EXPLANATION, _MARK = TypeAdapter(Explanation), TypeAdapter(PageMark)
 
 
 class Reads(Protocol):
@@ -57,6 +57,7 @@ class Reads(Protocol):
     def history(self) -> History: ...
     @property
     def known_calls(self) -> KnownCalls: ...
+    def look_up_of(self, phone: str, /) -> LookUpLine | None: ...
     def find_customers(self, phones: Sequence[str], /) -> Mapping[str, Customer]: ...
 
 
@@ -65,6 +66,8 @@ class Writes(Protocol):
 
     @property
     def answered(self) -> Answered: ...
+    @property
+    def rebuilding(self) -> Rebuilding: ...
     def merge_customers(self, rows: Sequence[Customer], brought: Brought, /) -> MergeCounts: ...
     def retire_customers(self, phones: Sequence[str], brought: Brought, /) -> int: ...
     def retry(self, keys: Sequence[CallKey], now: datetime) -> int: ...
@@ -72,11 +75,14 @@ class Writes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiLimits:
-    """See the settings of the same names. Bytes, rows, seconds."""
+    """See the settings of the same names. Bytes, rows, days, characters, seconds."""
 
     body_bytes: int
     bulk_rows: int
     page_rows: int
+    tally_days: int
+    attributes: int
+    attribute_characters: int
     answers_seconds: float
     write_seconds: float
 
@@ -89,6 +95,7 @@ class Parts:
     writes: Writes
     read: Reader
     judge: Callable[[], Judge | str]
+    lacks: Lacks
     clock: Callable[[], datetime]
     limits: ApiLimits
     country: str
@@ -120,7 +127,7 @@ def create_api(parts: Parts) -> OpenAPI:
     once = Once(parts)
     _customer_routes(app, parts, once)
     _call_routes(app, parts, once)
-    app.add_url_rule(DOCUMENT, "document", lambda: _answer(_document(app)), methods=["GET"])
+    app.add_url_rule(DOCUMENT, "document", lambda: _answer(_document(app, parts.limits)), methods=["GET"])
     return app
 
 
@@ -151,10 +158,8 @@ def _customer_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
     def customers_bulk(header: models.Write, body: models.Bulk) -> Response:
         """Say who has many numbers; of a number that stands there twice the last counts. Needs customers:write."""
         token = _needs(Scope.CUSTOMERS_WRITE)
-        if len(body.customers) > parts.limits.bulk_rows:
-            raise Problem(413, "too-many-rows", f"At most {parts.limits.bulk_rows} customers in one request")
-        rows = {row.phone: _customer_in(row.phone, row, parts) for row in body.customers}
-        return once(header.key, lambda: parts.writes.merge_customers([*rows.values()], _brought(token))._asdict())
+        rows = _customers_in(body, parts)
+        return once(header.key, lambda: parts.writes.merge_customers(rows, _brought(token))._asdict())
 
 
 def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
@@ -175,28 +180,28 @@ def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         ends = [story.call.from_, story.call.to, story.call.customer_phone]
         hide = in_clear if is_clear else masking(ends)
         rows = rows_of_then(parts.reads.history, story)
-        found = explain(story, parts.read, _anew(parts, story), hide, rows)
+        found = explain(story, parts.read, _anew(parts, story), hide, rows, look_up_for(story, parts.reads.look_up_of))
         return _answer(_EXPLANATION.dump_python(found, mode="json"))
 
     @app.post("/api/v1/conversions/<string:sid>:retry", **_may(models.Retried, 404, 409))
     def conversion_retry(path: models.SidPath, header: models.Write, query: models.Retry) -> Response:
         """Send a conversion again that is dead, ambiguous or quarantined. Needs conversions:write."""
         _needs(Scope.CONVERSIONS_WRITE)
-        is_sure = query.even_if_it_may_have_arrived == "true"
-        return once(header.key, lambda: _retried(path.sid, parts, is_sure))
+        return once(header.key, lambda: _retried(path.sid, parts, query))
 
     @app.get("/api/v1/tallies", **_may(models.TalliesOut))
     def tallies(query: models.TalliesAsked) -> Response:
         """How many calls came to what, by hour, number, verdict and reason. Needs tallies:read."""
         _needs(Scope.TALLIES_READ)
+        longest = timedelta(days=parts.limits.tally_days)
         until = query.until or parts.clock() + timedelta(days=1)
-        if until - query.since > _LONGEST_SPAN:
-            until = query.since + _LONGEST_SPAN
+        if until - query.since > longest:
+            until = query.since + longest
         found = parts.reads.tallies.between(query.since, until)
         rows = [
             models.TallyOut(**{**_fields(one), "number": one.number or None}).model_dump(mode="json") for one in found
         ]
-        return _answer({"tallies": rows, "is_whole": parts.reads.tallies.is_whole()})
+        return _answer({"tallies": rows, "until": until.isoformat(), "is_whole": parts.reads.tallies.is_whole()})
 
 
 def _fields(one: Any) -> dict[str, Any]:
@@ -206,24 +211,40 @@ def _fields(one: Any) -> dict[str, Any]:
 # Customers
 
 
-def _customer_in(phone: str, said: models.CustomerIn, parts: Parts) -> Customer:
-    """Raises Problem where it names nobody, or the number is none."""
-    number = caller(phone, parts.country).number
+def _customer_in(phone: str, said: models.CustomerIn, parts: Parts, where: str = "") -> Customer:
+    """`where` in the request this customer stands. Raises Problem where it names nobody, or the number is none."""
+    number = caller(phone, parts.country).e164  # as files are read
     if number is None:
-        raise Problem(
-            422, "invalid", "This is no phone number", errors=[{"where": "phone", "what": "no number of any country"}]
-        )
+        what = "no phone number of any country: send it as + and the country code, e.g. +14155550101"
+        raise _wrong("This is no phone number", f"{where}phone", what)
     if said.email is None and said.customer_id is None:
-        raise Problem(422, "invalid", "One of email and customer_id is needed")
+        raise _wrong("One of email and customer_id is needed", f"{where}email", "send it, or customer_id, or both")
     email = said.email.lower() if said.email and parts.lower_emails else said.email
-    return Customer(number, email, said.customer_id, attributes=_attributes(said))
+    return Customer(number, email, said.customer_id, attributes=_attributes(said, parts.limits, where))
 
 
-def _attributes(said: models.CustomerIn) -> dict[str, str]:
-    """Names as they can be printed. Raises Problem for one that is too long."""
-    if any(len(name) > models.LONGEST_ATTRIBUTE for name in said.attributes):
-        raise Problem(422, "invalid", f"The name of an attribute has more than {models.LONGEST_ATTRIBUTE} characters")
+def _customers_in(body: models.Bulk, parts: Parts) -> list[Customer]:
+    """Of a number that stands there twice the last. Raises Problem."""
+    if len(body.customers) > parts.limits.bulk_rows:
+        raise Problem(413, "too-many-rows", f"At most {parts.limits.bulk_rows} customers in one request")
+    read = (_customer_in(row.phone, row, parts, f"customers.{place}.") for place, row in enumerate(body.customers))
+    return list({row.phone: row for row in read}.values())
+
+
+def _attributes(said: models.CustomerIn, limits: ApiLimits, where: str) -> dict[str, str]:
+    """Names as they can be printed. Raises Problem for too many, and for one that is too long."""
+    if len(said.attributes) > limits.attributes:
+        what = f"at most {limits.attributes} (OFFHOOK_CUSTOMERS_ATTRIBUTES)"
+        raise _wrong("These are too many attributes", f"{where}attributes", what)
+    most = limits.attribute_characters
+    if any(max(len(name), len(value)) > most for name, value in said.attributes.items()):
+        what = f"name and value have at most {most} characters each (OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS)"
+        raise _wrong("An attribute is too long", f"{where}attributes", what)
     return {_printable(name): value for name, value in said.attributes.items()}
+
+
+def _wrong(title: str, where: str, what: str) -> Problem:
+    return Problem(422, "invalid", title, errors=[{"where": where, "what": what}])
 
 
 def _printable(name: str) -> str:
@@ -286,7 +307,7 @@ def _call_out(one: CountedCall, is_clear: bool) -> dict[str, Any]:
 def _cursor(mark: PageMark | None) -> str | None:
     if mark is None:
         return None
-    return base64.urlsafe_b64encode(TypeAdapter(PageMark).dump_json(mark)).decode()
+    return base64.urlsafe_b64encode(_MARK.dump_json(mark)).decode()
 
 
 def _mark(cursor: str | None) -> PageMark | None:
@@ -294,7 +315,7 @@ def _mark(cursor: str | None) -> PageMark | None:
     if cursor is None:
         return None
     try:
-        found = TypeAdapter(PageMark).validate_json(base64.urlsafe_b64decode(cursor))
+        found = _MARK.validate_json(base64.urlsafe_b64decode(cursor))
     except ValueError:
         raise Problem(404, "unknown-cursor", "This is no cursor of ours") from None
     return found
@@ -317,7 +338,7 @@ def _anew(parts: Parts, story: Story) -> Anew:
     return anew_of(parts.reads.known_calls, story.call.key, judge, parts.clock())
 
 
-def _retried(sid: str, parts: Parts, is_sure: bool) -> dict[str, int]:
+def _retried(sid: str, parts: Parts, asked: models.Retry) -> dict[str, int]:
     """Raises Problem where nothing can be sent again."""
     lines = [story.conversion for story in parts.reads.stories.of_call(sid) if story.conversion]
     if not lines:
@@ -325,10 +346,45 @@ def _retried(sid: str, parts: Parts, is_sure: bool) -> dict[str, int]:
     held = [line for line in lines if line.state in RETRYABLE]
     if not held:
         raise Problem(409, "not-held", "It is neither dead nor held", f"it is {lines[0].state}")
-    if not is_sure and any(line.maybe_sent for line in held):
+    if asked.rebuild == "true":
+        return _rebuilt(held, parts)
+    if asked.even_if_it_may_have_arrived == "false" and any(line.maybe_sent for line in held):
         what = "look at Rockerbox first; even_if_it_may_have_arrived=true sends it all the same"
         raise Problem(409, "may-have-arrived", "It may have arrived already", what)
-    return {"retried": parts.writes.retry([line.key for line in held], parts.clock())}
+    return {"retried": _sent_as_it_is(held, parts), "rebuilt": 0}
+
+
+def _sent_as_it_is(held: Sequence[ConversionLine], parts: Parts) -> int:
+    """Raises Problem where Rockerbox would count nothing of it."""
+    lacking = uncounted(held, parts.lacks)
+    if lacking:
+        field = next(iter(lacking.values()))
+        what = f"it has no {field}; rebuild=true decides it anew, once customers or rules have it"
+        raise Problem(409, "lacks-a-field", "It lacks a field of the account's deduplication key", what)
+    return parts.writes.retry([line.key for line in held], parts.clock())
+
+
+def _rebuilt(held: Sequence[ConversionLine], parts: Parts) -> dict[str, int]:
+    """Decided anew where it can be; what comes to the same today is sent as it is. Raises Problem where neither is so."""
+    judge = parts.judge()
+    if isinstance(judge, str):
+        raise Problem(
+            409,
+            "rules-unusable",
+            "The rules cannot be used",
+            "see `flask rules check`; rebuild=false sends the same again",
+        )
+    found = compare(parts.writes.rebuilding, held, judge, parts.lacks, parts.clock())
+    same = [one.row for one in found if one.is_the_same]
+    sent = _sent_as_it_is(same, parts) if same else 0
+    rebuilt = rebuild(parts.writes.rebuilding, found, parts.clock())
+    if not sent + rebuilt:
+        what = (
+            "it may have arrived, or was not refused with a 4xx, or would not be sent today, or lacks a field of the account's key; "
+            "rebuild=false sends the same again"
+        )
+        raise Problem(409, "not-rebuilt", "It is left as it is", what)
+    return {"retried": sent + rebuilt, "rebuilt": rebuilt}
 
 
 # Writes that come twice
@@ -408,10 +464,19 @@ def _may(answer: type[BaseModel] | None, *statuses: int) -> dict[str, Any]:
     return {"responses": {("204" if answer is None else "200"): answer, **problems}, "security": [{"token": []}]}
 
 
-def _document(app: OpenAPI) -> dict[str, Any]:
-    """OpenAPI 3.1, with the one type that problems have."""
+def _document(app: OpenAPI, limits: ApiLimits) -> dict[str, Any]:
+    """OpenAPI 3.1, with the one type that problems have, and the limits as they are set."""
     found = json.loads(json.dumps(app.api_doc))
-    found["components"]["schemas"]["ProblemOut"] = _schema_of_problems()
+    schemas = found["components"]["schemas"]
+    schemas["ProblemOut"] = _schema_of_problems()
+    for schema in (schemas["CustomerIn"], schemas["CustomerOfMany"]):
+        of_attributes = schema["properties"]["attributes"]
+        of_attributes |= {
+            "maxProperties": limits.attributes,
+            "propertyNames": {"maxLength": limits.attribute_characters},
+        }
+        of_attributes["additionalProperties"]["maxLength"] = limits.attribute_characters
+    schemas["Bulk"]["properties"]["customers"]["maxItems"] = limits.bulk_rows
     return dict(found)
 
 

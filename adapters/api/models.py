@@ -15,7 +15,6 @@ from offhook.pipeline.explanation import Explanation
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
-MOST_ATTRIBUTES, LONGEST_ATTRIBUTE = 50, 500
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
 _HASHED = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (32, 40, 64))
 _EMAIL = rf"^(?:[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@[A-Za-z0-9.-]+|{_HASHED})$"
@@ -50,11 +49,11 @@ def _digits(value: object) -> object:
 
 
 Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(json_schema_extra={"format": "e164"})]
-Sid = Annotated[str, StringConstraints(pattern=r"^CA[0-9a-f]{32}$")]
+Sid = Annotated[str, StringConstraints(pattern=r"^CA[0-9a-f]{32}$"), Field(json_schema_extra={"format": "call-sid"})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=320)]
 CustomerId = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
-AttributeText = Annotated[str, StringConstraints(pattern=_TEXT, max_length=LONGEST_ATTRIBUTE)]
+AttributeText = Annotated[str, StringConstraints(pattern=_TEXT)]
 Text = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
 
 
@@ -112,7 +111,7 @@ class CustomerIn(Strict):
     model_config = ConfigDict(extra="forbid", json_schema_extra=_one_of_both)
     email: Email | SkipJsonSchema[None] = None
     customer_id: CustomerId | SkipJsonSchema[None] = None
-    attributes: dict[str, AttributeText] = Field(default_factory=dict, max_length=MOST_ATTRIBUTES)
+    attributes: dict[str, AttributeText] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -128,7 +127,7 @@ class CustomerOfMany(CustomerIn):
 
 
 class Bulk(Strict):
-    customers: list[CustomerOfMany] = Field(min_length=1, max_length=500)
+    customers: list[CustomerOfMany] = Field(min_length=1)
 
 
 class CustomerOut(BaseModel):
@@ -151,12 +150,16 @@ class Merged(BaseModel):
 
 class Retry(Strict):
     even_if_it_may_have_arrived: Literal["true", "false"] = "false"
+    rebuild: Literal["true", "false"] = Field(
+        "false", description="What was refused: decide it anew by today's rules and customers, as --rebuild does."
+    )
 
 
 class Retried(BaseModel):
-    """How many conversions of this call will be sent again."""
+    """How many conversions of this call will be sent again, and how many of these were decided anew."""
 
     retried: int
+    rebuilt: int
 
 
 class Reveal(Strict):
@@ -219,9 +222,11 @@ class TallyOut(BaseModel):
 
 
 class TalliesOut(BaseModel):
-    """`is_whole` is false where calls of before these sums are not counted yet: `flask tallies rebuild` counts them."""
+    """`until` is where they end, which may be sooner than was asked. `is_whole` is false where calls of before these sums
+    are not counted yet: `flask tallies rebuild` counts them."""
 
     tallies: list[TallyOut]
+    until: datetime
     is_whole: bool
 
 

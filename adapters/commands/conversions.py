@@ -14,9 +14,9 @@ from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanatio
 from offhook.adapters.commands.named_call import only_call_sid
 from offhook.adapters.commands.retrying import again
 from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
-from offhook.adapters.ledger.outbox import RETRYABLE
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.retrying import RETRYABLE
 from offhook.pipeline.story import COUNTED_UP_TO, CallLine, ConversionLine
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 
@@ -160,7 +160,7 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)
     rows = _chosen(call_sids, every)
-    moved = again(rows, yes=yes, rebuild=rebuild, is_clear=is_clear)
+    moved = again(rows, yes=yes, anew=rebuild, is_clear=is_clear)
     click.echo(f"{moved} will be sent again.")
     if moved == 0 and call_sids and not rows:
         fail("None of these is dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands.")

@@ -13,7 +13,7 @@ from offhook.adapters.commands.finding import calls_named
 from offhook.adapters.commands.named_call import call_sid, no_call_of, typed
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, rows_of_then
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
@@ -78,8 +78,7 @@ def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Ex
         _list(lines, name, shown)
     [line] = lines
     [story] = [one for one in service.ledger.stories.of_call(line.key.call_sid) if one.call.key == line.key]
-    phone = story.call.customer_phone
-    look_up = service.ledger.look_up_of(phone) if phone and not story.decisions else None
+    look_up = look_up_for(story, service.ledger.look_up_of)
     rows = rows_of_then(service.ledger.history, story)
     return explain_story(story, service.read, _anew(service, story), _masking_of(story, reveal), rows, look_up)
 

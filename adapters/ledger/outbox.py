@@ -310,7 +310,6 @@ def _write_health(connection: Connection, health: _Health) -> None:
     insert(breakers, [row], f"ON CONFLICT (destination) DO UPDATE SET {changed}").run(connection)
 
 
-RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))
 _RETRIED_AT_ONCE = 500
 _RETRY = (
     f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.RETRY)}', "

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
@@ -14,6 +15,7 @@ from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 
@@ -28,6 +30,10 @@ class Reading:
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
         self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
+
+    def look_up_of(self, phone: str, /) -> LookUpLine | None:
+        """Where the look-up of this E.164 number stands; None where none waits. Raises LedgerUnavailable."""
+        return LookUpsTable(self.database).look_up_of(phone)
 
     def find_customers(self, phones: Collection[str], /) -> Mapping[str, Customer]:
         """Those of the E.164 numbers that are known. Raises LedgerUnavailable."""

@@ -39,7 +39,7 @@ from offhook.pipeline.story import (
 from offhook.pipeline.unfinished import UNFINISHED
 
 _PAGE_ROWS = 1000
-_LOOKED_AT = 400  # calls for one page, however few of them are wanted: no page takes long, and the next one goes on
+_LOOKED_AT = 400  # calls for one page when the newest are not those that are wanted: no page takes long, and the next one goes on
 # Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
 _ACCOUNTS = text(
     "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
@@ -94,21 +94,11 @@ class StoriesOnSql:
 
     def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
         with self._read() as connection:
-            looked = _looked_at(connection, wanted, after)
-            held = [row for row in looked if _is_wanted(row, wanted)]
-            shown = held if wanted.state else held[: limit + 1]  # a state is known of the call itself
-            rows = for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)
-        lines = {line.key: line for line in map(_call, rows)}
-        found = [
-            (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
-            for row in shown
-            if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
-        ]
-        if len(found) > limit:
-            return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
-        if len(shown) < len(held):
-            return CallsPage([call for call, _ in found], _mark(shown[-1]))
-        return CallsPage([call for call, _ in found], _mark(looked[-1]) if len(looked) == _LOOKED_AT else None)
+            page = _page(connection, wanted, after, limit, min(limit + 1, _LOOKED_AT))
+            if page.after is None or len(page.calls) == limit:
+                return page
+            more = _page(connection, wanted, page.after, limit - len(page.calls), _LOOKED_AT)
+            return CallsPage([*page.calls, *more.calls], more.after)
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
         # Sorted here: for an order that has an index Postgres would walk along that one.
@@ -183,23 +173,50 @@ class StoriesOnSql:
         return FollowingOnSql.from_now(self._database)
 
 
-def _looked_at(connection: Connection, wanted: CallFilter, after: PageMark | None) -> Sequence[Row[Any]]:
-    """Those that may be wanted, by one index: of the caller, the reason, the verdict, the number, or of all by their time."""
+def _page(connection: Connection, wanted: CallFilter, after: PageMark | None, limit: int, looked_at: int) -> CallsPage:
+    """Of so many that may be wanted those that are, up to the limit."""
+    looked, end = _looked_at(connection, wanted, after, looked_at)
+    held = [row for row in looked if _is_wanted(row, wanted)]
+    shown = held if wanted.state else held[: limit + 1]  # a state is known of the call itself
+    lines = {key_of(row): _call(row) for row in for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)}
+    found = [
+        (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
+        for row in shown
+        if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
+    ]
+    if len(found) > limit:
+        return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
+    return CallsPage([call for call, _ in found], _mark(shown[-1]) if len(shown) < len(held) else end)
+
+
+def _looked_at(
+    connection: Connection, wanted: CallFilter, after: PageMark | None, count: int
+) -> tuple[Sequence[Row[Any]], PageMark | None]:
+    """Those that may be wanted, by one index: of the caller, the reason, the verdict, the number, or of all by their time;
+    and where they end, None where no more come."""
     held = outcomes.c
     if wanted.phones is not None:
-        theirs = select(calls.c.account_sid, calls.c.call_sid).where(or_(*map(is_call_of, wanted.phones)))
-        keys = connection.execute(_in_time(theirs, calls.c.first_received_at, calls.c, wanted, after)).all()
+        at = calls.c.first_received_at
+        theirs = select(calls.c.account_sid, calls.c.call_sid, at.label("at")).where(
+            or_(*map(is_call_of, wanted.phones))
+        )
+        keys = connection.execute(_in_time(theirs, at, calls.c, wanted, after, count)).all()
         rows = {key_of(row): row for row in for_each(connection, named(map(key_of, keys)), KEY, outcomes, BY_KEY)}
-        return [rows[key_of(row)] for row in keys if key_of(row) in rows]
+        return [rows[key_of(row)] for row in keys if key_of(row) in rows], _end(keys, count)
     statement = select(outcomes)
     for column, value in ((held.reason, wanted.reason), (held.outcome, wanted.outcome), (held.number, wanted.number)):
         if value is not None:
             statement = statement.where(column == value)
             break  # what else is asked for is looked for in these
-    return connection.execute(_in_time(statement, held.at, held, wanted, after)).all()
+    found = connection.execute(_in_time(statement, held.at, held, wanted, after, count)).all()
+    return found, _end(found, count)
 
 
-def _in_time(statement: Any, at: Any, names: Any, wanted: CallFilter, after: PageMark | None) -> Any:
+def _end(rows: Sequence[Row[Any]], count: int) -> PageMark | None:
+    return _mark(rows[-1]) if len(rows) == count else None
+
+
+def _in_time(statement: Any, at: Any, names: Any, wanted: CallFilter, after: PageMark | None, count: int) -> Any:
     place = (at, names.call_sid, names.account_sid)
     if wanted.since is not None:
         statement = statement.where(at >= wanted.since)
@@ -208,7 +225,7 @@ def _in_time(statement: Any, at: Any, names: Any, wanted: CallFilter, after: Pag
     if after is not None:
         bounds = [literal(value, column.type) for column, value in zip(place, after, strict=True)]
         statement = statement.where(tuple_(*place) < tuple_(*bounds))
-    return statement.order_by(*(column.desc() for column in place)).limit(_LOOKED_AT)
+    return statement.order_by(*(column.desc() for column in place)).limit(count)
 
 
 def _is_wanted(row: Row[Any], wanted: CallFilter) -> bool:

@@ -27,7 +27,7 @@ _SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"
 class Front:
     """A WSGI app around Flask's, and around `pages` for what is neither Twilio's nor health.
 
-    `received_at` is asked when a request is there; at most `most_bytes` of a body are read.
+    `received_at` is asked when a request is there; at most `most_bytes` of a body are read. `callback_came` is called for each.
     """
 
     def __init__(
@@ -38,9 +38,10 @@ class Front:
         received_at: Callable[[], datetime],
         most_bytes: int,
         pages: WsgiApp | None = None,
+        callback_came: Callable[[], None] = lambda: None,
     ) -> None:
         self._flask, self._intake, self._urls_of = flask, intake, urls_of
-        self._pages = pages or flask
+        self._pages, self._callback_came = pages or flask, callback_came
         self._received_at, self._most_bytes = received_at, most_bytes
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -48,6 +49,7 @@ class Front:
         if length is None:
             is_for_pages = is_page(environ.get("PATH_INFO", ""))
             return (self._pages if is_for_pages else self._flask)(environ, start_response)
+        self._callback_came()
         name_request(environ)
         left = self._left_of(environ, length)
         if left is not None:

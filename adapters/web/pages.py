@@ -1,10 +1,13 @@
-"""What is neither Twilio's nor health: at most so many threads of a process serve it, so that intake always has the others.
+"""What is neither Twilio's nor health: at most so many threads of a process serve it, so that intake always has the others,
+and for no longer than its ration says.
 
-Whoever comes when all of these are taken is answered at once, and asked to come again.
+Whoever comes when all of these are taken, or would wait too long for his turn, is answered at once, and asked to come again.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,12 +15,14 @@ from typing import Any
 from werkzeug.wsgi import ClosingIterator
 
 from offhook.adapters.web.answers import CAREFUL_HEADERS
+from offhook.adapters.web.ration import Page, Ration
 from offhook.pipeline.arrival import CALLBACK_PATHS
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _ALWAYS = frozenset({*CALLBACK_PATHS, "/healthz", "/readyz"})
-_BUSY = b'{"type":"urn:offhook:problem:busy","title":"All threads for this are taken","status":503}\n'
+_NO_THREAD = "All threads for this are taken"
+_NO_TIME = "Callbacks come first, and there are many now"
 
 
 def is_page(path: str) -> bool:
@@ -29,23 +34,33 @@ class Pages:
     """A WSGI app that hands on to one of `rooms`, by how a path begins, else to `otherwise`: to `threads` at once."""
 
     def __init__(
-        self, otherwise: WsgiApp, rooms: Mapping[str, WsgiApp], threads: int, retry_after_seconds: int
+        self, otherwise: WsgiApp, rooms: Mapping[str, WsgiApp], threads: int, ration: Ration, retry_after_seconds: int
     ) -> None:
         self._otherwise, self._rooms = otherwise, rooms
         self._free = threading.BoundedSemaphore(threads)
-        self._retry_after = str(retry_after_seconds)
+        self._ration, self._retry_after_seconds = ration, retry_after_seconds
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not self._free.acquire(blocking=False):
-            headers = [("Content-Type", "application/problem+json"), ("Retry-After", self._retry_after)]
-            start_response("503 SERVICE UNAVAILABLE", [*headers, *CAREFUL_HEADERS])
-            return (_BUSY,)
+            return _come_again(_NO_THREAD, self._retry_after_seconds, start_response)
+        page = self._ration.begin()
+        if not isinstance(page, Page):
+            self._free.release()
+            return _come_again(_NO_TIME, math.ceil(page), start_response)
+        after = (page.end, self._free.release)
         try:
             answer = self._room(environ.get("PATH_INFO", ""))(environ, start_response)
         except BaseException:
-            self._free.release()
+            for call in after:
+                call()
             raise
-        return ClosingIterator(answer, [self._free.release])
+        return ClosingIterator(answer, after)
 
     def _room(self, path: str) -> WsgiApp:
         return next((app for begins, app in self._rooms.items() if path.startswith(begins)), self._otherwise)
+
+
+def _come_again(why: str, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    headers = [("Content-Type", "application/problem+json"), ("Retry-After", str(seconds))]
+    start_response("503 SERVICE UNAVAILABLE", [*headers, *CAREFUL_HEADERS])
+    return (f"{json.dumps({'type': 'urn:offhook:problem:busy', 'title': why, 'status': 503})}\n".encode(),)

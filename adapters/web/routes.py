@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from offhook.adapters.web.front import LEFT, Front
 from offhook.adapters.web.intake import Intake, read_body
 from offhook.adapters.web.pages import Pages, WsgiApp
 from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
+from offhook.adapters.web.ration import Ration, RationLimits
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
 from offhook.pipeline.phone import mask_numbers_in
@@ -44,6 +45,7 @@ class WebLimits:
     retry_after_seconds: int
     log_repeat_seconds: float = EVERY_SECONDS
     page_threads: int = 4
+    ration: RationLimits = field(default_factory=RationLimits)
 
 
 def create_web(
@@ -77,8 +79,9 @@ def create_web(
         app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
-    pages = Pages(app.wsgi_app, rooms or {}, limits.page_threads, limits.retry_after_seconds)
-    front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages)
+    ration = Ration(limits.ration)
+    pages = Pages(app.wsgi_app, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
+    front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages, ration.callback_came)
     app.wsgi_app = front  # type: ignore[method-assign]
     return app
 

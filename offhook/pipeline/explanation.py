@@ -234,6 +234,12 @@ def rows_of_then(history: History, story: Story) -> dict[int, CustomerRow]:
     return {row.id: row for row in (_row_of_then(history, line) for line in lines)}
 
 
+def look_up_for(story: Story, look_up_of: Callable[[str], LookUpLine | None]) -> LookUpLine | None:
+    """What the call waits for, where its caller is being looked up: `look_up_of` asks by number. Raises LedgerUnavailable."""
+    phone = story.call.customer_phone
+    return look_up_of(phone) if phone and not story.decisions else None
+
+
 def _row_of_then(history: History, line: HistoryLine) -> CustomerRow:
     brought = None if line.brought_by is None else history.import_(line.brought_by)
     who = line.customer

@@ -1,0 +1,88 @@
+"""A conversion that rests, sent again because a person asked: as it is, or as today's rules and customers make it.
+
+Decides which may be, and moves them; what is shown and asked beside is somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.conversion import Convert, why
+from offhook.pipeline.delivery import CONVERSION_MOVES, Event
+from offhook.pipeline.ports.books import Decided
+from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.steps import Judge, decide_anew
+from offhook.pipeline.story import ConversionLine
+
+RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))
+"""The states in which a conversion waits for a person."""
+
+Lacks = Callable[[bytes], str | None]
+"""Of a payload the field of the account's deduplication key that it lacks, without which Rockerbox counts nothing; or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt.
+
+    `lacks` is the field of the account's deduplication key that it would lack today as well, None where it has all.
+    """
+
+    row: ConversionLine
+    decided: Decided | None
+    may_be_rebuilt: bool
+    lacks: str | None = None
+
+    @property
+    def is_other(self) -> bool:
+        return self.decided is not None and self.decided.payload != self.row.payload
+
+    @property
+    def can_rebuild(self) -> bool:
+        """It is another one today, is sent today, too, and may be."""
+        is_sent = self.decided is not None and self.decided.payload is not None and self.lacks is None
+        return self.is_other and self.may_be_rebuilt and is_sent
+
+    @property
+    def is_the_same(self) -> bool:
+        """The same bytes today, and no copy may have arrived."""
+        return self.decided is not None and not self.is_other and not self.row.maybe_sent
+
+    @property
+    def would_be_sent(self) -> bool:
+        """Sent as it is where it cannot be rebuilt; what would not be sent today stays."""
+        return not self.can_rebuild and (self.decided is None or self.decided.payload is not None)
+
+
+def compare(
+    rebuilding: Rebuilding, rows: Sequence[ConversionLine], judge: Judge, lacks: Lacks, now: datetime
+) -> list[Today]:
+    """Each with what would be decided today. Raises LedgerUnavailable."""
+    keys = [row.key for row in rows]
+    today = {one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, now)}
+    free = rebuilding.may_be_rebuilt(rows)
+    return [_today(row, today.get(row.key), row.key in free, lacks) for row in rows]
+
+
+def _today(row: ConversionLine, decided: Decided | None, may_be_rebuilt: bool, lacks: Lacks) -> Today:
+    payload = decided.payload if decided else None
+    return Today(row, decided, may_be_rebuilt, None if payload is None else lacks(payload))
+
+
+def rebuild(rebuilding: Rebuilding, found: Sequence[Today], now: datetime) -> int:
+    """Those that can be are decided anew; the others stay. Returns how many. Raises LedgerUnavailable."""
+    wanted = [replace(one.decided, decision=_as_asked(one.decided)) for one in found if one.can_rebuild and one.decided]
+    return rebuilding.rebuild(wanted, {one.row.key: one.row.fence for one in found}, now)
+
+
+def _as_asked(decided: Decided) -> Convert:
+    assert isinstance(decided.decision, Convert)
+    return replace(decided.decision, reasons=(*decided.decision.reasons, why("decided_anew")))
+
+
+def uncounted(rows: Sequence[ConversionLine], lacks: Lacks) -> Mapping[CallKey, str]:
+    """Those of which Rockerbox would count nothing, each with the field that it lacks: they are not sent as they are."""
+    return {row.key: field for row in rows if (field := lacks(row.payload))}
