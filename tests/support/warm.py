@@ -129,8 +129,6 @@ def main(fd: int) -> None:
 
 def _read_modules() -> None:
     """All that web, worker and commands are made of. `app` is not: importing it starts something."""
-    from gunicorn.app import wsgiapp  # noqa: F401
-    from gunicorn.workers import gthread  # noqa: F401
     from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401
 
     from offhook import main, service  # noqa: F401
@@ -138,6 +136,8 @@ def _read_modules() -> None:
 
     for command in LISTED:
         command.load()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]:
+        del sys.modules[name]  # it takes the folder in which it is imported for the one to run in
 
 
 def _keep(asked: bytes, fds: Sequence[int]) -> NoReturn:

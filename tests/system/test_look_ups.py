@@ -127,7 +127,10 @@ def test_several_workers_that_are_killed_lose_and_skip_none(offhook: Offhook, cr
         with offhook.worker(**settings):
             wait_until(lambda: states(offhook) == {"converted": 16, "parked": 8})
             wait_until(lambda: offhook.states() == {"delivered": 16})
-    assert sent(offhook) == expected()
+    orders = {(body["email"], body["order_id"]) for body in (json.loads(seen.body) for seen in offhook.sink.requests)}
+    assert (
+        sorted(email for email, _ in orders) == expected()
+    )  # what was under way as it was killed came again, as the same order
     assert ledger.count(offhook.database_url, "decisions") == len(NUMBERS)
 
 
