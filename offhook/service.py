@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -43,6 +44,7 @@ from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
 from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
+from offhook.adapters.dashboard.door import DashboardDoor
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -55,6 +57,7 @@ from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_key
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
+from offhook.adapters.web.pages import WsgiApp
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
@@ -70,7 +73,10 @@ from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
-from offhook.settings import Settings, SettingsError, load
+from offhook.settings import Settings, SettingsError, as_they_are, load
+
+if TYPE_CHECKING:  # the libraries of pages are loaded by who needs them
+    from offhook.adapters.ledger.reading import Reading
 
 _SLACK_SECONDS = 15.0  # for an answer to be written, before another worker asks for the same number
 
@@ -303,15 +309,8 @@ def door(service: Offhook) -> Door:
 def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
     """The API's routes, on connections of their own."""
     from offhook.adapters.api.app import ApiLimits, Parts, create_api
-    from offhook.adapters.ledger.reading import Reading
 
-    known = service.settings
-    reads = Reading(
-        known.database_url,
-        pool_size=known.page_pool_size,
-        patience=patience(known),
-        seconds=known.page_statement_seconds,
-    )
+    known, reads = service.settings, reading_of(service.settings)
     limits = ApiLimits(
         body_bytes=known.api_body_bytes,
         bulk_rows=known.api_bulk_rows,
@@ -323,18 +322,12 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
         write_seconds=known.api_write_seconds,
     )
 
-    def judge() -> Judge | str:
-        try:
-            return service.judge()
-        except RulesError:
-            return "What would be decided today is unknown: the rules cannot be used."
-
     return create_api(
         Parts(
             reads=reads,
             writes=service.ledger,
             read=service.read,
-            judge=judge,
+            judge=judge_or_why_not(service),
             lacks=known.lacks,
             clock=service.ledger.clock,
             limits=limits,
@@ -343,6 +336,77 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
             version=VERSION,
         )
     )
+
+
+def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
+    """The dashboard, whose libraries are loaded when somebody comes who may find it."""
+    known, ledger = service.settings, service.ledger
+    return DashboardDoor(
+        known.dashboard, ledger, lambda: dashboard(service), otherwise, known.dashboard_look_seconds, ledger.clock
+    )
+
+
+def dashboard(service: Offhook) -> Flask:
+    """The dashboard's pages, on connections of their own. Raises LedgerUnavailable."""
+    from offhook.adapters.dashboard.app import create_dashboard
+    from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
+    from offhook.pipeline.users import Lifetimes
+
+    known = service.settings
+    limits = Limits(
+        lifetimes=Lifetimes(known.session_idle_seconds, known.session_seconds),
+        seen_seconds=known.session_seen_seconds,
+        window_seconds=known.sign_in_window_seconds,
+        tries_of_account=known.sign_in_account_tries,
+        tries_of_address=known.sign_in_address_tries,
+        password_least=known.password_least_characters,
+        password_most=known.password_most_characters,
+        invite_seconds=known.invite_seconds,
+        page_rows=known.dashboard_rows,
+        body_bytes=known.dashboard_body_bytes,
+        statement_seconds=known.page_statement_seconds,
+        proxies=known.dashboard_proxies,
+    )
+    return create_dashboard(
+        Parts(
+            reads=reading_of(known),
+            ledger=service.ledger,
+            read=service.read,
+            judge=judge_or_why_not(service),
+            clock=service.ledger.clock,
+            limits=limits,
+            settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
+            ready=health(service).ready,
+            region=known.default_country,
+            version=VERSION,
+            zone=known.dashboard_zone,
+            is_https=any(url.startswith("https://") for url in known.public_urls),
+        )
+    )
+
+
+def reading_of(known: Settings) -> Reading:
+    """The ledger as pages read it, on connections of their own."""
+    from offhook.adapters.ledger.reading import Reading
+
+    return Reading(
+        known.database_url,
+        pool_size=known.page_pool_size,
+        patience=patience(known),
+        seconds=known.page_statement_seconds,
+    )
+
+
+def judge_or_why_not(service: Offhook) -> Callable[[], Judge | str]:
+    """The judge of now, or a sentence where the rules cannot be used."""
+
+    def judge() -> Judge | str:
+        try:
+            return service.judge()
+        except RulesError:
+            return "What would be decided today is unknown: the rules cannot be used."
+
+    return judge
 
 
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
@@ -366,6 +430,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         clock or service.ledger.clock,
         version=VERSION,
         rooms={PREFIX: door(service)},
+        dashboard=partial(dashboard_door, service),
     )
     app.extensions["offhook"] = service
     return app

@@ -12,12 +12,17 @@ from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
+from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.invites import Invites
 from offhook.pipeline.ports.look_ups import LookUpLine
+from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.users import Users
 
 
 class Reading:
@@ -29,6 +34,10 @@ class Reading:
         self.stories: Stories = StoriesOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
+        self.users: Users = UsersTable(self.database)
+        self.sessions: Sessions = SessionsTable(self.database)
+        self.invites: Invites = InvitesTable(self.database)
+        self.audit: Audit = AuditTable(self.database)
         self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
 
     def look_up_of(self, phone: str, /) -> LookUpLine | None:

@@ -458,3 +458,74 @@ answers = Table(
     PrimaryKeyConstraint("token_id", "key"),
     Index("ix_answers_free_at", "free_at"),
 )
+
+# Who may use the dashboard. `password_hash` is Argon2's; NULL for who comes by a link or another provider.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", PersonText, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+    Column("zone", Text, nullable=False),
+    Index("uq_users_email", "email", unique=True),
+)
+
+# Who is signed in; `id` is the hash of what the browser holds. A row that is taken away is a session that has ended.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_created_at", "created_at"),
+)
+
+# Links of one use, by the hash of what they hold. Whoever follows one takes its row away.
+invites = Table(
+    "invites",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", PersonText),
+    Column("role", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("until_at", Moment, nullable=False),
+)
+
+# How often something was tried within the window that began at `since`. `of_what` holds no person in clear.
+tries = Table(
+    "tries",
+    metadata,
+    Column("of_what", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("of_what", "since"),
+    Index("ix_tries_since", "since"),
+)
+
+# Who did what, append only. `of_what` names a call, a user, a file; never a number or an email of a caller in clear.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("of_what", Text, nullable=False),
+    Column("from_where", Text, nullable=False),
+    Index("ix_audit_at", "at"),
+    Index("ix_audit_of_what", "of_what", "seq"),
+)
+
+# Random keys that all processes share: `cookies` signs those of the dashboard.
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

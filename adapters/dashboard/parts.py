@@ -1,0 +1,68 @@
+"""What every page has at hand, as service.py puts it together, and the limits from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from flask import current_app
+
+from offhook.adapters.ledger.reading import Reading
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.users import Lifetimes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See the settings of the same names."""
+
+    lifetimes: Lifetimes
+    seen_seconds: float
+    window_seconds: float
+    tries_of_account: int
+    tries_of_address: int
+    password_least: int
+    password_most: int
+    invite_seconds: float
+    page_rows: int
+    body_bytes: int
+    statement_seconds: float
+    proxies: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """A setting as it is: `value` is "" for a secret, whether set or not; `origin` is a word for where it came from."""
+
+    name: str
+    value: str
+    origin: str
+    meaning: str
+    is_secret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `reveals` is filled by pages."""
+
+    reads: Reading
+    ledger: SqlLedger
+    read: Reader
+    judge: Callable[[], Judge | str]
+    clock: Callable[[], datetime]
+    limits: Limits
+    settings: Callable[[], Sequence[SettingLine]]
+    ready: Callable[[], tuple[bool, Mapping[str, Any]]]
+    region: str
+    version: str
+    zone: str
+    is_https: bool
+
+
+def parts() -> Parts:
+    """Those of the running dashboard."""
+    return cast(Parts, current_app.extensions["offhook.dashboard"])
