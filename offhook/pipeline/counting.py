@@ -14,7 +14,7 @@ from functools import lru_cache
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
 from offhook.pipeline.ends import is_our_own
-from offhook.pipeline.phone import caller
+from offhook.pipeline.phone import caller_of_call
 from offhook.pipeline.story import Verdict, verdict
 
 NOT_ENDED, SETTLING = "not_ended", "settling"
@@ -101,12 +101,12 @@ def our_number(direction: str, from_: str, to: str) -> str:
 @lru_cache(maxsize=4096)  # a tracked number has many calls
 def _e164(address: str) -> str:
     """Without a country no national number is read, so that no setting plays a part."""
-    return caller(address, "", sip_users=True).e164 or ""
+    return caller_of_call(address, "", sip_users=True).e164 or ""
 
 
 def _is_an_agent(address: str) -> bool:
     """A browser phone, or a desk phone whose address is no number."""
-    return ":" in address and is_our_own(caller(address, "", sip_users=True))
+    return ":" in address and is_our_own(caller_of_call(address, "", sip_users=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from offhook.pipeline.call import Call, Leg
 from offhook.pipeline.callback import Direction
-from offhook.pipeline.phone import Caller, CallerKind, caller
+from offhook.pipeline.phone import Caller, CallerKind, caller_of_call
 from offhook.pipeline.rules.facts import answered_leg
 
 
@@ -43,7 +43,7 @@ def ends_of(call: Call, numbering: Numbering, ours: Collection[str] = ()) -> End
     """Both ends. `ours` are numbers (E.164) of our own people."""
     root = call.root
     if root is None:
-        return Ends(caller("", numbering.region), "", Direction.UNKNOWN, "no_root_leg")
+        return Ends(caller_of_call("", numbering.region), "", Direction.UNKNOWN, "no_root_leg")
     ends = _by_direction(root, numbering)
     if not is_our_own(ends.customer, ours):
         return ends
@@ -74,12 +74,12 @@ def _by_agent(ends: Ends, leg: Leg, numbering: Numbering) -> Ends:
 
 def their_end(address: str, country: str | None, numbering: Numbering) -> Caller:
     """A national spelling is read as a number of the other end's country, as Twilio gives it, else of the default one."""
-    return caller(address, country or numbering.region, sip_users=numbering.sip_callers)
+    return caller_of_call(address, country or numbering.region, sip_users=numbering.sip_callers)
 
 
 def our_end(address: str, numbering: Numbering) -> str:
     """What Twilio's number dialled by SIP is called is ours to say, so a SIP address with a number is that number."""
-    return caller(address, numbering.region, sip_users=True).e164 or address
+    return caller_of_call(address, numbering.region, sip_users=True).e164 or address
 
 
 def is_our_own(end: Caller, ours: Collection[str] = ()) -> bool:

@@ -63,7 +63,6 @@ _NUMBER = re.compile(r"\+[0-9]{2,40}")
 _SIP_NUMBER = re.compile(r"sips?:((?:\+|%2B)[0-9().\-]+)(?:;[^@]*)?@[^@]+", re.IGNORECASE)
 
 
-@lru_cache(maxsize=4096)  # each call asks for its ends when it is folded and when it is decided
 def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """Read any `From` or `To` of Twilio's. `region` (two letters) is the country of numbers written without one.
 
@@ -74,6 +73,18 @@ def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     if _is_withheld(e164 or _bare(text)) or _bare(text) in _KEYPAD:
         return Caller(CallerKind.WITHHELD, None, text)
     return Caller(_other_kind(text) if e164 is None else CallerKind.PHONE, e164, text)
+
+
+_LONGEST_REMEMBERED = 100  # characters; longer is no phone, and anybody may send it
+
+
+def caller_of_call(text: str, region: str, *, sip_users: bool = False) -> Caller:
+    """The same for the ends of calls, each of which is asked for when a call is folded and again when it is decided."""
+    read = _remembered if len(text) <= _LONGEST_REMEMBERED else caller
+    return read(text, region, sip_users=sip_users)
+
+
+_remembered = lru_cache(maxsize=4096)(caller)
 
 
 def _other_kind(text: str) -> CallerKind:
