@@ -180,6 +180,7 @@ DOING = frozenset(
             "flask rules apply",
             "flask rules schema",
             "flask tokens revoke",
+            "flask jobs cancel",
         ),
         *("flask db upgrade", "flask db backup", "flask db restored"),
         *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),

@@ -20,6 +20,8 @@ from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
@@ -43,6 +45,7 @@ from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.answered import Answered
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
@@ -90,6 +93,9 @@ class SqlLedger:
         self.syncs: Syncs = SyncsTable(self.database)
         self.tokens: Tokens = TokensTable(self.database)
         self.answered: Answered = AnswersTable(self.database)
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

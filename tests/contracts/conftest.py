@@ -14,6 +14,7 @@ from offhook.pipeline.ports.customers import Customers
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.look_ups import LookUps
 from offhook.pipeline.ports.past import Past
@@ -56,6 +57,10 @@ class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
     def tokens(self) -> Tokens: ...
     @property
     def answered(self) -> Answered: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def job_files(self) -> JobFiles: ...
     def close(self) -> None: ...
 
 
