@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
@@ -14,6 +16,7 @@ from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 
@@ -27,6 +30,9 @@ class Reading:
         self.stories: Stories = StoriesOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
         self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
 
     def find_customers(self, phones: Collection[str], /) -> Mapping[str, Customer]:
