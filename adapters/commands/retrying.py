@@ -16,7 +16,7 @@ from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.rebuilding import Rebuilding
-from offhook.pipeline.retrying import Lacking, send_again
+from offhook.pipeline.sending_again import Lacking, send_again
 from offhook.pipeline.steps import decide_anew
 from offhook.pipeline.story import ConversionLine
 from offhook.settings import Settings
