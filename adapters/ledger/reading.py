@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
@@ -18,6 +20,7 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
@@ -38,6 +41,9 @@ class Reading:
         self.sessions: Sessions = SessionsTable(self.database)
         self.invites: Invites = InvitesTable(self.database)
         self.audit: Audit = AuditTable(self.database)
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
         self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
 
     def look_up_of(self, phone: str, /) -> LookUpLine | None:
