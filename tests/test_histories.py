@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -195,8 +195,17 @@ class History(RuleBasedStateMachine):
         """When every call of the day is over."""
         return self.now + 3 * HOUR
 
-    def _watch(self, watched: Callable[[MovesSeen], AbstractContextManager[None]]) -> AbstractContextManager[None]:
-        return watched(self.moves) if self.watched else nullcontext()
+    @contextmanager
+    def _watch(self, watched: Callable[[MovesSeen], AbstractContextManager[None]]) -> Iterator[None]:
+        """Whenever a move is made for the first time, somebody asks why, while the call stands there."""
+        if not self.watched:
+            yield
+            return
+        with watched(self.moves):
+            yield
+        for call in self.moves.fresh:
+            self._asks_why(call.call_sid)
+        self.moves.fresh.clear()
 
     # What Twilio says
 
@@ -406,8 +415,11 @@ class History(RuleBasedStateMachine):
 
     @rule(number=NUMBERS)
     def somebody_asks_why(self, number: int) -> None:
+        self._asks_why(sid(number))
+
+    def _asks_why(self, call_sid: str) -> None:
         """And is given what the ledger says, by the calls as they are counted and by the outbox, with nobody named."""
-        for story in self.ledger.stories.of_call(sid(number)):
+        for story in self.ledger.stories.of_call(call_sid):
             anew = anew_of(self.ledger.rebuilding.known_calls(), story.call.key, self.judge, self.now)
             asked = number_to_ask(story.call.customer_phone)
             look_up = self.ledger.look_up_of(asked) if asked else None

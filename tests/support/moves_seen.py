@@ -58,10 +58,13 @@ def _state(story: Story) -> str:
 
 @dataclass
 class MovesSeen:
-    """`look` takes a picture; `made` are the moves between two. Nothing may move but what is watched."""
+    """`look` takes a picture; `made` are the moves between two, `fresh` the calls that were the first to make one. Nothing may
+    move but what is watched.
+    """
 
     look: Callable[[], Picture]
     made: set[Move] = field(default_factory=set)
+    fresh: list[CallKey] = field(default_factory=list)
     last: Picture = field(default=Picture({}, {}))
 
     @contextmanager
@@ -70,11 +73,11 @@ class MovesSeen:
         for key, was in before.calls.items():
             now = after.calls.get(key)
             if now is None:
-                self._call(was.state, CallEvent.MERGE, CallState.MERGED)
+                self._call(key, was.state, CallEvent.MERGE, CallState.MERGED)
             elif now.state == CallState.CONVERTED and was.state != CallState.CONVERTED:
-                self._call(was.state, CallEvent.LEG_CONVERTED, now.state)
+                self._call(key, was.state, CallEvent.LEG_CONVERTED, now.state)
             elif now.callbacks != was.callbacks and (was.state in _BEFORE_DECIDED or now.state != was.state):
-                self._call(was.state, CallEvent.FOLD, now.state)
+                self._call(key, was.state, CallEvent.FOLD, now.state)
 
     @contextmanager
     def decided(self, event: CallEvent) -> Iterator[None]:
@@ -82,7 +85,7 @@ class MovesSeen:
         for key, was in before.calls.items():
             now = after.calls.get(key, was)
             if now.decisions != was.decisions:
-                self._call(was.state, event, now.state)
+                self._call(key, was.state, event, now.state)
 
     @contextmanager
     def sent(self, event: Event | Result) -> Iterator[None]:
@@ -92,7 +95,7 @@ class MovesSeen:
         for key, was in before.conversions.items():
             now = after.conversions.get(key, was)
             if now != was:
-                self.made.add(("conversion", was, self._really(event, was, now).value, now))
+                self._note(key, ("conversion", was, self._really(event, was, now).value, now))
 
     def _really(self, event: Event | Result, was: str, now: str) -> Event | Result:
         if event is Event.CLAIM and now == State.AMBIGUOUS:
@@ -101,8 +104,13 @@ class MovesSeen:
             return Event.LATE_ANSWER
         return Event.ARRIVED if now == State.DELIVERED and event is not Result.DELIVERED else event
 
-    def _call(self, was: str, event: CallEvent, now: str) -> None:
-        self.made.add(("call", was, event.value, now))
+    def _call(self, key: CallKey, was: str, event: CallEvent, now: str) -> None:
+        self._note(key, ("call", was, event.value, now))
+
+    def _note(self, key: CallKey, move: Move) -> None:
+        if move not in self.made:
+            self.fresh.append(key)
+        self.made.add(move)
 
     def _twice(self) -> Generator[None, None, tuple[Picture, Picture]]:
         before = self.last
