@@ -102,7 +102,7 @@ COLUMNS = (
     Column("direction", "Direction", lambda row: row.one.call.direction),
     Column("legs", "Legs", lambda row: row.one.call.legs, "r"),
     Column("decided", "Decided", lambda row: row.one.call.decided_at and row.one.call.decided_at.isoformat()),
-    Column("id", "Call id", lambda row: row.one.call.key.call_sid),
+    Column("id", "Call id", lambda row: row.one.call.key.call_sid, "nb"),
 )
 _BY_NAME = {one.name: one for one in COLUMNS}
 _USUAL = ("when", "number", "caller", "customer", "length", "outcome")
