@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,7 @@ from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
@@ -343,6 +344,7 @@ def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
 
 def dashboard(service: Offhook) -> Flask:
     """The dashboard's pages, on connections of their own. Raises LedgerUnavailable."""
+    from offhook.adapters.commands.rockerbox import account_of
     from offhook.adapters.dashboard.app import create_dashboard
     from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
     from offhook.pipeline.users import Lifetimes
@@ -358,6 +360,7 @@ def dashboard(service: Offhook) -> Flask:
         password_most=known.password_most_characters,
         invite_seconds=known.invite_seconds,
         page_rows=known.dashboard_rows,
+        at_once=known.dashboard_at_once,
         live_seconds=known.dashboard_live_seconds,
         books_seconds=known.dashboard_books_seconds,
         body_bytes=known.dashboard_body_bytes,
@@ -377,11 +380,21 @@ def dashboard(service: Offhook) -> Flask:
             region=known.default_country,
             lower_emails=known.email_lowercase,
             lacking=known.dedupe_key.lacking if known.dedupe_key else None,
+            rules=rules_of(known),
+            account=account_of(known, None),
+            preflight_keys=known.preflight_keys,
+            qa_late=timedelta(days=known.qa_late_days),
             version=VERSION,
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),
         )
     )
+
+
+def rules_of(known: Settings) -> Callable[[str | None], Rules]:
+    """Reads the rules that hold, or those of a text that somebody uploaded. Raises RulesError."""
+    source = rules_source(known)
+    return lambda text: source.read() if text is None else source.uploaded(text)
 
 
 def reading_of(known: Settings) -> Reading:

@@ -774,6 +774,14 @@ class Settings(BaseSettings):
         le=60,
         description="how long the dashboard waits for a worker that decides calls, where somebody asks for one to be decided again",
     )
+    dashboard_at_once: int = Field(
+        2000,
+        alias="OFFHOOK_DASHBOARD_AT_ONCE",
+        ge=1,
+        le=100_000,
+        description="how much a page of the dashboard does or looks through at one click: conversions sent again, or checked as "
+        "`flask rockerbox preflight` does; calls of a backtest; decisions for the rules' figures",
+    )
     dashboard_body_bytes: int = Field(
         20_000_000,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",

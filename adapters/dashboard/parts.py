@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from flask import current_app
 
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.preflight import Account
 from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.users import Lifetimes
 
@@ -29,6 +31,7 @@ class Limits:
     password_most: int
     invite_seconds: float
     page_rows: int
+    at_once: int
     live_seconds: float
     books_seconds: float
     body_bytes: int
@@ -51,6 +54,8 @@ class SettingLine:
 class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
     country of numbers written without one. `lacking` names the field of the account's deduplication key that a payload lacks.
+    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox, and
+    `qa_late` how long after a month a conversion of it may be made.
     """
 
     reads: Reading
@@ -64,6 +69,10 @@ class Parts:
     region: str
     lower_emails: bool
     lacking: Callable[[bytes], str | None] | None
+    rules: Callable[[str | None], Rules]
+    account: Account
+    preflight_keys: int
+    qa_late: timedelta
     version: str
     zone: str
     is_https: bool

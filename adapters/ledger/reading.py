@@ -8,8 +8,10 @@ from dataclasses import replace
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.look_ups import LookUpsTable
+from offhook.adapters.ledger.past import PastOnSql
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
+from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
@@ -18,7 +20,9 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
@@ -32,6 +36,8 @@ class Reading:
         known = replace(patience, store_seconds=seconds, statement_seconds=seconds)
         self.database = Database(url, pool_size=pool_size, patience=known, reads_only=True)
         self.stories: Stories = StoriesOnSql(self.database)
+        self.past: Past = PastOnSql(self.database)
+        self.sent: Sent = SentOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
         self.users: Users = UsersTable(self.database)

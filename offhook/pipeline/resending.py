@@ -5,10 +5,11 @@ Decides nothing about them: a person does, in a terminal or on a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports.books import Decided
@@ -75,3 +76,34 @@ def beside_today(
 def _today(row: ConversionLine, decided: Decided | None, may_be_rebuilt: bool, lacking: Lacking | None) -> Today:
     lacks = lacking(decided.payload) if lacking and decided and decided.payload else None
     return Today(row, decided, may_be_rebuilt, lacks)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Conversions that somebody wants sent again, by what may become of each.
+
+    Of `safe` nothing can have arrived; of `doubtful` a copy may have, so that another one could count twice. `lacking` lack
+    the field that is named, and Rockerbox would count nothing of them; `moving` do not rest: they go on by themselves.
+    """
+
+    safe: Sequence[ConversionLine] = ()
+    doubtful: Sequence[ConversionLine] = ()
+    lacking: Mapping[CallKey, str] = field(default_factory=dict)
+    moving: Sequence[ConversionLine] = ()
+
+    def sendable(self, *, with_doubtful: bool) -> list[CallKey]:
+        """What is sent again; of what may have arrived only where somebody has looked."""
+        return [row.key for row in (*self.safe, *(self.doubtful if with_doubtful else ()))]
+
+
+def sort_out(rows: Sequence[ConversionLine], lacking: Lacking | None) -> Sorted:
+    """What may become of each of these. Each is in one of the four."""
+    resting = [row for row in rows if row.state in RESTING]
+    lacks = {row.key: found for row in resting if lacking and (found := lacking(row.payload))}
+    whole = [row for row in resting if row.key not in lacks]
+    return Sorted(
+        safe=[row for row in whole if not row.maybe_sent],
+        doubtful=[row for row in whole if row.maybe_sent],
+        lacking=lacks,
+        moving=[row for row in rows if row.state not in RESTING],
+    )

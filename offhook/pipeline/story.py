@@ -201,6 +201,39 @@ class ConversionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversionFilter:
+    """Which conversions are wanted: all that is set must hold. `states` are any of these, all where none is named; `since`
+    and `until` are about when they were decided, the latter excluded. `maybe_sent`: whether a copy may have arrived.
+    """
+
+    states: tuple[str, ...] = ()
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    maybe_sent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionsPage:
+    """Some conversions, the newest first. `after` is where the next page begins, None at the end."""
+
+    conversions: Sequence[ConversionLine]
+    after: PageMark | None
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Whether the destination takes anything: `failures` in a row; none is tried before `open_until`, and `blocked` is the
+    reason why it takes nothing from us, since `blocked_since`. None where that is not so.
+    """
+
+    failures: int = 0
+    open_until: datetime | None = None
+    blocked: str | None = None
+    blocked_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HourCount:
     """How many conversions of an action were delivered within an hour (UTC; `hour` is its beginning)."""
 

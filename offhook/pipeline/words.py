@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from offhook.pipeline.call import CallState
+from offhook.pipeline.delivery import KEY_LACKS
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
@@ -113,6 +114,8 @@ def reason_in_words(reason: str) -> str:
     kind = reason.partition(" ")[0]
     if kind in _REASONS:
         return _REASONS[kind]
+    if kind.startswith(KEY_LACKS):
+        return f"it lacks {kind.removeprefix(KEY_LACKS)}"
     if kind.startswith("http_") and kind[5:].isdigit():
         return f"Rockerbox answered {kind[5:]}"
     return kind.replace("_", " ")
