@@ -11,22 +11,27 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, doors, home, reveal, setup
+from offhook.adapters.dashboard import audit, call, calls, doors, home, reveal, search, setup
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
-from offhook.adapters.dashboard.times import local, utc, zone_name, zones
+from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import check_every_view, let_in
 from offhook.pipeline.masking import mask_email
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import Repeated
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import reason_in_words
 
 log = logging.getLogger("offhook.dashboard")
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     home.blueprint,
+    calls.blueprint,
+    call.blueprint,
+    search.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -84,7 +89,16 @@ def create_dashboard(known: Parts) -> Flask:
 def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
     """What templates know."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(local=local, utc=utc, mask=mask, mask_email=mask_email)
+    app.jinja_env.autoescape = True  # whatever a template's name ends in
+    app.jinja_env.filters.update(
+        local=local,
+        utc=utc,
+        mask=mask,
+        mask_email=mask_email,
+        length_of=length_of,
+        reason_in_words=reason_in_words,
+        in_short=answer_in_short,
+    )
     app.jinja_env.globals.update(
         assets=names,
         nav_of=nav_of,
