@@ -12,6 +12,7 @@ from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
+from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.audit import Audit
@@ -22,6 +23,7 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.users import Users
 
 
@@ -34,6 +36,7 @@ class Reading:
         self.stories: Stories = StoriesOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
+        self.unknown: UnknownCallers = UnknownOnSql(self.database)
         self.users: Users = UsersTable(self.database)
         self.sessions: Sessions = SessionsTable(self.database)
         self.invites: Invites = InvitesTable(self.database)
