@@ -16,8 +16,9 @@
                                         v
                                       Rockerbox                 adapters/rockerbox/
 
-`gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> main -> service -> commands ->
-recordings -> the other adapters -> pipeline.
+`gunicorn app:app` is the first line, `flask worker` all that follows, and the long work that people ask for
+(pipeline/job_runner.py, adapters/jobs/). Imports go one way: app -> main -> service -> commands -> jobs -> recordings ->
+the other adapters -> pipeline.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -38,13 +40,17 @@ from offhook.adapters import logs
 from offhook.adapters.api.door import PREFIX, Door, DoorLimits
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.retrying import lacking_of
+from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.commands.syncing import sync_source
 from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
+from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.dashboard.door import DashboardDoor
+from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -64,10 +70,12 @@ from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
+from offhook.pipeline.job_runner import JobPace, JobRunner
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
@@ -135,6 +143,7 @@ def build(settings: Settings) -> Offhook:
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
             chores=chores(settings, ledger),
             looking_up=looking_up(settings, ledger, sources()),
+            jobs=job_runner(settings, ledger, judge),
         )
 
     return Offhook(
@@ -194,6 +203,51 @@ def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threadi
     if source is None:
         return {}
     return {"sync": partial(CustomerSync(source, ledger, ledger.clock).run, nice=settings.customers_nice)}
+
+
+def job_runner(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> JobRunner:
+    """What a worker does jobs with."""
+    return JobRunner(
+        ledger.jobs, ledger.job_files, kinds(job_parts(settings, ledger, judge)), job_pace(settings), ledger.clock
+    )
+
+
+def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> Parts:
+    source = rules_source(settings)
+
+    def rules(text: str | None) -> Rules:
+        return (source if text is None else replace(source, text=text)).read()
+
+    return Parts(
+        ledger,
+        rules,
+        judge,
+        ImportDefaults(
+            columns=cast(tuple[str, str, str], settings.customers_columns),
+            country=settings.default_country,
+            conflict=settings.shared_numbers,
+            limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+            lower_emails=settings.email_lowercase,
+            retire_share=settings.customers_retire_share,
+        ),
+        lacking=lacking_of(settings),
+        account=partial(account_of, settings),
+        day_zone=ZoneInfo(settings.rockerbox_day_zone),
+        qa_late=timedelta(days=settings.qa_late_days),
+        preflight_keys=settings.preflight_keys,
+    )
+
+
+def job_pace(settings: Settings) -> JobPace:
+    return JobPace(
+        poll_seconds=max(settings.poll_seconds, settings.idle_seconds),
+        lease_seconds=settings.job_lease_seconds,
+        most_attempts=settings.job_attempts,
+        kept_seconds=settings.job_days * 86400,
+        most_result_bytes=settings.job_result_max_bytes,
+        nice=settings.customers_nice,
+        log_repeat_seconds=settings.log_repeat_seconds,
+    )
 
 
 def patience(settings: Settings) -> Patience:

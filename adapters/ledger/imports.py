@@ -90,6 +90,12 @@ class HistoryOnSql:
             row = connection.execute(select(imports).where(imports.c.id == id_)).first()
         return None if row is None else _import_line(row)
 
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        its = (imports.c.source == brought.source.value, imports.c.name == brought.name, imports.c.run == brought.run)
+        with self._database.read(patient=True) as connection:
+            row = connection.execute(select(imports).where(*its)).first()
+        return None if row is None else _import_line(row)
+
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         for how in ("brought_by", "ended_by"):
             after = 0

@@ -29,7 +29,9 @@ from offhook.pipeline.story import (
     CallLine,
     CallOutcome,
     CallsPage,
+    ConversionFilter,
     ConversionLine,
+    ConversionsPage,
     CountedCall,
     DecisionLine,
     PageMark,
@@ -60,6 +62,24 @@ class StoriesOnSql:
         with self._read() as connection:
             rows = [row for statement in wanted for row in connection.execute(statement)]
         return list(map(conversion_line, sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]))
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        """State by state, as each has an index by time; then the newest of all."""
+        place = tuple_(conversions.c.created_at, conversions.c.call_sid, conversions.c.account_sid)
+        asked = select(conversions).where(*_matching(wanted)).limit(limit + 1)
+        asked = asked.order_by(*(column.desc() for column in place.clauses))
+        if after is not None:
+            values = [literal(value, column.type) for value, column in zip(after, place.clauses, strict=True)]
+            asked = asked.where(place < tuple_(*values))
+        with self._read() as connection:
+            rows = [
+                row
+                for state in sorted(set(wanted.states or State))
+                for row in connection.execute(asked.where(conversions.c.state == state))
+            ]
+        marked = sorted(((_conversion_mark(row), row) for row in rows), key=lambda one: one[0], reverse=True)
+        end = marked[limit - 1][0] if len(marked) > limit else None
+        return ConversionsPage([conversion_line(row) for _, row in marked[:limit]], end)
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         statement = select(calls).where(text(IS_UNFINISHED)).order_by(calls.c.decided_at.desc()).limit(limit)
@@ -330,6 +350,16 @@ def _decision(row: Row[Any]) -> DecisionLine:
         trace=from_json(row.trace),
         customer_row=row.customer_row,
     )
+
+
+def _matching(wanted: ConversionFilter) -> list[Any]:
+    of_time = [conversions.c.created_at >= wanted.since] if wanted.since else []
+    of_time += [conversions.c.created_at < wanted.until] if wanted.until else []
+    return of_time + ([conversions.c.reason == wanted.reason] if wanted.reason else [])
+
+
+def _conversion_mark(row: Row[Any]) -> PageMark:
+    return PageMark(row.created_at, row.call_sid, row.account_sid)
 
 
 def conversion_line(row: Row[Any]) -> ConversionLine:

@@ -201,6 +201,26 @@ class ConversionLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversionFilter:
+    """Which conversions are wanted: all that is set must hold. `states` are any of these, all where none is named; `since`
+    and `until` are about when they were decided, the latter excluded.
+    """
+
+    states: tuple[str, ...] = ()
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionsPage:
+    """Some conversions, the newest first. `after` is where the next page begins, None at the end."""
+
+    conversions: Sequence[ConversionLine]
+    after: PageMark | None
+
+
+@dataclass(frozen=True, slots=True)
 class HourCount:
     """How many conversions of an action were delivered within an hour (UTC; `hour` is its beginning)."""
 

@@ -65,6 +65,8 @@ def test_merges_of_one_run_are_one_import_and_its_numbers_are_their_sums(ledger:
     assert (second.added, second.changed, second.unchanged, second.retired) == (0, 1, 0, 1)
     assert first.finished_at is not None and first.finished_at >= first.started_at and first.undone_at is None
     assert list(ledger.history.imports(1)) == [second]
+    assert (ledger.history.import_of(FIRST), ledger.history.import_of(SECOND)) == (first, second)
+    assert ledger.history.import_of(Brought(FIRST.source, FIRST.name, run="another")) is None
 
 
 def test_what_comes_row_by_row_is_one_import_a_day(ledger: WholeLedger) -> None:

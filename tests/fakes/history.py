@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.customers import Brought
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from tests.fakes.kept import Kept
 
@@ -26,6 +27,9 @@ class MemoryHistory:
 
     def import_(self, id_: int, /) -> ImportLine | None:
         return next((one for one in self._kept.imports.values() if one.id == id_), None)
+
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        return self._kept.imports.get((brought.source.value, brought.name, brought.run))
 
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         for line in list(self._kept.history):

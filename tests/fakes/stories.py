@@ -16,7 +16,9 @@ from offhook.pipeline.story import (
     CallLine,
     CallOutcome,
     CallsPage,
+    ConversionFilter,
     ConversionLine,
+    ConversionsPage,
     CountedCall,
     PageMark,
     Story,
@@ -32,6 +34,23 @@ class MemoryStories:
     def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
         found = [one for one in self._kept.conversions.values() if not states or one.state in states]
         return [conversion_line(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        marked = sorted(
+            (
+                (PageMark(one.created_at, one.key.call_sid, one.key.account_sid), one)
+                for one in self._kept.conversions.values()
+                if (not wanted.states or one.state in wanted.states)
+                and wanted.reason in (None, one.reason)
+                and (wanted.since is None or one.created_at >= wanted.since)
+                and (wanted.until is None or one.created_at < wanted.until)
+            ),
+            key=lambda one: one[0],
+            reverse=True,
+        )
+        found = [(mark, one) for mark, one in marked if after is None or mark < after]
+        end = found[limit - 1][0] if len(found) > limit else None
+        return ConversionsPage([conversion_line(one) for _, one in found[:limit]], end)
 
     def conversion_counts(self) -> Mapping[str, int]:
         counts = Counter(one.state.value for one in self._kept.conversions.values())

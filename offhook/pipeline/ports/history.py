@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.customers import Brought, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ class History(Protocol):
 
     def import_(self, id_: int, /) -> ImportLine | None:
         """The one of this number."""
+
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        """What all merges with this source, name and `run` have done so far; None where there was none."""
 
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         """The numbers of which an import said something new, or which it retired: page by page, each at least once."""

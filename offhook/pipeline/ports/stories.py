@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.story import CallFilter, CallLine, CallOutcome, CallsPage, ConversionLine, PageMark, Story
+from offhook.pipeline.story import (
+    CallFilter,
+    CallLine,
+    CallOutcome,
+    CallsPage,
+    ConversionFilter,
+    ConversionLine,
+    ConversionsPage,
+    PageMark,
+    Story,
+)
 
 
 class Following(Protocol):
@@ -25,6 +35,9 @@ class Stories(Protocol):
 
     def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
         """The newest conversions first: those in one of the states, or all where none is named."""
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        """The conversions that are wanted, up to `limit`, the newest first, from behind `after`."""
 
     def conversion_counts(self) -> Mapping[str, int]:
         """How many conversions are in each state that any is in, counted up to COUNTED_UP_TO + 1."""
