@@ -16,8 +16,9 @@
                                         v
                                       Rockerbox                 adapters/rockerbox/
 
-`gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> main -> service -> commands ->
-recordings -> the other adapters -> pipeline.
+`gunicorn app:app` is the first line, `flask worker` all that follows, and the long work that people ask for
+(pipeline/job_runner.py, adapters/jobs/). Imports go one way: app -> main -> service -> commands -> jobs -> recordings ->
+the other adapters -> pipeline.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -38,13 +39,17 @@ from offhook.adapters import logs
 from offhook.adapters.api.door import PREFIX, Door, DoorLimits
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.retrying import lacking_of
+from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.commands.syncing import sync_source
 from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
+from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.dashboard.door import DashboardDoor
+from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -64,6 +69,7 @@ from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
+from offhook.pipeline.job_runner import JobPace, JobRunner
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
@@ -136,6 +142,7 @@ def build(settings: Settings) -> Offhook:
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
             chores=chores(settings, ledger),
             looking_up=looking_up(settings, ledger, sources()),
+            jobs=job_runner(settings, ledger, judge),
         )
 
     return Offhook(
@@ -195,6 +202,46 @@ def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threadi
     if source is None:
         return {}
     return {"sync": partial(CustomerSync(source, ledger, ledger.clock).run, nice=settings.customers_nice)}
+
+
+def job_runner(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> JobRunner:
+    """What a worker does jobs with."""
+    return JobRunner(
+        ledger.jobs, ledger.job_files, kinds(job_parts(settings, ledger, judge)), job_pace(settings), ledger.clock
+    )
+
+
+def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> Parts:
+    return Parts(
+        ledger,
+        rules_of(settings),
+        judge,
+        ImportDefaults(
+            columns=cast(tuple[str, str, str], settings.customers_columns),
+            country=settings.default_country,
+            conflict=settings.shared_numbers,
+            limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+            lower_emails=settings.email_lowercase,
+            retire_share=settings.customers_retire_share,
+        ),
+        lacking=lacking_of(settings),
+        account=partial(account_of, settings),
+        day_zone=ZoneInfo(settings.rockerbox_day_zone),
+        qa_late=timedelta(days=settings.qa_late_days),
+        preflight_keys=settings.preflight_keys,
+    )
+
+
+def job_pace(settings: Settings) -> JobPace:
+    return JobPace(
+        poll_seconds=max(settings.poll_seconds, settings.idle_seconds),
+        lease_seconds=settings.job_lease_seconds,
+        most_attempts=settings.job_attempts,
+        kept_seconds=settings.job_days * 86400,
+        most_result_bytes=settings.job_result_max_bytes,
+        nice=settings.customers_nice,
+        log_repeat_seconds=settings.log_repeat_seconds,
+    )
 
 
 def patience(settings: Settings) -> Patience:
@@ -344,7 +391,6 @@ def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
 
 def dashboard(service: Offhook) -> Flask:
     """The dashboard's pages, on connections of their own. Raises LedgerUnavailable."""
-    from offhook.adapters.commands.rockerbox import account_of
     from offhook.adapters.dashboard.app import create_dashboard
     from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
     from offhook.pipeline.users import Lifetimes
@@ -363,6 +409,7 @@ def dashboard(service: Offhook) -> Flask:
         at_once=known.dashboard_at_once,
         live_seconds=known.dashboard_live_seconds,
         books_seconds=known.dashboard_books_seconds,
+        rules_bytes=known.rules_upload_bytes,
         body_bytes=known.dashboard_body_bytes,
         statement_seconds=known.page_statement_seconds,
         proxies=known.dashboard_proxies,

@@ -779,8 +779,15 @@ class Settings(BaseSettings):
         alias="OFFHOOK_DASHBOARD_AT_ONCE",
         ge=1,
         le=100_000,
-        description="how much a page of the dashboard does or looks through at one click: conversions sent again, or checked as "
-        "`flask rockerbox preflight` does; calls of a backtest; decisions for the rules' figures",
+        description="how much a page of the dashboard looks through: conversions before many are sent again, or checked as `flask "
+        "rockerbox preflight` does; decisions for the rules' figures",
+    )
+    rules_upload_bytes: int = Field(
+        262_144,
+        alias="OFFHOOK_RULES_UPLOAD_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="largest file of rules that the dashboard takes for a backtest",
     )
     dashboard_body_bytes: int = Field(
         20_000_000,
@@ -857,6 +864,43 @@ class Settings(BaseSettings):
         ge=60,
         le=86_400,
         description="how long the link may be followed that makes the first user, which `make run` prints",
+    )
+
+    # Jobs: long work that people ask for and workers do (docs/operating.md)
+    upload_max_bytes: int = Field(
+        33_554_432,
+        alias="OFFHOOK_UPLOAD_MAX_BYTES",
+        ge=1024,
+        le=10_737_418_240,
+        description="largest file that may be uploaded for a job; it is kept in the database until the job's days are over",
+    )
+    job_result_max_bytes: int = Field(
+        268_435_456,
+        alias="OFFHOOK_JOB_RESULT_MAX_BYTES",
+        ge=1024,
+        le=10_737_418_240,
+        description="largest file that a job may leave to be downloaded; one that comes to more fails",
+    )
+    job_days: float = Field(
+        7.0,
+        alias="OFFHOOK_JOB_DAYS",
+        gt=0,
+        le=3650,
+        description="days for which a job that is over is kept, with what was uploaded for it and what came of it",
+    )
+    job_attempts: int = Field(
+        3,
+        alias="OFFHOOK_JOB_ATTEMPTS",
+        ge=1,
+        le=100,
+        description="a job is given up whose workers vanished so often",
+    )
+    job_lease_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_JOB_LEASE_SECONDS",
+        ge=1,
+        le=3600,
+        description="a worker that says nothing for so long loses its job to the next one",
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(

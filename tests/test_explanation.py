@@ -10,12 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
-from offhook.adapters.commands.shown import plain
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_of, explain
 from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.plain import plain
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.trace import ConditionTrace, RuleTrace
 from offhook.pipeline.steps import Judge, attempt, leave_unfinished_batch

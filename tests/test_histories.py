@@ -25,7 +25,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
-from offhook.adapters.commands.shown import plain
 from offhook.adapters.ledger.schema import metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.counting import Cell, Told, figures, place_of
@@ -33,6 +32,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy, State
 from offhook.pipeline.explanation import anew_of, explain
 from offhook.pipeline.masking import masking
+from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.outbox import Attempt
 from offhook.pipeline.steps import (
     attempt,

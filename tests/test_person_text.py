@@ -10,6 +10,7 @@ import pytest
 from offhook.adapters.ledger.schema import PersonText, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.jobs import ExportCalls, JobEvent, Progress, enqueue
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 from offhook.pipeline.steps import decide_batch, release_batch
@@ -73,6 +74,14 @@ def test_nothing_of_a_person_is_written_looked_up_or_read_past_the_one_type(
     assert release_batch(ledger, steps.JUDGE, NOON, 10) == 1
     assert decide_batch(ledger, steps.JUDGE, NOON, 10, look_ups=policy) == 1
     assert [one.phone for one in ledger.claim_look_ups(much_later, 10, 30)] == [NOBODY]
+
+    asked = enqueue(ledger.jobs, ExportCalls(phones=(CALLER,)), "ann@example.com", NOON)
+    taken = ledger.jobs.claim(NOON, 60, 3).taken
+    assert taken is not None
+    ledger.jobs.finish(asked, taken.fence, JobEvent.FINISH, Progress(), NOON, result={"phone": CALLER})
+    job = ledger.jobs.job(asked)
+    assert job is not None
+    assert (job.arguments, job.asked_by, job.result) == ({"phones": [CALLER]}, "ann@example.com", {"phone": CALLER})
 
     of_persons = {
         (table.name, column.name)

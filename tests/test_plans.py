@@ -20,6 +20,7 @@ from offhook.pipeline.look_up import Answer, Asked, Found, Later, LookUpPolicy, 
 from offhook.pipeline.looking_up import looked_up, take_in
 from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
+from offhook.pipeline.ports.unknown import CallersMark
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.steps import (
     attempt,
@@ -181,9 +182,13 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.history.numbers_named("a@example.test")
     [latest] = ledger.history.imports(1)
     assert ledger.history.import_(latest.id) == latest
+    assert not any(one.id >= latest.id for one in ledger.history.imports(50, latest.id))
+    assert ledger.history.line(1)
     ledger.history.mark_undone(latest.id, NOW)
     assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
-    assert ledger.unknown.most_frequent(50)
+    for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
+        *_, last = ask(50)
+        assert ask(50, CallersMark(last.calls, last.latest_at, last.phone))
     assert len(ledger.history.shared_numbers("", 50)) == 50
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1

@@ -15,7 +15,9 @@ from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.resending import Today, beside_today
+from offhook.pipeline.retrying import Lacking, send_again
 from offhook.pipeline.story import ConversionLine
+from offhook.settings import Settings
 
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
@@ -133,14 +135,18 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:
     """Those that Rockerbox can count."""
-    key = service.settings.dedupe_key
-    held = {row.key: lacking for row in rows if key and (lacking := key.lacking(row.payload))}
-    if held:
-        call, lacking = next(iter(held.items()))
+    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
+    sent = send_again(service.ledger, rows, lacking_of(service.settings), now)
+    if sent.lacking:
+        call, lacking = next(iter(sent.lacking.items()))
         click.echo(
-            f"{len(held)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
+            f"{len(sent.lacking)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
             f"{lacking}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
         )
-    rows = [row for row in rows if row.key not in held]
-    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
-    return service.ledger.retry([row.key for row in rows], now)
+    return sent.moved
+
+
+def lacking_of(settings: Settings) -> Lacking:
+    """What a payload lacks of the key that the settings name."""
+    key = settings.dedupe_key
+    return key.lacking if key else lambda _payload: None

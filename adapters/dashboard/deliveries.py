@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,8 @@ from offhook.adapters.dashboard.filters import SPANS, Asked, as_key, asked_by, m
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.way import answer_in_short
-from offhook.adapters.dashboard.who import audit, local_path, needs
+from offhook.adapters.dashboard.who import audit, local_path, needs, user
+from offhook.adapters.dashboard.work import latest_of
 from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.deliveries import (
@@ -29,7 +30,9 @@ from offhook.pipeline.deliveries import (
     resting_of,
 )
 from offhook.pipeline.delivery import State
+from offhook.pipeline.jobs import RetryConversions, enqueue
 from offhook.pipeline.resending import RESTING, Sorted, sort_out
+from offhook.pipeline.retrying import send_again
 from offhook.pipeline.story import (
     COUNTED_UP_TO,
     AttemptLine,
@@ -64,6 +67,7 @@ _FILTERS = ("span", "since", "until", "reason")
 _OUTCOME_DAYS, _LATENCY_DAYS = 30, 7
 _MOST_IN_SAMPLE = 10  # CallSids that a preview names
 _LONGEST_KEY = 200
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def shown() -> str:
         outcomes=_outcomes(known, now),
         latencies=_latencies(known, now),
         can_send=resting_of(wanted) is not None,
+        jobs=latest_of(known, RetryConversions),
     )
 
 
@@ -204,12 +209,12 @@ def _latencies(known: Parts, now: datetime) -> list[DayLatency]:
 @blueprint.post("/deliveries/preview")
 @needs(Role.OPERATOR)
 def preview() -> AnyResponse:
-    """What sending the ticked ones again, or all that the filter matches, would do. Changes nothing."""
+    """What sending the picked ones again, or all that the filter matches, would do. Changes nothing."""
     known = parts()
     fields = _fields_of_all(known) if request.form.get("all") else [("key", key) for key in _keys_given()]
-    chosen, is_more = _chosen(known, dict(fields).get("until"))
+    chosen, is_more = _looked_at(known, fields)
     if not chosen:
-        return _back("Nothing is ticked that waits for somebody. Tick some, or send all that are listed.", "bad")
+        return _back("Nothing is picked that waits for somebody. Pick some, or send all that are listed.", "bad")
     found = sort_out(chosen, known.lacking)
     page = render_template(
         "deliveries_preview.html.jinja",
@@ -226,60 +231,69 @@ def preview() -> AnyResponse:
 @blueprint.post("/deliveries/retry")
 @needs(Role.OPERATOR)
 def retry() -> AnyResponse:
-    """Send these again. What may have arrived is sent only where somebody says to have looked."""
+    """Send these again, by a job where the filter says which. What may have arrived only where somebody says to have looked."""
     known = parts()
     looked = request.form.get("looked") == "yes"
-    chosen, _ = _chosen(known, request.form.get("until"), with_doubtful=looked)
-    found = sort_out(chosen, known.lacking)
-    keys = found.sendable(with_doubtful=looked)
-    if not keys:
-        return _back(_nothing(found), "bad")
-    audit("send again", _of_what(keys, found, looked=looked))
-    moved = known.ledger.retry(keys, known.ledger.clock())
-    return _back(_done(moved, found, looked=looked))
+    if request.form.get("all"):
+        return _ask_for_all(known, looked=looked)
+    found = sort_out(_picked(known), known.lacking)
+    rows = found.sendable(with_doubtful=looked)
+    if not rows:
+        return _back(f"Nothing was sent.{_stays(found, looked=looked) or ' It had moved on already.'}", "bad")
+    audit("send again", rows[0].key.call_sid if len(rows) == 1 else _how_many(rows))
+    came = send_again(known.ledger, rows, known.lacking or _lacks_nothing, known.ledger.clock())
+    return _back(f"{_count(came.moved, 'is', 'are')} sent again in a moment.{_stays(found, looked=looked)}")
+
+
+def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
+    """The job that `flask conversions retry --all` would be, page by page."""
+    wanted = _resting(request.form)
+    asked = RetryConversions(
+        states=wanted.states,
+        reason=wanted.reason,
+        since=wanted.since,
+        until=wanted.until,
+        also_maybe_sent=looked,
+        maybe_sent=wanted.maybe_sent,
+    )
+    audit("send again", f"all: {_show(request.form).value}{', also what may have arrived' if looked else ''}")
+    enqueue(known.ledger.jobs, asked, user().email, known.clock())
+    return _back("A worker sends them again now. How far it is stands below the list.")
 
 
 def _keys_given() -> list[str]:
-    """Those of a form, as Row.key has them: each once, and no more than may be done at once."""
-    given = [key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and key.isprintable()]
+    """Those of a form, as Row.key has them: each once, and no more than may be looked at."""
+    given = [key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and "/" in key]
     return list(dict.fromkeys(given))[: parts().limits.at_once]
+
+
+def _picked(known: Parts) -> Sequence[ConversionLine]:
+    return known.reads.stories.conversions_of([CallKey(*key.split("/", 1)) for key in _keys_given()])
 
 
 def _fields_of_all(known: Parts) -> list[tuple[str, str]]:
     """The filters for the second form; what is decided after now is not among what was looked at."""
-    asked = _asked(request.form)
+    asked, now = _asked(request.form), known.clock()
     fields: dict[str, str | None] = {"all": "yes", "show": _show(request.form).value, "reason": asked.wanted.reason}
     fields["since"] = asked.wanted.since.isoformat() if asked.wanted.since else None
-    now = known.clock()
     fields["until"] = min(asked.wanted.until or now, now).isoformat()
     return [(name, value) for name, value in fields.items() if value]
 
 
-def _chosen(
-    known: Parts, until: str | None, *, with_doubtful: bool = True
-) -> tuple[Sequence[ConversionLine], bool]:
-    """The conversions that a form is about, and whether there are more than may be sent at once."""
+def _resting(fields: Mapping[str, str]) -> ConversionFilter:
+    asked = _asked(fields)
+    wanted = resting_of(_wanted(_show(fields), asked))
+    return abort(400) if wanted is None or asked.wrong else wanted
+
+
+def _looked_at(known: Parts, fields: Sequence[tuple[str, str]]) -> tuple[Sequence[ConversionLine], bool]:
+    """The conversions that the fields of a form mean, and whether there are more than are looked at."""
     if not request.form.get("all"):
-        keys = [CallKey(*key.split("/", 1)) for key in _keys_given() if "/" in key]
-        return known.reads.stories.conversions_of(keys), False
-    asked = _asked({**request.form, **({"until": until} if until else {})})
-    wanted = resting_of(_wanted(_show(request.form), asked))
-    if wanted is None or asked.wrong:
-        abort(400)
-    found: list[ConversionLine] = []
-    is_more = False
-    for maybe in (False, True) if with_doubtful else (False,):
-        if wanted.maybe_sent in (None, maybe):
-            some, has_more = _up_to_limit(known, replace(wanted, maybe_sent=maybe))
-            found, is_more = found + some, is_more or has_more
-    return found, is_more
-
-
-def _up_to_limit(known: Parts, wanted: ConversionFilter) -> tuple[list[ConversionLine], bool]:
-    found: list[ConversionLine] = []
+        return _picked(known), False
+    wanted, found = _resting(dict(fields)), list[ConversionLine]()
     after: PageMark | None = None
     while len(found) < known.limits.at_once:
-        some = min(known.limits.at_once - len(found), 500)
+        some = min(known.limits.at_once - len(found), _PAGE)
         page = known.reads.stories.conversions_page(wanted, after, some)
         found += page.conversions
         if (after := page.after) is None:
@@ -287,32 +301,27 @@ def _up_to_limit(known: Parts, wanted: ConversionFilter) -> tuple[list[Conversio
     return found, True
 
 
-def _of_what(keys: Sequence[CallKey], found: Sorted, *, looked: bool) -> str:
-    if len(keys) == 1:
-        return keys[0].call_sid
-    doubtful = f", {len(found.doubtful)} of which may have arrived" if looked and found.doubtful else ""
-    return f"{len(keys)} conversions{doubtful}"
+def _lacks_nothing(_payload: bytes) -> None:
+    return None
 
 
-def _nothing(found: Sorted) -> str:
-    stays = _stays(found, looked=False)
-    return f"Nothing was sent.{stays}" if stays else "Nothing was sent: it had moved on already."
+def _how_many(rows: Sequence[ConversionLine]) -> str:
+    doubtful = sum(row.maybe_sent for row in rows)
+    return f"{len(rows)} conversions{f', {doubtful} of which may have arrived' if doubtful else ''}"
 
 
-def _done(moved: int, found: Sorted, *, looked: bool) -> str:
-    sent = "1 is sent again in a moment." if moved == 1 else f"{moved:,} are sent again in a moment."
-    return sent + _stays(found, looked=looked)
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _stays(found: Sorted, *, looked: bool) -> str:
-    """What is left as it is, and why."""
-    doubtful = 0 if looked else len(found.doubtful)
+    """What is left as it is, and why; "" where nothing is."""
     why = [
-        (doubtful, "may be in Rockerbox already. Look there first, and say that you did."),
-        (len(found.lacking), "lacks what Rockerbox counts by: add it to the customer first."),
-        (len(found.moving), "goes on by itself."),
+        (0 if looked else len(found.doubtful), "may be in Rockerbox already: look there first, and say that you did."),
+        (len(found.lacking), "would not be counted: add what is lacking to the customer first."),
+        (len(found.moving), "did not wait for anybody."),
     ]
-    return "".join(f" {count:,} left as it is: {text}" for count, text in why if count)
+    return "".join(f" {count:,} {text}" for count, text in why if count)
 
 
 def _list() -> str:

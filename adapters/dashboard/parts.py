@@ -34,6 +34,7 @@ class Limits:
     at_once: int
     live_seconds: float
     books_seconds: float
+    rules_bytes: int
     body_bytes: int
     statement_seconds: float
     proxies: int

@@ -14,6 +14,7 @@ from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
+from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.audit import Audit
@@ -26,6 +27,7 @@ from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.users import Users
 
 
@@ -40,6 +42,7 @@ class Reading:
         self.sent: Sent = SentOnSql(self.database)
         self.tallies: Tallies = TalliesTable(self.database)
         self.history: History = HistoryOnSql(self.database)
+        self.unknown: UnknownCallers = UnknownOnSql(self.database)
         self.users: Users = UsersTable(self.database)
         self.sessions: Sessions = SessionsTable(self.database)
         self.invites: Invites = InvitesTable(self.database)

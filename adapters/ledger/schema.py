@@ -529,3 +529,54 @@ keys = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# Long work that people asked for (pipeline/jobs.py): `state` moves as JOB_MOVES says. `due_at` is when it may be taken up:
+# since it was asked for, or when its lease is over; NULL once it is over. `arguments`, `checkpoint` and `result` are JSON.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("arguments", PersonText, nullable=False),
+    Column("asked_by", PersonText, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Moment),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("of_how_many", BigInteger),
+    Column("sentence", Text, nullable=False),
+    Column("checkpoint", Text),
+    Column("result", PersonText),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("cancel_asked_at", Moment),
+    Index("ix_jobs_due_at", "due_at", **_where("due_at IS NOT NULL")),
+    Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
+)
+
+# What was uploaded for a job and what came of it, in pieces; they hold persons in clear, and go with their job. `job_id` is
+# NULL until a job has it.
+job_files = Table(
+    "job_files",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("is_whole", SmallInteger, nullable=False),
+    Index("ix_job_files_job_id", "job_id", **_where("job_id IS NOT NULL")),
+    Index("ix_job_files_orphans", "made_at", **_where("job_id IS NULL")),
+)
+job_pieces = Table(
+    "job_pieces",
+    metadata,
+    Column("file_id", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("file_id", "place"),
+)

@@ -20,6 +20,8 @@ from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
@@ -46,6 +48,7 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
@@ -101,6 +104,9 @@ class SqlLedger:
         self.invites: Invites = InvitesTable(self.database)
         self.tries: Tries = TriesTable(self.database)
         self.audit: Audit = AuditTable(self.database)
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

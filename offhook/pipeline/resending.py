@@ -91,9 +91,9 @@ class Sorted:
     lacking: Mapping[CallKey, str] = field(default_factory=dict)
     moving: Sequence[ConversionLine] = ()
 
-    def sendable(self, *, with_doubtful: bool) -> list[CallKey]:
-        """What is sent again; of what may have arrived only where somebody has looked."""
-        return [row.key for row in (*self.safe, *(self.doubtful if with_doubtful else ()))]
+    def sendable(self, *, with_doubtful: bool) -> list[ConversionLine]:
+        """What is sent again; what may have arrived only where somebody has looked."""
+        return [*self.safe, *(self.doubtful if with_doubtful else ())]
 
 
 def sort_out(rows: Sequence[ConversionLine], lacking: Lacking | None) -> Sorted:

@@ -16,6 +16,7 @@ from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.look_ups import LookUps
 from offhook.pipeline.ports.past import Past
@@ -71,6 +72,9 @@ class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
     def tries(self) -> Tries: ...
     @property
     def users(self) -> Users: ...
+    def jobs(self) -> Jobs: ...
+    @property
+    def job_files(self) -> JobFiles: ...
     def close(self) -> None: ...
 
 

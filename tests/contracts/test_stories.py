@@ -10,7 +10,7 @@ from offhook.pipeline import story
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.steps import attempt, leave_unfinished_batch
-from offhook.pipeline.story import CallFilter, CountedCall
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
@@ -74,6 +74,37 @@ def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(led
     assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
     assert len(ledger.stories.conversions([], 1)) == 1
     assert dict(ledger.stories.conversion_counts()) == {"dead": 1, "pending": 1}
+
+
+def test_conversions_are_given_page_by_page_the_newest_first_and_each_once(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    for number in range(1, 8):  # several of one moment
+        ledger.append([raw(number, at=NOON)])
+        steps.fold(ledger)
+        steps.decide(ledger, NOON + (number // 3) * MINUTE)
+    sending = ledger.claim(NOON + 9 * MINUTE, 2, 60, POLICY).taken
+    refused = Outcome(Result.REFUSED, "http_400", 400)
+    ledger.finish([attempt(one, refused, NOON, NOON, POLICY) for one in sending], NOON)
+    dead = {one.key for one in sending}
+
+    def pages(wanted: ConversionFilter, limit: int) -> list[list[ConversionLine]]:
+        page = ledger.stories.conversions_page(wanted, None, limit)
+        found = [list(page.conversions)]
+        while page.after is not None:
+            page = ledger.stories.conversions_page(wanted, page.after, limit)
+            found.append(list(page.conversions))
+        return found
+
+    every = [one for page in pages(ConversionFilter(), 2) for one in page]
+    assert [one.key for one in every] == [key(number) for number in range(7, 0, -1)]
+    assert list(map(len, pages(ConversionFilter(), 2))) == [2, 2, 2, 1] and len(pages(ConversionFilter(), 7)) == 1
+    for wanted, keys in (
+        (ConversionFilter(("dead",)), dead),
+        (ConversionFilter(("dead", "pending"), reason="http_400"), dead),
+        (ConversionFilter(since=NOON + MINUTE, until=NOON + 2 * MINUTE), {key(3), key(4), key(5)}),
+        (ConversionFilter(("delivered",)), set()),
+    ):
+        assert {one.key for page in pages(wanted, 1) for one in page} == keys
 
 
 @pytest.fixture

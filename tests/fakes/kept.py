@@ -9,6 +9,7 @@ from datetime import datetime
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
+from offhook.pipeline.jobs import Job, JobFile
 from offhook.pipeline.ports.answered import Answer
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.history import HistoryLine, ImportLine
@@ -86,6 +87,16 @@ class KeptAnswer:
 
 
 @dataclass(slots=True)
+class KeptJob:
+    """`due_at` is None once it is over; `checkpoint` is JSON."""
+
+    job: Job
+    due_at: datetime | None
+    fence: int = 0
+    checkpoint: str | None = None
+
+
+@dataclass(slots=True)
 class Kept:
     """`callbacks` by their numbers, which count from 1; `folded` are the numbers of those that a call has taken in."""
 
@@ -117,6 +128,9 @@ class Kept:
     answered: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     look_ups: dict[str, KeptLookUp] = field(default_factory=dict)
+    jobs: dict[int, KeptJob] = field(default_factory=dict)
+    job_files: dict[int, JobFile] = field(default_factory=dict)
+    job_pieces: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def stored(self) -> list[Stored]:
         """Every callback, in the order of arrival."""

@@ -19,6 +19,7 @@ from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.history import MemoryHistory
 from tests.fakes.intake_counts import MemoryIntakeCounts
+from tests.fakes.jobs import MemoryJobFiles, MemoryJobs
 from tests.fakes.kept import Kept
 from tests.fakes.look_ups import MemoryLookUps
 from tests.fakes.outbox import MemoryOutbox
@@ -59,6 +60,8 @@ class MemoryLedger:
         self.invites = MemoryInvites(self._kept)
         self.tries = MemoryTries(self._kept)
         self.audit = MemoryAudit(self._kept)
+        self.jobs = MemoryJobs(self._kept)
+        self.job_files = MemoryJobFiles(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -116,6 +119,7 @@ class MemoryLedger:
             doubtful_since=_first(one.first_attempt_at for one in pending if one.maybe_sent),
             mapping_version=kept.mapping_version,
             look_up_at=_first(one.due_at for one in kept.look_ups.values() if one.state is not LookUpState.KNOWN),
+            job_at=_first(one.due_at for one in kept.jobs.values()),
             has_answers=any(one.to_release for one in kept.look_ups.values()),
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
             parked_since=_first(one.folded.call.first_received_at for one in parked) if with_open else None,
