@@ -21,6 +21,9 @@ PAGES: list[tuple[str, Role | None]] = [
     ("/account", Role.VIEWER),
     ("/calls", Role.VIEWER),
     ("/search?q=nobody", Role.VIEWER),
+    ("/deliveries", Role.VIEWER),
+    ("/rules", Role.ADMIN),
+    ("/rockerbox", Role.OPERATOR),
     ("/none-such", Role.VIEWER),
 ]
 LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]

@@ -32,7 +32,7 @@ from offhook.pipeline.steps import (
     leave_unfinished_batch,
     release_batch,
 )
-from offhook.pipeline.story import CallFilter
+from offhook.pipeline.story import CallFilter, ConversionFilter
 from offhook.service import build
 from offhook.settings import given
 from tests import sinks
@@ -193,6 +193,23 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
     is_read_by_period(ledger)
+    is_read_by_pages(ledger)
+
+
+def is_read_by_pages(ledger: SqlLedger) -> None:
+    for wanted in (
+        ConversionFilter(("dead", "ambiguous"), maybe_sent=False),
+        ConversionFilter(("delivered",), since=NOW - timedelta(hours=1), until=NOW + timedelta(hours=1)),
+        ConversionFilter(("delivered",)),
+    ):
+        page = ledger.stories.conversions_page(wanted, None, 5)
+        keys = [one.key for one in page.conversions]
+        assert len(ledger.stories.conversions_of(keys)) == len(keys)
+        ledger.stories.latest_attempts(keys)
+        ledger.stories.conversions_page(wanted, page.after, 5)
+    ledger.stories.way_out()
+    assert ledger.past.uses(NOW - timedelta(days=30), 50).uses
+    ledger.past.rules_used(5)
 
 
 def is_read_by_period(ledger: SqlLedger) -> None:

@@ -11,7 +11,19 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, call, calls, doors, home, reveal, search, setup
+from offhook.adapters.dashboard import (
+    audit,
+    call,
+    calls,
+    deliveries,
+    doors,
+    home,
+    reveal,
+    rockerbox,
+    rules,
+    search,
+    setup,
+)
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
@@ -32,6 +44,9 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     calls.blueprint,
     call.blueprint,
     search.blueprint,
+    deliveries.blueprint,
+    rules.blueprint,
+    rockerbox.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,

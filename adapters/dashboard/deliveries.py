@@ -263,7 +263,7 @@ def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
 
 def _keys_given() -> list[str]:
     """Those of a form, as Row.key has them: each once, and no more than may be looked at."""
-    given = [key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and "/" in key]
+    given = [key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and "/" in key and key.isprintable()]
     return list(dict.fromkeys(given))[: parts().limits.at_once]
 
 

@@ -51,7 +51,7 @@ class PastOnSql:
     def uses(self, since: datetime, at_most: int) -> RuleUses:
         """Along the journal's own key, from its end: what is older costs nothing."""
         names = (_told.account_sid, _told.call_sid, _told.decided_at, _told.result, _told.reasons, _told.rule)
-        newest = select(*names).order_by(_told.id.desc()).limit(at_most + 1)
+        newest = select(*names).where(_told.id > 0).order_by(_told.id.desc()).limit(at_most + 1)
         with self._database.read(patient=True) as connection:
             rows = connection.execute(newest).all()
         wanted = [row for row in rows[:at_most] if row.decided_at >= since]
