@@ -430,7 +430,6 @@ def dashboard(service: Offhook) -> Flask:
             rules=rules_of(known),
             account=account_of(known, None),
             preflight_keys=known.preflight_keys,
-            qa_late=timedelta(days=known.qa_late_days),
             version=VERSION,
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),

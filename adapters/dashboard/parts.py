@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, cast
 
 from flask import current_app
@@ -55,8 +55,7 @@ class SettingLine:
 class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
     country of numbers written without one. `lacking` names the field of the account's deduplication key that a payload lacks.
-    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox, and
-    `qa_late` how long after a month a conversion of it may be made.
+    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
     """
 
     reads: Reading
@@ -73,7 +72,6 @@ class Parts:
     rules: Callable[[str | None], Rules]
     account: Account
     preflight_keys: int
-    qa_late: timedelta
     version: str
     zone: str
     is_https: bool

@@ -98,7 +98,7 @@ def _versions(known: Parts, rules: Rules | RulesError) -> list[Version]:
     """The newest first. Rules that came back stand where they were used first."""
     used = known.reads.past.rules_used(known.limits.page_rows)
     now = rules.version if isinstance(rules, Rules) else None
-    until = [None, *(later.first_used_at for later, _ in pairwise(used))]
+    until: list[datetime | None] = [None, *(later.first_used_at for later, _ in pairwise(used))]
     return [Version(one, end, one.version == now) for one, end in zip(used, until, strict=False)]
 
 

@@ -65,11 +65,10 @@ class RulesSource:
         """The rules in a text that somebody uploaded. Of files it may name those that these rules name, and no other, so
         that nobody reads this machine's files by it. Raises RulesError.
         """
-        raw, files, folder = self.raw(), dict[Path, bytes](), None
+        files: dict[Path, bytes] = {}
         with suppress(RulesError):
-            self.parsed(raw or b"", files)
-        if not self.text.strip():
-            folder = self.path.absolute().parent
+            self.parsed(self.raw() or b"", files)
+        folder = None if self.text.strip() else self.path.absolute().parent
         return parse(text, region=self.region, file_name="the upload", folder=folder, may_read=frozenset(files))
 
     def _unusable(self, why: str) -> RulesError:
