@@ -11,7 +11,20 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, call, calls, doors, home, reveal, search, setup
+from offhook.adapters.dashboard import (
+    audit,
+    call,
+    calls,
+    customers,
+    doors,
+    home,
+    imports,
+    reveal,
+    search,
+    setup,
+    unknown,
+    uploads,
+)
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
@@ -32,6 +45,10 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     calls.blueprint,
     call.blueprint,
     search.blueprint,
+    unknown.blueprint,
+    customers.blueprint,
+    imports.blueprint,
+    uploads.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -106,6 +123,7 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         zone_name=zone_name,
         endpoints=lambda: app.view_functions,
         version=known.version,
+        upload_size=f"{min(known.limits.upload_bytes, known.limits.body_bytes) / 1_000_000:g} MB",
         Role=Role,
     )
 

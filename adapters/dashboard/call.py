@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.calls import labels_of, listed
+from offhook.adapters.dashboard.deciding import decided_again
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.way import as_came, counted_hour, differences, headline, way
 from offhook.adapters.dashboard.who import audit, needs, user
@@ -21,7 +21,7 @@ from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.resending import RESTING, beside_today
-from offhook.pipeline.steps import Judge, apply_rules
+from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, Story
 from offhook.pipeline.users import Role, plain_email
 from offhook.pipeline.words import label_of, to_do, word_of
@@ -31,7 +31,6 @@ CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
 """Twilio's page of a call, behind this its CallSid."""
 _OTHER_CALLS = 10
 _LONGEST_ID = 255
-_PAUSE_SECONDS = 0.05
 _ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
 
 
@@ -240,15 +239,7 @@ def decide_again(call_sid: str) -> AnyResponse:
 
 def _decide_again(story: Story) -> int | None:
     """How many were decided; None while another decides, or where the rules cannot be used. Waits for a worker's turn to end."""
-    judge, known = parts().judge(), parts()
-    if isinstance(judge, str) or story.call.state not in _ANEW:
-        return None
-    until = time.monotonic() + known.limits.books_seconds
-    while (done := apply_rules(known.ledger, judge, [story.call.key], known.ledger.clock())) is None:
-        if time.monotonic() > until:
-            return None
-        time.sleep(_PAUSE_SECONDS)
-    return done
+    return decided_again([story.call.key]) if story.call.state in _ANEW else None
 
 
 @blueprint.post("/calls/<call_sid>/retry")

@@ -29,6 +29,9 @@ class Limits:
     password_most: int
     invite_seconds: float
     page_rows: int
+    unknown_file_rows: int
+    undo_preview_rows: int
+    upload_bytes: int
     live_seconds: float
     books_seconds: float
     body_bytes: int

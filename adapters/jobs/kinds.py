@@ -120,7 +120,7 @@ def _import_customers(parts: Parts, asked: ImportCustomers, running: Running) ->
                 beforehand=waiting.look,
             )
         except ImportRefused as error:
-            raise JobRefused(str(error)) from None
+            raise JobRefused(str(error).replace(str(file), name)) from None
         if report.rejects_path is not None:
             running.keep("rejected.csv", _chunks_of(report.rejects_path), parts.ledger.clock())
     diff = table.diff if isinstance(table, DryRun) else Diff()
