@@ -172,14 +172,14 @@ def rejected(job_id: str) -> Response:
     kept = next(iter(_files(found, FileRole.RESULT)), None) or abort(404)
     audit("reveal rejected rows", f"job {found.id}")
     headers = {"Content-Disposition": 'attachment; filename="rejected.csv"'}
-    pieces = pieces_of(parts().ledger.job_files, kept.id)
+    pieces = pieces_of(parts().reads.job_files, kept.id)
     return Response(pieces, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _job(job_id: str) -> Job:
     """One about customers; 404 for any other."""
     is_number = job_id.isascii() and job_id.isdigit() and len(job_id) <= _DIGITS
-    found = parts().ledger.jobs.job(int(job_id)) if is_number else None
+    found = parts().reads.jobs.job(int(job_id)) if is_number else None
     return found if found is not None and found.kind in _KINDS else abort(404)
 
 
@@ -191,4 +191,4 @@ def _arguments(found: Job) -> ImportCustomers | UndoImport:
 
 
 def _files(found: Job, role: FileRole) -> list[JobFile]:
-    return [one for one in parts().ledger.job_files.of_job(found.id) if one.role is role]
+    return [one for one in parts().reads.job_files.of_job(found.id) if one.role is role]
