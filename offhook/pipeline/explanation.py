@@ -340,8 +340,8 @@ def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
 def _sentence(found: Verdict, story: Story, said: Iterable[ReasonFacts]) -> str:
     sent = story.conversion
     when = f" ({sent.delivered_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})" if sent and sent.delivered_at else ""
-    reasons_ = " ".join(one.sentence for one in said)
-    return _SENTENCES[found].format(why=reasons_, because=reasons_[:1].lower() + reasons_[1:]) + when
+    said_why = " ".join(one.sentence for one in said)
+    return _SENTENCES[found].format(why=said_why, because=said_why[:1].lower() + said_why[1:]) + when
 
 
 def _remedy(found: Verdict, said: Iterable[ReasonFacts]) -> str:
