@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.dashboard.filters import FIELDS, SPANS, as_key, asked_by, mark_of
+from offhook.adapters.dashboard.filters import FIELDS, SPANS, as_key, read_filters, mark_of
 from offhook.pipeline.story import CallFilter, PageMark
 
 pytestmark = pytest.mark.unit
@@ -23,7 +23,7 @@ SHOWN = st.characters(exclude_categories=["C", "Z"])
 
 @given(st.dictionaries(st.sampled_from(FIELDS), TEXTS))
 def test_whatever_stands_there_is_read_or_said_to_be_wrong_and_never_an_error(given_: dict[str, str]) -> None:
-    found = asked_by(given_, NOON, "US", NEW_YORK)
+    found = read_filters(given_, NOON, "US", NEW_YORK)
     assert set(found.given) == {name for name, text in given_.items() if text.strip()}
     for at in (found.wanted.since, found.wanted.until):
         assert at is None or at.utcoffset() == timedelta(0)
@@ -63,7 +63,7 @@ def test_a_key_of_somebody_elses_begins_with_the_newest(key: str) -> None:
     ids=str,
 )
 def test_each_filter_asks_for_what_it_says(given_: dict[str, str], wanted: CallFilter) -> None:
-    found = asked_by(given_, NOON, "US", NEW_YORK)
+    found = read_filters(given_, NOON, "US", NEW_YORK)
     assert (found.wanted, found.wrong) == (wanted, ())
 
 
@@ -72,7 +72,7 @@ def test_each_filter_asks_for_what_it_says(given_: dict[str, str], wanted: CallF
     [("since", "soon"), ("until", "12.3.2026"), ("number", "abc"), ("least", "-1"), ("most", "1e3"), ("state", "parked")],
 )
 def test_what_cannot_be_read_narrows_nothing_and_is_said(name: str, text: str) -> None:
-    found = asked_by({name: text}, NOON, "US", NEW_YORK)
+    found = read_filters({name: text}, NOON, "US", NEW_YORK)
     assert found.wanted == CallFilter()
     assert len(found.wrong) == 1
     assert text in found.wrong[0]

@@ -94,7 +94,7 @@ def _unknown(call_sid: str) -> str:
 
 def _page(known: Parts, story: Story) -> str:
     hide = masking([story.call.from_, story.call.to, story.call.customer_phone])
-    judge = judge_now()
+    judge = judge_now(known)
     anew = _anew(known, story, judge)
     found = _explained(known, story, anew, hide)
     ours = our_number(story.call.direction, story.call.from_, story.call.to)
@@ -120,7 +120,7 @@ def _page(known: Parts, story: Story) -> str:
         others=_others(known, story, phone),
         differences=differences(found),
         ours=ours,
-        ours_label=labels_of().get(ours, ""),
+        ours_label=labels_of(known).get(ours, ""),
         console=CONSOLE + found.call_sid,
         call=story.call,
     )
@@ -249,7 +249,8 @@ def decide_again(call_sid: str) -> AnyResponse:
 
 def _decide_again(story: Story) -> int | None:
     """How many were decided; None while another decides, or where the rules cannot be used. Waits for a worker's turn to end."""
-    judge, known = judge_now(), parts()
+    known = parts()
+    judge = judge_now(known)
     if isinstance(judge, str) or story.call.state not in _ANEW:
         return None
     until = time.monotonic() + known.limits.books_seconds
@@ -284,7 +285,8 @@ def retry(call_sid: str) -> AnyResponse:
 @needs(Role.OPERATOR)
 def rebuild(call_sid: str) -> AnyResponse:
     """Decide anew what was refused, where nothing can have been counted, and send what comes of it."""
-    story, judge, known = _story(call_sid), judge_now(), parts()
+    story, known = _story(call_sid), parts()
+    judge = judge_now(known)
     if story.conversion is None or isinstance(judge, str):
         return _back(story, "It cannot be decided again now.", "bad")
     [today] = beside_today(known.ledger.rebuilding, [story.conversion], judge, known.lacking, known.clock())

@@ -118,7 +118,7 @@ def shown() -> str:
     more = _address(asked, columns)
     return render_template(
         "calls.html.jinja",
-        rows=_rows(known, calls, labels_of()),
+        rows=_rows(known, calls, labels_of(known)),
         columns=columns,
         every_column=COLUMNS,
         asked=asked,
@@ -127,7 +127,7 @@ def shown() -> str:
         reason_words=_reason_words(asked.given.get("reason", "")),
         states=state_words(),
         sources=SOURCES,
-        numbers=labels_of(),
+        numbers=labels_of(known),
         older=url_for("calls.shown", after=as_key(end), **more) if end else None,
         newest=url_for("calls.shown", **more) if after else None,
         new=url_for("calls.new", than=as_key(_newest(calls, end)), **more) if wanted and not after else None,
@@ -178,7 +178,7 @@ def file_in_clear() -> Response:
 
 def _file(*, is_clear: bool) -> Response:
     known, wanted, columns = parts(), _wanted(_asked()), _columns()
-    lines = _lines(known, wanted, columns, File(labels_of(), zone(), is_clear))
+    lines = _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear))
     first = next(lines)  # what goes wrong at the first question is a page, not half a file
     headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
     return Response(chain([first], lines), content_type="text/csv; charset=utf-8", headers=headers)
@@ -220,7 +220,7 @@ def _line(cells: Sequence[object]) -> str:
 
 
 def _asked() -> Asked:
-    return asked_by(request.args, parts().clock(), parts().region, zone())
+    return asked_by(request.args, parts().clock(), parts().region)
 
 
 def _wanted(asked: Asked) -> CallFilter | None:
@@ -249,7 +249,7 @@ def _page(
 
 def listed(calls: Sequence[CountedCall]) -> list[Row]:
     """Calls as rows, for other pages that list some."""
-    return _rows(parts(), calls, labels_of())
+    return _rows(parts(), calls, labels_of(parts()))
 
 
 def _rows(
@@ -262,9 +262,9 @@ def _rows(
     ]
 
 
-def labels_of() -> Mapping[str, str]:
+def labels_of(known: Parts) -> Mapping[str, str]:
     """What the rules call your tracked numbers."""
-    judge = judge_now()
+    judge = judge_now(known)
     return {} if isinstance(judge, str) else {phone: one.label or "" for phone, one in judge.rules.numbers.items()}
 
 

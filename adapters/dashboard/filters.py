@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
+from offhook.adapters.dashboard.times import zone
 from offhook.pipeline.call import CallState
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, PageMark, Verdict
@@ -56,7 +57,12 @@ class Asked:
     wrong: tuple[str, ...] = field(default=())
 
 
-def asked_by(arguments: Mapping[str, str], now: datetime, country: str, here: tzinfo) -> Asked:
+def asked_by(arguments: Mapping[str, str], now: datetime, country: str) -> Asked:
+    """The filters of this request's address, in the reader's time zone: see `read_filters`."""
+    return read_filters(arguments, now, country, zone())
+
+
+def read_filters(arguments: Mapping[str, str], now: datetime, country: str, here: tzinfo) -> Asked:
     """The filters of an address. What cannot be read narrows nothing, and is said. `country` is that of numbers written
     without one, `here` the reader's time zone."""
     given = {name: arguments.get(name, "").strip()[:_LONGEST] for name in FIELDS}

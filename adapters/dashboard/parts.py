@@ -69,10 +69,10 @@ class Parts:
     is_https: bool
 
 
-def judge_now() -> Judge | str:
+def judge_now(known: Parts) -> Judge | str:
     """`Parts.judge`, asked once a request: it reads the rules."""
     if "judge" not in g:
-        g.judge = parts().judge()
+        g.judge = known.judge()
     return cast("Judge | str", g.judge)
 
 

@@ -62,7 +62,7 @@ def shown() -> str | AnyResponse:
 def _hits(known: Parts, lines: Sequence[CallLine]) -> list[Hit]:
     phones = {line.customer_phone for line in lines if line.customer_phone}
     customers = known.reads.find_customers(phones) if phones else {}
-    labels = labels_of()
+    labels = labels_of(known)
     hits = []
     for line in lines:
         [story] = [one for one in known.reads.stories.of_call(line.key.call_sid) if one.call.key == line.key]
