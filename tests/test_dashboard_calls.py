@@ -239,6 +239,8 @@ def test_a_call_that_does_not_count_is_decided_again(site: Browsing) -> None:
     page = operator.get(path).text
     assert verdicts(page)[0] == "does_not_count"
     assert not NEVER.search(words(page)), NEVER.search(words(page))
+    assert "How the rules were asked" in page
+    assert "min_duration_seconds" in page.split('id="asked"')[1]
     before = len(site.service.ledger.stories.of_call(sid(3))[0].decisions)
     operator.post(f"{path}/decide", page=path)
     assert "It was decided again." in operator.get(path).text
