@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.parts import judge_now, parts
 from offhook.adapters.dashboard.who import audit, user
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
@@ -20,7 +20,8 @@ def decided_again(keys: Sequence[CallKey]) -> int | None:
     """How many of these calls were decided by today's rules and customers; None while another decides, or where the rules
     cannot be used. Waits for a worker's turn to end. Raises LedgerUnavailable.
     """
-    known, judge = parts(), parts().judge()
+    known = parts()
+    judge = judge_now(known)
     if isinstance(judge, str):
         return None
     until = time.monotonic() + known.limits.books_seconds
