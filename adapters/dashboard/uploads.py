@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.customers.columns import names_of
 from offhook.adapters.dashboard.parts import parts
-from offhook.adapters.dashboard.who import audit, needs, user
+from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
 from offhook.pipeline.jobs import (
     FileRole,
@@ -108,13 +108,9 @@ def _begun(asked: ImportCustomers) -> AnyResponse:
 
 @blueprint.get("/customers/jobs/<job_id>")
 @needs(Role.VIEWER)
-def job(job_id: str) -> str | Response:
-    """How far it is, or what came of it. A fragment for who asks for one; once the job is over that loads the page anew."""
+def job(job_id: str) -> str:
+    """How far it is, or what came of it."""
     found = _job(job_id)
-    if request.headers.get("HX-Request"):
-        if found.is_over:
-            return Response(headers={"HX-Refresh": "true"})
-        return render_template("job_progress.html.jinja", job=found)
     asked = _arguments(found)
     return render_template(
         "job.html.jinja",
@@ -128,6 +124,19 @@ def job(job_id: str) -> str | Response:
         why=_in_words(found.progress.sentence) if found.state == JobState.FAILED else "",
         has_rejected=bool(_files(found, FileRole.RESULT)),
     )
+
+
+@blueprint.get("/customers/jobs/<job_id>/progress")
+@needs(Role.VIEWER)
+@asked_by_itself
+def progress(job_id: str) -> str | Response:
+    """How far it is: a fragment that the job's page asks for. Once the job is over it has the page loaded anew."""
+    found = _job(job_id)
+    return Response(headers={"HX-Refresh": "true"}) if found.is_over else _progress(found)
+
+
+def _progress(found: Job) -> str:
+    return render_template("job_progress.html.jinja", job=found)
 
 
 def _is_of_use(result: dict[str, Any]) -> bool:

@@ -38,7 +38,7 @@ class Person:
         said = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.get(path, headers=said)
 
-    def post(self, path: str, *, page: str, csrf: bool = True, **fields: str) -> Any:
+    def post(self, path: str, *, page: str, csrf: bool = True, **fields: Any) -> Any:
         """Send the form of a page, with the token that stands in it."""
         token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
         assert token is not None, page
