@@ -97,12 +97,19 @@ def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[H
     return Card(
         phone,
         customer,
-        newest[0].customer.row if newest else customer and customer.row,
+        _row_of(newest, customer),
         [Said(one, imports.get(one.brought_by or 0), imports.get(one.ended_by or 0)) for one in newest],
         listed(calls[:_MOST_CALLS]),
         len(lines) > len(newest),
         len(calls) > _MOST_CALLS,
     )
+
+
+def _row_of(newest: Sequence[HistoryLine], customer: Customer | None) -> int | None:
+    """The row of history that stands for a number."""
+    if newest:
+        return newest[0].customer.row
+    return None if customer is None else customer.row
 
 
 def _imports_of(known: Parts, lines: Iterable[HistoryLine]) -> Mapping[int, ImportLine]:
@@ -136,7 +143,7 @@ def _phone_of_row(text: str) -> str | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         return None
     line = parts().reads.history.line(int(text))
-    return line and line.customer.phone
+    return None if line is None else line.customer.phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,4 +182,4 @@ def _conflicts(known: Parts, found: Sequence[SharedNumber]) -> list[Conflict]:
 def _conflict(one: SharedNumber, customer: Customer | None) -> Conflict:
     people = max(customer.people if customer else 0, len(one.named))
     credited = customer if customer is not None and customer.people == 1 else None
-    return Conflict(one, people, credited, customer and customer.row)
+    return Conflict(one, people, credited, _row_of((), customer))

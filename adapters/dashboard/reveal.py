@@ -24,22 +24,22 @@ def _caller_of(call_sid: str) -> str | None:
 def _customer_of(row: str) -> Customer | None:
     """Who had a number, by the row of the customers' history that says so."""
     line = parts().reads.history.line(int(row)) if row.isascii() and row.isdigit() and len(row) <= _DIGITS else None
-    return line and line.customer
+    return None if line is None else line.customer
 
 
 def _phone_of(row: str) -> str | None:
     found = _customer_of(row)
-    return found and found.phone
+    return None if found is None else found.phone
 
 
 def _email_of(row: str) -> str | None:
     found = _customer_of(row)
-    return found and found.email
+    return None if found is None else found.email
 
 
 def _id_of(row: str) -> str | None:
     found = _customer_of(row)
-    return found and found.customer_id
+    return None if found is None else found.customer_id
 
 
 KINDS: Mapping[str, Reveal] = {
