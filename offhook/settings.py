@@ -760,6 +760,20 @@ class Settings(BaseSettings):
     dashboard_rows: int = Field(
         50, alias="OFFHOOK_DASHBOARD_ROWS", ge=1, le=1000, description="rows on one page of a list in the dashboard"
     )
+    unknown_file_rows: int = Field(
+        10_000,
+        alias="OFFHOOK_UNKNOWN_FILE_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="most unknown callers in the file to fill in that the dashboard gives; `flask unknown --limit` gives more",
+    )
+    undo_preview_rows: int = Field(
+        5_000,
+        alias="OFFHOOK_UNDO_PREVIEW_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="numbers of an import that the dashboard looks at to say what taking it back would do; all are taken back",
+    )
     dashboard_live_seconds: float = Field(
         10.0,
         alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,9 @@ import pytest
 from click.testing import Result as Ran
 
 from offhook.adapters.jobs.kinds import kinds
-from offhook.pipeline.delivery import Result
+from offhook.adapters.ledger.reading import Reading
+from offhook.pipeline.delivery import Result, RetryPolicy
+from offhook.pipeline.job_files import pieces_of
 from offhook.pipeline.job_runner import Came, JobPace, JobRunner, Kind, Running
 from offhook.pipeline.jobs import (
     KINDS,
@@ -35,7 +40,9 @@ from offhook.pipeline.jobs import (
     enqueue,
     read_arguments,
 )
-from offhook.service import build, create_app, job_pace, job_parts
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.worker import Pace, Worker
+from offhook.service import build, create_app, job_pace, job_parts, patience
 from offhook.settings import given
 from tests.fakes.callbacks import NOON
 from tests.fakes.ledger import MemoryLedger
@@ -284,6 +291,62 @@ def test_a_worker_that_stops_gives_its_job_back_and_the_next_goes_on_from_the_ch
     job = desk.job(job_id)
     assert (job.state, job.progress, job.result) == (JobState.DONE, Progress(10, 10, "All ten."), {"ten": True})
     assert seen == list(range(10))
+
+
+@only_sqlite
+def test_a_worker_takes_up_what_waits_and_gives_it_back_when_it_is_stopped(office: Office) -> None:
+    """With all of its threads, on a job that would never end by itself."""
+
+    def endless(_asked: Any, running: Running) -> Came:
+        for count in itertools.count(1):
+            running.progress(count, None, "steps")
+            time.sleep(0.001)
+        raise AssertionError
+
+    ledger, known = office.ledger, {"undo_import": Kind(UndoImport, endless)}
+    pace = JobPace(poll_seconds=0.01, progress_seconds=0.05, nice=0)
+    runner = JobRunner(ledger.jobs, ledger.job_files, known, pace, ledger.clock)
+    judge, quick = office.service.judge(), Pace(poll_seconds=0.01, idle_seconds=0.02, threads=1)
+    worker = Worker(ledger, office.service.destination, judge, RetryPolicy(), quick, ledger.clock, jobs=runner)
+    worker.start()
+    try:
+        job_id = office.asks(UndoImport(1))
+        wait_until(lambda: office.job(job_id).progress.done)
+        assert office.job(job_id).state is JobState.RUNNING
+    finally:
+        assert worker.stop()
+    job = office.job(job_id)
+    assert (job.state, job.attempts) == (JobState.WAITING, 0) and job.progress.done
+
+
+def test_no_two_workers_take_up_the_same_job(office: Office) -> None:
+    asked = {office.asks(UndoImport(number)) for number in range(1, 41)}
+
+    def takes(_worker: int) -> list[int]:
+        found = []
+        while (taken := office.ledger.jobs.claim(office.ledger.clock(), 3600, 3).taken) is not None:
+            found.append(taken.job.id)
+        return found
+
+    with ThreadPoolExecutor(4) as workers:
+        every = [job_id for found in workers.map(takes, range(4)) for job_id in found]
+    rest = takes(0)  # whom another one was just looking at
+    assert sorted([*every, *rest]) == sorted(asked)
+
+
+def test_pages_read_how_far_a_job_is_on_connections_that_can_change_nothing(office: Office) -> None:
+    job_id = office.asks(ImportCustomers(office.uploads(LIST)))
+    settings = office.service.settings
+    reads = Reading(settings.database_url, pool_size=1, patience=patience(settings), seconds=30)
+    try:
+        assert reads.jobs.job(job_id) == office.job(job_id) and list(reads.jobs.latest(5)) == [office.job(job_id)]
+        [upload] = reads.job_files.of_job(job_id)
+        assert b"".join(pieces_of(reads.job_files, upload.id)).decode() == LIST
+        with pytest.raises(LedgerUnavailable):
+            reads.jobs.ask_cancel(job_id, NOON)
+    finally:
+        reads.close()
+    assert office.job(job_id).state is JobState.WAITING
 
 
 @pytest.mark.unit

@@ -15,7 +15,7 @@ from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.resending import Today, beside_today
-from offhook.pipeline.retrying import Lacking, send_again
+from offhook.pipeline.sending_again import Lacking, send_again
 from offhook.pipeline.story import ConversionLine
 from offhook.settings import Settings
 

@@ -15,14 +15,18 @@ from offhook.adapters.dashboard import (
     audit,
     call,
     calls,
+    customers,
     deliveries,
     doors,
     home,
+    imports,
     reveal,
     rockerbox,
     rules,
     search,
     setup,
+    unknown,
+    uploads,
 )
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
@@ -47,6 +51,10 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     deliveries.blueprint,
     rules.blueprint,
     rockerbox.blueprint,
+    unknown.blueprint,
+    customers.blueprint,
+    imports.blueprint,
+    uploads.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -88,6 +96,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.before_request(_from_our_own_pages)
     app.before_request(let_in)
     CSRFProtect(app)
+    app.before_request(_as_can_be_kept)
     assets, names = create_assets()
     for blueprint in (*BLUEPRINTS, assets):
         app.register_blueprint(blueprint)
@@ -121,6 +130,7 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         zone_name=zone_name,
         endpoints=lambda: app.view_functions,
         version=known.version,
+        upload_size=f"{min(known.limits.upload_bytes, known.limits.body_bytes) / 1_000_000:g} MB",
         Role=Role,
     )
 
@@ -134,6 +144,13 @@ def _from_our_own_pages() -> None:
         "same-origin",
         "none",
     ):
+        abort(400)
+
+
+def _as_can_be_kept() -> None:
+    """No database keeps a NUL as text, and no page of ours sends one: https://www.postgresql.org/docs/current/datatype-character.html"""
+    lists = ([request.path], *request.args.listvalues(), *request.form.listvalues())
+    if any("\0" in text for texts in lists for text in texts):
         abort(400)
 
 

@@ -32,7 +32,7 @@ from offhook.pipeline.deliveries import (
 from offhook.pipeline.delivery import State
 from offhook.pipeline.jobs import RetryConversions, enqueue
 from offhook.pipeline.resending import RESTING, Sorted, sort_out
-from offhook.pipeline.retrying import send_again
+from offhook.pipeline.sending_again import send_again
 from offhook.pipeline.story import (
     COUNTED_UP_TO,
     AttemptLine,

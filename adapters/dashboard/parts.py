@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.store import SqlLedger
@@ -32,6 +32,9 @@ class Limits:
     invite_seconds: float
     page_rows: int
     at_once: int
+    unknown_file_rows: int
+    undo_preview_rows: int
+    upload_bytes: int
     live_seconds: float
     books_seconds: float
     rules_bytes: int
@@ -75,6 +78,13 @@ class Parts:
     version: str
     zone: str
     is_https: bool
+
+
+def judge_now(known: Parts) -> Judge | str:
+    """`Parts.judge`, asked once a request: it reads the rules."""
+    if "judge" not in g:
+        g.judge = known.judge()
+    return cast("Judge | str", g.judge)
 
 
 def parts() -> Parts:

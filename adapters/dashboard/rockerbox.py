@@ -118,14 +118,14 @@ def take_qa(file_id: str) -> AnyResponse:
     found = (_qa_file(known, int(file_id)) if is_number else None) or abort(404)
     audit("reveal qa file", found.name)
     headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "Content-Length": str(found.size)}
-    pieces = pieces_of(known.ledger.job_files, found.id)
+    pieces = pieces_of(known.reads.job_files, found.id)
     return Response(pieces, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _qa_file(known: Parts, file_id: int) -> JobFile | None:
     """The file of this number, if it is one that such a job has left."""
-    found = known.ledger.job_files.file(file_id)
+    found = known.reads.job_files.file(file_id)
     if found is None or found.job_id is None or found.role is not FileRole.RESULT or not found.is_whole:
         return None
-    job = known.ledger.jobs.job(found.job_id)
+    job = known.reads.jobs.job(found.job_id)
     return found if job is not None and KINDS.get(job.kind) is QaFile else None

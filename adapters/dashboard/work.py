@@ -51,6 +51,5 @@ class Work:
 
 def latest_of(known: Parts, kind: type[Arguments], *, with_files: bool = False) -> list[Work]:
     """The newest jobs of this kind, a few of them."""
-    jobs = known.ledger.jobs
-    found = [job for job in jobs.latest(_LOOKED_AT) if KINDS.get(job.kind) is kind][:_SHOWN]
-    return [Work(job, known.ledger.job_files.of_job(job.id) if with_files else ()) for job in found]
+    found = [job for job in known.reads.jobs.latest(_LOOKED_AT) if KINDS.get(job.kind) is kind][:_SHOWN]
+    return [Work(job, known.reads.job_files.of_job(job.id) if with_files else ()) for job in found]

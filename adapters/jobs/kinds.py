@@ -40,8 +40,8 @@ from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.retrying import Lacking, send_again
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.sending_again import Lacking, send_again
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
@@ -120,7 +120,7 @@ def _import_customers(parts: Parts, asked: ImportCustomers, running: Running) ->
                 beforehand=waiting.look,
             )
         except ImportRefused as error:
-            raise JobRefused(str(error)) from None
+            raise JobRefused(str(error).replace(str(file), name)) from None
         if report.rejects_path is not None:
             running.keep("rejected.csv", _chunks_of(report.rejects_path), parts.ledger.clock())
     diff = table.diff if isinstance(table, DryRun) else Diff()

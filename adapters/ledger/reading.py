@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.past import PastOnSql
 from offhook.adapters.ledger.people import find_customers
@@ -21,6 +23,7 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
@@ -50,6 +53,9 @@ class Reading:
         self.look_up_of = LookUpsTable(self.database).look_up_of
         self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
         self.known_calls: KnownCalls = self.rebuilding.known_calls()
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
 
     def find_customers(self, phones: Collection[str], /) -> Mapping[str, Customer]:
         """Those of the E.164 numbers that are known. Raises LedgerUnavailable."""

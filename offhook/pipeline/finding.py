@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from offhook.pipeline.phone import caller
+from offhook.pipeline.phone import caller, spellings
+from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.sids import CALL, typed_kind
 from offhook.pipeline.story import CallLine
@@ -33,6 +34,18 @@ def numbers_of(stories: Stories, name: str, country: str) -> Sequence[str]:
     phone = caller(words, country).number
     found = stories.phones_of(words, _MOST_NUMBERS)
     return list(dict.fromkeys([*([phone] if phone else []), *found]))
+
+
+def numbers_ever_of(history: History, stories: Stories, name: str, country: str) -> Sequence[str]:
+    """The numbers of whoever goes by this name now or ever did, each line once; a number is itself, known or not.
+
+    Raises LedgerUnavailable.
+    """
+    found = [*numbers_of(stories, name, country), *history.numbers_named(typed(name))]
+    once: dict[str, str] = {}
+    for phone in found:
+        once.setdefault(spellings(phone)[0], phone)
+    return list(once.values())
 
 
 def calls_named(stories: Stories, name: str, country: str, most: int) -> list[CallLine]:

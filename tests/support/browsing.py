@@ -38,7 +38,7 @@ class Person:
         said = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.get(path, headers=said)
 
-    def post(self, path: str, *, page: str, csrf: bool = True, **fields: str) -> Any:
+    def post(self, path: str, *, page: str, csrf: bool = True, **fields: Any) -> Any:
         """Send the form of a page, with the token that stands in it."""
         token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
         assert token is not None, page
@@ -75,13 +75,13 @@ class Browsing:
         caller: str = ANN,
         seconds: int = 90,
         decide: bool = True,
-        more: Mapping[str, str] | None = None,
+        account: str = ACCOUNT, more: Mapping[str, str] | None = None,
     ) -> str:
         """A call that is over, a minute after the one before; folded and decided."""
         self.at += timedelta(minutes=1)
         said: Mapping[str, str] = {
             "CallSid": sid(number),
-            "AccountSid": ACCOUNT,
+            "AccountSid": account,
             "From": caller,
             "To": OURS,
             "Direction": "inbound",
@@ -91,7 +91,7 @@ class Browsing:
         }
         body = urlencode(said).encode()
         form = "application/x-www-form-urlencoded"
-        found = read_request("POST", "/twilio/status", form, {}, body, self.at, ACCOUNT)
+        found = read_request("POST", "/twilio/status", form, {}, body, self.at, account)
         assert isinstance(found, tuple)
         self.service.ledger.append(found)
         if decide:
