@@ -125,7 +125,7 @@ def test_a_reason_and_a_time_narrow_the_list_and_what_cannot_be_read_is_said(sit
     viewer = site.person(Role.VIEWER)
     assert rows(viewer.get(f"{PAGE}?reason=http_422").text) == [2]
     assert rows(viewer.get(f"{PAGE}?until=2020-01-01").text) == []
-    page = viewer.get(f"{PAGE}?since=yesterday&after=%00")
+    page = viewer.get(f"{PAGE}?since=yesterday&after=x")
     assert (page.status_code, rows(page.text)) == (200, [4, 3, 2])
     assert 'role="alert"' in page.text
 
@@ -255,7 +255,7 @@ def test_sending_again_needs_an_operator_and_the_token_of_its_form(site: Browsin
     assert viewer.post(path, page=PAGE, key=key(2)).status_code == 403
     assert operator.post(path, page=PAGE, csrf=False, key=key(2)).status_code == 400
     assert operator.get(path).status_code == 405
-    for strange in ("x", "/", "a/b", "\0/\0", "x" * 500):
+    for strange in ("x", "/", "a/b", "\n/\n", "x" * 500):
         assert operator.post(path, page=PAGE, key=strange).status_code == 303
     assert operator.post(path, page=PAGE, all="yes", show="done").status_code == 400
     assert operator.post(path, page=PAGE, key=key(9), back="https://example.com/").headers["Location"] == "/"

@@ -155,7 +155,7 @@ def test_the_rules_of_before_stand_with_their_text_and_when_they_held(database_u
     assert "min_duration_seconds = 77" in text
     assert ", until" in text
     assert viewer.get("/rules/none-such").status_code == 404
-    assert viewer.get("/rules/%00").status_code == 404
+    assert viewer.get("/rules/%00").status_code == 400
     site.service.ledger.close()
 
 
