@@ -198,6 +198,16 @@ def test_the_preview_of_the_picked_ones_says_what_could_count_twice_and_changes_
     assert "Nothing is picked" in post_keys(operator, f"{PAGE}/preview")
 
 
+def previewed(operator: Person, **asked: str) -> dict[str, list[str]]:
+    """The fields of the second form, which the preview has."""
+    page = operator.post(f"{PAGE}/preview", page=PAGE, all="yes", back=PAGE, **asked).text
+    form = page.partition(f'action="{PAGE}/retry"')[2]
+    fields: dict[str, list[str]] = {}
+    for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form):
+        fields.setdefault(name, []).append(unescape(value))
+    return fields
+
+
 def test_all_that_the_filter_matches_is_sent_again_by_a_job_not_only_what_is_on_the_page(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_DASHBOARD_ROWS="1")
     site.know(ANN, "ann@example.com")
@@ -206,33 +216,33 @@ def test_all_that_the_filter_matches_is_sent_again_by_a_job_not_only_what_is_on_
         comes_to(site, Result.REFUSED, 422 if number < 3 else 400)
     site.call(4)
     comes_to(site, Result.MAYBE_SENT, days=4)
-    operator = site.person(Role.OPERATOR)
-    asked = {"all": "yes", "show": "open", "reason": "http_422", "back": PAGE}
-    page = operator.post(f"{PAGE}/preview", page=PAGE, **asked).text
-    assert re.search(r'data-figure="safe">2<', page)
-    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.partition("retry")[2]))
-    fields.pop("csrf_token")
+    operator, service = site.person(Role.OPERATOR), site.service
+    fields = previewed(operator, show="open", reason="http_422")
     site.call(5)
     comes_to(site, Result.REFUSED, 422)  # after the preview: it is not among what was shown
-    assert operator.post(f"{PAGE}/retry", page=PAGE, **{name: unescape(text) for name, text in fields.items()})
+    operator.client.post(f"{PAGE}/retry", data=fields)
     assert stands(site, 1) == "dead"
-    service = site.service
     assert "waits for a worker" in operator.get(PAGE).text
     assert job_runner(service.settings, service.ledger, service.judge).once()
     assert [stands(site, number) for number in (1, 2, 3, 4, 5)] == ["pending", "pending", "dead", "ambiguous", "dead"]
     assert "2 will be sent again." in operator.get(PAGE).text
-    assert audited(site) == ["all: open"]
+    assert audited(site) == ["all: open; 0 that may have arrived"]
     site.service.ledger.close()
 
 
-def test_all_that_may_have_arrived_is_left_unless_somebody_looked(site: Browsing) -> None:
+def test_of_all_that_may_have_arrived_only_what_somebody_looked_for_is_sent(site: Browsing) -> None:
     four(site)
     operator, service = site.person(Role.OPERATOR), site.service
     runner = job_runner(service.settings, service.ledger, service.judge)
-    for looked, after in (("", "ambiguous"), ("yes", "pending")):
-        operator.post(f"{PAGE}/retry", page=PAGE, all="yes", show="maybe", looked=looked)
-        assert runner.once()
-        assert (stands(site, 3), stands(site, 2)) == (after, "dead")
+    fields = previewed(operator, show="open")
+    comes_to(site, Result.MAYBE_SENT, days=4)  # 4 may have arrived since
+    operator.client.post(f"{PAGE}/retry", data=fields)
+    assert runner.once() and not runner.once()
+    assert [stands(site, number) for number in (2, 3, 4)] == ["pending", "ambiguous", "ambiguous"]
+    operator.client.post(f"{PAGE}/retry", data={**fields, "looked": "yes"})
+    assert runner.once() and runner.once()
+    assert [stands(site, number) for number in (2, 3, 4)] == ["pending", "pending", "ambiguous"]
+    assert "Look there first" in post_keys(operator, f"{PAGE}/retry", all="yes", show="maybe")
 
 
 def test_what_rockerbox_could_not_count_stays_as_it_is(database_url: str) -> None:

@@ -30,6 +30,7 @@ from offhook.pipeline.deliveries import (
     resting_of,
 )
 from offhook.pipeline.delivery import State
+from offhook.pipeline.finding import call_sid
 from offhook.pipeline.jobs import RetryConversions, enqueue
 from offhook.pipeline.resending import RESTING, Sorted, sort_out
 from offhook.pipeline.sending_again import send_again
@@ -65,7 +66,6 @@ _EMPTY: Mapping[Show, str] = {
 }
 _FILTERS = ("span", "since", "until", "reason")
 _OUTCOME_DAYS, _LATENCY_DAYS = 30, 7
-_MOST_IN_SAMPLE = 10  # CallSids that a preview names
 _LONGEST_KEY = 200
 _PAGE = 500
 
@@ -216,13 +216,15 @@ def preview() -> AnyResponse:
     if not chosen:
         return _back("Nothing is picked that waits for somebody. Pick some, or send all that are listed.", "bad")
     found = sort_out(chosen, known.lacking)
+    if request.form.get("all"):
+        fields = [*fields, *(("doubtful", row.key.call_sid) for row in found.doubtful)]
     page = render_template(
         "deliveries_preview.html.jinja",
         found=found,
         fields=fields,
         is_more=is_more,
         at_once=known.limits.at_once,
-        doubtful=_rows(known, found.doubtful[:_MOST_IN_SAMPLE]),
+        doubtful=_rows(known, found.doubtful[: known.limits.page_rows]),
         back=_list(),
     )
     return Response(page)
@@ -246,19 +248,27 @@ def retry() -> AnyResponse:
 
 
 def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
-    """The job that `flask conversions retry --all` would be, page by page."""
-    wanted = _resting(request.form)
-    asked = RetryConversions(
-        states=wanted.states,
-        reason=wanted.reason,
-        since=wanted.since,
-        until=wanted.until,
-        also_maybe_sent=looked,
-        maybe_sent=wanted.maybe_sent,
-    )
-    audit("send again", f"all: {_show(request.form).value}{', also what may have arrived' if looked else ''}")
-    enqueue(known.ledger.jobs, asked, user().email, known.clock())
+    """The jobs: what cannot have arrived by the filter, and of what may have those that the preview has named, and no other,
+    since nobody has looked for what came to that meanwhile.
+    """
+    wanted, named = _resting(request.form), _call_sids_given() if looked else ()
+    asked = []
+    if wanted.maybe_sent is not True:
+        filters = (wanted.states, wanted.reason, wanted.since, wanted.until)
+        asked.append(RetryConversions(*filters, maybe_sent=False))
+    if named:
+        asked.append(RetryConversions(call_sids=named, also_maybe_sent=True))
+    if not asked:
+        return _back("Nothing was sent: they may be in Rockerbox already. Look there first, and say that you did.", "bad")
+    audit("send again", f"all: {_show(request.form).value}; {len(named)} that may have arrived")
+    for one in asked:
+        enqueue(known.ledger.jobs, one, user().email, known.clock())
     return _back("A worker sends them again now. How far it is stands below the list.")
+
+
+def _call_sids_given() -> tuple[str, ...]:
+    given = (sid for sid in map(call_sid, request.form.getlist("doubtful")) if sid is not None)
+    return tuple(dict.fromkeys(given))[: parts().limits.at_once]
 
 
 def _keys_given() -> list[str]:
