@@ -26,7 +26,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -213,14 +212,9 @@ def job_runner(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]
 
 
 def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> Parts:
-    source = rules_source(settings)
-
-    def rules(text: str | None) -> Rules:
-        return (source if text is None else replace(source, text=text)).read()
-
     return Parts(
         ledger,
-        rules,
+        rules_of(settings),
         judge,
         ImportDefaults(
             columns=cast(tuple[str, str, str], settings.customers_columns),
@@ -416,6 +410,13 @@ def dashboard(service: Offhook) -> Flask:
         password_most=known.password_most_characters,
         invite_seconds=known.invite_seconds,
         page_rows=known.dashboard_rows,
+        at_once=known.dashboard_at_once,
+        unknown_file_rows=known.unknown_file_rows,
+        undo_preview_rows=known.undo_preview_rows,
+        upload_bytes=known.upload_max_bytes,
+        live_seconds=known.dashboard_live_seconds,
+        books_seconds=known.dashboard_books_seconds,
+        rules_bytes=known.rules_upload_bytes,
         body_bytes=known.dashboard_body_bytes,
         statement_seconds=known.page_statement_seconds,
         proxies=known.dashboard_proxies,
@@ -431,11 +432,22 @@ def dashboard(service: Offhook) -> Flask:
             settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
             ready=health(service).ready,
             region=known.default_country,
+            lower_emails=known.email_lowercase,
+            lacks=known.lacks,
+            rules=rules_of(known),
+            account=account_of(known, None),
+            preflight_keys=known.preflight_keys,
             version=VERSION,
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),
         )
     )
+
+
+def rules_of(known: Settings) -> Callable[[str | None], Rules]:
+    """Reads the rules that hold, or those of a text that somebody uploaded. Raises RulesError."""
+    source = rules_source(known)
+    return lambda text: source.read() if text is None else source.uploaded(text)
 
 
 def reading_of(known: Settings) -> Reading:

@@ -785,6 +785,49 @@ class Settings(BaseSettings):
     dashboard_rows: int = Field(
         50, alias="OFFHOOK_DASHBOARD_ROWS", ge=1, le=1000, description="rows on one page of a list in the dashboard"
     )
+    unknown_file_rows: int = Field(
+        10_000,
+        alias="OFFHOOK_UNKNOWN_FILE_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="most unknown callers in the file to fill in that the dashboard gives; `flask unknown --limit` gives more",
+    )
+    undo_preview_rows: int = Field(
+        5_000,
+        alias="OFFHOOK_UNDO_PREVIEW_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="numbers of an import that the dashboard looks at to say what taking it back would do; all are taken back",
+    )
+    dashboard_live_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",
+        ge=1,
+        le=3600,
+        description="how often the page of calls that is open in a browser asks whether there are new ones",
+    )
+    dashboard_books_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_DASHBOARD_BOOKS_SECONDS",
+        ge=0,
+        le=60,
+        description="how long the dashboard waits for a worker that decides calls, where somebody asks for one to be decided again",
+    )
+    dashboard_at_once: int = Field(
+        2000,
+        alias="OFFHOOK_DASHBOARD_AT_ONCE",
+        ge=1,
+        le=100_000,
+        description="how much a page of the dashboard looks through: conversions before many are sent again, or checked as `flask "
+        "rockerbox preflight` does; decisions for the rules' figures",
+    )
+    rules_upload_bytes: int = Field(
+        262_144,
+        alias="OFFHOOK_RULES_UPLOAD_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="largest file of rules that the dashboard takes for a backtest",
+    )
     dashboard_body_bytes: int = Field(
         20_000_000,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",

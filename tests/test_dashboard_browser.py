@@ -18,7 +18,16 @@ PAGES: list[tuple[str, Role | None]] = [
     ("/setup", Role.ADMIN),
     ("/setup", Role.VIEWER),
     ("/audit", Role.ADMIN),
+    ("/unknown", Role.VIEWER),
+    ("/customers", Role.VIEWER),
+    ("/customers/imports", Role.VIEWER),
+    ("/customers/conflicts", Role.VIEWER),
     ("/account", Role.VIEWER),
+    ("/calls", Role.VIEWER),
+    ("/search?q=nobody", Role.VIEWER),
+    ("/deliveries", Role.VIEWER),
+    ("/rules", Role.ADMIN),
+    ("/rockerbox", Role.OPERATOR),
     ("/none-such", Role.VIEWER),
 ]
 LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]

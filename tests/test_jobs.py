@@ -201,6 +201,7 @@ def test_every_kind_that_can_be_asked_for_is_run_and_its_arguments_come_through_
         ExportCalls(NOON, number=OURS, phones=(ANN, BO), reveal=True),
         BacktestRules(NOON, "a = 1"),
         RetryConversions(("dead",), since=NOON, call_sids=("CA1",)),
+        RetryConversions(maybe_sent=False),
         QaFile("2026-10"),
         PreflightConversions(NOON),
     ):

@@ -11,22 +11,50 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, doors, home, reveal, setup
+from offhook.adapters.dashboard import (
+    audit,
+    call,
+    calls,
+    customers,
+    deliveries,
+    doors,
+    home,
+    imports,
+    reveal,
+    rockerbox,
+    rules,
+    search,
+    setup,
+    unknown,
+    uploads,
+)
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
-from offhook.adapters.dashboard.times import local, utc, zone_name, zones
+from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import check_every_view, let_in
 from offhook.pipeline.masking import mask_email
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import Repeated
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import reason_in_words
 
 log = logging.getLogger("offhook.dashboard")
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     home.blueprint,
+    calls.blueprint,
+    call.blueprint,
+    search.blueprint,
+    deliveries.blueprint,
+    rules.blueprint,
+    rockerbox.blueprint,
+    unknown.blueprint,
+    customers.blueprint,
+    imports.blueprint,
+    uploads.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -68,6 +96,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.before_request(_from_our_own_pages)
     app.before_request(let_in)
     CSRFProtect(app)
+    app.before_request(_as_can_be_kept)
     assets, names = create_assets()
     for blueprint in (*BLUEPRINTS, assets):
         app.register_blueprint(blueprint)
@@ -84,7 +113,16 @@ def create_dashboard(known: Parts) -> Flask:
 def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
     """What templates know."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(local=local, utc=utc, mask=mask, mask_email=mask_email)
+    app.jinja_env.autoescape = True  # whatever a template's name ends in
+    app.jinja_env.filters.update(
+        local=local,
+        utc=utc,
+        mask=mask,
+        mask_email=mask_email,
+        length_of=length_of,
+        reason_in_words=reason_in_words,
+        in_short=answer_in_short,
+    )
     app.jinja_env.globals.update(
         assets=names,
         nav_of=nav_of,
@@ -92,6 +130,7 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         zone_name=zone_name,
         endpoints=lambda: app.view_functions,
         version=known.version,
+        upload_size=f"{min(known.limits.upload_bytes, known.limits.body_bytes) / 1_000_000:g} MB",
         Role=Role,
     )
 
@@ -105,6 +144,13 @@ def _from_our_own_pages() -> None:
         "same-origin",
         "none",
     ):
+        abort(400)
+
+
+def _as_can_be_kept() -> None:
+    """No database keeps a NUL as text, and no page of ours sends one: https://www.postgresql.org/docs/current/datatype-character.html"""
+    lists = ([request.path], *request.args.listvalues(), *request.form.listvalues())
+    if any("\0" in text for texts in lists for text in texts):
         abort(400)
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.preflight import Account
 from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.users import Lifetimes
 
@@ -29,6 +31,13 @@ class Limits:
     password_most: int
     invite_seconds: float
     page_rows: int
+    at_once: int
+    unknown_file_rows: int
+    undo_preview_rows: int
+    upload_bytes: int
+    live_seconds: float
+    books_seconds: float
+    rules_bytes: int
     body_bytes: int
     statement_seconds: float
     proxies: int
@@ -47,7 +56,10 @@ class SettingLine:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `reveals` is filled by pages."""
+    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
+    country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
+    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
+    """
 
     reads: Reading
     ledger: SqlLedger
@@ -58,9 +70,21 @@ class Parts:
     settings: Callable[[], Sequence[SettingLine]]
     ready: Callable[[], tuple[bool, Mapping[str, Any]]]
     region: str
+    lower_emails: bool
+    lacks: Callable[[bytes], str | None]
+    rules: Callable[[str | None], Rules]
+    account: Account
+    preflight_keys: int
     version: str
     zone: str
     is_https: bool
+
+
+def judge_now(known: Parts) -> Judge | str:
+    """`Parts.judge`, asked once a request: it reads the rules."""
+    if "judge" not in g:
+        g.judge = known.judge()
+    return cast("Judge | str", g.judge)
 
 
 def parts() -> Parts:

@@ -8,10 +8,12 @@ from flask import Blueprint, abort, render_template, request
 
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import audit, local_path, needs
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("reveal", __name__)
 Reveal = Callable[[str], str | None]
+_DIGITS = 18
 
 
 def _caller_of(call_sid: str) -> str | None:
@@ -19,7 +21,33 @@ def _caller_of(call_sid: str) -> str | None:
     return next((story.call.from_ for story in parts().reads.stories.of_call(call_sid)), None)
 
 
-KINDS: Mapping[str, Reveal] = {"caller": _caller_of}
+def _customer_of(row: str) -> Customer | None:
+    """Who had a number, by the row of the customers' history that says so."""
+    line = parts().reads.history.line(int(row)) if row.isascii() and row.isdigit() and len(row) <= _DIGITS else None
+    return None if line is None else line.customer
+
+
+def _phone_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.phone
+
+
+def _email_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.email
+
+
+def _id_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.customer_id
+
+
+KINDS: Mapping[str, Reveal] = {
+    "caller": _caller_of,
+    "customer_phone": _phone_of,
+    "customer_email": _email_of,
+    "customer_id": _id_of,
+}
 """What can be shown: the word in the form -> from what the page names it by (never the value itself) to the value."""
 
 

@@ -40,8 +40,9 @@ from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.customers import Brought, Source
+from offhook.pipeline.retrying import Lacks
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.sending_again import Lacking, send_again
+from offhook.pipeline.sending_again import send_again
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
@@ -74,7 +75,7 @@ class Parts:
     rules: Callable[[str | None], Rules]
     judge: Callable[[], Judge]
     imports: ImportDefaults
-    lacking: Lacking
+    lacking: Lacks
     account: Callable[[DedupeKey | None], preflight.Account]
     day_zone: tzinfo
     qa_late: timedelta
@@ -120,7 +121,7 @@ def _import_customers(parts: Parts, asked: ImportCustomers, running: Running) ->
                 beforehand=waiting.look,
             )
         except ImportRefused as error:
-            raise JobRefused(str(error)) from None
+            raise JobRefused(str(error).replace(str(file), name)) from None
         if report.rejects_path is not None:
             running.keep("rejected.csv", _chunks_of(report.rejects_path), parts.ledger.clock())
     diff = table.diff if isinstance(table, DryRun) else Diff()
@@ -292,7 +293,7 @@ def _resting(parts: Parts, asked: RetryConversions, place: Any) -> Iterator[_Pag
         yield from _named(parts, asked.call_sids, int(place or 0))
         return
     states = asked.states or tuple(_RESTING)
-    wanted = ConversionFilter(states, asked.reason, asked.since, asked.until)
+    wanted = ConversionFilter(states, asked.reason, asked.since, asked.until, asked.maybe_sent)
     mark = None if place is None else PageMark(datetime.fromisoformat(place[0]), place[1], place[2])
     while True:
         page = parts.ledger.stories.conversions_page(wanted, mark, _RETRIED_AT_ONCE)

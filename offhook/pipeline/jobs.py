@@ -178,7 +178,7 @@ class BacktestRules:
 @dataclass(frozen=True, slots=True)
 class RetryConversions:
     """Conversions that rest, sent again: those of `call_sids`, else all that match. What may have arrived is left as it is
-    unless `also_maybe_sent`.
+    unless `also_maybe_sent`; where `maybe_sent` says so only that is wanted, or only what cannot have.
     """
 
     states: tuple[str, ...] = ()
@@ -187,6 +187,7 @@ class RetryConversions:
     until: datetime | None = None
     call_sids: tuple[str, ...] | None = None
     also_maybe_sent: bool = False
+    maybe_sent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

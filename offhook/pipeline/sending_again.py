@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.outbox import Outbox
+from offhook.pipeline.retrying import Lacks, uncounted
 from offhook.pipeline.story import ConversionLine
-
-Lacking = Callable[[bytes], str | None]
-"""The field of the account's deduplication key that a payload lacks; None where it has all, or there is no key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class SentAgain:
 def send_again(
     outbox: Outbox,
     rows: Sequence[ConversionLine],
-    lacking: Lacking,
+    lacks: Lacks,
     now: datetime,
     *,
     asked_at: datetime | None = None,
@@ -33,6 +31,6 @@ def send_again(
     """The same bytes again, of those that Rockerbox can count. What was sent again since `asked_at` stays as it is, so that
     the same may be asked twice. Raises LedgerUnavailable.
     """
-    held = {row.key: lacks for row in rows if (lacks := lacking(row.payload))}
+    held = uncounted(rows, lacks)
     keys = [row.key for row in rows if row.key not in held]
     return SentAgain(outbox.retry(keys, now, asked_at=asked_at) if keys else 0, held)

@@ -111,6 +111,22 @@ def test_an_import_is_found_by_its_number_and_can_be_marked(ledger: WholeLedger)
     assert ledger.history.import_(2) is None
 
 
+def test_a_row_is_found_by_its_number(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, Customer(OTHER, None, None, people=2)], FIRST)
+    for line in ledger.history.of_numbers([CALLER, OTHER]):
+        assert line.customer.row is not None
+        assert ledger.history.line(line.customer.row) == line
+    assert ledger.history.line(10**6) is None
+
+
+def test_imports_follow_by_key(ledger: WholeLedger) -> None:
+    for run in "123":
+        ledger.merge_customers([replace(ANN, customer_id=run)], Brought(Source.IMPORT, "crm.csv", run=run))
+    assert [one.id for one in ledger.history.imports(2)] == [3, 2]
+    assert [one.id for one in ledger.history.imports(2, 2)] == [1]
+    assert list(ledger.history.imports(2, 1)) == []
+
+
 def test_who_had_a_number_at_a_time_is_found_and_else_who_had_it_first(ledger: WholeLedger) -> None:
     ledger.merge_customers([ANN, Customer(OTHER, None, None, people=2)], FIRST)
     ledger.merge_customers([EVE], SECOND)

@@ -10,7 +10,7 @@ from offhook.pipeline import story
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.steps import attempt, leave_unfinished_batch
-from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall, WayOut
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
@@ -103,8 +103,54 @@ def test_conversions_are_given_page_by_page_the_newest_first_and_each_once(ledge
         (ConversionFilter(("dead", "pending"), reason="http_400"), dead),
         (ConversionFilter(since=NOON + MINUTE, until=NOON + 2 * MINUTE), {key(3), key(4), key(5)}),
         (ConversionFilter(("delivered",)), set()),
+        (ConversionFilter(("dead", "pending"), maybe_sent=True), set()),
+        (ConversionFilter(("dead",), maybe_sent=False), dead),
     ):
         assert {one.key for page in pages(wanted, 1) for one in page} == keys
+
+
+def test_what_may_have_arrived_is_found_apart_from_what_cannot_have(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    at = NOON + 12 * MINUTE
+    [second] = ledger.claim(at, 1, 60, POLICY).taken
+    ledger.finish([attempt(second, Outcome(Result.MAYBE_SENT, "deadline"), at, at, POLICY)], at)
+    found = {
+        maybe: ledger.stories.conversions_page(ConversionFilter(maybe_sent=maybe), None, 9) for maybe in (True, False)
+    }
+    assert {maybe: [one.key for one in page.conversions] for maybe, page in found.items()} == {
+        True: [second.key],
+        False: [key(1) if second.key == key(2) else key(2)],
+    }
+
+
+def test_conversions_are_found_by_their_keys_with_the_attempt_that_came_last(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert {one.key for one in ledger.stories.conversions_of([key(1), key(2), key(9), key(3)])} == {key(1), key(2)}
+    assert list(ledger.stories.conversions_of([])) == [] and dict(ledger.stories.latest_attempts([])) == {}
+    [refused] = ledger.stories.conversions(["dead"], 1)
+    at = NOON + 20 * MINUTE
+    assert ledger.retry([refused.key], at) == 1
+    for sending in ledger.claim(at, 9, 60, POLICY).taken:
+        outcome = Outcome(Result.DELIVERED, "delivered", 200, "thanks")
+        ledger.finish([attempt(sending, outcome, at, at, POLICY)], at)
+    latest = ledger.stories.latest_attempts([refused.key, key(9)])
+    [story] = ledger.stories.of_call(refused.key.call_sid)
+    assert latest == {refused.key: story.attempts[-1]}
+    assert latest[refused.key].answer == "thanks" and len(story.attempts) == 2
+
+
+def test_whether_the_destination_takes_anything_is_told_with_the_reason(ledger: WholeLedger) -> None:
+    assert ledger.stories.way_out() == WayOut()
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(number) for number in (1, 2, 3)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    for sending in ledger.claim(NOON, 3, 60, POLICY).taken:
+        outcome = Outcome(Result.BLOCKED, "http_401", 401)
+        ledger.finish([attempt(sending, outcome, NOON, NOON, POLICY)], NOON)
+    found = ledger.stories.way_out()
+    assert (found.failures, found.blocked, found.blocked_since) == (3, "http_401", NOON)
+    assert found.open_until is not None and found.open_until > NOON
 
 
 @pytest.fixture
@@ -169,6 +215,14 @@ def every_page(ledger: WholeLedger, wanted: CallFilter, limit: int) -> list[Coun
         (CallFilter(phones=(CALLER,)), [4, 2, 1]),
         (CallFilter(phones=(CALLER, OTHER), until=NOON + 3 * MINUTE), [3, 2, 1]),
         (CallFilter(phones=("+14155550155",)), []),
+        (CallFilter(least_seconds=0), [4, 3, 2, 1]),
+        (CallFilter(least_seconds=60, most_seconds=60), [4, 3, 2, 1]),
+        (CallFilter(least_seconds=61), []),
+        (CallFilter(most_seconds=59), []),
+        (CallFilter(most_seconds=60, state="parked"), [3]),
+        (CallFilter(source="webhook"), [4, 3, 2, 1]),
+        (CallFilter(source="webhook", outcome="refused"), [1]),
+        (CallFilter(source="event-stream"), []),
     ],
     ids=str,
 )

@@ -19,7 +19,7 @@ from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
-from offhook.pipeline.story import CallFilter, ConversionLine
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine
 from offhook.pipeline.tokens import new_token
 from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
 from tests.contracts.conftest import WholeLedger
@@ -53,8 +53,10 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Customers.known_phones": lambda of: of.known_phones("", 1),
     "UnknownCallers.callers": lambda of: of.unknown.callers("", 1),
     "UnknownCallers.most_frequent": lambda of: of.unknown.most_frequent(1),
+    "UnknownCallers.latest": lambda of: of.unknown.latest(1),
     "History.of_numbers": lambda of: of.history.of_numbers([CALLER]),
     "History.numbers_named": lambda of: of.history.numbers_named("C1"),
+    "History.line": lambda of: of.history.line(1),
     "History.import_": lambda of: of.history.import_(1),
     "History.touched": lambda of: list(of.history.touched(1)),
     "History.shared_numbers": lambda of: of.history.shared_numbers("", 1),
@@ -70,6 +72,10 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "IntakeCounts.add": lambda of: of.intake_counts.add({"other/recording": 1}, [RUN]),
     "IntakeCounts.sums": lambda of: of.intake_counts.sums(),
     "Stories.conversions": lambda of: of.stories.conversions([], 1),
+    "Stories.conversions_page": lambda of: of.stories.conversions_page(ConversionFilter(), None, 1),
+    "Stories.conversions_of": lambda of: of.stories.conversions_of([key(1)]),
+    "Stories.latest_attempts": lambda of: of.stories.latest_attempts([key(1)]),
+    "Stories.way_out": lambda of: of.stories.way_out(),
     "Stories.conversion_counts": lambda of: of.stories.conversion_counts(),
     "Stories.unfinished": lambda of: of.stories.unfinished(1),
     "Stories.unfinished_count": lambda of: of.stories.unfinished_count(),
@@ -86,6 +92,8 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Sent.made": lambda of: list(of.sent.made(NOON, NOON + timedelta(days=1))),
     "Sent.returning": lambda of: of.sent.returning([key(1)]),
     "Sent.delivered": lambda of: of.sent.delivered(NOON, NOON + timedelta(days=1)),
+    "Past.uses": lambda of: of.past.uses(NOON, 1),
+    "Past.rules_used": lambda of: of.past.rules_used(1),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),
     "Tallies.count_anew": lambda of: of.tallies.count_anew(),

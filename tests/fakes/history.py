@@ -45,5 +45,9 @@ class MemoryHistory:
             if one.id == import_id:
                 self._kept.imports[key] = replace(one, undone_at=now)
 
-    def imports(self, limit: int, /) -> Sequence[ImportLine]:
-        return sorted(self._kept.imports.values(), key=lambda one: -one.id)[:limit]
+    def line(self, row: int, /) -> HistoryLine | None:
+        return next((one for one in self._kept.history if one.customer.row == row), None)
+
+    def imports(self, limit: int, before: int | None = None, /) -> Sequence[ImportLine]:
+        found = [one for one in self._kept.imports.values() if before is None or one.id < before]
+        return sorted(found, key=lambda one: -one.id)[:limit]

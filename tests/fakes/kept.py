@@ -15,6 +15,7 @@ from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.history import HistoryLine, ImportLine
 from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.outbox import Attempt
+from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
@@ -107,7 +108,7 @@ class Kept:
     conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
     attempts: list[KeptAttempt] = field(default_factory=list)
     replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
-    rules: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, RulesUsed] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     history: list[HistoryLine] = field(default_factory=list)
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.look_ups import LookUpState
+from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from tests.fakes.answered import MemoryAnswered
@@ -87,10 +88,11 @@ class MemoryLedger:
         self.news.set()
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
-        self._kept.rules.setdefault(rules.version, rules.text)
+        self._kept.rules.setdefault(rules.version, RulesUsed(rules.version, now, rules.text))
 
     def kept_rules(self, version: str) -> str | None:
-        return self._kept.rules.get(version)
+        found = self._kept.rules.get(version)
+        return None if found is None else found.text
 
     @contextmanager
     def books(self) -> Iterator[Books | None]:

@@ -59,8 +59,11 @@ class History(Protocol):
     def numbers_named(self, name: str, /) -> Sequence[str]:
         """The numbers of which it was ever said that their customer has this email, or this customer id."""
 
-    def imports(self, limit: int, /) -> Sequence[ImportLine]:
-        """What brought rows, the latest first."""
+    def line(self, row: int, /) -> HistoryLine | None:
+        """What the row of this number says."""
+
+    def imports(self, limit: int, before: int | None = None, /) -> Sequence[ImportLine]:
+        """What brought rows, the latest first; only those of lower numbers than `before`."""
 
     def import_(self, id_: int, /) -> ImportLine | None:
         """The one of this number."""

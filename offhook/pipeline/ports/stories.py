@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.story import (
+    AttemptLine,
     CallFilter,
     CallLine,
     CallOutcome,
@@ -17,6 +18,7 @@ from offhook.pipeline.story import (
     ConversionsPage,
     PageMark,
     Story,
+    WayOut,
 )
 
 
@@ -38,6 +40,15 @@ class Stories(Protocol):
 
     def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
         """The conversions that are wanted, up to `limit`, the newest first, from behind `after`."""
+
+    def conversions_of(self, keys: Collection[CallKey]) -> Sequence[ConversionLine]:
+        """The conversions under these keys, as many as there are."""
+
+    def latest_attempts(self, keys: Collection[CallKey]) -> Mapping[CallKey, AttemptLine]:
+        """Of each of these conversions the attempt that was journaled last; none where there was none."""
+
+    def way_out(self) -> WayOut:
+        """Whether the destination takes anything."""
 
     def conversion_counts(self) -> Mapping[str, int]:
         """How many conversions are in each state that any is in, counted up to COUNTED_UP_TO + 1."""
