@@ -760,6 +760,23 @@ class Settings(BaseSettings):
     dashboard_rows: int = Field(
         50, alias="OFFHOOK_DASHBOARD_ROWS", ge=1, le=1000, description="rows on one page of a list in the dashboard"
     )
+    overview_days: int = Field(
+        400, alias="OFFHOOK_OVERVIEW_DAYS", ge=1, le=4000, description="the most days that the overview shows at once"
+    )
+    overview_behind_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_OVERVIEW_BEHIND_SECONDS",
+        gt=0,
+        le=86_400,
+        description="what waits for longer than this is said on the overview",
+    )
+    customers_old_days: float = Field(
+        7.0,
+        alias="OFFHOOK_CUSTOMERS_OLD_DAYS",
+        gt=0,
+        le=3650,
+        description="a customer list that was brought longer ago is named on the overview",
+    )
     dashboard_body_bytes: int = Field(
         20_000_000,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, doors, home, reveal, setup
+from offhook.adapters.dashboard import audit, doors, overview, reveal, setup
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
@@ -26,7 +26,7 @@ from offhook.pipeline.users import Role
 log = logging.getLogger("offhook.dashboard")
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
-    home.blueprint,
+    overview.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,

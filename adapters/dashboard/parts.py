@@ -32,6 +32,9 @@ class Limits:
     body_bytes: int
     statement_seconds: float
     proxies: int
+    overview_days: int
+    behind_seconds: float
+    list_days: float
 
 
 @dataclass(frozen=True, slots=True)

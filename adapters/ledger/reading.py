@@ -12,6 +12,7 @@ from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
+from offhook.adapters.ledger.waiting import read_waiting
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
@@ -21,6 +22,7 @@ from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.users import Users
+from offhook.pipeline.ports.waiting import Waiting
 
 
 class Reading:
@@ -42,6 +44,10 @@ class Reading:
         """Those of the E.164 numbers that are known. Raises LedgerUnavailable."""
         with self.database.read() as connection:
             return find_customers(connection, phones)
+
+    def waiting(self) -> Waiting:
+        """What waits, and until when. Raises LedgerUnavailable."""
+        return read_waiting(self.database)
 
     def close(self) -> None:
         self.database.close()

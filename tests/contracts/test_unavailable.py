@@ -76,6 +76,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Stories.with_order_id": lambda of: of.stories.with_order_id("1", 1),
     "Stories.phones_of": lambda of: of.stories.phones_of("ann@example.com", 1),
     "Stories.has_callbacks": lambda of: of.stories.has_callbacks(sid(1)),
+    "Stories.latest_callback_at": lambda of: of.stories.latest_callback_at(),
     "Stories.every_callback": lambda of: list(of.stories.every_callback()),
     "Stories.every_callback of a call": lambda of: list(of.stories.every_callback(call_sid=sid(1))),
     "Stories.outcomes": lambda of: of.stories.outcomes(),
