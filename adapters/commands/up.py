@@ -97,6 +97,7 @@ def _real(settings: Settings, stop: threading.Event) -> None:
         if _is_up(settings.port, children["web"], stop):
             beside = "the worker runs beside it. Ctrl-C stops both." if len(children) > 1 else "Ctrl-C stops it."
             click.echo(f"Web listens on port {settings.port}; {beside}")
+            _first_link(env)
         _wait(children, stop)
 
 
@@ -126,6 +127,20 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         _wait_until_quiet(sandbox, before, stop)
         _what_next(port, sandbox, env, door)
         _wait({"web": web, "worker": worker}, stop)
+
+
+def _first_link(env: Mapping[str, str]) -> None:
+    """Print the link that makes the first user of the dashboard, while there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "users", "invite", "--first"],
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        click.echo(f"The dashboard has no user yet. Make the first, an admin, by this link: {done.stdout.strip()}")
+        click.echo(f"{done.stderr.strip()} Another one: flask users invite --first")
 
 
 def _take_folder() -> int:

@@ -51,6 +51,7 @@ _A_YEAR = 31_536_000
 def create_dashboard(known: Parts) -> Flask:
     """The app on these parts. Raises LedgerUnavailable: the key of its cookies is in the ledger."""
     app = Flask("offhook.adapters.dashboard", static_folder=None, template_folder="templates")
+    app.jinja_options = {**app.jinja_options, "autoescape": True}  # by its own rule Flask leaves *.html.jinja as it is
     app.extensions["offhook.dashboard"] = known
     app.secret_key = known.ledger.sessions.key()
     app.config.update(

@@ -153,14 +153,8 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
     held = facts.get("conversions_held_for_a_person")
     if isinstance(held, int) and held:
         link = _page("deliveries.shown") or _plain_calls(outcome="refused")
-        todo.append(
-            Todo(
-                _count(held, "call"),
-                "refused by Rockerbox, or nobody knows whether they arrived: a person has to look.",
-                link,
-                "See them",
-            )
-        )
+        why = "refused by Rockerbox, or nobody knows whether they arrived: a person has to look."
+        todo.append(Todo(_count(held, "call"), why, link, "See them"))
     unknown = _unknown_of_a_week(now)
     if unknown:
         link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")

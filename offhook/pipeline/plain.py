@@ -39,6 +39,7 @@ _OF_REASONS: Mapping[str, Plain] = {
     SETTLING: Plain("Just ended", "Nothing: it is looked at in a moment."),
     "unfinished": Plain("Twilio never reported the end", "Set the status callback on the number itself, in Twilio's console."),
     "no_root_leg": Plain("Only a forwarded part was reported", "Set the status callback on the number itself, in Twilio's console."),
+    "being_looked_up": Plain("The caller is being looked up", "Nothing: it goes on as soon as the source answers."),
     "caller_not_in_mapping": Plain("Unknown caller", "They wait: add the customer, and they are sent with their own time."),
     "several_customers": Plain("Several customers have the number", "They wait: import a list in which one customer has it."),
     "unknown_too_long": Plain("Nobody was known in time", "Add the customers sooner; these calls can be decided again."),

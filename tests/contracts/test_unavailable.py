@@ -21,6 +21,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import CallFilter, ConversionLine
 from offhook.pipeline.tokens import new_token
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
 
@@ -29,6 +30,8 @@ SIGN = Sign("w1", "host", 7, "0.1.0", "rules 1", NOON)
 TOKEN, _ = new_token("crm", ["customers:read"], NOON)
 WRITE = Asked(TOKEN.id, "1", "fingerprint")
 RUN = Run(ACCOUNT, 1, NOON, NOON + timedelta(minutes=1))
+AUDIT_LINE = AuditLine(NOON, "ann@example.com", "sign in", "", "127.0.0.1")
+USER = User("1", "ann@example.com", Role.ADMIN, None, NOON)
 LOOKED_UP = LookedUp(Wanted(CALLER, 1, 0), LookUpState.UNKNOWN, NOON)
 LINE = ConversionLine(key(1), "phone_call", "1", b"{}", "dead", "http_400", NOON, None, 1, 1, False, None)
 
@@ -94,6 +97,30 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Answered.begin": lambda of: of.answered.begin(WRITE, NOON, NOON, NOON),
     "Answered.answered": lambda of: of.answered.answered(WRITE, Answer(200, "{}")),
     "Answered.give_up": lambda of: of.answered.give_up(WRITE),
+    "Users.add": lambda of: of.users.add(USER, AUDIT_LINE),
+    "Users.every": lambda of: of.users.every(),
+    "Users.with_id": lambda of: of.users.with_id("1"),
+    "Users.with_email": lambda of: of.users.with_email("ann@example.com"),
+    "Users.set_password": lambda of: of.users.set_password("1", "hash", AUDIT_LINE),
+    "Users.set_role": lambda of: of.users.set_role("1", Role.ADMIN, AUDIT_LINE),
+    "Users.set_zone": lambda of: of.users.set_zone("1", "UTC"),
+    "Users.disable": lambda of: of.users.disable("1", NOON, AUDIT_LINE),
+    "Users.remove": lambda of: of.users.remove("1", AUDIT_LINE),
+    "Sessions.add": lambda of: of.sessions.add(Session("s", "1", NOON, NOON, ""), NOON, AUDIT_LINE),
+    "Sessions.with_id": lambda of: of.sessions.with_id("s"),
+    "Sessions.seen": lambda of: of.sessions.seen("s", NOON),
+    "Sessions.of_user": lambda of: of.sessions.of_user("1"),
+    "Sessions.end": lambda of: of.sessions.end("s", AUDIT_LINE),
+    "Sessions.end_all": lambda of: of.sessions.end_all("1", AUDIT_LINE),
+    "Sessions.key": lambda of: of.sessions.key(),
+    "Invites.add": lambda of: of.invites.add(Invite("i", None, Role.ADMIN, NOON, NOON), AUDIT_LINE),
+    "Invites.open": lambda of: of.invites.open("i", NOON),
+    "Invites.take": lambda of: of.invites.take("i", NOON),
+    "Invites.any_open": lambda of: of.invites.any_open(NOON),
+    "Tries.count": lambda of: of.tries.count("a", NOON, NOON),
+    "Tries.forget": lambda of: of.tries.forget("a", NOON),
+    "Audit.write": lambda of: of.audit.write(AUDIT_LINE),
+    "Audit.lines": lambda of: of.audit.lines(AuditFilter(), None, 1),
     "Books": in_turn(lambda books: books.unfolded(1)),
     "LookUps.claim_look_ups": lambda of: of.claim_look_ups(NOON, 1, 60),
     "LookUps.finish_look_ups": lambda of: of.finish_look_ups([LOOKED_UP]),

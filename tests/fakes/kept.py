@@ -19,6 +19,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import DecisionLine, ReplacedLine
 from offhook.pipeline.tokens import Token
+from offhook.pipeline.users import AuditLine, Invite, Session, User
 
 
 @dataclass(slots=True)
@@ -106,6 +107,12 @@ class Kept:
     intake_counts: Counter[str] = field(default_factory=Counter)
     runs: dict[str, Run] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    invites: dict[str, Invite] = field(default_factory=dict)
+    tries: Counter[tuple[str, datetime]] = field(default_factory=Counter)
+    audit: list[AuditLine] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
     answered: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     look_ups: dict[str, KeptLookUp] = field(default_factory=dict)

@@ -30,6 +30,7 @@ from tests.fakes.syncs import MemorySyncs
 from tests.fakes.tallies import MemoryTallies
 from tests.fakes.tokens import MemoryTokens
 from tests.fakes.unknown import MemoryUnknown
+from tests.fakes.users import MemoryAudit, MemoryInvites, MemorySessions, MemoryTries, MemoryUsers
 
 
 class MemoryLedger:
@@ -52,6 +53,11 @@ class MemoryLedger:
         self.workers = MemorySigns(self._kept)
         self.tokens = MemoryTokens(self._kept)
         self.answered = MemoryAnswered(self._kept)
+        self.users = MemoryUsers(self._kept)
+        self.sessions = MemorySessions(self._kept)
+        self.invites = MemoryInvites(self._kept)
+        self.tries = MemoryTries(self._kept)
+        self.audit = MemoryAudit(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
