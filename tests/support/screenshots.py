@@ -16,7 +16,7 @@ from tests.support.browser import chromium
 from tests.support.processes import REPOSITORY, Up, bare_environment
 
 # File name, address, width, height, scheme. The first one opens README.
-PICTURES: Sequence[tuple[Any, ...]] = (("overview", "/?range=30d", 1120, 850, "light"),)
+PICTURES: Sequence[tuple[Any, ...]] = (("overview", "/?range=30d", 1120, 740, "light"),)
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/invite/\S+")
 
 
