@@ -777,6 +777,20 @@ class Settings(BaseSettings):
         le=3650,
         description="a customer list that was brought longer ago is named on the overview",
     )
+    dashboard_live_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",
+        ge=1,
+        le=3600,
+        description="how often the page of calls that is open in a browser asks whether there are new ones",
+    )
+    dashboard_books_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_DASHBOARD_BOOKS_SECONDS",
+        ge=0,
+        le=60,
+        description="how long the dashboard waits for a worker that decides calls, where somebody asks for one to be decided again",
+    )
     dashboard_body_bytes: int = Field(
         20_000_000,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",

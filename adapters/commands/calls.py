@@ -10,11 +10,11 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.adapters.commands.finding import numbers_of
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
+from offhook.pipeline.finding import numbers_of
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Verdict
@@ -70,8 +70,9 @@ def list_(
     flask calls list --customer ann@example.com --json
     """
     service = offhook()
-    ours = None if number is None else _number(number, service.settings.default_country)
-    phones = None if customer is None else tuple(numbers_of(service, customer))
+    country = service.settings.default_country
+    ours = None if number is None else _number(number, country)
+    phones = None if customer is None else tuple(numbers_of(service.ledger.stories, customer, country))
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones)
     found = [] if phones == () else list(islice(_every(service.ledger.stories, wanted, limit), limit + 1))
     columns = _ON_A_TERMINAL if shown is Format.TABLE else _COLUMNS

@@ -9,12 +9,12 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
-from offhook.adapters.commands.finding import calls_named
-from offhook.adapters.commands.named_call import call_sid, no_call_of, typed
+from offhook.adapters.commands.named_call import no_call_of
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
+from offhook.pipeline.finding import call_sid, calls_named, typed
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.story import CallLine, Story
@@ -71,7 +71,7 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
 
 def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
     """The one call that is meant. Ends the command where it is none, or, with a list, where there are several."""
-    lines = calls_named(service, name, _MOST_CALLS + 1)
+    lines = calls_named(service.ledger.stories, name, service.settings.default_country, _MOST_CALLS + 1)
     if not lines:
         _fail_without_call(service, name)
     if len(lines) > 1:

@@ -4,57 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import click
 
 from offhook.adapters.commands.context import Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import changed_line
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.rebuilding import Rebuilding
-from offhook.pipeline.steps import decide_anew
+from offhook.pipeline.resending import Today, beside_today
 from offhook.pipeline.story import ConversionLine
 
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
 _MOST_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Today:
-    """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt.
-
-    `lacks` is the field of the account's deduplication key that it would lack today as well, None where it has all.
-    """
-
-    row: ConversionLine
-    decided: Decided | None
-    may_be_rebuilt: bool
-    lacks: str | None = None
-
-    @property
-    def is_other(self) -> bool:
-        return self.decided is not None and self.decided.payload != self.row.payload
-
-    @property
-    def can_rebuild(self) -> bool:
-        """It is another one today, is sent today, too, and may be."""
-        is_sent = self.decided is not None and self.decided.payload is not None and self.lacks is None
-        return self.is_other and self.may_be_rebuilt and is_sent
-
-    @property
-    def is_the_same(self) -> bool:
-        """The same bytes today, and no copy may have arrived."""
-        return self.decided is not None and not self.is_other and not self.row.maybe_sent
-
-    @property
-    def would_be_sent(self) -> bool:
-        """Sent as it is where it cannot be rebuilt; what would not be sent today stays."""
-        return not self.can_rebuild and (self.decided is None or self.decided.payload is not None)
 
 
 def again(rows: Sequence[ConversionLine], *, yes: bool, rebuild: bool | None, is_clear: bool) -> int:
@@ -94,24 +59,14 @@ def _compared(service: Offhook, rows: Sequence[ConversionLine], must_know: bool)
         return []
     found = list[Today]()
     rebuilding: Rebuilding = service.ledger.rebuilding
+    lacking = service.settings.dedupe_key.lacking if service.settings.dedupe_key else None
     compared = rows if must_know else rows[:_MOST_COMPARED]
     for first in range(0, len(compared), _PAGE_ROWS):
         page = compared[first : first + _PAGE_ROWS]
-        keys = [row.key for row in page]
-        today = {
-            one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, service.ledger.clock())
-        }
-        free = rebuilding.may_be_rebuilt(page)
-        found += [_today(service, row, today.get(row.key), row.key in free) for row in page]
+        found += beside_today(rebuilding, page, judge, lacking, service.ledger.clock())
     if len(rows) > len(found):
         click.echo(f"Only the first {len(found)} were compared with what would be decided today.")
     return found
-
-
-def _today(service: Offhook, row: ConversionLine, decided: Decided | None, may_be_rebuilt: bool) -> Today:
-    key = service.settings.dedupe_key
-    lacks = key.lacking(decided.payload) if key and decided and decided.payload else None
-    return Today(row, decided, may_be_rebuilt, lacks)
 
 
 def _show_others(others: Sequence[Today], is_clear: bool) -> None:
@@ -161,7 +116,7 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
     """Those that can be are decided anew, and those that are the same today are sent as they are; `with_others` those as
     well that cannot be, but would be sent today.
     """
-    wanted = [replace(one.decided, decision=_as_asked(one.decided)) for one in found if one.can_rebuild and one.decided]
+    wanted = [one.anew for one in found if one.can_rebuild]
     same = [one.row for one in found if (with_others and one.would_be_sent) or one.is_the_same]
     fences = {one.row.key: one.row.fence for one in found}
     rebuilt = service.ledger.rebuilding.rebuild(wanted, fences, service.ledger.clock())
@@ -174,11 +129,6 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
             "today, or lack a field of the account's key. --as-it-is sends the same bytes again."
         )
     return rebuilt + (_retried(service, same) if same else 0)
-
-
-def _as_asked(decided: Decided) -> Convert:
-    assert isinstance(decided.decision, Convert)
-    return replace(decided.decision, reasons=(*decided.decision.reasons, why("decided_anew")))
 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:

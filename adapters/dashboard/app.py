@@ -11,22 +11,27 @@ from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from offhook.adapters.dashboard import audit, doors, overview, reveal, setup
+from offhook.adapters.dashboard import audit, call, calls, doors, overview, reveal, search, setup
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
-from offhook.adapters.dashboard.times import local, utc, zone_name, zones
+from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import check_every_view, let_in
 from offhook.pipeline.masking import mask_email
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.repeated import Repeated
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import reason_in_words
 
 log = logging.getLogger("offhook.dashboard")
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
     overview.blueprint,
+    calls.blueprint,
+    call.blueprint,
+    search.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -51,7 +56,6 @@ _A_YEAR = 31_536_000
 def create_dashboard(known: Parts) -> Flask:
     """The app on these parts. Raises LedgerUnavailable: the key of its cookies is in the ledger."""
     app = Flask("offhook.adapters.dashboard", static_folder=None, template_folder="templates")
-    app.jinja_options = {**app.jinja_options, "autoescape": True}  # by its own rule Flask leaves *.html.jinja as it is
     app.extensions["offhook.dashboard"] = known
     app.secret_key = known.ledger.sessions.key()
     app.config.update(
@@ -85,7 +89,16 @@ def create_dashboard(known: Parts) -> Flask:
 def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
     """What templates know."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(local=local, utc=utc, mask=mask, mask_email=mask_email)
+    app.jinja_env.autoescape = True  # whatever a template's name ends in
+    app.jinja_env.filters.update(
+        local=local,
+        utc=utc,
+        mask=mask,
+        mask_email=mask_email,
+        length_of=length_of,
+        reason_in_words=reason_in_words,
+        in_short=answer_in_short,
+    )
     app.jinja_env.globals.update(
         assets=names,
         nav_of=nav_of,

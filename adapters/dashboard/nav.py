@@ -8,6 +8,8 @@ from flask import current_app, request
 
 from offhook.pipeline.users import Role
 
+_PART_OF = {"call": "calls"}  # blueprint -> whose page of the header it is
+
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
@@ -18,7 +20,8 @@ class NavItem:
     @property
     def is_here(self) -> bool:
         """Whether this is the page that is shown, or one of its blueprint's."""
-        return (request.endpoint or "").partition(".")[0] == self.endpoint.partition(".")[0]
+        of = (request.endpoint or "").partition(".")[0]
+        return _PART_OF.get(of, of) == self.endpoint.partition(".")[0]
 
 
 NAV = (

@@ -29,6 +29,8 @@ class Limits:
     password_most: int
     invite_seconds: float
     page_rows: int
+    live_seconds: float
+    books_seconds: float
     body_bytes: int
     statement_seconds: float
     proxies: int
@@ -50,7 +52,9 @@ class SettingLine:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `reveals` is filled by pages."""
+    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
+    country of numbers written without one. `lacking` names the field of the account's deduplication key that a payload lacks.
+    """
 
     reads: Reading
     ledger: SqlLedger
@@ -61,6 +65,8 @@ class Parts:
     settings: Callable[[], Sequence[SettingLine]]
     ready: Callable[[], tuple[bool, Mapping[str, Any]]]
     region: str
+    lower_emails: bool
+    lacking: Callable[[bytes], str | None] | None
     version: str
     zone: str
     is_https: bool

@@ -43,3 +43,12 @@ def local(moment: datetime, form: str = "%b %-d, %H:%M:%S") -> str:
 def utc(moment: datetime) -> str:
     """The same moment in UTC, to the second."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def length_of(seconds: int | None) -> str:
+    """How long a call took: `3:12`, `1:02:05`; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.people import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
@@ -18,6 +19,7 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
@@ -38,7 +40,9 @@ class Reading:
         self.sessions: Sessions = SessionsTable(self.database)
         self.invites: Invites = InvitesTable(self.database)
         self.audit: Audit = AuditTable(self.database)
-        self.known_calls: KnownCalls = RebuildingOnSql(self.database).known_calls()
+        self.look_up_of = LookUpsTable(self.database).look_up_of
+        self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
+        self.known_calls: KnownCalls = self.rebuilding.known_calls()
 
     def find_customers(self, phones: Collection[str], /) -> Mapping[str, Customer]:
         """Those of the E.164 numbers that are known. Raises LedgerUnavailable."""

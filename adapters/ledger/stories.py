@@ -96,13 +96,14 @@ class StoriesOnSql:
         with self._read() as connection:
             looked = _looked_at(connection, wanted, after)
             held = [row for row in looked if _is_wanted(row, wanted)]
-            shown = held if wanted.state else held[: limit + 1]  # a state is known of the call itself
+            shown = held if _is_of_the_call(wanted) else held[: limit + 1]
             rows = for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)
-        lines = {line.key: line for line in map(_call, rows)}
+            lines = {line.key: line for line in map(_call, rows) if wanted.is_of(line)}
+            lines = _came_by(connection, wanted.source, lines)
         found = [
             (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
             for row in shown
-            if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
+            if key_of(row) in lines
         ]
         if len(found) > limit:
             return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
@@ -221,6 +222,21 @@ def _is_wanted(row: Row[Any], wanted: CallFilter) -> bool:
         return False
     pairs = ((wanted.reason, row.reason), (wanted.outcome, row.outcome), (wanted.number, row.number))
     return all(value in (None, held) for value, held in pairs)
+
+
+def _is_of_the_call(wanted: CallFilter) -> bool:
+    """Whether anything is asked for that is known of the call itself alone, and not of where it is counted."""
+    return any(one is not None for one in (wanted.state, wanted.least_seconds, wanted.most_seconds, wanted.source))
+
+
+def _came_by(connection: Connection, source: str | None, lines: dict[CallKey, CallLine]) -> dict[CallKey, CallLine]:
+    """Of these calls, those of which a callback came so; all of them where nobody asks."""
+    if source is None:
+        return lines
+    condition = f"{BY_KEY} AND t.source = v.source"
+    asked = [{**one, "source": source} for one in named(lines)]
+    found = {key_of(row) for row in for_each(connection, asked, {**KEY, "source": "text"}, callbacks, condition)}
+    return {key: line for key, line in lines.items() if key in found}
 
 
 def _mark(row: Row[Any]) -> PageMark:

@@ -63,8 +63,13 @@ class MemoryStories:
         found = [(mark, key) for mark, key in found if after is None or mark < after]
         held = [(mark, _counted(every[key], counted[key])) for mark, key in found]
         wished = [(mark, one) for mark, one in held if _is_wanted(one, counted[one.call.key], wanted)]
+        wished = [(mark, one) for mark, one in wished if self._came_by(one.call.key, wanted.source)]
         end = wished[limit - 1][0] if len(wished) > limit else None
         return CallsPage([one for _, one in wished[:limit]], end)
+
+    def _came_by(self, key: CallKey, source: str | None) -> bool:
+        came = {raw.source for raw in self._kept.callbacks.values() if raw.key == key}
+        return source is None or source in came
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
         sent = [one for one in self._kept.conversions.values() if one.order_id == order_id]
@@ -146,7 +151,7 @@ def _is_wanted(one: CountedCall, place: Place, wanted: CallFilter) -> bool:
     same = ((wanted.number, one.number), (wanted.outcome, one.outcome), (wanted.reason, one.reason))
     known = wanted.phones is None or one.call.customer_phone in [s for each in wanted.phones for s in spellings(each)]
     is_in_time = (wanted.since or place.at) <= place.at and (wanted.until is None or place.at < wanted.until)
-    return known and is_in_time and all(w in (None, h) for w, h in (*same, (wanted.state, one.call.state)))
+    return known and is_in_time and wanted.is_of(one.call) and all(w in (None, h) for w, h in same)
 
 
 def places(kept: Kept) -> dict[CallKey, Place]:
