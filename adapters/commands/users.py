@@ -33,7 +33,9 @@ def users() -> None:
 @click.option("--password-stdin", is_flag=True, help="The password is the first line of standard input.")
 @with_appcontext
 def create(email: str, role: str, password_stdin: bool) -> None:
-    """Make a user. Without --password-stdin they have no password, and come by `flask users invite` (viewers alone).
+    """Make a user.
+
+    Without --password-stdin they have no password, and come by `flask users invite` (viewers alone).
 
     \b
     flask users create --email ann@example.com --role admin --password-stdin
@@ -52,7 +54,7 @@ def create(email: str, role: str, password_stdin: bool) -> None:
 @shows
 @with_appcontext
 def list_(shown: Format) -> None:
-    """List the users by their emails, with the number of their sessions.
+    """List the users, with the number of their sessions.
 
     \b
     flask users list
@@ -118,7 +120,7 @@ def enable(email: str) -> None:
 @shows
 @with_appcontext
 def invite(email: str | None, first: bool, shown: Format) -> None:
-    """Make a link of one use: a viewer comes in by it, without a password.
+    """Make a link of one use, by which a viewer comes in.
 
     \b
     flask users invite bo@example.com
