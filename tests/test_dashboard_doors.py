@@ -21,6 +21,16 @@ NOBODY = "nobody"
 # path -> what is answered to nobody, viewer, operator, admin. Each route of the dashboard has a row: a test holds it to that.
 ANSWERS: dict[str, tuple[int, int, int, int]] = {
     "GET /": (303, 200, 200, 200),
+    "GET /calls": (303, 200, 200, 200),
+    "GET /calls/new": (303, 200, 200, 200),
+    "GET /calls.csv": (303, 200, 200, 200),
+    "POST /calls.csv": (303, 403, 200, 200),
+    "GET /calls/<call_sid>": (303, 404, 404, 404),
+    "POST /calls/<call_sid>/customer": (303, 403, 404, 404),
+    "POST /calls/<call_sid>/decide": (303, 403, 404, 404),
+    "POST /calls/<call_sid>/retry": (303, 403, 404, 404),
+    "POST /calls/<call_sid>/rebuild": (303, 403, 404, 404),
+    "GET /search": (303, 200, 200, 200),
     "GET /setup": (303, 200, 200, 200),
     "GET /audit": (303, 403, 403, 200),
     "GET /account": (303, 200, 200, 200),

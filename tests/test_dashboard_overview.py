@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from offhook.pipeline.plain import of_reason
+from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import why_in_words
 from tests.support.dashboard import Client, Site
 
 pytestmark = pytest.mark.mostly("sqlite")
@@ -40,9 +41,18 @@ def test_the_first_screen_says_whether_it_works_how_many_counted_and_why_not_the
     rows = re.findall(r'href="/calls\?[^"]*reason=[^"]*">([^<]+)</a></td><td class="r">(\d+)</td>', page)
     assert len(rows) >= 5
     assert sum(int(calls) for _, calls in rows) == found["calls"] - found["counted"]
-    assert of_reason("too_short").label in {label for label, _ in rows}
+    assert why_in_words("does_not_count", "too_short") in {label for label, _ in rows}
     assert set(re.findall(r'data-health="(\w+)"', page)) == {"callbacks", "worker", "rockerbox", "customers"}
     assert [word for word in NEVER_SHOWN if word in text_of(page).lower()] == []
+
+
+def test_the_figures_are_those_of_flask_today(viewer: Client, filled: Site) -> None:
+    ends = filled.ledger.clock().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    for range_, days in (("today", 1), ("30d", 30)):
+        told = figures_of(filled.ledger.tallies.between(ends - timedelta(days=days), ends))
+        shown = figures(viewer.get(f"/?range={range_}").text)
+        assert (shown["calls"], shown["counted"]) == (told.calls, told.converted)
+        assert shown["needs_you"] == told.by_outcome["refused"] + told.by_outcome["held"]
 
 
 def test_a_reason_leads_to_the_calls_of_the_same_days_and_number(viewer: Client) -> None:
@@ -51,6 +61,10 @@ def test_a_reason_leads_to_the_calls_of_the_same_days_and_number(viewer: Client)
     asked = {name: value for name, (value,) in parse_qs(urlsplit(link).query).items()}
     assert (asked["reason"], asked["outcome"], asked["number"]) == ("too_short", "does_not_count", "+17655550101")
     assert asked["since"] < asked["until"]
+    shown = re.search(r'reason=too_short[^"]*">[^<]+</a></td><td class="r">(\d+)<', page)
+    assert shown is not None
+    listed = viewer.get(link).text
+    assert len(set(re.findall(r'href="/calls/(CA[0-9a-f]{32})', listed))) == int(shown[1])
 
 
 def test_the_numbers_of_a_period_are_those_of_its_numbers_together(viewer: Client) -> None:

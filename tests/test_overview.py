@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,8 +14,8 @@ from offhook.pipeline import reasons
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
 from offhook.pipeline.health import Health, HealthLine, Limits, length, lines
 from offhook.pipeline.overview import Period, overview
-from offhook.pipeline.plain import OF_VERDICTS, Plain, of_reason, of_verdict
 from offhook.pipeline.story import Verdict
+from offhook.pipeline.words import about_many, why_in_words
 
 pytestmark = pytest.mark.mostly("sqlite")
 
@@ -94,27 +95,21 @@ def test_a_zone_whose_midnight_is_within_an_hour_counts_each_hour_on_one_day_alo
     assert first.ends == second.begins == datetime(2026, 11, 24, 19, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        word.removesuffix(" *")
-        for word, known in reasons.OF_DECISIONS.items()
-        if word not in SINGLE and known is not None
-    ]
-    + [NOT_ENDED, SETTLING],
-)
-def test_each_reason_that_keeps_a_call_out_has_words_of_its_own_for_a_reader(word: str) -> None:
-    plain = of_reason(word, "does_not_count")
-    assert not plain.label.startswith("Does not count:"), f"{word} has no entry in plain.py"
-    assert plain.can_be_done
-    assert [bad for bad in NEVER_SHOWN if bad in f"{plain.label} {plain.can_be_done}".lower()] == []
+@pytest.mark.parametrize("word", [*(word.removesuffix(" *") for word in reasons.OF_DECISIONS), NOT_ENDED, SETTLING])
+@pytest.mark.parametrize("verdict", Verdict)
+def test_each_reason_has_words_for_a_reader_and_what_can_be_done(verdict: Verdict, word: str) -> None:
+    label, to_do = why_in_words(verdict, word), about_many(verdict, word)
+    assert label[:1].isupper()
+    assert to_do.endswith(".")
+    assert [bad for bad in NEVER_SHOWN if re.search(rf"\b{bad}", f"{label} {to_do}".lower())] == []
 
 
-def test_a_word_of_a_newer_version_is_said_by_its_verdict() -> None:
-    assert of_reason("too_loud", "does_not_count").label == "Does not count: too loud"
-    assert of_reason("", "none_such").label == "Another reason"
-    assert of_verdict("some_day") == Plain("some day")
-    assert set(OF_VERDICTS) == set(Verdict)
+def test_a_word_that_is_not_known_is_said_as_it_is_and_by_its_verdict() -> None:
+    assert why_in_words("does_not_count", "too_loud") == "Too loud"
+    assert why_in_words("unknown_caller", "caller_not_in_mapping") == "Unknown caller"
+    assert why_in_words("not_finished", "not_ended") == "Not over yet"
+    assert why_in_words("of_a_newer_version", "") == "Not over yet"
+    assert about_many("does_not_count", "too_loud").startswith("Change the rules")
 
 
 def kinds(**changes: object) -> dict[str, tuple[str, str]]:

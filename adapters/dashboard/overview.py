@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from flask import Blueprint, current_app, render_template, request, url_for
 
+from offhook.adapters.dashboard.calls import labels_of
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zone, zone_name
 from offhook.adapters.dashboard.who import needs
+from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import State
 from offhook.pipeline.health import Health, HealthLine, Limits, lines
 from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
-from offhook.pipeline.plain import of_reason
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import about_many, why_in_words
 
 blueprint = Blueprint("overview", __name__)
 
 _RANGES = {"today": (1, "Today"), "7d": (7, "Last 7 days"), "30d": (30, "Last 30 days"), "90d": (90, "Last 90 days")}
-_OTHER = "Other days"
 _BARS = ("In Rockerbox", "Unknown caller", "Does not count", "Still open")
 _IN_BAR: Mapping[str, tuple[Ways, ...]] = {
     "In Rockerbox": (Ways.DELIVERED,),
@@ -65,7 +66,7 @@ def shown() -> str:
     """`?range=` is a key of _RANGES, or `?from=` and `?to=` are days; `?number=` is a tracked number in E.164."""
     known, now = parts(), parts().clock()
     asked = _asked(now)
-    every = known.reads.tallies.between(asked.period.begins, asked.period.ends)
+    every = _tallies(asked.period)
     numbers = sorted({one.number for one in every if one.number} | ({asked.number} - {""}))
     found = overview((one for one in every if asked.number in ("", one.number)), asked.period)
     health, facts = _health(now)
@@ -74,18 +75,25 @@ def shown() -> str:
         asked=asked,
         ranges={name: label for name, (_, label) in _RANGES.items()},
         numbers=numbers,
-        labels=_labels(),
+        labels=labels_of(known),
         found=found,
         is_whole=known.reads.tallies.is_whole(),
         health=health,
         bars=_bars(found, asked.period),
         series=_BARS,
         todo=_todo(now, health, facts),
-        of_reason=of_reason,
+        why=why_in_words,
+        can_be_done=about_many,
         calls_url=lambda **more: _calls(asked, **more),
         has_page=lambda endpoint: endpoint in current_app.view_functions,
         zone=zone_name(),
     )
+
+
+def _tallies(period: Period) -> Sequence[Tally]:
+    """By the hour where that is shown; of many days no more than each one's sums."""
+    tallies = parts().reads.tallies
+    return tallies.between(period.begins, period.ends) if period.by_hour else tallies.summed(period.bounds)
 
 
 def _asked(now: datetime) -> Asked:
@@ -132,14 +140,6 @@ def _limits() -> Limits:
     return Limits(parts().limits.behind_seconds, parts().limits.list_days)
 
 
-def _labels() -> Mapping[str, str]:
-    """The names of the tracked numbers, as the rules have them; none where these cannot be used."""
-    judge = parts().judge()
-    if isinstance(judge, str):
-        return {}
-    return {number: one.label for number, one in judge.rules.numbers.items() if one.label}
-
-
 def _bars(found: Overview, period: Period) -> list[list[object]]:
     form = "%H:%M" if period.days == 1 else "%-d %b %H:%M" if period.by_hour else "%-d %b"
     return [
@@ -173,7 +173,7 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
 
 def _unknown_of_a_week(now: datetime) -> int:
     begins = (now - timedelta(days=_WEEK)).replace(minute=0, second=0, microsecond=0)
-    tallies = parts().reads.tallies.between(begins, now + timedelta(days=1))
+    tallies = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
     return sum(one.calls for one in tallies if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
 
 
@@ -190,6 +190,7 @@ def _plain_calls(**fields: str) -> str:
 
 
 def _calls(asked: Asked, **more: str) -> str:
-    """The calls of the same days and number, by key."""
-    begins, ends = (f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" for at in (asked.period.begins, asked.period.ends))
+    """The calls of the same days and number, by the beginning of their hours as the reader's zone has it."""
+    period = asked.period
+    begins, ends = (f"{at.astimezone(period.zone):%Y-%m-%dT%H:%M}" for at in (period.begins, period.ends))
     return _plain_calls(**{"since": begins, "until": ends, "number": asked.number} | more)

@@ -63,6 +63,12 @@ class Period:
         return _next_hour(_midnight(self.last + _DAY, self.zone))
 
     @property
+    def bounds(self) -> list[datetime]:
+        """The beginning of each day, and the end of the last. UTC."""
+        days = (self.first + _DAY * number for number in range(self.days))
+        return [*(_next_hour(_midnight(day, self.zone)) for day in days), self.ends]
+
+    @property
     def days(self) -> int:
         return (self.last - self.first).days + 1
 

@@ -88,6 +88,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Sent.returning": lambda of: of.sent.returning([key(1)]),
     "Sent.delivered": lambda of: of.sent.delivered(NOON, NOON + timedelta(days=1)),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
+    "Tallies.summed": lambda of: of.tallies.summed([NOON, NOON + timedelta(days=1)]),
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),
     "Tallies.count_anew": lambda of: of.tallies.count_anew(),
     "Tokens.add": lambda of: of.tokens.add(TOKEN),
