@@ -383,6 +383,7 @@ def dashboard(service: Offhook) -> Flask:
             version=VERSION,
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),
+            looks_up=bool(known.lookups_toml),
         )
     )
 

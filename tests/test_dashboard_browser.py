@@ -20,6 +20,8 @@ PAGES: list[tuple[str, Role | None]] = [
     ("/setup", Role.VIEWER),
     ("/audit", Role.ADMIN),
     ("/account", Role.VIEWER),
+    ("/calls", Role.VIEWER),
+    ("/search?q=nobody", Role.VIEWER),
     ("/none-such", Role.VIEWER),
 ]
 LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
+from tests.support.browser import axe_findings, is_wider_than_window, page_of
 from tests.support.dashboard import Client, Site
 
 pytestmark = pytest.mark.mostly("sqlite")
@@ -121,3 +123,47 @@ def test_an_empty_overview_says_what_to_do_next(site: Site) -> None:
 def test_every_role_sees_it_and_nobody_else_does(filled: Site, role: Role) -> None:
     assert filled.role(role).get("/").status_code == 200
     assert filled.anybody().get("/").headers["Location"].startswith("/login")
+
+
+@pytest.mark.parametrize("path", ["/", "/?range=30d"])
+def test_it_is_readable_in_a_browser_at_each_size_and_in_each_scheme(browser: Any, filled: Site, path: str) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto(path)
+        for width in (1280, 360):
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                page.set_viewport_size({"width": width, "height": 900})
+                page.goto(path)
+                assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
+                assert not is_wider_than_window(page)
+                assert page.locator("figure canvas").count() == 1
+                assert page.locator("figure details[open]").count() == 0
+
+
+def test_the_first_screen_needs_no_click_and_no_scrolling(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto("/?range=30d")
+        answers = ("[data-health=callbacks]", "[data-figure=counted]", "#why + * tbody tr:nth-child(3)", "#needs-you")
+        for answer in answers:
+            box = page.locator(answer).first.bounding_box()
+            assert box["y"] + box["height"] < 900, answer
+
+
+def test_other_days_and_one_number_are_asked_for_with_the_keyboard_alone(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto("/")
+        page.focus("details.other summary")
+        page.keyboard.press("Enter")
+        page.focus("select[name=number]")
+        page.keyboard.type("Radio")
+        page.focus("details.other button")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**number=%2B13175550102**")
+        assert "Radio spot" in page.inner_text("h1")
+
+
+def test_without_javascript_the_chart_is_its_table(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER, scripts=False) as page:
+        page.goto("/?range=7d")
+        assert page.locator("figure table tbody tr").count() == 7
+        assert page.locator("figure table").is_visible()

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from offhook.pipeline import reasons
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
-from offhook.pipeline.health import Health, HealthLine, Limits, length, lines
+from offhook.pipeline.health import Health, HealthLine, Limits, last_list, length, lines
 from offhook.pipeline.overview import Period, overview
+from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.history import ImportLine
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.words import about_many, why_in_words
 
@@ -142,6 +144,25 @@ def test_health_says_in_one_line_each_what_can_stop_conversions() -> None:
     assert kinds(delivered_at=None)["rockerbox"] == ("wait", "nothing was sent yet")
     assert kinds(list_brought_at=None)["customers"][0] == "wait"
     assert kinds(list_brought_at=NOW - timedelta(days=9))["customers"] == ("wait", "imported 9 days ago")
+
+
+def brought(source: Source, days_ago: float, *, rows: int = 100) -> ImportLine:
+    at = NOW - timedelta(days=days_ago)
+    return ImportLine(1, source, "list.csv", at, at, rows, 0, 0, 0, None)
+
+
+def test_a_customer_whom_somebody_adds_or_looks_up_makes_no_list_younger() -> None:
+    old = brought(Source.IMPORT, 9)
+    assert last_list([]) is None
+    others = [
+        brought(Source.DASHBOARD, 0, rows=1),
+        brought(Source.LOOKUP, 1, rows=1),
+        brought(Source.UNDO, 2),
+    ]
+    assert last_list([*others, old]) == NOW - timedelta(days=9)
+    assert last_list([brought(Source.DASHBOARD, 3), old]) == NOW - timedelta(days=3)
+    assert last_list([brought(Source.API, 1, rows=1), brought(Source.SYNC, 2)]) == NOW - timedelta(days=1)
+    assert kinds(list_brought_at=None, looks_up=True)["customers"][0] == "ok"
 
 
 def test_a_length_is_said_in_the_unit_that_a_person_takes() -> None:

@@ -15,7 +15,7 @@ from offhook.adapters.dashboard.times import zone, zone_name
 from offhook.adapters.dashboard.who import needs
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import State
-from offhook.pipeline.health import Health, HealthLine, Limits, lines
+from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
 from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import about_many, why_in_words
@@ -123,7 +123,6 @@ def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
     known = parts()
     is_ready, facts = known.ready()
     latest = known.reads.stories.conversions([State.DELIVERED], 1)
-    imports = known.reads.history.imports(1)
     seen = Health(
         is_ready,
         facts,
@@ -131,7 +130,8 @@ def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
         called_at=known.reads.stories.latest_callback_at(),
         delivered_at=latest[0].delivered_at if latest else None,
         door_opens_at=known.reads.waiting().door_opens_at,
-        list_brought_at=imports[0].started_at if imports else None,
+        list_brought_at=last_list(known.reads.history.imports(known.limits.page_rows)),
+        looks_up=known.looks_up,
     )
     return lines(seen, _limits()), facts
 

@@ -54,6 +54,7 @@ class SettingLine:
 class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
     country of numbers written without one. `lacking` names the field of the account's deduplication key that a payload lacks.
+    `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS).
     """
 
     reads: Reading
@@ -70,6 +71,7 @@ class Parts:
     version: str
     zone: str
     is_https: bool
+    looks_up: bool
 
 
 def parts() -> Parts:

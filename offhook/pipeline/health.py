@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.history import ImportLine
 
 _BEHIND_SECONDS = "backlog_age_seconds"
 
@@ -14,8 +17,8 @@ _BEHIND_SECONDS = "backlog_age_seconds"
 class Health:
     """What is known: `facts` are those of /readyz, the moments None where there was none.
 
-    `door_opens_at` is when something is sent again after the destination failed too often; `list_brought_at` when
-    customers were imported last.
+    `door_opens_at` is when something is sent again after the destination failed too often; `list_brought_at` when a list of
+    customers came last (`last_list`); `looks_up`: callers are looked up elsewhere, so that there may be no list.
     """
 
     is_ready: bool
@@ -25,6 +28,7 @@ class Health:
     delivered_at: datetime | None = None
     door_opens_at: datetime | None = None
     list_brought_at: datetime | None = None
+    looks_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,20 @@ def _rockerbox(known: Health) -> HealthLine:
     return HealthLine("rockerbox", "ok", "Rockerbox", f"took the latest one {ago(known.delivered_at, known.now)}")
 
 
+def last_list(imports: Sequence[ImportLine]) -> datetime | None:
+    """When a list of customers, or a change by the API, came last, of what brought rows. A customer whom a person added on a
+    page, or a caller who was looked up, makes no list younger."""
+    return max((one.finished_at or one.started_at for one in imports if _is_list(one)), default=None)
+
+
+def _is_list(one: ImportLine) -> bool:
+    rows = one.added + one.changed + one.unchanged
+    return one.source in (Source.IMPORT, Source.SYNC, Source.API) or (one.source is Source.DASHBOARD and rows > 1)
+
+
 def _customers(known: Health, limits: Limits) -> HealthLine:
+    if known.looks_up:
+        return HealthLine("customers", "ok", "Customers", "each caller is looked up in your own systems")
     if known.list_brought_at is None:
         return HealthLine("customers", "wait", "Customer list", "none yet: every caller is unknown")
     age = known.now - known.list_brought_at
