@@ -149,7 +149,7 @@ def _bars(found: Overview, period: Period) -> list[list[object]]:
 
 def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> list[Todo]:
     """Whatever its day: what needs somebody does so until it is done."""
-    todo = [Todo(line.title, f"{line.said}.", _page("setup.shown"), "Set-up") for line in health if line.kind == "bad"]
+    todo = [Todo(line.title, f"{line.said.rstrip('.')}.", _page("setup.shown"), "Set-up") for line in health if line.kind == "bad"]
     held = facts.get("conversions_held_for_a_person")
     if isinstance(held, int) and held:
         link = _page("deliveries.shown") or _plain_calls(outcome="refused")
