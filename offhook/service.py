@@ -420,6 +420,9 @@ def dashboard(service: Offhook) -> Flask:
         body_bytes=known.dashboard_body_bytes,
         statement_seconds=known.page_statement_seconds,
         proxies=known.dashboard_proxies,
+        overview_days=known.overview_days,
+        behind_seconds=known.overview_behind_seconds,
+        list_days=known.customers_old_days,
     )
     return create_dashboard(
         Parts(
@@ -440,6 +443,7 @@ def dashboard(service: Offhook) -> Flask:
             version=VERSION,
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),
+            looks_up=bool(known.lookups_toml),
         )
     )
 

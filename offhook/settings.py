@@ -799,6 +799,23 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="numbers of an import that the dashboard looks at to say what taking it back would do; all are taken back",
     )
+    overview_days: int = Field(
+        400, alias="OFFHOOK_OVERVIEW_DAYS", ge=1, le=4000, description="the most days that the overview shows at once"
+    )
+    overview_behind_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_OVERVIEW_BEHIND_SECONDS",
+        gt=0,
+        le=86_400,
+        description="what waits for longer than this is said on the overview",
+    )
+    customers_old_days: float = Field(
+        7.0,
+        alias="OFFHOOK_CUSTOMERS_OLD_DAYS",
+        gt=0,
+        le=3650,
+        description="a customer list that was brought longer ago is named on the overview",
+    )
     dashboard_live_seconds: float = Field(
         10.0,
         alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",

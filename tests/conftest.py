@@ -158,6 +158,22 @@ def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(scope="session")
+def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running dashboard with the demonstration's month of calls, which no test changes."""
+    from tests.support.dashboard import Site
+    from tests.support.demonstration import month_of_calls
+
+    folder = tmp_path_factory.mktemp("filled")
+    url = f"sqlite:///{folder}/offhook.db"
+    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), folder / "offhook.db")
+    month_of_calls(url, folder)
+    made = Site(url, folder)
+    made.web.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """The system's Chromium, by playwright."""
     from tests.support.browser import chromium

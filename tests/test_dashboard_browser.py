@@ -15,6 +15,7 @@ from tests.support.dashboard import PASSWORD, Site
 # Each page that an admin can open by GET has a row. `None` is nobody.
 PAGES: list[tuple[str, Role | None]] = [
     ("/login", None),
+    ("/", Role.VIEWER),
     ("/setup", Role.ADMIN),
     ("/setup", Role.VIEWER),
     ("/audit", Role.ADMIN),
@@ -55,7 +56,7 @@ def test_a_page_has_no_finding_of_axe_no_console_error_and_fits_its_window(
             keep(page, f"{path.strip('/') or 'overview'}-{role or 'nobody'}-{width}-{scheme}")
 
 
-@pytest.mark.parametrize(("path", "role"), [PAGES[0], PAGES[1]])
+@pytest.mark.parametrize(("path", "role"), [PAGES[0], PAGES[1], PAGES[2]])
 def test_the_first_paint_needs_few_requests_and_little(browser: Any, site: Site, path: str, role: Role | None) -> None:
     with page_of(browser, site, role) as page:
         sizes = []

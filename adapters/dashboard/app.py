@@ -18,8 +18,8 @@ from offhook.adapters.dashboard import (
     customers,
     deliveries,
     doors,
-    home,
     imports,
+    overview,
     reveal,
     rockerbox,
     rules,
@@ -44,7 +44,7 @@ from offhook.pipeline.words import reason_in_words
 log = logging.getLogger("offhook.dashboard")
 
 BLUEPRINTS: tuple[Blueprint, ...] = (
-    home.blueprint,
+    overview.blueprint,
     calls.blueprint,
     call.blueprint,
     search.blueprint,

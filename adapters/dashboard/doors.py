@@ -101,7 +101,7 @@ def follow(secret: str) -> AnyResponse | str:
     if found.email is not None:
         _take(found)
         sign_in(_invited(found, found.email, None), "link")
-        return redirect(url_for("home.shown"), 303)
+        return redirect(url_for("overview.shown"), 303)
     email, password = plain_email(request.form.get("email", "")), request.form.get("password", "")
     wrong = _why_not(password, email or "") if email else "That is no email address."
     if email is None or wrong:
@@ -111,7 +111,7 @@ def follow(secret: str) -> AnyResponse | str:
         )
     _take(found)
     sign_in(_invited(found, email, hash_of(password)), "link")
-    return redirect(url_for("home.shown"), 303)
+    return redirect(url_for("overview.shown"), 303)
 
 
 def _open(secret: str) -> Invite:

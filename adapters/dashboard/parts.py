@@ -41,6 +41,9 @@ class Limits:
     body_bytes: int
     statement_seconds: float
     proxies: int
+    overview_days: int
+    behind_seconds: float
+    list_days: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
     country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
     `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
+    `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS).
     """
 
     reads: Reading
@@ -78,6 +82,7 @@ class Parts:
     version: str
     zone: str
     is_https: bool
+    looks_up: bool
 
 
 def judge_now(known: Parts) -> Judge | str:

@@ -126,7 +126,7 @@ def local_path(given: str | None) -> str:
     is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     parsed = urlsplit(path) if is_local else None
     if parsed is None or parsed.scheme or parsed.netloc or len(path) > _LONGEST_PATH:
-        return url_for("home.shown")
+        return url_for("overview.shown")
     return path
 
 

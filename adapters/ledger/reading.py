@@ -18,6 +18,7 @@ from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
+from offhook.adapters.ledger.waiting import read_waiting
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
@@ -33,6 +34,7 @@ from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.users import Users
+from offhook.pipeline.ports.waiting import Waiting
 
 
 class Reading:
@@ -65,6 +67,10 @@ class Reading:
         """Those of the E.164 numbers that are known. Raises LedgerUnavailable."""
         with self.database.read() as connection:
             return find_customers(connection, phones)
+
+    def waiting(self) -> Waiting:
+        """What waits, and until when. Raises LedgerUnavailable."""
+        return read_waiting(self.database)
 
     def close(self) -> None:
         self.database.close()

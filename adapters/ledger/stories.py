@@ -166,6 +166,11 @@ class StoriesOnSql:
         with self._read() as connection:
             return any(connection.execute(select(of_leg, of_child)).one())
 
+    def latest_callback_at(self) -> datetime | None:
+        with self._read() as connection:
+            latest = select(callbacks.c.received_at).order_by(callbacks.c.seq.desc()).limit(1)
+            return connection.execute(latest).scalar()
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         if call_sid is not None:
             yield from self._callbacks_of(call_sid, since)

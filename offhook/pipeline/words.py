@@ -145,6 +145,54 @@ def to_do(verdict: str, reason: str) -> str:
     return _TO_DO.get(reason.partition(" ")[0], word_of(verdict).to_do)
 
 
+def why_in_words(verdict: str, reason: str) -> str:
+    """Why calls are not in Rockerbox, as a row says it that stands for many: `Too short`, `Unknown caller`."""
+    if not reason or verdict == Verdict.NOT_FINISHED or (verdict, reason) == _PLAIN:
+        return label_of(verdict, reason)
+    words = reason_in_words(reason)
+    return words[:1].upper() + words[1:]
+
+
+def about_many(verdict: str, reason: str) -> str:
+    """What can be done about all calls of a reason together, in a sentence."""
+    general = _BY_THE_RULES if verdict == Verdict.DOES_NOT_COUNT else word_of(verdict).to_do
+    return _ABOUT_MANY.get(reason.partition(" ")[0], general)
+
+
+_BY_THE_RULES = "Change the rules if such calls shall count; each call says which of them it was."
+_NO_MATCH = "Nothing: nobody can be matched."
+_NUMBER_ITSELF = "Set the status callback on the number itself, in Twilio's console."
+_ABOUT_MANY: Mapping[str, str] = {
+    "not_ended": "Nothing, while they go on.",
+    "settling": "Nothing: they are decided in a moment.",
+    "being_looked_up": "Nothing: they go on as soon as the source answers.",
+    "unfinished": _NUMBER_ITSELF,
+    "no_root_leg": _NUMBER_ITSELF,
+    "caller_not_in_mapping": "They wait: add the customers, and they are sent with their own time.",
+    "several_customers": "They wait: import a list in which one customer has the number.",
+    "unknown_too_long": "Add such customers sooner; these calls can be decided again.",
+    "caller_withheld": _NO_MATCH,
+    "caller_not_a_phone": _NO_MATCH,
+    "repeat_of": "Nothing: the earlier call counts for both.",
+    "forwarded_by": "Nothing: the first call counts for both.",
+    "called_back": "Nothing: the pair counts once.",
+    "rule_says": "Change this rule if such calls shall count.",
+    "direction": "Name the direction in the rules if such calls shall count.",
+    "status": "Name how they ended in the rules if such calls shall count.",
+    "too_short": "Lower the least length in the rules if shorter calls shall count.",
+    "too_long": "Raise the greatest length in the rules if longer calls shall count.",
+    "number_not_listed": "Add the numbers to the rules if their calls shall count.",
+    "other_number": "Name the numbers in the rules if their calls shall count.",
+    "talk_too_short": "Lower the least length of a talk in the rules if they shall count.",
+    "talk_too_long": "Raise the greatest length of a talk in the rules if they shall count.",
+    "other_hours": "Change the hours in the rules if these calls shall count.",
+    "other_day": "Change the days in the rules if these calls shall count.",
+    "other_country": "Name the countries in the rules if their callers shall count.",
+    "other_area_code": "Name the area codes in the rules if their callers shall count.",
+    "not_in_list": "Add the numbers to the list if their calls shall count.",
+}
+
+
 STATES: Mapping[str, str] = {
     CallState.OPEN: "Not over",
     CallState.SETTLING: "Just ended",

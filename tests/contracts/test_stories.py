@@ -41,6 +41,13 @@ def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
     assert (ledger.stories.has_callbacks(sid(9)), ledger.stories.has_callbacks(sid(11))) == (False, True)
 
 
+def test_the_latest_callback_is_the_one_that_was_kept_last_not_the_one_that_came_last(ledger: WholeLedger) -> None:
+    assert ledger.stories.latest_callback_at() is None
+    ledger.append([raw(1)])
+    ledger.append([raw(2, at=NOON - MINUTE)])
+    assert ledger.stories.latest_callback_at() == NOON - MINUTE
+
+
 def test_the_story_of_a_call_that_is_converted_by_its_leg_has_the_legs_decision_and_conversion(
     ledger: WholeLedger,
 ) -> None:

@@ -119,6 +119,9 @@ class MemoryStories:
     def has_callbacks(self, call_sid: str) -> bool:
         return any(call_sid in (raw.call_sid, raw.parent_call_sid) for raw in self._kept.callbacks.values())
 
+    def latest_callback_at(self) -> datetime | None:
+        return next((raw.received_at for raw in reversed(self._kept.callbacks.values())), None)
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         for raw in self._kept.callbacks.values():
             if (since is None or raw.received_at >= since) and call_sid in (None, raw.call_sid, raw.parent_call_sid):

@@ -32,7 +32,7 @@
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
     canvas.replaceChildren();
     return new uPlot({
-      width: canvas.clientWidth || 320, height: 200, scales: { x: { time: false, range: (_, low, high) => [low - 0.6, high + 0.6] } },
+      width: canvas.clientWidth || 320, height: 200, scales: { x: { time: false, range: (_, low, high) => [low - 0.6, high + 0.6] }, y: { range: (_, __, high) => [0, Math.max(1, high * 1.05)] } },
       axes: [{ ...axis, grid: { show: false }, values: (_, at) => at.map((n) => (Number.isInteger(n) && rows[n] ? rows[n][0] : "")) }, { ...axis, size: 44 }],
       series: [{ label: table.tHead.rows[0].cells[0].textContent, value: (_, n) => (n == null ? "" : rows[n][0]) }, ...series],
     }, [rows.map((_, at) => at), ...columns], canvas);

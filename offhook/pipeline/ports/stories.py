@@ -79,6 +79,9 @@ class Stories(Protocol):
     def has_callbacks(self, call_sid: str) -> bool:
         """Whether any callback of this leg, or of a child of it, has arrived."""
 
+    def latest_callback_at(self) -> datetime | None:
+        """When the callback arrived that was kept last; None where there is none."""
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         """All callbacks in the order of their arrival, a page at a time, so that memory stays small.
 
