@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from offhook.pipeline.tokens import Scope
 from tests.support.filled import fill
 from tests.support.processes import REPOSITORY, Web, environment, flask
@@ -51,6 +53,7 @@ def running(url: str, folder: Path) -> Iterator[tuple[Web, str]]:
         yield web, json.loads(made.stdout)["token"]
 
 
+@pytest.mark.mostly("sqlite")  # minutes of requests; the API's own tests are asked of both
 def test_schemathesis_finds_nothing(database_url: str, tmp_path: Path) -> None:
     fill(database_url, ROWS)
     with running(database_url, tmp_path) as (web, token):
