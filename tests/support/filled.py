@@ -51,6 +51,7 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
     sid = "printf('CA%032x', {})" if is_sqlite else "'CA' || lpad(to_hex({}), 32, '0')"
     key = {"account_sid": f"'{ACCOUNT_SID}'", "call_sid": sid.format("i")}
     no_body = "x''" if is_sqlite else "''::bytea"
+    payload = "x'7b7d'" if is_sqlite else "'{}'::bytea"
     once = {"fence": "1", "result": "'delivered'", "reason": "''"}
     return {
         "callbacks": key | _callback(no_body, sid.format("i - 1")),
@@ -64,11 +65,11 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "rules_version": "'v'",
             "mapping_version": "1",
         },
-        "conversions": key | {"payload": no_body, "order_id": sid.format("i")} | _CONVERSION,
+        "conversions": key | {"payload": payload, "order_id": sid.format("i")} | _CONVERSION,
         "attempts": key
         | once
         | {"number": "1", "started_at": _WHEN, "finished_at": _WHEN, "answer": "''", "next_state": "'delivered'"},
-        "replaced": key | {"action": "''", "order_id": "''", "payload": no_body, "attempts": "1", "replaced_at": _WHEN},
+        "replaced": key | {"action": "''", "order_id": "''", "payload": payload, "attempts": "1", "replaced_at": _WHEN},
         "customer_rows": {
             "id": "1000000000 + i",
             "phone": "'+1999' || i",
