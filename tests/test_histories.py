@@ -431,6 +431,7 @@ class History(RuleBasedStateMachine):
             assert found.today.same is None or found.today.same == (not found.today.differences)
             if found.verdict is Verdict.DELIVERED:
                 assert "delivered" in [one.result for one in found.attempts]
+            assert all(one.rule is not None for one in found.decisions if one.result == "converted")
             assert all(self.ledger.kept_rules(one.rules_version) is not None for one in found.decisions)
             self.verdicts[found.verdict] += 1
             self.reasons.update({kind_of(why.reason) for one in found.decisions for why in one.reasons})
