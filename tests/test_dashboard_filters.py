@@ -30,7 +30,7 @@ def test_whatever_stands_there_is_read_or_said_to_be_wrong_and_never_an_error(gi
 
 
 @given(
-    st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)),
+    st.integers(0, 7_000_000_000_000_000).map(lambda micros: NOON + timedelta(microseconds=micros - 2 * 10**15)),
     st.text(SHOWN, max_size=34),
     st.text(SHOWN, max_size=34),
 )
