@@ -93,9 +93,7 @@ def test_a_filled_page_has_no_finding_of_axe_no_console_error_and_fits_its_windo
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_picked_ones_are_sent_again_after_a_preview(
-    browser: Any, filled: tuple[Site, Browsing], scripts: bool
-) -> None:
+def test_picked_ones_are_sent_again_after_a_preview(browser: Any, filled: tuple[Site, Browsing], scripts: bool) -> None:
     site, inside = filled
     number = 3 if scripts else 4
     with page_of(browser, site, Role.OPERATOR, scripts=scripts) as page:

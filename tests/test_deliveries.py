@@ -50,7 +50,9 @@ def test_every_state_is_shown_somewhere_and_only_what_rests_is_sent_again() -> N
     assert {state for show in Show for state in filter_of(show).states} == {state.value for state in State}
     for show in Show:
         wanted = resting_of(filter_of(show, "why", NOON, NOON))
-        assert wanted is None or (set(wanted.states) <= set(RESTING) and wanted.reason == "why" and wanted.since == NOON)
+        assert wanted is None or (
+            set(wanted.states) <= set(RESTING) and wanted.reason == "why" and wanted.since == NOON
+        )
     assert [show for show in Show if resting_of(filter_of(show)) is None] == [Show.WAY, Show.DONE]
 
 

@@ -259,7 +259,9 @@ def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
     if named:
         asked.append(RetryConversions(call_sids=named, also_maybe_sent=True))
     if not asked:
-        return _back("Nothing was sent: they may be in Rockerbox already. Look there first, and say that you did.", "bad")
+        return _back(
+            "Nothing was sent: they may be in Rockerbox already. Look there first, and say that you did.", "bad"
+        )
     audit("send again", f"all: {_show(request.form).value}; {len(named)} that may have arrived")
     for one in asked:
         enqueue(known.ledger.jobs, one, user().email, known.clock())
@@ -273,7 +275,9 @@ def _call_sids_given() -> tuple[str, ...]:
 
 def _keys_given() -> list[str]:
     """Those of a form, as Row.key has them: each once, and no more than may be looked at."""
-    given = [key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and "/" in key and key.isprintable()]
+    given = [
+        key for key in request.form.getlist("key") if len(key) <= _LONGEST_KEY and "/" in key and key.isprintable()
+    ]
     return list(dict.fromkeys(given))[: parts().limits.at_once]
 
 

@@ -76,7 +76,9 @@ def _hours(counts: Sequence[HourCount], since: datetime) -> list[list[object]]:
     actions = sorted({one.action for one in counts})
     found = {(one.hour, one.action): one.count for one in counts}
     hours = [since + timedelta(hours=each) for each in range(24)]
-    return [[f"{hour:%H:%M}", *(found.get((hour, action), 0) for action in actions)] for hour in hours] if counts else []
+    return (
+        [[f"{hour:%H:%M}", *(found.get((hour, action), 0) for action in actions)] for hour in hours] if counts else []
+    )
 
 
 def _checked(known: Parts, now: datetime) -> Checked:

@@ -55,7 +55,9 @@ def parse(
     in `may_read` are not read, where that is given.
     """
     text = text.removeprefix("\ufeff")
-    beside = Beside(lambda number: to_e164(number, region), folder, files={} if files is None else files, may_read=may_read)
+    beside = Beside(
+        lambda number: to_e164(number, region), folder, files={} if files is None else files, may_read=may_read
+    )
     try:
         found = _read(read(text), text, beside)
     except NotToml as error:

@@ -114,7 +114,9 @@ def test_what_may_have_arrived_is_found_apart_from_what_cannot_have(ledger: Whol
     at = NOON + 12 * MINUTE
     [second] = ledger.claim(at, 1, 60, POLICY).taken
     ledger.finish([attempt(second, Outcome(Result.MAYBE_SENT, "deadline"), at, at, POLICY)], at)
-    found = {maybe: ledger.stories.conversions_page(ConversionFilter(maybe_sent=maybe), None, 9) for maybe in (True, False)}
+    found = {
+        maybe: ledger.stories.conversions_page(ConversionFilter(maybe_sent=maybe), None, 9) for maybe in (True, False)
+    }
     assert {maybe: [one.key for one in page.conversions] for maybe, page in found.items()} == {
         True: [second.key],
         False: [key(1) if second.key == key(2) else key(2)],
