@@ -47,7 +47,9 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for email, name in (("old@example.com", "old.csv"), ("ann@example.com", "crm.csv")):
         ledger.merge_customers([Customer(ANN, email, "C-77")], Brought(Source.IMPORT, name, run=name))
     others = (("cy@example.com", None), ("cyril@example.com", "C-3"))
-    ledger.merge_customers([Customer(CY, None, None, people=2, others=others)], Brought(Source.SYNC, "https://crm.example"))
+    ledger.merge_customers(
+        [Customer(CY, None, None, people=2, others=others)], Brought(Source.SYNC, "https://crm.example")
+    )
     for number, caller in enumerate([ANN, BO, BO, CY], start=1):
         inside.call(number, caller=caller)
     for _ in range(2):

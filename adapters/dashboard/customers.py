@@ -123,7 +123,11 @@ def _imports_of(known: Parts, lines: Iterable[HistoryLine]) -> Mapping[int, Impo
 def add() -> AnyResponse:
     """Say who has a number: `phone` as it is typed, or `row` of the history that names it."""
     phone = _phone_given()
-    given = customer_given(phone) if phone else "That is no phone number. Write it with its country code, as +1 415 555 0100."
+    given = (
+        customer_given(phone)
+        if phone
+        else "That is no phone number. Write it with its country code, as +1 415 555 0100."
+    )
     if isinstance(given, str):
         flash(given, "bad")
     else:

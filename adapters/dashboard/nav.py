@@ -8,7 +8,11 @@ from flask import current_app, request
 
 from offhook.pipeline.users import Role
 
-_PART_OF = {"call": "calls", "imports": "customers", "uploads": "customers"}  # blueprint -> whose page of the header it is
+_PART_OF = {
+    "call": "calls",
+    "imports": "customers",
+    "uploads": "customers",
+}  # blueprint -> whose page of the header it is
 
 
 @dataclass(frozen=True, slots=True)

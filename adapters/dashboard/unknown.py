@@ -80,9 +80,7 @@ def _rows(known: Parts, found: Sequence[UnknownCaller]) -> list[Row]:
     return [_row(one, last.get(asking[one.phone], ()), customers.get(one.phone), labels) for one in found]
 
 
-def _row(
-    one: UnknownCaller, last: Sequence[CallBefore], customer: Customer | None, labels: Mapping[str, str]
-) -> Row:
+def _row(one: UnknownCaller, last: Sequence[CallBefore], customer: Customer | None, labels: Mapping[str, str]) -> Row:
     people = 0 if customer is None else customer.people
     if not last:
         return Row(one, "", "", people)

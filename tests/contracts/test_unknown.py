@@ -57,9 +57,7 @@ def test_every_caller_stands_on_one_page_in_either_order(ledger: WholeLedger) ->
     """Some called as often as others, and some at the same moment."""
     phones = [f"+141555502{number:02}" for number in range(7)]
     calls = [(phone, minute) for at, phone in enumerate(phones) for minute in range(at % 3 + 1)]
-    ledger.append(
-        [raw(n, caller=phone, at=NOON + minute * MINUTE) for n, (phone, minute) in enumerate(calls, start=1)]
-    )
+    ledger.append([raw(n, caller=phone, at=NOON + minute * MINUTE) for n, (phone, minute) in enumerate(calls, start=1)])
     steps.fold(ledger)
     assert steps.decide(ledger, NOON + HOUR) == len(calls)
     for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
