@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -198,7 +199,7 @@ def test_the_preview_of_the_picked_ones_says_what_could_count_twice_and_changes_
     assert "Nothing is picked" in post_keys(operator, f"{PAGE}/preview")
 
 
-def previewed(operator: Person, **asked: str) -> dict[str, list[str]]:
+def previewed(operator: Person, **asked: Any) -> dict[str, list[str]]:
     """The fields of the second form, which the preview has."""
     page = operator.post(f"{PAGE}/preview", page=PAGE, all="yes", back=PAGE, **asked).text
     form = page.partition(f'action="{PAGE}/retry"')[2]
