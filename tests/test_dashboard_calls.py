@@ -15,6 +15,7 @@ import pytest
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.story import Verdict
+from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
 from tests.support.browsing import ANN, BO, Browsing, browsing, sid
 
@@ -120,7 +121,7 @@ def test_what_cannot_be_read_of_a_filter_is_said_and_narrows_nothing(site: Brows
         "since=yesterday",
         "state=nowhere",
         "outcome=x",
-        "after=%00%ff",
+        "after=%ff",
         "span=1e9",
     ):
         page = site.person(Role.VIEWER).get(f"/calls?{asked}")
@@ -179,6 +180,25 @@ def test_the_file_has_what_is_filtered_and_no_formula_and_hides_persons_unless_o
     assert [line.what for line in site.service.ledger.audit.lines(AuditFilter(what="reveal calls"), None, 5)]
 
 
+def test_a_list_that_asks_by_itself_keeps_no_idle_session_alive(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_SESSION_SEEN_SECONDS="0")
+    viewer = site.person(Role.VIEWER)
+    with viewer.client.session_transaction() as session:
+        kept = hashed(session["sid"])
+
+    def seen_at() -> datetime:
+        found = site.service.ledger.sessions.with_id(kept)
+        assert found is not None
+        return found.seen_at
+
+    began = seen_at()
+    assert viewer.get("/calls/new").status_code == 200
+    assert seen_at() == began
+    assert viewer.get("/calls").status_code == 200
+    assert seen_at() > began
+    site.service.ledger.close()
+
+
 # A call
 
 
@@ -218,6 +238,9 @@ def test_a_call_that_does_not_count_is_decided_again(site: Browsing) -> None:
     operator, path = site.person(Role.OPERATOR), f"/calls/{sid(3)}"
     page = operator.get(path).text
     assert verdicts(page)[0] == "does_not_count"
+    assert not NEVER.search(words(page)), NEVER.search(words(page))
+    assert "How the rules were asked" in page
+    assert "min_duration_seconds" in page.split('id="asked"')[1]
     before = len(site.service.ledger.stories.of_call(sid(3))[0].decisions)
     operator.post(f"{path}/decide", page=path)
     assert "It was decided again." in operator.get(path).text
@@ -231,6 +254,7 @@ def test_what_was_refused_is_sent_again_as_it_is_or_as_today_would_have_it(site:
     page = operator.get(path).text
     assert verdicts(page)[0] == "refused"
     assert "Needs you" in page
+    assert not NEVER.search(words(page)), NEVER.search(words(page))
     assert "&lt;b&gt;a***@example.com is no good" in page
     assert f"{path}/rebuild" not in page
     site.know(ANN, "ann.two@example.com", "C-77")
@@ -250,6 +274,7 @@ def test_what_may_have_arrived_is_sent_again_only_by_who_looked(site: Browsing) 
     ledger.finish([attempt(claimed, Outcome(Result.MAYBE_SENT, "deadline"), now, late, POLICY)], late)
     operator, path = site.person(Role.OPERATOR), f"/calls/{sid(1)}"
     assert verdicts(operator.get(path).text)[0] == "held"
+    assert not NEVER.search(words(operator.get(path).text))
     operator.post(f"{path}/retry", page=path)
     page = operator.get(path).text
     assert "Look there first" in page
@@ -303,6 +328,30 @@ def test_markup_in_every_parameter_is_text_on_every_page(site: Browsing) -> None
     found = operator.get(f"/search?{urlencode({'q': bad + 'x'})}").text
     assert "<script>alert" not in found
     assert "&lt;script&gt;alert" in found
+
+
+def test_a_call_of_several_accounts_asks_which_is_meant(site: Browsing) -> None:
+    other = f"AC{2:032x}"
+    site.call(1)
+    site.call(1, caller=BO, account=other)
+    viewer = site.person(Role.VIEWER)
+    page = viewer.get(f"/calls/{sid(1)}").text
+    assert "Several accounts" in page
+    assert f"account={other}" in page
+    assert verdicts(viewer.get(f"/calls/{sid(1)}?account={other}").text)[0] == "unknown_caller"
+    operator, path = site.person(Role.OPERATOR), f"/calls/{sid(1)}"
+    assert operator.post(f"{path}/customer", page=f"{path}?account={other}", email="bo@example.com").status_code == 404
+    operator.post(f"{path}/customer", page=f"{path}?account={other}", email="bo@example.com", account=other)
+    assert verdicts(viewer.get(f"/calls/{sid(1)}?account={other}").text)[0] == "on_its_way"
+
+
+@pytest.mark.mostly("postgres")
+def test_what_no_database_keeps_as_text_is_refused(site: Browsing) -> None:
+    operator = site.person(Role.OPERATOR)
+    for path in ("/calls/a%00b", "/calls?reason=%00", "/calls.csv?customer=a%00", "/search?q=%00a", "/calls?after=x%00"):
+        assert operator.get(path).status_code == 400, path
+    path = f"/calls/{site.call(2, caller=BO)}"
+    assert operator.post(f"{path}/customer", page=path, email="a@b.example", customer_id="\0").status_code == 400
 
 
 # The search

@@ -64,7 +64,7 @@ def explained(ledger: MemoryLedger, number: int, judge: Judge = steps.JUDGE) -> 
         (
             3,
             "unknown_caller",
-            f"not in Rockerbox yet. The caller is not in your customer list: no customer has the number {OTHER}.",
+            f"not in Rockerbox because the caller is not in your customer list: no customer has the number {OTHER}.",
             "customers import",
         ),
         (4, "not_finished", "Nothing is sent of this call yet: No callback with a final status has arrived", "Wait"),

@@ -210,6 +210,7 @@ def lists_calls(ledger: SqlLedger) -> None:
         CallFilter(outcome="delivered", number=ours, since=NOW - timedelta(hours=1)),
         CallFilter(reason="http_400", outcome="refused", state="converted"),
         CallFilter(phones=(KNOWN, UNKNOWN), number=ours),
+        CallFilter(source="webhook", least_seconds=1, number=ours),
     ]
     for one in wanted:
         page = ledger.stories.calls(one, None, 5)

@@ -18,6 +18,7 @@ from offhook.pipeline.finding import call_sid, calls_named, typed
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.story import CallLine, Story
+from offhook.pipeline.words import STATES
 
 _MOST_CALLS = 20
 _FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
@@ -100,17 +101,17 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
 
 def _list(lines: list[CallLine], name: str, shown: Format) -> NoReturn:
     """The calls that the name may mean."""
-    show_list([_row(line) for line in lines[:_MOST_CALLS]], shown, _FOUND)
+    show_list([_row(line, in_words=shown is Format.TABLE) for line in lines[:_MOST_CALLS]], shown, _FOUND)
     more = f" (the {_MOST_CALLS} newest)" if len(lines) > _MOST_CALLS else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
     raise SystemExit(0)
 
 
-def _row(line: CallLine) -> dict[str, object]:
+def _row(line: CallLine, *, in_words: bool) -> dict[str, object]:
     return {
         "first_received_at": line.first_received_at,
         "call_sid": line.key.call_sid,
-        "state": line.state,
+        "state": STATES.get(line.state, line.state) if in_words else line.state,
         "status": line.status,
         "duration_seconds": line.duration_seconds,
         "account_sid": line.key.account_sid,

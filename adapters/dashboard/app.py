@@ -73,6 +73,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.before_request(_from_our_own_pages)
     app.before_request(let_in)
     CSRFProtect(app)
+    app.before_request(_as_can_be_kept)
     assets, names = create_assets()
     for blueprint in (*BLUEPRINTS, assets):
         app.register_blueprint(blueprint)
@@ -119,6 +120,13 @@ def _from_our_own_pages() -> None:
         "same-origin",
         "none",
     ):
+        abort(400)
+
+
+def _as_can_be_kept() -> None:
+    """No database keeps a NUL as text, and no page of ours sends one: https://www.postgresql.org/docs/current/datatype-character.html"""
+    lists = ([request.path], *request.args.listvalues(), *request.form.listvalues())
+    if any("\0" in text for texts in lists for text in texts):
         abort(400)
 
 

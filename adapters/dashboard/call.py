@@ -10,10 +10,11 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.calls import labels_of, listed
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, judge_now, parts
 from offhook.adapters.dashboard.way import as_came, counted_hour, differences, headline, way
 from offhook.adapters.dashboard.who import audit, needs, user
-from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
+from offhook.pipeline.call import CALL_MOVES, CallEvent
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, our_number
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, payload_shown, rows_of_then, would_be_sent
@@ -33,6 +34,8 @@ _OTHER_CALLS = 10
 _LONGEST_ID = 255
 _PAUSE_SECONDS = 0.05
 _ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
+_WHO = ("caller_not_in_mapping", SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG)
+"""The reasons that a customer takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _unknown(call_sid: str) -> str:
 
 def _page(known: Parts, story: Story) -> str:
     hide = masking([story.call.from_, story.call.to, story.call.customer_phone])
-    judge = known.judge()
+    judge = judge_now(known)
     anew = _anew(known, story, judge)
     found = _explained(known, story, anew, hide)
     ours = our_number(story.call.direction, story.call.from_, story.call.to)
@@ -140,6 +143,12 @@ def _customer_now(known: Parts, story: Story) -> Customer | None:
     return known.reads.find_customers([phone]).get(phone) if phone else None
 
 
+def _reason_of(story: Story) -> str:
+    """The word for which the last decision is as it is."""
+    last = story.decisions[-1].reasons if story.decisions else ()
+    return last[0].word if last else ""
+
+
 def _reason(found: Explanation) -> str:
     if found.conversion is not None:
         return found.conversion.reason
@@ -167,7 +176,7 @@ def _may(known: Parts, story: Story, judge: Judge | str) -> May:
     rests = sent is not None and sent.state in RESTING
     rules_hold = not isinstance(judge, str)
     return May(
-        add=sent is None and state == CallState.PARKED and story.call.customer_phone is not None,
+        add=sent is None and state in _ANEW and story.call.customer_phone is not None and _reason_of(story) in _WHO,
         decide=rules_hold and sent is None and state in _ANEW,
         retry=rests,
         risks=rests and sent is not None and sent.maybe_sent,
@@ -240,7 +249,8 @@ def decide_again(call_sid: str) -> AnyResponse:
 
 def _decide_again(story: Story) -> int | None:
     """How many were decided; None while another decides, or where the rules cannot be used. Waits for a worker's turn to end."""
-    judge, known = parts().judge(), parts()
+    known = parts()
+    judge = judge_now(known)
     if isinstance(judge, str) or story.call.state not in _ANEW:
         return None
     until = time.monotonic() + known.limits.books_seconds
@@ -275,7 +285,8 @@ def retry(call_sid: str) -> AnyResponse:
 @needs(Role.OPERATOR)
 def rebuild(call_sid: str) -> AnyResponse:
     """Decide anew what was refused, where nothing can have been counted, and send what comes of it."""
-    story, judge, known = _story(call_sid), parts().judge(), parts()
+    story, known = _story(call_sid), parts()
+    judge = judge_now(known)
     if story.conversion is None or isinstance(judge, str):
         return _back(story, "It cannot be decided again now.", "bad")
     [today] = beside_today(known.ledger.rebuilding, [story.conversion], judge, known.lacking, known.clock())

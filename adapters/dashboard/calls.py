@@ -6,16 +6,17 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
+from itertools import chain
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 
 from offhook.adapters.customers.spreadsheet import as_text
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, judge_now, parts
 from offhook.adapters.dashboard.times import zone
-from offhook.adapters.dashboard.who import audit, needs
+from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
 from offhook.pipeline import reasons
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import numbers_of
@@ -29,6 +30,7 @@ blueprint = Blueprint("calls", __name__)
 _QUESTIONS = 5  # for one page: each looks at some hundred calls, and few of them may be wanted
 _PAGE = 500  # calls of one question for a file
 _MOST_NEW = 20  # of which it is said how many they are
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,8 @@ def hidden(text: str) -> str:
     return mask_numbers_in(mask_email(text))
 
 
-def _when(row: Row) -> str:
-    return row.one.call.first_received_at.astimezone(zone()).isoformat(timespec="seconds")
-
-
 COLUMNS = (
-    Column("when", "Began", _when),
+    Column("when", "Began", lambda row: row.one.call.first_received_at),
     Column("number", "Tracked number", lambda row: row.label or row.one.number, "nb"),
     Column("caller", "Caller", lambda row: row.phone, "nb"),
     Column("customer", "Customer", lambda row: row.who),
@@ -120,7 +118,7 @@ def shown() -> str:
     more = _address(asked, columns)
     return render_template(
         "calls.html.jinja",
-        rows=_rows(known, calls),
+        rows=_rows(known, calls, labels_of(known)),
         columns=columns,
         every_column=COLUMNS,
         asked=asked,
@@ -132,7 +130,7 @@ def shown() -> str:
         numbers=labels_of(known),
         older=url_for("calls.shown", after=as_key(end), **more) if end else None,
         newest=url_for("calls.shown", **more) if after else None,
-        new=url_for("calls.new", than=as_key(_newest(calls, known.clock())), **more) if wanted and not after else None,
+        new=url_for("calls.new", than=as_key(_newest(calls, end)), **more) if wanted and not after else None,
         file=url_for("calls.file", **more),
         every=known.limits.live_seconds,
         is_whole=known.reads.tallies.is_whole(),
@@ -141,6 +139,7 @@ def shown() -> str:
 
 @blueprint.get("/calls/new")
 @needs(Role.VIEWER)
+@asked_by_itself
 def new() -> str:
     """How many of the calls that are asked for came after `?than=`: a fragment that the list asks for now and then."""
     known, asked, than = parts(), _asked(), mark_of(request.args.get("than"))
@@ -179,27 +178,38 @@ def file_in_clear() -> Response:
 
 def _file(*, is_clear: bool) -> Response:
     known, wanted, columns = parts(), _wanted(_asked()), _columns()
-    lines = _lines(known, wanted, columns, zone_of_now=zone(), is_clear=is_clear)
+    lines = _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear))
+    first = next(lines)  # what goes wrong at the first question is a page, not half a file
     headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
-    return Response(lines, content_type="text/csv; charset=utf-8", headers=headers)
+    return Response(chain([first], lines), content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _lines(
-    known: Parts, wanted: CallFilter | None, columns: Sequence[Column], *, zone_of_now: Any, is_clear: bool
-) -> Iterator[str]:
-    """The file, a question's worth at a time, so that memory stays small. Without a request: it is over by then."""
-    yield _line(["Call id", *(one.label for one in columns if one.name != "id")])
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file's rows need of the request, which is over when they are written."""
+
+    labels: Mapping[str, str]
+    zone: tzinfo
+    is_clear: bool
+
+
+def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], into: File) -> Iterator[str]:
+    """The file, a question's worth at a time, so that memory stays small; the header comes with the first rows."""
+    header = _line(["Call id", *(one.label for one in columns if one.name != "id")])
     after: PageMark | None = None
     while wanted is not None:
         page = known.reads.stories.calls(wanted, after, _PAGE)
-        rows = _rows(known, page.calls, is_clear=is_clear)
-        yield "".join(_line([row.one.call.key.call_sid, *_cells(row, columns, zone_of_now)]) for row in rows)
+        rows = _rows(known, page.calls, into.labels, is_clear=into.is_clear)
+        lines = (_line([row.one.call.key.call_sid, *_cells(row, columns, into.zone)]) for row in rows)
+        yield header + "".join(lines)
+        header = ""
         if (after := page.after) is None:
             return
+    yield header
 
 
-def _cells(row: Row, columns: Sequence[Column], zone_of_now: Any) -> list[object]:
-    began = row.one.call.first_received_at.astimezone(zone_of_now).isoformat(timespec="seconds")
+def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
+    began = row.one.call.first_received_at.astimezone(here).isoformat(timespec="seconds")
     return [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
 
 
@@ -239,13 +249,14 @@ def _page(
 
 def listed(calls: Sequence[CountedCall]) -> list[Row]:
     """Calls as rows, for other pages that list some."""
-    return _rows(parts(), calls)
+    return _rows(parts(), calls, labels_of(parts()))
 
 
-def _rows(known: Parts, calls: Sequence[CountedCall], *, is_clear: bool = False) -> list[Row]:
+def _rows(
+    known: Parts, calls: Sequence[CountedCall], labels: Mapping[str, str], *, is_clear: bool = False
+) -> list[Row]:
     phones = {one.call.customer_phone for one in calls if one.call.customer_phone}
     customers = known.reads.find_customers(phones) if phones else {}
-    labels = labels_of(known)
     return [
         Row(one, customers.get(one.call.customer_phone or ""), labels.get(one.number, ""), is_clear) for one in calls
     ]
@@ -253,7 +264,7 @@ def _rows(known: Parts, calls: Sequence[CountedCall], *, is_clear: bool = False)
 
 def labels_of(known: Parts) -> Mapping[str, str]:
     """What the rules call your tracked numbers."""
-    judge = known.judge()
+    judge = judge_now(known)
     return {} if isinstance(judge, str) else {phone: one.label or "" for phone, one in judge.rules.numbers.items()}
 
 
@@ -283,5 +294,6 @@ def _mark(one: CountedCall) -> PageMark:
     return PageMark(one.call.first_received_at, one.call.key.call_sid, one.call.key.account_sid)
 
 
-def _newest(calls: Sequence[CountedCall], now: datetime) -> PageMark:
-    return _mark(calls[0]) if calls else PageMark(now, "", "")
+def _newest(calls: Sequence[CountedCall], end: PageMark | None) -> PageMark:
+    """What is newer than this is new: than the first of the list, or than where it ended without a call."""
+    return _mark(calls[0]) if calls else end or PageMark(_EVER, "", "")

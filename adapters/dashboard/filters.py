@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from offhook.adapters.dashboard.times import zone
@@ -59,11 +58,17 @@ class Asked:
 
 
 def asked_by(arguments: Mapping[str, str], now: datetime, country: str) -> Asked:
-    """The filters of an address. What cannot be read narrows nothing, and is said."""
+    """The filters of this request's address, in the reader's time zone: see `read_filters`."""
+    return read_filters(arguments, now, country, zone())
+
+
+def read_filters(arguments: Mapping[str, str], now: datetime, country: str, here: tzinfo) -> Asked:
+    """The filters of an address. What cannot be read narrows nothing, and is said. `country` is that of numbers written
+    without one, `here` the reader's time zone."""
     given = {name: arguments.get(name, "").strip()[:_LONGEST] for name in FIELDS}
     given = {name: text for name, text in given.items() if text}
     wrong: list[str] = []
-    since, until = _period(given, now, wrong)
+    since, until = _period(given, now, here, wrong)
     wanted = CallFilter(
         since=since,
         until=until,
@@ -78,27 +83,29 @@ def asked_by(arguments: Mapping[str, str], now: datetime, country: str) -> Asked
     return Asked(given, wanted, given.get("customer", ""), tuple(wrong))
 
 
-def _period(given: Mapping[str, str], now: datetime, wrong: list[str]) -> tuple[datetime | None, datetime | None]:
-    since, until = (_moment(given, name, wrong) for name in ("since", "until"))
+def _period(
+    given: Mapping[str, str], now: datetime, here: tzinfo, wrong: list[str]
+) -> tuple[datetime | None, datetime | None]:
+    since, until = (_moment(given, name, here, wrong) for name in ("since", "until"))
     if since or until:
         return since, until
     span = _one_of(given, "span", {one: one for one in SPANS}, wrong) or "all"
     if span == "all":
         return None, None
     days = 0 if span == "today" else int(span) - 1
-    midnight = now.astimezone(zone()).replace(hour=0, minute=0, second=0, microsecond=0)
-    first = (midnight.replace(tzinfo=None) - timedelta(days=days)).replace(tzinfo=zone())
+    midnight = now.astimezone(here).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    first = (midnight - timedelta(days=days)).replace(tzinfo=here)
     return first.astimezone(UTC), None
 
 
-def _moment(given: Mapping[str, str], name: str, wrong: list[str]) -> datetime | None:
+def _moment(given: Mapping[str, str], name: str, here: tzinfo, wrong: list[str]) -> datetime | None:
     """`2026-11-25T10:30` or `2026-11-25`, in the reader's zone."""
     text = given.get(name)
     if not text:
         return None
     try:
         found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=zone())).astimezone(UTC)
+        return (found if found.tzinfo else found.replace(tzinfo=here)).astimezone(UTC)
     except (ValueError, OverflowError):
         wrong.append(f'"{text[:40]}" is no time: write it as 2026-11-25T10:30.')
         return None
@@ -153,8 +160,8 @@ def mark_of(key: str | None) -> PageMark | None:
     try:
         found: Any = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
         at, call_sid, account_sid = found
-        moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+        moment = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None
-    is_ours = isinstance(call_sid, str) and isinstance(account_sid, str) and moment.tzinfo is not None
-    return PageMark(moment.astimezone(UTC), call_sid, account_sid) if is_ours else None
+    is_ours = all(isinstance(one, str) and one.isprintable() for one in (call_sid, account_sid))
+    return PageMark(moment, call_sid, account_sid) if is_ours else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.store import SqlLedger
@@ -72,6 +72,13 @@ class Parts:
     zone: str
     is_https: bool
     looks_up: bool
+
+
+def judge_now(known: Parts) -> Judge | str:
+    """`Parts.judge`, asked once a request: it reads the rules."""
+    if "judge" not in g:
+        g.judge = known.judge()
+    return cast("Judge | str", g.judge)
 
 
 def parts() -> Parts:

@@ -17,7 +17,7 @@ from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret
 
 View = TypeVar("View", bound=Callable[..., object])
-_NEEDS = "offhook_needs"
+_NEEDS, _BY_ITSELF = "offhook_needs", "offhook_by_itself"
 _SECRET = "sid"
 _LONGEST_PATH = 2000
 
@@ -30,6 +30,12 @@ def needs(role: Role | None) -> Callable[[View], View]:
         return view
 
     return marked
+
+
+def asked_by_itself(view: View) -> View:
+    """Says of a view that a page asks for it now and then: no sign of a person, so that an idle session ends all the same."""
+    setattr(view, _BY_ITSELF, True)
+    return view
 
 
 def check_every_view(app: Flask) -> None:
@@ -138,7 +144,8 @@ def _find_out() -> None:
         session.clear()
         return
     g.user, g.session = someone, found
-    if (now - found.seen_at).total_seconds() >= known.limits.seen_seconds:
+    is_person = not hasattr(current_app.view_functions[request.endpoint or ""], _BY_ITSELF)
+    if is_person and (now - found.seen_at).total_seconds() >= known.limits.seen_seconds:
         with suppress(LedgerUnavailable):
             known.ledger.sessions.seen(found.id, now)
 

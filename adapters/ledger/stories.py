@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, literal, or_, select, text, tuple_
+from sqlalchemy import Connection, Row, TextClause, and_, exists, func, literal, or_, select, text, tuple_
 
 from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
 from offhook.adapters.ledger.people import is_call_of, phones_of
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
+from offhook.adapters.ledger.rows import KEY, for_each, key_of, look_up, named
 from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, outcomes, replaced
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallState
@@ -231,12 +231,19 @@ def _is_of_the_call(wanted: CallFilter) -> bool:
 
 def _came_by(connection: Connection, source: str | None, lines: dict[CallKey, CallLine]) -> dict[CallKey, CallLine]:
     """Of these calls, those of which a callback came so; all of them where nobody asks."""
-    if source is None:
+    if source is None or not lines:
         return lines
-    condition = f"{BY_KEY} AND t.source = v.source"
     asked = [{**one, "source": source} for one in named(lines)]
-    found = {key_of(row) for row in for_each(connection, asked, {**KEY, "source": "text"}, callbacks, condition)}
+    rows = connection.execute(_sources(connection.dialect.name == "sqlite"), {"rows": json.dumps(asked)})
+    found = {key_of(row) for row in rows}
     return {key: line for key, line in lines.items() if key in found}
+
+
+@cache
+def _sources(is_sqlite: bool) -> TextClause:
+    """The keys alone: a page needs no bodies."""
+    columns = (*KEY.items(), ("source", "text"))
+    return text(look_up(is_sqlite, columns, callbacks, f"{BY_KEY} AND t.source = v.source", names=tuple(KEY)))
 
 
 def _mark(row: Row[Any]) -> PageMark:

@@ -279,7 +279,7 @@ _SENTENCES = {
     Verdict.ON_ITS_WAY: "This call counts, and is on its way to Rockerbox: {why}",
     Verdict.HELD: "This call counts, and may be in Rockerbox already, so it is held: {why}",
     Verdict.REFUSED: "This call counts, and is not in Rockerbox: {why}",
-    Verdict.UNKNOWN_CALLER: "This call is not in Rockerbox yet. {why}",
+    Verdict.UNKNOWN_CALLER: "This call is not in Rockerbox because {because}",
     Verdict.DOES_NOT_COUNT: "This call does not count: {why}",
     Verdict.NOT_FINISHED: "Nothing is sent of this call yet: {why}",
 }
@@ -340,7 +340,8 @@ def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
 def _sentence(found: Verdict, story: Story, said: Iterable[ReasonFacts]) -> str:
     sent = story.conversion
     when = f" ({sent.delivered_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})" if sent and sent.delivered_at else ""
-    return _SENTENCES[found].format(why=" ".join(one.sentence for one in said)) + when
+    said_why = " ".join(one.sentence for one in said)
+    return _SENTENCES[found].format(why=said_why, because=said_why[:1].lower() + said_why[1:]) + when
 
 
 def _remedy(found: Verdict, said: Iterable[ReasonFacts]) -> str:

@@ -49,6 +49,10 @@ _TO_DO: Mapping[str, str] = {
     "several_customers": "Give the number to one of the customers who have it; the call is then sent with its own time.",
     "unknown_too_long": "Add the customer and decide this call again; it is then sent with its own time.",
     "caller_withheld": "Nothing can be done: the caller hides the number, so nobody can be found by it.",
+    "caller_not_a_phone": "Nothing can be done: the caller has no phone number by which somebody could be found.",
+    "repeat_of": "Nothing has to be done: the earlier call counts for both.",
+    "forwarded_by": "Nothing has to be done: the first call counts for both.",
+    "called_back": "Nothing has to be done: the pair counts once.",
     "unfinished": (
         "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes), so that "
         "the ends of calls are reported."

@@ -75,13 +75,13 @@ class Browsing:
         caller: str = ANN,
         seconds: int = 90,
         decide: bool = True,
-        more: Mapping[str, str] | None = None,
+        account: str = ACCOUNT, more: Mapping[str, str] | None = None,
     ) -> str:
         """A call that is over, a minute after the one before; folded and decided."""
         self.at += timedelta(minutes=1)
         said: Mapping[str, str] = {
             "CallSid": sid(number),
-            "AccountSid": ACCOUNT,
+            "AccountSid": account,
             "From": caller,
             "To": OURS,
             "Direction": "inbound",
@@ -91,7 +91,7 @@ class Browsing:
         }
         body = urlencode(said).encode()
         form = "application/x-www-form-urlencoded"
-        found = read_request("POST", "/twilio/status", form, {}, body, self.at, ACCOUNT)
+        found = read_request("POST", "/twilio/status", form, {}, body, self.at, account)
         assert isinstance(found, tuple)
         self.service.ledger.append(found)
         if decide:
