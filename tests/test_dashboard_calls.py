@@ -348,7 +348,13 @@ def test_a_call_of_several_accounts_asks_which_is_meant(site: Browsing) -> None:
 @pytest.mark.mostly("postgres")
 def test_what_no_database_keeps_as_text_is_refused(site: Browsing) -> None:
     operator = site.person(Role.OPERATOR)
-    for path in ("/calls/a%00b", "/calls?reason=%00", "/calls.csv?customer=a%00", "/search?q=%00a", "/calls?after=x%00"):
+    for path in (
+        "/calls/a%00b",
+        "/calls?reason=%00",
+        "/calls.csv?customer=a%00",
+        "/search?q=%00a",
+        "/calls?after=x%00",
+    ):
         assert operator.get(path).status_code == 400, path
     path = f"/calls/{site.call(2, caller=BO)}"
     assert operator.post(f"{path}/customer", page=path, email="a@b.example", customer_id="\0").status_code == 400

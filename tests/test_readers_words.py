@@ -50,7 +50,11 @@ def test_every_verdict_state_and_way_in_has_its_words() -> None:
     assert set(STATES) == {one.value for one in CallState if one is not CallState.MERGED} | {UNFINISHED}
     assert {word.kind for word in WORDS.values()} == {"ok", "wait", "bad", "skip"}
     assert {WORDS[verdict].label for verdict in NEEDS_YOU} == {"Needs you"}
-    said = [*STATES.values(), *SOURCES.values(), *(text for word in WORDS.values() for text in (word.label, word.to_do))]
+    said = [
+        *STATES.values(),
+        *SOURCES.values(),
+        *(text for word in WORDS.values() for text in (word.label, word.to_do)),
+    ]
     assert [text for text in said if NEVER.search(text)] == []
 
 

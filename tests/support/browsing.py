@@ -75,7 +75,8 @@ class Browsing:
         caller: str = ANN,
         seconds: int = 90,
         decide: bool = True,
-        account: str = ACCOUNT, more: Mapping[str, str] | None = None,
+        account: str = ACCOUNT,
+        more: Mapping[str, str] | None = None,
     ) -> str:
         """A call that is over, a minute after the one before; folded and decided."""
         self.at += timedelta(minutes=1)
