@@ -160,6 +160,7 @@ def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture(scope="session")
 def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running dashboard with the demonstration's month of calls, which no test changes."""
+    from offhook.adapters.commands.demonstration import RULES
     from tests.support.dashboard import Site
     from tests.support.demonstration import month_of_calls
 
@@ -167,7 +168,7 @@ def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> It
     url = f"sqlite:///{folder}/offhook.db"
     shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), folder / "offhook.db")
     month_of_calls(url, folder)
-    made = Site(url, folder)
+    made = Site(url, folder, OFFHOOK_RULES=RULES)
     made.web.start()
     yield made
     made.close()

@@ -67,7 +67,8 @@ def shown() -> str:
     known, now = parts(), parts().clock()
     asked = _asked(now)
     every = _tallies(asked.period)
-    numbers = sorted({one.number for one in every if one.number} | ({asked.number} - {""}))
+    labels = labels_of(known)
+    numbers = sorted(({one.number for one in every} | labels.keys() | {asked.number}) - {""})
     found = overview((one for one in every if asked.number in ("", one.number)), asked.period)
     health, facts = _health(now)
     return render_template(
@@ -75,7 +76,7 @@ def shown() -> str:
         asked=asked,
         ranges={name: label for name, (_, label) in _RANGES.items()},
         numbers=numbers,
-        labels=labels_of(known),
+        labels=labels,
         found=found,
         is_whole=known.reads.tallies.is_whole(),
         health=health,

@@ -48,5 +48,5 @@ def picture(page: Any, path: Path, address: str, width: int, height: int, scheme
 
 
 if __name__ == "__main__":
-    for picture in take(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs"):
-        print(f"{picture} {picture.stat().st_size:,} bytes")
+    for taken in take(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs"):
+        print(f"{taken} {taken.stat().st_size:,} bytes")
