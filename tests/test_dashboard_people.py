@@ -66,7 +66,7 @@ def work(site: Browsing) -> None:
     site.work()
 
 
-def uploaded(person: Person, text: str | bytes, name: str = "crm.csv", **said: str) -> str:
+def uploaded(person: Person, text: str | bytes, name: str = "crm.csv", **said: Any) -> str:
     """The address of the job that looks at a file."""
     content = text.encode() if isinstance(text, str) else text
     answer = person.post("/customers/uploads", page="/customers", file=(io.BytesIO(content), name), **said)
