@@ -58,7 +58,7 @@ class PastOnSql:
             rows = connection.execute(newest).all()
         wanted = [row for row in rows[:at_most] if row.decided_at >= since]
         is_whole = len(wanted) < len(rows[:at_most]) or len(rows) <= at_most
-        return RuleUses(_uses(wanted), min((row.decided_at for row in wanted), default=None), is_whole)
+        return RuleUses(tuple(_uses(wanted)), min((row.decided_at for row in wanted), default=None), is_whole)
 
     def rules_used(self, limit: int) -> Sequence[RulesUsed]:
         held = rules_table.c

@@ -37,7 +37,7 @@ class MemoryPast:
                 found.setdefault(key, (line.rule, CallState(line.result), kind_of(line.reasons[0].word)))
         uses = [RuleUse(*what, count) for what, count in Counter(found.values()).most_common()]
         is_whole = len(wanted) < len(newest) or len(self._kept.decisions) <= at_most
-        return RuleUses(uses, min((line.decided_at for _, line in wanted), default=None), is_whole)
+        return RuleUses(tuple(uses), min((line.decided_at for _, line in wanted), default=None), is_whole)
 
     def rules_used(self, limit: int) -> Sequence[RulesUsed]:
         found = sorted(self._kept.rules.values(), key=lambda one: one.version)
