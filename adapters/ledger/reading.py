@@ -8,7 +8,7 @@ from dataclasses import replace
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.look_ups import LookUpsTable
-from offhook.adapters.ledger.people import find_customers
+from offhook.adapters.ledger.people.customers import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
