@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
@@ -98,7 +97,6 @@ def our_number(direction: str, from_: str, to: str) -> str:
     return _e164(from_) if direction == Direction.OUTBOUND_API else ""
 
 
-@lru_cache(maxsize=4096)  # a tracked number has many calls
 def _e164(address: str) -> str:
     """Without a country no national number is read, so that no setting plays a part."""
     return caller_of_call(address, "", sip_users=True).e164 or ""

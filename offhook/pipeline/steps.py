@@ -199,19 +199,17 @@ def _decide(
 
 def _let_wait(books: Books, found: Settled, judge: Judge, now: datetime, look_ups: LookUpPolicy) -> Collection[CallKey]:
     """Calls whose callers must be looked up first. They come back with the answer, and now and then to be on the safe side."""
-    unknown = books.unresolved(list(found.calls), now)
-    asked = {
-        key: phone for key, phone in unknown.items() if not _is_skipped(_folded(key, found.calls[key], judge), judge)
-    }
+    asked = books.unresolved(list(found.calls), now)
+    if judge.rules.look_at_the_call_alone:
+        asked = {key: phone for key, phone in asked.items() if not _is_skipped(key, found.calls[key], judge)}
     if asked:
         books.let_wait(asked, now, now + timedelta(seconds=look_ups.again_seconds))
     return asked.keys()
 
 
-def _is_skipped(call: Call, judge: Judge) -> bool:
-    """Whether the call is skipped whoever the caller is, and whatever he did before."""
-    rules = judge.rules
-    return rules.look_at_the_call_alone and isinstance(decide(call, None, rules, judge.numbering), Skip)
+def _is_skipped(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> bool:
+    """Whether rules that look at the call alone skip it: then whoever the caller is."""
+    return isinstance(decide(_folded(key, raws, judge), None, judge.rules, judge.numbering), Skip)
 
 
 def release_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, every: bool = False) -> int:

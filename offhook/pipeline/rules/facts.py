@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cached_property
@@ -84,12 +84,12 @@ class Facts:
     @cached_property
     def seconds_since_counted(self) -> float:
         """How long before it the customer's latest call ended that counts; endless where there is none."""
-        return self._since_end_of(one for one in self.earlier or () if one.state in COUNTS)
+        return self._since_end_of(self._counted(same_number=False))
 
     @cached_property
     def seconds_since_counted_of_number(self) -> float:
         """The same of calls of the same number."""
-        return self._since_end_of(one for one in self.earlier or () if one.state in COUNTS and one.ours == self.ours)
+        return self._since_end_of(self._counted(same_number=True))
 
     def _since_end_of(self, calls: Iterable[EarlierCall]) -> float:
         latest = max((one.ended_at or one.started_at for one in calls), default=None)
@@ -97,12 +97,14 @@ class Facts:
 
     def counted_since(self, length: timedelta, *, same_number: bool = False) -> EarlierCall | None:
         """The latest call that counts and ended so shortly before this one, of any number or of the same."""
-        return next((one for one in self.earlier or () if self._counts_since(one, length, same_number)), None)
-
-    def _counts_since(self, one: EarlierCall, length: timedelta, same_number: bool) -> bool:
         since = self.call.started_at - length
-        is_of_number = not same_number or one.ours == self.ours
-        return one.state in COUNTS and is_of_number and (one.ended_at or one.started_at) >= since
+        counted = self._counted(same_number=same_number)
+        return next((one for one in counted if (one.ended_at or one.started_at) >= since), None)
+
+    def _counted(self, *, same_number: bool) -> Iterator[EarlierCall]:
+        """The customer's calls before that count, of any number or of the same."""
+        counted = (one for one in self.earlier or () if one.state in COUNTS)
+        return (one for one in counted if one.ours == self.ours) if same_number else counted
 
 
 def answered_leg(call: Call) -> Leg | None:
