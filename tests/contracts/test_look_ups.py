@@ -47,6 +47,15 @@ def finish(ledger: WholeLedger, wanted: Wanted, state: LookUpState, due_seconds:
     ledger.finish_look_ups([LookedUp(wanted, state, NOON + due_seconds * SECOND, attempts, "crm", reason)])
 
 
+def nobody_knows_them(ledger: WholeLedger) -> None:
+    """The callers of all calls were looked up, and nobody knows them for 100 seconds: their calls are parked."""
+    decide(ledger)
+    for wanted in claim(ledger):
+        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    decide(ledger, 1)
+
+
 def phones(wanted: Collection[Wanted]) -> list[str]:
     return [one.phone for one in wanted]
 
@@ -168,11 +177,7 @@ def test_an_unknown_number_is_asked_for_again_while_a_call_is_parked_for_it_and_
 ) -> None:
     for number, caller in ((1, CALLER), (2, OTHER)):
         call(ledger, number, caller)
-    decide(ledger)
-    for wanted in claim(ledger):
-        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
-    release(ledger, 1)
-    decide(ledger, 1)
+    nobody_knows_them(ledger)
     known(ledger, OTHER)
     steps_of_review(ledger)
     assert (state(ledger, 1), state(ledger, 2)) == ("parked", "converted")
@@ -187,11 +192,7 @@ def test_the_parked_calls_of_a_number_that_was_looked_up_are_decided_and_no_othe
 ) -> None:
     for number, caller in ((1, CALLER), (2, OTHER), (3, CALLER)):
         call(ledger, number, caller)
-    decide(ledger)
-    for wanted in claim(ledger):
-        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
-    release(ledger, 1)
-    decide(ledger, 1)
+    nobody_knows_them(ledger)
     version, to_review = ledger.mapping_version(), ledger.waiting().to_review
     for wanted in claim(ledger, 100):
         if wanted.phone == CALLER:
@@ -209,11 +210,7 @@ def test_the_parked_calls_of_a_number_that_was_looked_up_are_decided_and_no_othe
 def test_what_is_answered_after_one_has_looked_is_not_released_unseen(ledger: WholeLedger) -> None:
     for number, caller in ((1, CALLER), (2, OTHER)):
         call(ledger, number, caller)
-    decide(ledger)
-    for wanted in claim(ledger):
-        finish(ledger, wanted, LookUpState.UNKNOWN, 100)
-    release(ledger, 1)
-    decide(ledger, 1)
+    nobody_knows_them(ledger)
     first, second = claim(ledger, 100)
     for wanted in (first, second):
         known(ledger, wanted.phone, is_released=True)
