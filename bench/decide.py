@@ -71,7 +71,7 @@ def _call(number: int) -> tuple[Any, Any, Sequence[Any]]:
     who = Customer(caller, f"{number}@example.com", f"C{number}", 1, {"tier": f"tier {number % 9}", "orders": "7"})
     before = [
         EarlierCall(
-            CallKey("AC1", f"{sid}{day}"), ours, Direction.INBOUND, Status.COMPLETED,
+            CallKey("AC1", f"{sid}{day}"), ours, Direction.INBOUND,
             ended - timedelta(days=70 + day), ended - timedelta(days=70 + day), CallState.CONVERTED,
         )
         for day in range(3)
