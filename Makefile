@@ -73,7 +73,7 @@ test: check $(NPM) unit
 
 soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --timeout 3600
-	OFFHOOK_STATEFUL_EXAMPLES=100 $(BIN)/python -m pytest tests/test_stateful.py --hypothesis-profile random --timeout 3600
+	OFFHOOK_STATEFUL_EXAMPLES=100 $(BIN)/python -m pytest tests/test_stateful.py tests/test_histories.py --hypothesis-profile random --timeout 3600
 	@for version in 3.11 3.12 3.13; do sh tests/on_python.sh $$version || exit 1; done
 
 COUNT ?= 40

@@ -16,8 +16,9 @@
                                         v
                                       Rockerbox                 adapters/rockerbox/
 
-`gunicorn app:app` is the first line, `flask worker` all that follows. Imports go one way: app -> main -> service -> commands ->
-recordings -> the other adapters -> pipeline.
+`gunicorn app:app` is the first line, `flask worker` all that follows, and the long work that people ask for
+(pipeline/job_runner.py, adapters/jobs/). Imports go one way: app -> main -> service -> commands -> jobs -> recordings ->
+the other adapters -> pipeline.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from flask import Flask
@@ -37,12 +39,16 @@ from offhook.adapters import logs
 from offhook.adapters.api.door import PREFIX, Door, DoorLimits
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.commands.syncing import sync_source
 from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
+from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
+from offhook.adapters.dashboard.door import DashboardDoor
+from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
@@ -55,6 +61,7 @@ from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_key
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
+from offhook.adapters.web.pages import WsgiApp
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
@@ -62,15 +69,20 @@ from offhook.adapters.web.tally import Tally, TallyLimits
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace
+from offhook.pipeline.job_runner import JobPace, JobRunner
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
 from offhook.pipeline.worker import Pace, Worker
-from offhook.settings import Settings, SettingsError, load
+from offhook.settings import Settings, SettingsError, as_they_are, load
+
+if TYPE_CHECKING:  # the libraries of pages are loaded by who needs them
+    from offhook.adapters.ledger.reading import Reading
 
 _SLACK_SECONDS = 15.0  # for an answer to be written, before another worker asks for the same number
 
@@ -130,6 +142,7 @@ def build(settings: Settings) -> Offhook:
             heart=Heart(ledger.workers, heart_pace(settings), ledger.clock, VERSION),
             chores=chores(settings, ledger),
             looking_up=looking_up(settings, ledger, sources()),
+            jobs=job_runner(settings, ledger, judge),
         )
 
     return Offhook(
@@ -189,6 +202,46 @@ def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threadi
     if source is None:
         return {}
     return {"sync": partial(CustomerSync(source, ledger, ledger.clock).run, nice=settings.customers_nice)}
+
+
+def job_runner(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> JobRunner:
+    """What a worker does jobs with."""
+    return JobRunner(
+        ledger.jobs, ledger.job_files, kinds(job_parts(settings, ledger, judge)), job_pace(settings), ledger.clock
+    )
+
+
+def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> Parts:
+    return Parts(
+        ledger,
+        rules_of(settings),
+        judge,
+        ImportDefaults(
+            columns=cast(tuple[str, str, str], settings.customers_columns),
+            country=settings.default_country,
+            conflict=settings.shared_numbers,
+            limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+            lower_emails=settings.email_lowercase,
+            retire_share=settings.customers_retire_share,
+        ),
+        lacking=settings.lacks,
+        account=partial(account_of, settings),
+        day_zone=ZoneInfo(settings.rockerbox_day_zone),
+        qa_late=timedelta(days=settings.qa_late_days),
+        preflight_keys=settings.preflight_keys,
+    )
+
+
+def job_pace(settings: Settings) -> JobPace:
+    return JobPace(
+        poll_seconds=max(settings.poll_seconds, settings.idle_seconds),
+        lease_seconds=settings.job_lease_seconds,
+        most_attempts=settings.job_attempts,
+        kept_seconds=settings.job_days * 86400,
+        most_result_bytes=settings.job_result_max_bytes,
+        nice=settings.customers_nice,
+        log_repeat_seconds=settings.log_repeat_seconds,
+    )
 
 
 def patience(settings: Settings) -> Patience:
@@ -303,15 +356,8 @@ def door(service: Offhook) -> Door:
 def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
     """The API's routes, on connections of their own."""
     from offhook.adapters.api.app import ApiLimits, Parts, create_api
-    from offhook.adapters.ledger.reading import Reading
 
-    known = service.settings
-    reads = Reading(
-        known.database_url,
-        pool_size=known.page_pool_size,
-        patience=patience(known),
-        seconds=known.page_statement_seconds,
-    )
+    known, reads = service.settings, reading_of(service.settings)
     limits = ApiLimits(
         body_bytes=known.api_body_bytes,
         bulk_rows=known.api_bulk_rows,
@@ -323,18 +369,12 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
         write_seconds=known.api_write_seconds,
     )
 
-    def judge() -> Judge | str:
-        try:
-            return service.judge()
-        except RulesError:
-            return "What would be decided today is unknown: the rules cannot be used."
-
     return create_api(
         Parts(
             reads=reads,
             writes=service.ledger,
             read=service.read,
-            judge=judge,
+            judge=judge_or_why_not(service),
             lacks=known.lacks,
             clock=service.ledger.clock,
             limits=limits,
@@ -343,6 +383,99 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
             version=VERSION,
         )
     )
+
+
+def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
+    """The dashboard, whose libraries are loaded when somebody comes who may find it."""
+    known, ledger = service.settings, service.ledger
+    return DashboardDoor(
+        known.dashboard, ledger, lambda: dashboard(service), otherwise, known.dashboard_look_seconds, ledger.clock
+    )
+
+
+def dashboard(service: Offhook) -> Flask:
+    """The dashboard's pages, on connections of their own. Raises LedgerUnavailable."""
+    from offhook.adapters.dashboard.app import create_dashboard
+    from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
+    from offhook.pipeline.users import Lifetimes
+
+    known = service.settings
+    limits = Limits(
+        lifetimes=Lifetimes(known.session_idle_seconds, known.session_seconds),
+        seen_seconds=known.session_seen_seconds,
+        window_seconds=known.sign_in_window_seconds,
+        tries_of_account=known.sign_in_account_tries,
+        tries_of_address=known.sign_in_address_tries,
+        password_least=known.password_least_characters,
+        password_most=known.password_most_characters,
+        invite_seconds=known.invite_seconds,
+        page_rows=known.dashboard_rows,
+        at_once=known.dashboard_at_once,
+        unknown_file_rows=known.unknown_file_rows,
+        undo_preview_rows=known.undo_preview_rows,
+        upload_bytes=known.upload_max_bytes,
+        live_seconds=known.dashboard_live_seconds,
+        books_seconds=known.dashboard_books_seconds,
+        rules_bytes=known.rules_upload_bytes,
+        body_bytes=known.dashboard_body_bytes,
+        statement_seconds=known.page_statement_seconds,
+        proxies=known.dashboard_proxies,
+        overview_days=known.overview_days,
+        behind_seconds=known.overview_behind_seconds,
+        list_days=known.customers_old_days,
+    )
+    return create_dashboard(
+        Parts(
+            reads=reading_of(known),
+            ledger=service.ledger,
+            read=service.read,
+            judge=judge_or_why_not(service),
+            clock=service.ledger.clock,
+            limits=limits,
+            settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
+            ready=health(service).ready,
+            region=known.default_country,
+            lower_emails=known.email_lowercase,
+            lacks=known.lacks,
+            rules=rules_of(known),
+            account=account_of(known, None),
+            preflight_keys=known.preflight_keys,
+            version=VERSION,
+            zone=known.dashboard_zone,
+            is_https=any(url.startswith("https://") for url in known.public_urls),
+            looks_up=bool(known.lookups_toml),
+        )
+    )
+
+
+def rules_of(known: Settings) -> Callable[[str | None], Rules]:
+    """Reads the rules that hold, or those of a text that somebody uploaded. Raises RulesError."""
+    source = rules_source(known)
+    return lambda text: source.read() if text is None else source.uploaded(text)
+
+
+def reading_of(known: Settings) -> Reading:
+    """The ledger as pages read it, on connections of their own."""
+    from offhook.adapters.ledger.reading import Reading
+
+    return Reading(
+        known.database_url,
+        pool_size=known.page_pool_size,
+        patience=patience(known),
+        seconds=known.page_statement_seconds,
+    )
+
+
+def judge_or_why_not(service: Offhook) -> Callable[[], Judge | str]:
+    """The judge of now, or a sentence where the rules cannot be used."""
+
+    def judge() -> Judge | str:
+        try:
+            return service.judge()
+        except RulesError:
+            return "What would be decided today is unknown: the rules cannot be used."
+
+    return judge
 
 
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:
@@ -366,6 +499,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         clock or service.ledger.clock,
         version=VERSION,
         rooms={PREFIX: door(service)},
+        dashboard=partial(dashboard_door, service),
     )
     app.extensions["offhook"] = service
     return app

@@ -700,14 +700,14 @@ class Settings(BaseSettings):
         alias="OFFHOOK_PAGE_POOL_SIZE",
         ge=1,
         le=100,
-        description="connections to the database that a web process keeps for the API to read with",
+        description="connections to the database that a web process keeps for the API to read with, and as many for the dashboard",
     )
     page_statement_seconds: float = Field(
         3.0,
         alias="OFFHOOK_PAGE_STATEMENT_SECONDS",
         gt=0,
         le=60,
-        description="how long the API may read in the ledger for one request; then it is answered 503",
+        description="how long the API, or a page, may read in the ledger for one request; then it is answered 503",
     )
 
     # The API (docs/api.md)
@@ -764,6 +764,199 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="an Idempotency-Key whose request got no answer for so long (its process was killed) may be used again",
+    )
+
+    # The dashboard
+    dashboard: Literal["on", "off"] | None = Field(
+        None,
+        alias="OFFHOOK_DASHBOARD",
+        description="`on` or `off`; unset: on as soon as there is a user, or a link that makes one (`flask users`)",
+    )
+    dashboard_look_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_DASHBOARD_LOOK_SECONDS",
+        gt=0,
+        le=3600,
+        description="how soon a web process knows that there is a first user",
+    )
+    dashboard_zone: str = Field(
+        "UTC", alias="OFFHOOK_DASHBOARD_ZONE", description="time zone of whoever has not chosen one in the dashboard"
+    )
+    dashboard_rows: int = Field(
+        50, alias="OFFHOOK_DASHBOARD_ROWS", ge=1, le=1000, description="rows on one page of a list in the dashboard"
+    )
+    unknown_file_rows: int = Field(
+        10_000,
+        alias="OFFHOOK_UNKNOWN_FILE_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="most unknown callers in the file to fill in that the dashboard gives; `flask unknown --limit` gives more",
+    )
+    undo_preview_rows: int = Field(
+        5_000,
+        alias="OFFHOOK_UNDO_PREVIEW_ROWS",
+        ge=1,
+        le=1_000_000,
+        description="numbers of an import that the dashboard looks at to say what taking it back would do; all are taken back",
+    )
+    overview_days: int = Field(
+        400, alias="OFFHOOK_OVERVIEW_DAYS", ge=1, le=4000, description="the most days that the overview shows at once"
+    )
+    overview_behind_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_OVERVIEW_BEHIND_SECONDS",
+        gt=0,
+        le=86_400,
+        description="what waits for longer than this is said on the overview",
+    )
+    customers_old_days: float = Field(
+        7.0,
+        alias="OFFHOOK_CUSTOMERS_OLD_DAYS",
+        gt=0,
+        le=3650,
+        description="a customer list that was brought longer ago is named on the overview",
+    )
+    dashboard_live_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",
+        ge=1,
+        le=3600,
+        description="how often the page of calls that is open in a browser asks whether there are new ones",
+    )
+    dashboard_books_seconds: float = Field(
+        2.0,
+        alias="OFFHOOK_DASHBOARD_BOOKS_SECONDS",
+        ge=0,
+        le=60,
+        description="how long the dashboard waits for a worker that decides calls, where somebody asks for one to be decided again",
+    )
+    dashboard_at_once: int = Field(
+        2000,
+        alias="OFFHOOK_DASHBOARD_AT_ONCE",
+        ge=1,
+        le=100_000,
+        description="how much a page of the dashboard looks through: conversions before many are sent again, or checked as `flask "
+        "rockerbox preflight` does; decisions for the rules' figures",
+    )
+    rules_upload_bytes: int = Field(
+        262_144,
+        alias="OFFHOOK_RULES_UPLOAD_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="largest file of rules that the dashboard takes for a backtest",
+    )
+    dashboard_body_bytes: int = Field(
+        20_000_000,
+        alias="OFFHOOK_DASHBOARD_BODY_BYTES",
+        ge=10_000,
+        le=1_000_000_000,
+        description="a larger form or file is not taken by the dashboard (413)",
+    )
+    dashboard_proxies: int = Field(
+        0,
+        alias="OFFHOOK_DASHBOARD_PROXIES",
+        ge=0,
+        le=10,
+        description="how many proxies' X-Forwarded-For to believe of where somebody signs in from (Heroku, Render, Fly: 1)",
+    )
+    session_idle_seconds: float = Field(
+        28_800.0,
+        alias="OFFHOOK_SESSION_IDLE_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="a session of the dashboard ends when nothing was asked for so long",
+    )
+    session_seconds: float = Field(
+        604_800.0,
+        alias="OFFHOOK_SESSION_SECONDS",
+        ge=60,
+        le=31_536_000,
+        description="a session of the dashboard ends after so long, whatever was asked",
+    )
+    session_seen_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_SESSION_SEEN_SECONDS",
+        ge=0,
+        le=3600,
+        description="a session's last use is written down so often, at most",
+    )
+    sign_in_window_seconds: float = Field(
+        900.0,
+        alias="OFFHOOK_SIGN_IN_WINDOW_SECONDS",
+        ge=1,
+        le=86_400,
+        description="attempts to sign in are counted over so long",
+    )
+    sign_in_account_tries: int = Field(
+        10,
+        alias="OFFHOOK_SIGN_IN_ACCOUNT_TRIES",
+        ge=1,
+        le=100_000,
+        description="attempts for one account in that time; more are answered 429",
+    )
+    sign_in_address_tries: int = Field(
+        50,
+        alias="OFFHOOK_SIGN_IN_ADDRESS_TRIES",
+        ge=1,
+        le=1_000_000,
+        description="attempts from one address in that time; more are answered 429",
+    )
+    password_least_characters: int = Field(
+        12, alias="OFFHOOK_PASSWORD_LEAST_CHARACTERS", ge=8, le=64, description="a shorter password is not taken"
+    )
+    password_most_characters: int = Field(
+        256, alias="OFFHOOK_PASSWORD_MOST_CHARACTERS", ge=128, le=4096, description="nor is a longer one"
+    )
+    invite_seconds: float = Field(
+        86_400.0,
+        alias="OFFHOOK_INVITE_SECONDS",
+        ge=60,
+        le=2_592_000,
+        description="how long a link of one use may be followed that lets a viewer in",
+    )
+    first_link_seconds: float = Field(
+        900.0,
+        alias="OFFHOOK_FIRST_LINK_SECONDS",
+        ge=60,
+        le=86_400,
+        description="how long the link may be followed that makes the first user, which `make run` prints",
+    )
+
+    # Jobs: long work that people ask for and workers do (docs/operating.md)
+    upload_max_bytes: int = Field(
+        33_554_432,
+        alias="OFFHOOK_UPLOAD_MAX_BYTES",
+        ge=1024,
+        le=10_737_418_240,
+        description="largest file that may be uploaded for a job; it is kept in the database until the job's days are over",
+    )
+    job_result_max_bytes: int = Field(
+        268_435_456,
+        alias="OFFHOOK_JOB_RESULT_MAX_BYTES",
+        ge=1024,
+        le=10_737_418_240,
+        description="largest file that a job may leave to be downloaded; one that comes to more fails",
+    )
+    job_days: float = Field(
+        7.0,
+        alias="OFFHOOK_JOB_DAYS",
+        gt=0,
+        le=3650,
+        description="days for which a job that is over is kept, with what was uploaded for it and what came of it",
+    )
+    job_attempts: int = Field(
+        3,
+        alias="OFFHOOK_JOB_ATTEMPTS",
+        ge=1,
+        le=100,
+        description="a job is given up whose workers vanished so often",
+    )
+    job_lease_seconds: float = Field(
+        60.0,
+        alias="OFFHOOK_JOB_LEASE_SECONDS",
+        ge=1,
+        le=3600,
+        description="a worker that says nothing for so long loses its job to the next one",
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -950,7 +1143,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a country's two letters, e.g. US or GB")
         return code.upper()
 
-    @field_validator("rockerbox_day_zone")
+    @field_validator("rockerbox_day_zone", "dashboard_zone")
     @classmethod
     def _zone(cls, name: str) -> str:
         try:
@@ -1268,6 +1461,49 @@ def _explain(mistakes: Iterable[str]) -> str:
     return "Offhook cannot start; correct these settings (environment or .env):\n" + "\n".join(
         f"  {mistake}" for mistake in mistakes
     )
+
+
+def as_they_are(made: Settings) -> list[tuple[str, str, str, str, bool]]:
+    """(variable, value, origin, meaning, whether it is a secret) of every setting. The value of a secret is ""; what an address
+    names a user and a password by is left out. `origin` is environment, .env, default, or the platform's variable.
+    """
+    said = platform_url(os.environ)
+    in_file = _in_file()
+    rows = []
+    for name, field in Settings.model_fields.items():
+        alias, value = str(field.alias), getattr(made, name)
+        is_secret = isinstance(value, SecretStr)
+        has_default = value == field.default
+        origin = "environment" if os.environ.get(alias) else ".env" if alias in in_file else ""
+        if not origin and name == "public_urls" and said is not None and made.public_urls == (said[1],):
+            origin = said[0]
+        origin = origin or ("default" if has_default else "given")
+        shown = "" if is_secret else _without_password(_as_text(value))
+        rows.append((alias, shown, origin, field.description or "", is_secret))
+    return rows
+
+
+def _in_file() -> set[str]:
+    try:
+        return {
+            name for name, value in dotenv_values(_ENV_FILE, encoding=_ENCODING, interpolate=False).items() if value
+        }
+    except (OSError, UnicodeError):
+        return set()
+
+
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
+_PASSWORD = re.compile(r"(?i)(?<=password=)[^&\s]*")
+
+
+def _without_password(text: str) -> str:
+    return _PASSWORD.sub("***", _USER_INFO.sub("***@", text))
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, bool) else "" if value is None else str(value)
 
 
 def table() -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import Phase
@@ -18,6 +18,7 @@ from tests.support.needed import require
 from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
+    from tests.support.dashboard import Site
     from tests.support.postgres import PostgresServer
 
 
@@ -141,3 +142,42 @@ def signed() -> Callable[[int], Twilio]:
     from offhook.adapters.twilio.signature import sign
 
     return lambda port: Twilio(port, sign=sign)
+
+
+@pytest.fixture(scope="session")
+def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running dashboard with a user of each role; nobody takes these three away. It is empty but for what tests put there."""
+    from tests.support.dashboard import Site
+
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), folder / "offhook.db")
+    made = Site(f"sqlite:///{folder}/offhook.db", folder)
+    made.web.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A running dashboard with the demonstration's month of calls, which no test changes."""
+    from offhook.adapters.commands.demonstration import RULES
+    from tests.support.dashboard import Site
+    from tests.support.demonstration import month_of_calls
+
+    folder = tmp_path_factory.mktemp("filled")
+    url = f"sqlite:///{folder}/offhook.db"
+    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), folder / "offhook.db")
+    month_of_calls(url, folder)
+    made = Site(url, folder, OFFHOOK_RULES=RULES)
+    made.web.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, by playwright."""
+    from tests.support.browser import chromium
+
+    with chromium() as opened:
+        yield opened

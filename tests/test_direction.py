@@ -51,6 +51,10 @@ def test_the_contract_holds(copy: Path) -> None:
         ("adapters/twilio/spelling.py", "import offhook.adapters.recordings.format"),
         ("adapters/recordings/replay.py", "import offhook.adapters.commands.db"),
         ("adapters/commands/db.py", "import offhook.main"),
+        ("adapters/commands/db.py", "import offhook.adapters.dashboard.door"),
+        ("adapters/dashboard/setup.py", "import offhook.adapters.commands.db"),
+        ("adapters/dashboard/setup.py", "import offhook.settings"),
+        ("adapters/web/routes.py", "import offhook.adapters.dashboard.door"),
         ("adapters/commands/db.py", "import offhook.service"),
     ],
 )

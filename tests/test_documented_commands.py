@@ -180,7 +180,9 @@ DOING = frozenset(
             "flask rules apply",
             "flask rules schema",
             "flask tokens revoke",
+            "flask jobs cancel",
         ),
+        *(f"flask users {name}" for name in ("create", "remove", "disable", "enable", "revoke-sessions")),
         *("flask db upgrade", "flask db backup", "flask db restored"),
         *("flask recordings export", "flask recordings tap", "flask recordings import", "flask recordings replay"),
     }

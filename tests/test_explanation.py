@@ -10,12 +10,12 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
-from offhook.adapters.commands.shown import plain
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_of, explain
 from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.plain import plain
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.trace import ConditionTrace, RuleTrace
 from offhook.pipeline.steps import Judge, attempt, leave_unfinished_batch
@@ -57,17 +57,17 @@ def explained(ledger: MemoryLedger, number: int, judge: Judge = steps.JUDGE) -> 
         (
             1,
             "refused",
-            "It counts, and Rockerbox does not have it: Rockerbox refuses these bytes (http_400).",
+            "This call counts, and is not in Rockerbox: Rockerbox refuses what is sent (http_400).",
             "--rebuild",
         ),
-        (2, "on_its_way", "It counts, and is on its way to Rockerbox: It was decided", "Wait"),
+        (2, "on_its_way", "This call counts, and is on its way to Rockerbox: It was decided", "Wait"),
         (
             3,
             "unknown_caller",
-            f"waits until it is known who called: No customer has the number {OTHER}.",
+            f"not in Rockerbox because the caller is not in your customer list: no customer has the number {OTHER}.",
             "customers import",
         ),
-        (4, "not_finished", "Nothing is sent of it: No callback with a final status has arrived", "Wait"),
+        (4, "not_finished", "Nothing is sent of this call yet: No callback with a final status has arrived", "Wait"),
     ],
 )
 def test_first_come_the_verdict_and_what_can_be_done(
@@ -84,7 +84,7 @@ def test_what_was_delivered_needs_nothing_and_says_when(ledger: MemoryLedger) ->
     taken = Outcome(Result.DELIVERED, "delivered", 200)
     ledger.finish([attempt(sending, taken, LATER, LATER, POLICY)], LATER)
     found = explained(ledger, 2)
-    assert found.sentence == "Rockerbox has this call: Rockerbox took it. (2026-03-12 13:00:00Z)"
+    assert found.sentence == "This call is in Rockerbox: Rockerbox took it. (2026-03-12 13:00:00Z)"
     assert found.remedy == NOTHING_TO_DO
     assert (found.today.verdict, found.today.same) == ("delivered", True)
 
@@ -95,7 +95,7 @@ def test_a_call_that_does_not_count_says_each_reason(ledger: MemoryLedger) -> No
     steps.decide(ledger, LATER)
     found = explained(ledger, 5)
     assert found.verdict == "does_not_count"
-    assert found.sentence.startswith("It does not count: ")
+    assert found.sentence.startswith("This call does not count: ")
     assert all(one.sentence in found.sentence for one in found.decisions[0].reasons)
 
 

@@ -10,9 +10,11 @@ import pytest
 from offhook.adapters.ledger.schema import PersonText, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.jobs import ExportCalls, JobEvent, Progress, enqueue
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 from offhook.pipeline.steps import decide_batch, release_batch
+from offhook.pipeline.users import AuditLine, Invite, Role, User
 from offhook.settings import given
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, OTHER, key, raw, sid
@@ -73,6 +75,19 @@ def test_nothing_of_a_person_is_written_looked_up_or_read_past_the_one_type(
     assert release_batch(ledger, steps.JUDGE, NOON, 10) == 1
     assert decide_batch(ledger, steps.JUDGE, NOON, 10, look_ups=policy) == 1
     assert [one.phone for one in ledger.claim_look_ups(much_later, 10, 30)] == [NOBODY]
+
+    line = AuditLine(NOON, "ann@example.com", "user added", "", "")
+    assert ledger.users.add(User("u1", "ann@example.com", Role.VIEWER, None, NOON), line)
+    assert ledger.users.with_email("ann@example.com") is not None
+    ledger.invites.add(Invite("i1", "bo@example.com", Role.VIEWER, NOON, LATER), line)
+
+    asked = enqueue(ledger.jobs, ExportCalls(phones=(CALLER,)), "ann@example.com", NOON)
+    taken = ledger.jobs.claim(NOON, 60, 3).taken
+    assert taken is not None
+    ledger.jobs.finish(asked, taken.fence, JobEvent.FINISH, Progress(), NOON, result={"phone": CALLER})
+    job = ledger.jobs.job(asked)
+    assert job is not None
+    assert (job.arguments, job.asked_by, job.result) == ({"phones": [CALLER]}, "ann@example.com", {"phone": CALLER})
 
     of_persons = {
         (table.name, column.name)

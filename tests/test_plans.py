@@ -20,6 +20,7 @@ from offhook.pipeline.look_up import Answer, Asked, Found, Later, LookUpPolicy, 
 from offhook.pipeline.looking_up import looked_up, take_in
 from offhook.pipeline.ports.customers import UNNAMED
 from offhook.pipeline.ports.signs import Sign
+from offhook.pipeline.ports.unknown import CallersMark
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.steps import (
     attempt,
@@ -31,7 +32,7 @@ from offhook.pipeline.steps import (
     leave_unfinished_batch,
     release_batch,
 )
-from offhook.pipeline.story import CallFilter
+from offhook.pipeline.story import CallFilter, ConversionFilter
 from offhook.service import build
 from offhook.settings import given
 from tests import sinks
@@ -181,13 +182,34 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.history.numbers_named("a@example.test")
     [latest] = ledger.history.imports(1)
     assert ledger.history.import_(latest.id) == latest
+    assert not any(one.id >= latest.id for one in ledger.history.imports(50, latest.id))
+    assert ledger.history.line(1)
     ledger.history.mark_undone(latest.id, NOW)
     assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
-    assert ledger.unknown.most_frequent(50)
+    for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
+        *_, last = ask(50)
+        assert ask(50, CallersMark(last.calls, last.latest_at, last.phone))
     assert len(ledger.history.shared_numbers("", 50)) == 50
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
     is_read_by_period(ledger)
+    is_read_by_pages(ledger)
+
+
+def is_read_by_pages(ledger: SqlLedger) -> None:
+    for wanted in (
+        ConversionFilter(("dead", "ambiguous"), maybe_sent=False),
+        ConversionFilter(("delivered",), since=NOW - timedelta(hours=1), until=NOW + timedelta(hours=1)),
+        ConversionFilter(("delivered",)),
+    ):
+        page = ledger.stories.conversions_page(wanted, None, 5)
+        keys = [one.key for one in page.conversions]
+        assert len(ledger.stories.conversions_of(keys)) == len(keys)
+        ledger.stories.latest_attempts(keys)
+        ledger.stories.conversions_page(wanted, page.after, 5)
+    ledger.stories.way_out()
+    assert ledger.past.uses(NOW - timedelta(days=30), 50).uses
+    ledger.past.rules_used(5)
 
 
 def is_read_by_period(ledger: SqlLedger) -> None:
@@ -210,6 +232,7 @@ def lists_calls(ledger: SqlLedger) -> None:
         CallFilter(outcome="delivered", number=ours, since=NOW - timedelta(hours=1)),
         CallFilter(reason="http_400", outcome="refused", state="converted"),
         CallFilter(phones=(KNOWN, UNKNOWN), number=ours),
+        CallFilter(source="webhook", least_seconds=1, number=ours),
     ]
     for one in wanted:
         page = ledger.stories.calls(one, None, 5)
@@ -219,6 +242,9 @@ def lists_calls(ledger: SqlLedger) -> None:
     assert len(ledger.stories.with_order_id(f"CA1a{0:030x}", 5)) == 1
     assert KNOWN in ledger.stories.phones_of("a@example.test", 5)
     assert sum(one.calls for one in ledger.tallies.between(NOW - timedelta(hours=1), NOW + timedelta(hours=1))) > 20
+    hours = [NOW + timedelta(hours=number) for number in range(-30 * 24, 3, 24)]
+    assert sum(one.calls for one in ledger.tallies.summed([*hours, NOW + timedelta(hours=1)])) > 20
+    assert ledger.stories.latest_callback_at() is not None
     assert not ledger.stories.phones_of("nobody", 5) and ledger.tallies.is_whole()
 
 

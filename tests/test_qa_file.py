@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from offhook.adapters.commands.periods import month_of
 from offhook.adapters.rockerbox.payload import encode
-from offhook.adapters.rockerbox.qa import COLUMNS, occurred_at, row
+from offhook.adapters.rockerbox.qa import COLUMNS, month_of, occurred_at, row
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Conversion
 from offhook.pipeline.story import ConversionLine

@@ -229,7 +229,7 @@ def test_a_status_that_the_setting_moves_has_the_remedy_of_where_it_went(named: 
     for status in range(400, 600):
         outcome = outcome_of(status, maybe_sent=named)
         assert remedy(outcome.reason, outcome.result).endswith(AFTERWARDS[outcome.result])
-    assert "ambiguous" in remedy("http_400", "maybe_sent") and "ambiguous" not in remedy("http_502", "retry")
+    assert "it is held" in remedy("http_400", "maybe_sent") and "it is held" not in remedy("http_502", "retry")
 
 
 def test_a_word_of_another_version_has_no_remedy_and_is_no_error() -> None:
@@ -238,7 +238,7 @@ def test_a_word_of_another_version_has_no_remedy_and_is_no_error() -> None:
 
 def test_what_differs_from_call_to_call_stands_in_the_sentence() -> None:
     assert sentence("caller_not_in_mapping", 1, number="+999123").startswith(
-        "No customer has the number +999123, which"
+        "The caller is not in your customer list: no customer has the number +999123, which"
     )
     assert sentence("several_customers", people=2, phone="{x}").startswith("2 customers have the number {x}, so")
 

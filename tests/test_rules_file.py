@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource, RulesWatch
 
 pytestmark = pytest.mark.unit
@@ -98,3 +99,17 @@ def test_a_file_that_stays_empty_is_an_accident_and_a_comment_is_a_will(
     assert watched.seen_at(6, 8) == [0]
     watched.path.write_text("# the defaults still\n")
     assert watched.seen_at(9, 11) == [0]
+
+
+def test_an_upload_may_name_the_files_that_the_rules_name_and_no_other(watched: Watched) -> None:
+    folder = watched.path.parent
+    (folder / "guests.txt").write_text("+14155550100\n")
+    (folder / "secret.txt").write_text("nobody shall read this\n")
+    watched.path.write_text('callers_in = "guests.txt"\n')
+    source = RulesSource(watched.path, True, "", "US")
+    assert source.uploaded('min_duration_seconds = 9\ncallers_in = "guests.txt"\n').min_duration_seconds == 9
+    for other in ("secret.txt", str(folder / "secret.txt"), "../x/secret.txt", "/etc/passwd"):
+        with pytest.raises(RulesError) as raised:
+            source.uploaded(f'callers_in = "{other}"\n')
+        assert "is no file that today's rules name" in str(raised.value)
+        assert "nobody shall read" not in str(raised.value)

@@ -10,7 +10,6 @@ import tomllib
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
 from offhook.adapters.rockerbox.sandbox import Sandbox
@@ -74,6 +73,6 @@ def test_the_page_refreshes_itself_until_it_is_paused(tmp_path: Path) -> None:
 def test_what_is_no_python_beside_the_code_goes_into_the_wheel_with_it() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     taken = project["tool"]["setuptools"]["package-data"]["*"]
-    others = {path.name for path in (REPOSITORY / "adapters").rglob("*.*") if path.suffix not in (".py", ".pyc")}
-    assert "page.html.jinja" in others
-    assert [name for name in others if not any(fnmatch(name, pattern) for pattern in taken)] == []
+    others = {path for path in (REPOSITORY / "adapters").rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    assert {"page.html.jinja", "offhook.css"} <= {path.name for path in others}
+    assert [path for path in others if not any(path.match(pattern) for pattern in taken)] == []

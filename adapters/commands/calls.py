@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 
@@ -10,22 +9,17 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.adapters.commands.finding import numbers_of
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
-from offhook.pipeline.phone import caller, mask
-from offhook.pipeline.ports.stories import Stories
-from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Verdict
+from offhook.pipeline.calls_listed import COLUMNS, PAGE, every, row
+from offhook.pipeline.finding import numbers_of
+from offhook.pipeline.phone import caller
+from offhook.pipeline.story import CallFilter, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
-_COLUMNS = (
-    "first_received_at", "call_sid", "outcome", "reason", "number", "customer", "status", "duration_seconds", "state",
-    "account_sid",
-)  # fmt: skip
-_ON_A_TERMINAL = _COLUMNS[:-2]
-_PAGE = 500
+_ON_A_TERMINAL = COLUMNS[:-2]
 _STATES = [*(state.value for state in CallState if state is not CallState.MERGED), UNFINISHED]
 
 
@@ -70,43 +64,18 @@ def list_(
     flask calls list --customer ann@example.com --json
     """
     service = offhook()
-    ours = None if number is None else _number(number, service.settings.default_country)
-    phones = None if customer is None else tuple(numbers_of(service, customer))
+    country = service.settings.default_country
+    ours = None if number is None else _number(number, country)
+    phones = None if customer is None else tuple(numbers_of(service.ledger.stories, customer, country))
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones)
-    found = [] if phones == () else list(islice(_every(service.ledger.stories, wanted, limit), limit + 1))
-    columns = _ON_A_TERMINAL if shown is Format.TABLE else _COLUMNS
-    show_list([_row(one, reveal) for one in found[:limit]], shown, columns)
+    found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
+    columns = _ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
+    show_list([row(one, reveal) for one in found[:limit]], shown, columns)
     _say_what_is_left_out(service, shown, len(found) > limit, limit)
 
 
 def _number(text: str, country: str) -> str:
     return caller(text, country, sip_users=True).e164 or fail(f'"{text[:60]}" is no phone number.', 2)
-
-
-def _every(stories: Stories, wanted: CallFilter, limit: int) -> Iterator[CountedCall]:
-    """Page by page, each a short question."""
-    after: PageMark | None = None
-    while True:
-        page = stories.calls(wanted, after, min(limit + 1, _PAGE))
-        yield from page.calls
-        if (after := page.after) is None:
-            return
-
-
-def _row(one: CountedCall, reveal: bool) -> dict[str, object]:
-    call, phone = one.call, one.call.customer_phone
-    return {
-        "first_received_at": call.first_received_at,
-        "call_sid": call.key.call_sid,
-        "outcome": one.outcome,
-        "reason": one.reason,
-        "number": one.number or None,
-        "customer": phone if phone is None or reveal else mask(phone),
-        "status": call.status,
-        "duration_seconds": call.duration_seconds,
-        "state": call.state,
-        "account_sid": call.key.account_sid,
-    }
 
 
 def _say_what_is_left_out(service: Offhook, shown: Format, has_more: bool, limit: int) -> None:

@@ -14,12 +14,11 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
-from offhook.pipeline.undoing import Undoing, undo, undoing
+from offhook.pipeline.undoing import summed, undo, undoing
 
 _LISTED = ("id", "at", "source", "name", "added", "changed", "unchanged", "removed", "undone_at")
 HISTORY = ("from", "until", "phone", "email", "customer_id", "customers", "brought_by", "ended_by", "attributes")
 _PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
-_SHOWN = 10
 
 
 @click.command("imports", cls=LedgerCommand)
@@ -67,7 +66,7 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
         f"There is no import {import_id}; `flask customers imports` lists them.", 2
     )
     hide = in_clear if is_clear else masking([])
-    counts, samples = _summed(undoing(ledger.history, import_id), hide)
+    counts, samples = summed(undoing(ledger.history, import_id), hide)
     if shown is Format.TABLE:
         click.echo(f"Import {line.id}: {line.source.value} {line.name}, {in_utc(line.started_at)}")
         for name, count in counts.items():
@@ -85,34 +84,6 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
         pass
     ledger.history.mark_undone(import_id, ledger.clock())
     click.echo("It is taken back.", err=True)
-
-
-def _summed(pages: Iterable[Undoing], hide: Masking) -> tuple[dict[str, int], list[dict[str, object]]]:
-    counts = {"restored": 0, "retired": 0, "changed_since": 0}
-    samples: list[dict[str, object]] = []
-    for page in pages:
-        counts["restored"] += len(page.restored)
-        counts["retired"] += len(page.retired)
-        counts["changed_since"] += len(page.changed_since)
-        if len(samples) < _SHOWN:
-            samples += _samples(page, hide)[: _SHOWN - len(samples)]
-    return counts, samples
-
-
-def _samples(page: Undoing, hide: Masking) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = [
-        {
-            "what": "restored",
-            "phone": hide(one.phone),
-            "email": one.email and hide(one.email),
-            "customer_id": one.customer_id and hide(one.customer_id),
-        }
-        for one in page.restored[:_SHOWN]
-    ]
-    others = (("retired", page.retired), ("changed since", page.changed_since))
-    for what, phones in others:
-        found += [{"what": what, "phone": hide(one)} for one in phones[:_SHOWN]]
-    return found
 
 
 @click.command("conflicts", cls=LedgerCommand)

@@ -9,15 +9,16 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
-from offhook.adapters.commands.finding import calls_named
-from offhook.adapters.commands.named_call import call_sid, no_call_of, typed
+from offhook.adapters.commands.named_call import no_call_of
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
+from offhook.pipeline.finding import call_sid, calls_named, typed
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.story import CallLine, Story
+from offhook.pipeline.words import STATES
 
 _MOST_CALLS = 20
 _FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
@@ -71,7 +72,7 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
 
 def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
     """The one call that is meant. Ends the command where it is none, or, with a list, where there are several."""
-    lines = calls_named(service, name, _MOST_CALLS + 1)
+    lines = calls_named(service.ledger.stories, name, service.settings.default_country, _MOST_CALLS + 1)
     if not lines:
         _fail_without_call(service, name)
     if len(lines) > 1:
@@ -99,17 +100,17 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
 
 def _list(lines: list[CallLine], name: str, shown: Format) -> NoReturn:
     """The calls that the name may mean."""
-    show_list([_row(line) for line in lines[:_MOST_CALLS]], shown, _FOUND)
+    show_list([_row(line, in_words=shown is Format.TABLE) for line in lines[:_MOST_CALLS]], shown, _FOUND)
     more = f" (the {_MOST_CALLS} newest)" if len(lines) > _MOST_CALLS else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
     raise SystemExit(0)
 
 
-def _row(line: CallLine) -> dict[str, object]:
+def _row(line: CallLine, *, in_words: bool) -> dict[str, object]:
     return {
         "first_received_at": line.first_received_at,
         "call_sid": line.key.call_sid,
-        "state": line.state,
+        "state": STATES.get(line.state, line.state) if in_words else line.state,
         "status": line.status,
         "duration_seconds": line.duration_seconds,
         "account_sid": line.key.account_sid,

@@ -21,6 +21,7 @@ from offhook.pipeline.explanation import (
     Today,
 )
 from offhook.pipeline.story import CustomerRow
+from offhook.pipeline.words import STATES, word_of
 
 COLUMNS = tuple(field.name for field in fields(Explanation))
 _CALL = ("state", "direction", "status", "duration_seconds", "from_number", "to_number", "customer")
@@ -33,10 +34,11 @@ _MOST_OF_AN_ANSWER = 200  # characters
 def show_explanation(found: Explanation) -> None:
     """The verdict and what can be done; then what arrived, what was decided, what was sent, what came back, and today."""
     click.secho(f"Call {found.call_sid} of account {found.account_sid}", bold=True)
-    click.echo(f"{found.verdict}: {found.sentence}")
+    click.echo(f"{word_of(found.verdict).label}. {found.sentence}")
     click.echo(found.remedy)
     click.echo()
-    show_record([(name, getattr(found.call, name)) for name in _CALL], Format.TABLE)
+    facts = {name: getattr(found.call, name) for name in _CALL}
+    show_record({**facts, "state": STATES.get(found.call.state, found.call.state)}, Format.TABLE)
     if len(found.legs) > 1:
         _title("Its legs")
         show_list(found.legs, Format.TABLE, _LEG)
@@ -56,9 +58,9 @@ def _title(text: str) -> None:
 
 
 def _show_decision(one: DecisionFacts, *, is_last: bool) -> None:
-    by = f"rules {one.rules_version}, mapping {one.mapping_version}"
+    by = f"rules {one.rules_version}, customer list {one.mapping_version}"
     rule = f" by the rule {one.rule}" if one.rule else ""
-    click.echo(f"{in_utc(one.decided_at)}  {one.result}{rule}  ({by})")
+    click.echo(f"{in_utc(one.decided_at)}  {STATES.get(one.result, one.result)}{rule}  ({by})")
     if one.who is not None:
         click.echo(f"    {one.who.reason}: {one.who.sentence}")
     for reason in one.reasons:
@@ -127,7 +129,7 @@ def _in_short(row: AttemptFacts) -> Mapping[str, object]:
 
 def _show_today(today: Today) -> None:
     _title("What would become of it today")
-    click.echo(f"{today.verdict}: {today.sentence}")
+    click.echo(f"{word_of(today.verdict).label}. {today.sentence}")
     for one in today.differences:
         click.echo(f"    {changed_line(one, '--reveal')}")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -19,23 +18,18 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerCommand, fail, fail_without_database, offhook
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
-from offhook.adapters.customers.csv_file import SAMPLES, ImportReport, Replace, import_csv
+from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
 from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.merging import Conflict
-from offhook.adapters.ledger.mapping import compare
-from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.jobs.importing import Diff, DryRun, Samples, Waiting, record, samples_of
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
-from offhook.pipeline.customer import Customer
-from offhook.pipeline.masking import Masking, in_clear, masking
-from offhook.pipeline.phone import is_region, spellings
-from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
+from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.phone import is_region
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.settings import renamed
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
-_CALLERS_AT_ONCE = 500
 _NAMED = 8  # columns
 
 
@@ -140,7 +134,7 @@ def import_(
         click.echo(f"{warning}.", err=True)
     policy = conflict or settings.shared_numbers
     table = DryRun(service.ledger) if dry_run else service.ledger
-    waiting = Waiting(service.ledger.unknown, say=not dry_run and shown is Format.TABLE)
+    waiting = Waiting(service.ledger.unknown)
     _stand_back(settings.customers_nice)
     try:
         with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
@@ -157,7 +151,7 @@ def import_(
                 remark=_warn,
                 lower_emails=settings.email_lowercase,
                 replacing=Replace(1.0 if yes_retire else settings.customers_retire_share) if is_whole else None,
-                beforehand=waiting.look,
+                beforehand=_saying(waiting) if not dry_run and shown is Format.TABLE else waiting.look,
             )
     except ImportRefused as error:
         fail(str(error), 2)
@@ -165,7 +159,7 @@ def import_(
         fail_without_database(error, " Import the same file again then; rows that are in stay in.")
     if rejects_path != rejects and report.rejects_path is not None:
         report = replace(report, rejects_path=Path("the lines above"))
-    samples = _samples(
+    samples = samples_of(
         report, table.diff if isinstance(table, DryRun) else Diff(), in_clear if is_clear else masking([])
     )
     if shown is Format.TABLE:
@@ -173,7 +167,7 @@ def import_(
         _show_waiting(waiting, dry_run)
         _show_samples(samples)
     else:
-        show_record(_record(report, samples, waiting, dry_run), shown)
+        show_record(record(report, samples, waiting, dry_run), shown)
     if not report.is_of_use:
         fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
@@ -183,65 +177,6 @@ def import_(
 def _stand_back(nice: int) -> None:
     """Callbacks come first. A process that is as nice already, from an import before or by its user, stays as it is."""
     os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
-
-
-@dataclass(slots=True)
-class Diff:
-    """The first of those who are new, who change (and what they were), and who are removed."""
-
-    added: list[Customer] = field(default_factory=list)
-    changed: list[tuple[Customer, Customer]] = field(default_factory=list)
-    removed: list[Customer] = field(default_factory=list)
-
-
-class DryRun:
-    """A table that says what a merge would do, and does not do it."""
-
-    def __init__(self, ledger: SqlLedger) -> None:
-        self._ledger = ledger
-        self.diff = Diff()
-
-    def merge_customers(self, rows: Sequence[Customer], _brought: Brought = UNNAMED, /) -> MergeCounts:
-        known = self._ledger.find_customers([row.phone for row in rows])
-        found, diff = compare(rows, known), self.diff
-        diff.added += found.new[: SAMPLES - len(diff.added)]
-        diff.changed += [(known[row.phone], row) for row in found.different[: SAMPLES - len(diff.changed)]]
-        return found.counts
-
-    def retire_customers(self, phones: Collection[str], _brought: Brought, /) -> int:
-        known = self._ledger.find_customers(phones)
-        self.diff.removed += list(known.values())[: SAMPLES - len(self.diff.removed)]
-        return len(known)
-
-    def known_phones(self, after: str, limit: int, /) -> Sequence[str]:
-        return self._ledger.known_phones(after, limit)
-
-
-class Waiting:
-    """How many calls that wait an import will release, and how old the oldest is: looked at before anything changes."""
-
-    def __init__(self, unknown: UnknownCallers, *, say: bool) -> None:
-        self._unknown = unknown
-        self._say = say
-        self.calls = 0
-        self.oldest_at: datetime | None = None
-
-    def look(self, will_name: Callable[[Collection[str]], bool]) -> None:
-        after = ""
-        while page := self._unknown.callers(after, _CALLERS_AT_ONCE):
-            found = [one for one in page if will_name(spellings(one.phone))]
-            self.calls += sum(one.calls for one in found)
-            times = [one.oldest_at for one in found] + ([self.oldest_at] if self.oldest_at else [])
-            self.oldest_at = min(times, default=None)
-            after = page[-1].phone
-        if self._say and self.calls:
-            click.echo(f"This releases {self.words}.", err=True)
-
-    @property
-    def words(self) -> str:
-        """The calls and the time of the oldest, for a person."""
-        since = f", the oldest of {in_utc(self.oldest_at)}" if self.oldest_at else ""
-        return f"{self.calls:,} waiting calls{since}"
 
 
 @contextmanager
@@ -360,32 +295,24 @@ def _taken(columns: Columns) -> str:
 
 def _show_waiting(waiting: Waiting, dry_run: bool) -> None:
     if dry_run and waiting.calls:
-        click.echo(f"It would release {waiting.words}.")
+        click.echo(f"It would release {_in_words(waiting)}.")
 
 
-Samples = Mapping[str, Sequence[Mapping[str, object]]]
+def _saying(waiting: Waiting) -> Beforehand:
+    """Looks, and says what the import releases, before it does."""
+
+    def look(will_name: Callable[[Collection[str]], bool]) -> None:
+        waiting.look(will_name)
+        if waiting.calls:
+            click.echo(f"This releases {_in_words(waiting)}.", err=True)
+
+    return look
 
 
-def _samples(report: ImportReport, diff: Diff, hide: Masking) -> Samples:
-    """The first few of each kind, persons hidden."""
-    files = {
-        name: [{"line": one.line, "reason": one.reason, "detail": hide(one.detail)} for one in rows]
-        for name, rows in report.samples.items()
-    }
-    return {
-        "added": [_person(one, hide) for one in diff.added],
-        "changed": [{**_person(now, hide), "was": _person(was, hide)} for was, now in diff.changed],
-        "removed": [_person(one, hide) for one in diff.removed],
-        **files,
-    }
-
-
-def _person(one: Customer, hide: Masking) -> dict[str, object]:
-    names = {"phone": one.phone, "email": one.email, "customer_id": one.customer_id}
-    shown: dict[str, object] = {name: hide(value) if value else None for name, value in names.items()}
-    if one.attributes:
-        shown["attributes"] = dict(one.attributes) if hide is in_clear else sorted(one.attributes)
-    return shown
+def _in_words(waiting: Waiting) -> str:
+    """The calls and the time of the oldest, for a person."""
+    since = f", the oldest of {in_utc(waiting.oldest_at)}" if waiting.oldest_at else ""
+    return f"{waiting.calls:,} waiting calls{since}"
 
 
 def _show_samples(samples: Samples) -> None:
@@ -402,22 +329,6 @@ def _show_samples(samples: Samples) -> None:
 
 def _in_a_line(was: Any) -> str | None:
     return None if not was else " ".join(str(value) for name, value in was.items() if name != "phone" and value)
-
-
-def _record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bool) -> dict[str, object]:
-    """What `--json` and `--csv` say of an import."""
-    return {
-        "added": report.added,
-        "changed": report.changed,
-        "unchanged": report.unchanged,
-        "removed": report.removed,
-        "conflicts": report.conflicts,
-        "rejected": report.rejected,
-        "dry_run": dry_run,
-        "releases": waiting.calls,
-        "oldest_released_at": waiting.oldest_at,
-        "samples": samples,
-    }
 
 
 def _warn(text: str) -> None:

@@ -58,7 +58,10 @@ PURPOSES: dict[str, tuple[Listed, ...]] = {
     KEEP: (
         Listed(".db:db", "db", "The database: create it, update it, back it up."),
         Listed(".tallies:tallies", "tallies", "The sums that `today` shows: count them anew."),
+        Listed(".jobs:jobs", "jobs", "Long work that people asked for: where it stands; stop it."),
         Listed(".tokens:tokens", "tokens", "Who may use the API: make a token, list them, revoke one."),
+        Listed(".users:users", "users", "Who may use the dashboard: make a user, a link, end sessions."),
+        Listed(".audit:audit", "audit", "Who did what in the dashboard."),
         Listed(".settings:settings_command", "settings", "List every setting with its default."),
         Listed(".version:version", "version", "Say which Offhook this is, and on what it runs."),
     ),

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 from offhook.adapters.commands.context import fail
+from offhook.pipeline.finding import call_sid, typed
 from offhook.pipeline.masking import mask_email
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.sids import CALL, typed_kind
 
-_QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
 _SHOWN = 60
-
-
-def typed(text: str) -> str:
-    """Without the blanks and quotes that were copied along."""
-    return text.strip(_QUOTES)
-
-
-def call_sid(text: str) -> str | None:
-    """The CallSid as Twilio writes it; None when it is none."""
-    plain = typed(text)
-    return f"{CALL}{plain[2:].lower()}" if typed_kind(plain) == CALL else None
 
 
 def only_call_sid(text: str) -> str:

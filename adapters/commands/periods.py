@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -44,9 +44,3 @@ def _read(text: str, form: str, example: str) -> datetime:
     if not 2000 <= found.year < 2100:
         raise click.BadParameter("name a year from 2000 to 2099")
     return found
-
-
-def month_of(begins: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    """(since, until) of the month that begins so in the zone, in UTC."""
-    ends = (begins + timedelta(days=31)).replace(day=1)
-    return begins.replace(tzinfo=zone).astimezone(UTC), ends.replace(tzinfo=zone).astimezone(UTC)

@@ -13,7 +13,8 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
-from offhook.pipeline.retrying import Today, compare, rebuild, uncounted
+from offhook.pipeline.retrying import Today, compare, rebuild
+from offhook.pipeline.sending_again import send_again
 from offhook.pipeline.story import ConversionLine
 
 _PAGE_ROWS = 200
@@ -129,13 +130,12 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:
     """Those that Rockerbox can count."""
-    held = uncounted(rows, service.settings.lacks)
-    if held:
-        call, lacking = next(iter(held.items()))
+    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
+    sent = send_again(service.ledger, rows, service.settings.lacks, now)
+    if sent.lacking:
+        call, lacking = next(iter(sent.lacking.items()))
         click.echo(
-            f"{len(held)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
+            f"{len(sent.lacking)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
             f"{lacking}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
         )
-    rows = [row for row in rows if row.key not in held]
-    now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
-    return service.ledger.retry([row.key for row in rows], now)
+    return sent.moved

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -14,19 +14,17 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.adapters.commands.periods import ago, day, month, month_of
+from offhook.adapters.commands.periods import ago, day, month
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import written_whole
 from offhook.adapters.rockerbox import qa as qa_file
 from offhook.adapters.rockerbox.dedupe import DedupeKey
-from offhook.adapters.rockerbox.preflight import Account, Finding, Level, Preflight, Report
-from offhook.pipeline.delivery import Resend, State
+from offhook.adapters.rockerbox.preflight import Account, Finding, Level, Preflight, Report, record
+from offhook.pipeline.delivery import Resend
 from offhook.pipeline.ports.sent import Sent
-from offhook.pipeline.story import ConversionLine
 from offhook.settings import Settings
 
-_SKEW = timedelta(days=1)  # how far before its call a conversion may have been made, by clocks that differ
 _HOURS = ("hour", "action", "count")
 _LISTED = ("check", "level", "count", "samples")
 
@@ -73,7 +71,7 @@ def preflight(since: datetime, key: DedupeKey | None, strict: bool, shown: Forma
     flask rockerbox preflight --key customer_id,date,action
     """
     service = offhook()
-    account, until = _account(service.settings, key), service.ledger.clock()
+    account, until = account_of(service.settings, key), service.ledger.clock()
     look = Preflight(account, service.settings.preflight_keys)
     for line in chain.from_iterable(_sent(service).made(since, until)):
         look.look(line)
@@ -87,7 +85,8 @@ def _sent(service: Offhook) -> Sent:
     return service.ledger.sent
 
 
-def _account(settings: Settings, key: DedupeKey | None) -> Account:
+def account_of(settings: Settings, key: DedupeKey | None) -> Account:
+    """The account as the settings say it, or with this key."""
     chosen = key or settings.dedupe_key
     return Account(
         key=None if chosen is None else DedupeKey(chosen.fields, settings.rockerbox_cross_day),
@@ -101,26 +100,11 @@ def _account(settings: Settings, key: DedupeKey | None) -> Account:
 def _show_preflight(report: Report, account: Account, since: datetime, until: datetime, shown: Format) -> None:
     match shown:
         case Format.JSON:
-            show_record(_record(report, account, since, until), shown)
+            show_record(record(report, account, since, until), shown)
         case Format.CSV:
             show_list([_in_short(one) for one in report.findings], shown, _LISTED)
         case Format.TABLE:
             _show_in_words(report, account, since)
-
-
-def _record(report: Report, account: Account, since: datetime, until: datetime) -> dict[str, object]:
-    return {
-        "ok": not report.errors,
-        "since": since,
-        "until": until,
-        "key": list(account.presumed_key.fields),
-        "cross_day": account.cross_day,
-        "day_zone": str(account.day_zone),
-        "conversions": report.conversions,
-        "without_email": report.without_email,
-        "is_partial": report.is_partial,
-        "findings": report.findings,
-    }
 
 
 def _in_short(one: Finding) -> dict[str, object]:
@@ -182,9 +166,10 @@ def qa(begins: datetime, output: Path) -> None:
     flask rockerbox qa --month 2026-10 --output qa.csv
     """
     service = offhook()
-    since, until = month_of(begins, ZoneInfo(service.settings.rockerbox_day_zone))
-    made = _made_for(service, since, until)
-    written = _Written()
+    since, until = qa_file.month_of(begins, ZoneInfo(service.settings.rockerbox_day_zone))
+    late = timedelta(days=service.settings.qa_late_days)
+    made = qa_file.made_for(_sent(service), since, until, service.ledger.clock(), late)
+    written = qa_file.Written()
     try:
         with _opened(output) as file:
             write_rows(file, [qa_file.COLUMNS])
@@ -195,39 +180,6 @@ def qa(begins: datetime, output: Path) -> None:
         f"{written.count} conversions written, with emails and customer ids in clear.{written.undelivered_in_words}",
         err=True,
     )
-
-
-def _made_for(service: Offhook, since: datetime, until: datetime) -> Iterator[Sequence[ConversionLine]]:
-    """Pages of those whose call was in this time. What became known of its caller late was made later."""
-    latest = min(until + timedelta(days=service.settings.qa_late_days), service.ledger.clock() + _SKEW)
-    for page in _sent(service).made(since - _SKEW, latest):
-        if wanted := [line for line in page if _is_between(since, line, until)]:
-            yield wanted
-
-
-def _is_between(since: datetime, line: ConversionLine, until: datetime) -> bool:
-    at = qa_file.occurred_at(line)
-    return at is not None and since <= at < until
-
-
-class _Written:
-    """Counts what goes into the file."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.undelivered = 0
-
-    def rows(self, sent: Sent, pages: Iterator[Sequence[ConversionLine]]) -> Iterator[tuple[str, ...]]:
-        for page in pages:
-            returning = sent.returning([line.key for line in page])
-            for line in page:
-                self.count += 1
-                self.undelivered += line.state != State.DELIVERED
-                yield qa_file.row(line, is_returning=line.key in returning)
-
-    @property
-    def undelivered_in_words(self) -> str:
-        return f" {self.undelivered} of them were not delivered (`flask conversions list`)." if self.undelivered else ""
 
 
 @contextmanager

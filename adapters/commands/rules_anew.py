@@ -19,7 +19,7 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
-from offhook.pipeline.backtest import Backtest, Change, as_numbers, backtest, changing, decided_since
+from offhook.pipeline.backtest import Backtest, Change, as_numbers, as_record, backtest, changing, decided_since
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -135,10 +135,7 @@ def _rules(service: Offhook, file: Path | None) -> Rules:
 
 def _show(result: Backtest, rules: Rules, shown: Format) -> None:
     if shown is Format.JSON:
-        changed = [{**_from_to(one), "samples": one.samples} for one in result.changed]
-        numbers = {ours: [_from_to(one) for one in every] for ours, every in as_numbers(result).items()}
-        told = [("calls", result.calls), ("unchanged", result.unchanged), ("changed", changed)]
-        show_record([*told, ("by_number", numbers), ("rules_version", rules.version)], shown)
+        show_record(as_record(result, rules.version), shown)
         return
     if shown is Format.TABLE:
         click.echo(
@@ -156,10 +153,6 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
 
 def _line(one: Change) -> dict[str, object]:
     return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples)}
-
-
-def _from_to(one: Change) -> dict[str, object]:
-    return {"from": one.before, "to": one.after, "count": one.count}
 
 
 @contextmanager

@@ -10,20 +10,18 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import Enum, StrEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from offhook.pipeline.plain import Record, plain, values_of
+
 if TYPE_CHECKING:
     from rich.table import Table
-
-Record = Any
-"""A frozen dataclass, or a sequence of (column, value), or a mapping of them. Values are what `plain` takes."""
 
 _GAP = "  "
 _NOTHING = "-"
@@ -62,7 +60,7 @@ def shows(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def show_list(records: Iterable[Record], shown: Format, columns: Sequence[str]) -> None:
     """Records under each other, with these columns in this order; the headers stand there even when there is no record."""
-    rows = [[_values(record).get(column) for column in columns] for record in records]
+    rows = [[values_of(record).get(column) for column in columns] for record in records]
     match shown:
         case Format.JSON:
             _write_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -74,7 +72,7 @@ def show_list(records: Iterable[Record], shown: Format, columns: Sequence[str]) 
 
 def show_record(record: Record, shown: Format) -> None:
     """One record: a line a column, an object of JSON, or a CSV of one row."""
-    values = _values(record)
+    values = values_of(record)
     match shown:
         case Format.JSON:
             _write_json(values)
@@ -82,32 +80,6 @@ def show_record(record: Record, shown: Format) -> None:
             _write_csv([list(values), list(values.values())])
         case Format.TABLE:
             _draw((), [[name, value] for name, value in values.items()])
-
-
-def plain(value: object) -> Any:
-    """What JSON can hold: times in ISO 8601 with a Z, money as text, dataclasses and (column, value) mappings as objects."""
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case Enum():
-            return plain(value.value)
-        case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        case bytes():
-            return value.decode(errors="replace")
-        case Mapping():
-            return {str(name): plain(each) for name, each in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [plain(each) for each in value]
-        case _ if is_dataclass(value):
-            return plain(_values(value))
-    return str(value)
-
-
-def _values(record: Record) -> dict[str, object]:
-    if is_dataclass(record):
-        return {field.name: getattr(record, field.name) for field in fields(record)}
-    return dict(record)
 
 
 def _write_json(value: object) -> None:

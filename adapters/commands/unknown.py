@@ -9,9 +9,9 @@ from offhook.adapters.commands.context import LedgerCommand, offhook
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.pipeline.masking import in_clear
 from offhook.pipeline.phone import mask
+from offhook.pipeline.unknown_listed import TO_FILL_IN, row_to_fill_in
 
 _COLUMNS = ("phone", "calls", "oldest_at", "latest_at")
-_TO_FILL_IN = ("phone", "email", "customer_id", "calls", "oldest_at", "latest_at")
 
 
 @click.command(cls=LedgerCommand)
@@ -32,15 +32,5 @@ def unknown(limit: int, is_clear: bool, shown: Format) -> None:
     """
     hide = in_clear if is_clear or shown is Format.CSV else mask
     found = offhook().ledger.unknown.most_frequent(limit)
-    rows = [
-        {
-            "phone": hide(one.phone),
-            "email": None,
-            "customer_id": None,
-            "calls": one.calls,
-            "oldest_at": one.oldest_at,
-            "latest_at": one.latest_at,
-        }
-        for one in found
-    ]
-    show_list(rows, shown, _TO_FILL_IN if shown is Format.CSV else _COLUMNS)
+    rows = [row_to_fill_in(one, hide) for one in found]
+    show_list(rows, shown, TO_FILL_IN if shown is Format.CSV else _COLUMNS)

@@ -22,22 +22,25 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+from flask import current_app
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
+from offhook.adapters.commands import demonstration
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, known_settings
 from offhook.adapters.commands.sandbox import show_event
 from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
 from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
 from offhook.adapters.rockerbox.sandbox import Sandbox
 from offhook.adapters.twilio.signature import by_auth_token
 from offhook.pipeline.arrival import CALLBACK_PATH
-from offhook.settings import Settings, SettingsError
+from offhook.settings import Settings, SettingsError, given
 
 ACCOUNT = "AC00000000000000000000000000000001"  # the account of all recordings
 START_SECONDS = 20.0
 STOP_SECONDS = 27.0
 _HOME = Path(__file__).parents[2]
 _RECORDINGS = _HOME / "recordings"
+_DAY_OF_A_SHOP = "shop-day.jsonl"
 _APP = "offhook.main:create_app"
 _SCRATCH = Path(".run")
 _LOCK = "lock"
@@ -94,6 +97,7 @@ def _real(settings: Settings, stop: threading.Event) -> None:
         if _is_up(settings.port, children["web"], stop):
             beside = "the worker runs beside it. Ctrl-C stops both." if len(children) > 1 else "Ctrl-C stops it."
             click.echo(f"Web listens on port {settings.port}; {beside}")
+            _first_link(env)
         _wait(children, stop)
 
 
@@ -102,11 +106,13 @@ def _demonstration(port: int, stop: threading.Event) -> None:
     port = _free_port(port)
     web_command = [*_WEB, "--bind", f"{_LOOPBACK}:{port}"]
     with ExitStack() as running:
-        sandbox = running.enter_context(Sandbox(on_event=show_event))
+        is_live = threading.Event()
+        sandbox = running.enter_context(Sandbox(on_event=lambda event: show_event(event) if is_live.is_set() else None))
         env = _demonstration_environment(port, sandbox.url)
         click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
         _run_once("db", "upgrade", env=env)
         _run_once("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv", env=env)
+        door = _a_month(env, sandbox)
         web = running.enter_context(_process(web_command, env, _SCRATCH / "web.log", lock))
         worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log", lock))
         if not _is_up(port, web, stop):
@@ -115,10 +121,26 @@ def _demonstration(port: int, stop: threading.Event) -> None:
             f"\nRecorded callbacks go to {CALLBACK_PATH}, signed; each conversion as it arrives at the sandbox:",
             bold=True,
         )
+        is_live.set()
+        before = len(sandbox.events())
         _send_recordings(port, env["TWILIO_AUTH_TOKEN"])
-        _wait_until_quiet(sandbox, stop)
-        _what_next(port, sandbox, env)
+        _wait_until_quiet(sandbox, before, stop)
+        _what_next(port, sandbox, env, door)
         _wait({"web": web, "worker": worker}, stop)
+
+
+def _first_link(env: Mapping[str, str]) -> None:
+    """Print the link that makes the first user of the dashboard, while there is none."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "users", "invite", "--first"],
+        env=env,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == 0:
+        click.echo(f"The dashboard has no user yet. Make the first, an admin, by this link: {done.stdout.strip()}")
+        click.echo(f"{done.stderr.strip()} Another one: flask users invite --first")
 
 
 def _take_folder() -> int:
@@ -166,9 +188,16 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
         "ROCKERBOX_URL": f"{sandbox_url}/webhook/data",
         "OFFHOOK_SETTLE_SECONDS": "1",
         "FLASK_APP": _APP,
+        **_sample_rules(),
     }
     # The sandbox is on this machine, and a proxy is not.
     return {name: value for name, value in os.environ.items() if name.upper() != "OFFHOOK_EGRESS_PROXY"} | ours
+
+
+def _sample_rules() -> dict[str, str]:
+    """Rules by which some calls do not count, and names for the numbers; whoever has rules sees them at work instead."""
+    has_own = Path("offhook.toml").exists() or {"OFFHOOK_RULES", "OFFHOOK_CONFIG"} & os.environ.keys()
+    return {} if has_own else {"OFFHOOK_RULES": demonstration.RULES}
 
 
 def _free_port(wished: int) -> int:
@@ -247,7 +276,7 @@ def _fail_not_up(stop: threading.Event) -> NoReturn:
 
 
 def _send_recordings(port: int, token: str) -> None:
-    names = sorted(path for path in _RECORDINGS.glob("*.jsonl") if path.stem != "shop-day")
+    names = sorted(path for path in _RECORDINGS.glob("*.jsonl") if path.name != _DAY_OF_A_SHOP)
     tape = Tape.of_files(names)
     options = Replay(speed=None, shift_to=datetime.now(UTC), account_sid=ACCOUNT)
     to = target(f"http://127.0.0.1:{port}")
@@ -257,17 +286,32 @@ def _send_recordings(port: int, token: str) -> None:
     click.echo(f"{summary.sent} callbacks sent: {', '.join(answers)}")
 
 
-def _wait_until_quiet(sandbox: Sandbox, stop: threading.Event) -> None:
-    """Until no conversion has come for a while."""
+def _a_month(env: Mapping[str, str], sandbox: Sandbox) -> str:
+    """Fill the demonstration's database with a month of calls. Returns the link of its one user."""
+    service: Offhook = current_app.extensions["offhook.build"](given(env))
+    try:
+        count = demonstration.fill(service, sandbox, _RECORDINGS / _DAY_OF_A_SHOP, datetime.now(UTC))
+        click.echo(f"A month of calls has been made up: {count} callbacks, kept, decided and sent to the sandbox.")
+        return demonstration.link(service, sandbox)
+    except demonstration.NotADemonstration as error:
+        fail(f"The demonstration is not filled: {error}.")
+    finally:
+        service.ledger.close()
+
+
+def _wait_until_quiet(sandbox: Sandbox, before: int, stop: threading.Event) -> None:
+    """Until no conversion has come for a while, of those that come after the first `before`."""
     known, quiet = -1, 0
     while quiet < 4 and not stop.wait(0.5):
-        now = len(sandbox.events())
+        now = len(sandbox.events()) - before
         quiet = quiet + 1 if now == known and now else 0
         known = now
 
 
-def _what_next(port: int, sandbox: Sandbox, env: Mapping[str, str]) -> None:
+def _what_next(port: int, sandbox: Sandbox, env: Mapping[str, str], door: str) -> None:
     click.secho("\nUp. Ctrl-C ends it.", bold=True)
+    click.echo("  The dashboard, with a month of calls in it. This link lets you in, once, on this machine:")
+    click.secho(f"    {door}", bold=True)
     click.echo(f"  {sandbox.url}  what Rockerbox would have got (also /events.json)")
     click.echo(f"  http://127.0.0.1:{port}/readyz  is it ready, what waits")
     click.echo("  Why is a call there, or not? In another terminal:")

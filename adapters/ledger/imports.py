@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select, text, update
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.people import customer_of, numbers_named, rows_of_import, rows_of_numbers, shared_after
 from offhook.adapters.ledger.rows import WithRows, with_rows
-from offhook.adapters.ledger.schema import imports, micros
+from offhook.adapters.ledger.schema import customer_rows, imports, micros
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 
@@ -90,6 +90,12 @@ class HistoryOnSql:
             row = connection.execute(select(imports).where(imports.c.id == id_)).first()
         return None if row is None else _import_line(row)
 
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        its = (imports.c.source == brought.source.value, imports.c.name == brought.name, imports.c.run == brought.run)
+        with self._database.read(patient=True) as connection:
+            row = connection.execute(select(imports).where(*its)).first()
+        return None if row is None else _import_line(row)
+
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         for how in ("brought_by", "ended_by"):
             after = 0
@@ -110,9 +116,15 @@ class HistoryOnSql:
         with self._database.write() as connection:
             connection.execute(update(imports).where(imports.c.id == import_id).values(undone_at=now))
 
-    def imports(self, limit: int, /) -> Sequence[ImportLine]:
+    def line(self, row: int, /) -> HistoryLine | None:
         with self._database.read(patient=True) as connection:
-            rows = connection.execute(select(imports).order_by(imports.c.id.desc()).limit(limit)).all()
+            found = connection.execute(select(customer_rows).where(customer_rows.c.id == row)).first()
+        return None if found is None else _history_line(found)
+
+    def imports(self, limit: int, before: int | None = None, /) -> Sequence[ImportLine]:
+        asked = select(imports) if before is None else select(imports).where(imports.c.id < before)
+        with self._database.read(patient=True) as connection:
+            rows = connection.execute(asked.order_by(imports.c.id.desc()).limit(limit)).all()
         return [_import_line(row) for row in rows]
 
 

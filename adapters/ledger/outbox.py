@@ -161,16 +161,18 @@ class OutboxTable:
             count_sent(connection, [one.sending.key for one in expired.attempts])
             return expired.attempts
 
-    def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
+    def retry(self, keys: Sequence[CallKey], now: datetime, *, asked_at: datetime | None = None) -> int:
         """Send these again, whatever they rest in but delivered. Returns how many were moved.
 
         What came before binds no more: a person has looked, and has said that a copy may go out now, whatever the day.
-        In batches, so that no callback waits for it.
+        In batches, so that no callback waits for it. What was sent again since `asked_at` stays as it is.
         """
-        moved = 0
+        moved, before = 0, micros(asked_at or _FAR)
         for first in range(0, len(keys), _RETRIED_AT_ONCE):
-            batch = [{**key._asdict(), "now": micros(now)} for key in keys[first:][:_RETRIED_AT_ONCE]]
-            retried = with_rows(_RETRY, {**KEY, "now": "bigint"}, batch)
+            batch = [
+                {**key._asdict(), "now": micros(now), "asked_at": before} for key in keys[first:][:_RETRIED_AT_ONCE]
+            ]
+            retried = with_rows(_RETRY, {**KEY, "now": "bigint", "asked_at": "bigint"}, batch)
             with self._database.write() as connection:
                 moved += retried.run(connection)
                 count_sent(connection, keys[first:][:_RETRIED_AT_ONCE])
@@ -315,6 +317,6 @@ _RETRY = (
     f"UPDATE conversions SET state = '{CONVERSION_MOVES.only_target(Event.RETRY)}', "
     "reason = 'asked_by_a_person', due_at = v.now, horizon_from = v.now, "
     "first_attempt_at = NULL, maybe_sent = 0, expired_leases = 0 FROM {rows} "
-    "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid "
+    "WHERE conversions.account_sid = v.account_sid AND conversions.call_sid = v.call_sid AND conversions.horizon_from < v.asked_at "
     f"AND {may_move(CONVERSION_MOVES, Event.RETRY, of_the_row('conversions.state'))}"
 )

@@ -19,7 +19,10 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     func,
+    literal,
+    or_,
     select,
     text,
     union,
@@ -49,6 +52,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
+from offhook.pipeline.ports.unknown import CallersMark
 
 _PHONE = (("phone", "text"),)
 _BY_PHONE = "t.phone = v.phone"
@@ -289,10 +293,30 @@ def unknown_callers(after: str, limit: int) -> Select[Any]:
     return _unknown().where(number > after).order_by(number).limit(limit)
 
 
-def most_frequent_callers(limit: int) -> Select[Any]:
+def most_frequent_callers(limit: int, after: CallersMark | None) -> Select[Any]:
     """Those with the most parked calls; of as many the one that called last."""
-    latest = func.max(calls.c.first_received_at)
-    return _unknown().where(calls.c.customer_phone > "").order_by(func.count().desc(), latest.desc()).limit(limit)
+    asked = _unknown().where(calls.c.customer_phone > "")
+    if after is not None:
+        fewer, as_many = func.count() < after.calls, func.count() == after.calls
+        asked = asked.having(or_(fewer, and_(as_many, _called_before(after))))
+    return asked.order_by(func.count().desc(), _LATEST.desc(), calls.c.customer_phone).limit(limit)
+
+
+def latest_callers(limit: int, after: CallersMark | None) -> Select[Any]:
+    """Those whose last parked call is the latest."""
+    asked = _unknown().where(calls.c.customer_phone > "")
+    if after is not None:
+        asked = asked.having(_called_before(after))
+    return asked.order_by(_LATEST.desc(), calls.c.customer_phone).limit(limit)
+
+
+_LATEST = func.max(calls.c.first_received_at)
+
+
+def _called_before(after: CallersMark) -> ColumnElement[bool]:
+    """Holds for those whose last call came before; of one moment for those of higher numbers."""
+    then = literal(after.latest_at, calls.c.first_received_at.type)
+    return or_(then > _LATEST, and_(then == _LATEST, calls.c.customer_phone > after.phone))
 
 
 def _unknown() -> Select[Any]:

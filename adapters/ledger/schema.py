@@ -458,3 +458,125 @@ answers = Table(
     PrimaryKeyConstraint("token_id", "key"),
     Index("ix_answers_free_at", "free_at"),
 )
+
+# Who may use the dashboard. `password_hash` is Argon2's; NULL for who comes by a link or another provider.
+users = Table(
+    "users",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", PersonText, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("disabled_at", Moment),
+    Column("zone", Text, nullable=False),
+    Index("uq_users_email", "email", unique=True),
+)
+
+# Who is signed in; `id` is the hash of what the browser holds. A row that is taken away is a session that has ended.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("address", Text, nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_created_at", "created_at"),
+)
+
+# Links of one use, by the hash of what they hold. Whoever follows one takes its row away.
+invites = Table(
+    "invites",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", PersonText),
+    Column("role", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("until_at", Moment, nullable=False),
+)
+
+# How often something was tried within the window that began at `since`. `of_what` holds no person in clear.
+tries = Table(
+    "tries",
+    metadata,
+    Column("of_what", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("count", Integer, nullable=False),
+    PrimaryKeyConstraint("of_what", "since"),
+    Index("ix_tries_since", "since"),
+)
+
+# Who did what, append only. `of_what` names a call, a user, a file; never a number or an email of a caller in clear.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("of_what", Text, nullable=False),
+    Column("from_where", Text, nullable=False),
+    Index("ix_audit_at", "at"),
+    Index("ix_audit_of_what", "of_what", "seq"),
+)
+
+# Random keys that all processes share: `cookies` signs those of the dashboard.
+keys = Table(
+    "keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# Long work that people asked for (pipeline/jobs.py): `state` moves as JOB_MOVES says. `due_at` is when it may be taken up:
+# since it was asked for, or when its lease is over; NULL once it is over. `arguments`, `checkpoint` and `result` are JSON.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("arguments", PersonText, nullable=False),
+    Column("asked_by", PersonText, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Moment),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("of_how_many", BigInteger),
+    Column("sentence", Text, nullable=False),
+    Column("checkpoint", Text),
+    Column("result", PersonText),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+    Column("cancel_asked_at", Moment),
+    Index("ix_jobs_due_at", "due_at", **_where("due_at IS NOT NULL")),
+    Index("ix_jobs_finished_at", "finished_at", **_where("finished_at IS NOT NULL")),
+)
+
+# What was uploaded for a job and what came of it, in pieces; they hold persons in clear, and go with their job. `job_id` is
+# NULL until a job has it.
+job_files = Table(
+    "job_files",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("job_id", BigInteger),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("is_whole", SmallInteger, nullable=False),
+    Index("ix_job_files_job_id", "job_id", **_where("job_id IS NOT NULL")),
+    Index("ix_job_files_orphans", "made_at", **_where("job_id IS NULL")),
+)
+job_pieces = Table(
+    "job_pieces",
+    metadata,
+    Column("file_id", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("file_id", "place"),
+)

@@ -20,6 +20,8 @@ from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
 from offhook.adapters.ledger.intake_counts import IntakeCountsTable
+from offhook.adapters.ledger.job_files import JobFilesTable
+from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
@@ -35,23 +37,30 @@ from offhook.adapters.ledger.tables import Tables, standing
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.tokens import TokensTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
+from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, TriesTable, UsersTable
 from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.adapters.ledger.workers import WorkersTable
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.answered import Answered
+from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
+from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.tokens import Tokens
+from offhook.pipeline.ports.tries import Tries
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
+from offhook.pipeline.ports.users import Users
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 
@@ -90,6 +99,14 @@ class SqlLedger:
         self.syncs: Syncs = SyncsTable(self.database)
         self.tokens: Tokens = TokensTable(self.database)
         self.answered: Answered = AnswersTable(self.database)
+        self.users: Users = UsersTable(self.database)
+        self.sessions: Sessions = SessionsTable(self.database)
+        self.invites: Invites = InvitesTable(self.database)
+        self.tries: Tries = TriesTable(self.database)
+        self.audit: Audit = AuditTable(self.database)
+        files = JobFilesTable(self.database)
+        self.job_files: JobFiles = files
+        self.jobs: Jobs = JobsTable(self.database, files)
         self._books_turn = FairLock(Path(f"{sqlite.file_of(url)}.books")) if self.database.is_sqlite else None
         self._inbox = InboxTable(
             self.database,

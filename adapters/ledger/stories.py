@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, literal, or_, select, text, tuple_
+from sqlalchemy import Connection, Row, TextClause, and_, exists, func, literal, or_, select, text, tuple_
 
 from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
 from offhook.adapters.ledger.people import is_call_of, phones_of
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
-from offhook.adapters.ledger.schema import attempts, callbacks, calls, conversions, decisions, legs, outcomes, replaced
+from offhook.adapters.ledger.rows import KEY, for_each, key_of, look_up, named
+from offhook.adapters.ledger.schema import (
+    attempts,
+    breakers,
+    callbacks,
+    calls,
+    conversions,
+    decisions,
+    legs,
+    outcomes,
+    replaced,
+)
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
@@ -29,12 +39,15 @@ from offhook.pipeline.story import (
     CallLine,
     CallOutcome,
     CallsPage,
+    ConversionFilter,
     ConversionLine,
+    ConversionsPage,
     CountedCall,
     DecisionLine,
     PageMark,
     ReplacedLine,
     Story,
+    WayOut,
 )
 from offhook.pipeline.unfinished import UNFINISHED
 
@@ -60,6 +73,38 @@ class StoriesOnSql:
         with self._read() as connection:
             rows = [row for statement in wanted for row in connection.execute(statement)]
         return list(map(conversion_line, sorted(rows, key=lambda row: row.created_at, reverse=True)[:limit]))
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        """State by state, as each has an index by time; then the newest of all."""
+        place = tuple_(conversions.c.created_at, conversions.c.call_sid, conversions.c.account_sid)
+        asked = select(conversions).where(*_matching(wanted)).limit(limit + 1)
+        asked = asked.order_by(*(column.desc() for column in place.clauses))
+        if after is not None:
+            values = [literal(value, column.type) for value, column in zip(after, place.clauses, strict=True)]
+            asked = asked.where(place < tuple_(*values))
+        with self._read() as connection:
+            rows = [
+                row
+                for state in sorted(set(wanted.states or State))
+                for row in connection.execute(asked.where(conversions.c.state == state))
+            ]
+        marked = sorted(((_conversion_mark(row), row) for row in rows), key=lambda one: one[0], reverse=True)
+        end = marked[limit - 1][0] if len(marked) > limit else None
+        return ConversionsPage([conversion_line(row) for _, row in marked[:limit]], end)
+
+    def conversions_of(self, keys: Collection[CallKey]) -> Sequence[ConversionLine]:
+        with self._read() as connection:
+            return list(map(conversion_line, for_each(connection, named(keys), KEY, conversions, BY_KEY)))
+
+    def latest_attempts(self, keys: Collection[CallKey]) -> Mapping[CallKey, AttemptLine]:
+        with self._read() as connection:
+            rows = for_each(connection, named(keys), KEY, attempts, BY_KEY)
+        return {key_of(row): _attempt(row) for row in sorted(rows, key=lambda row: int(row.id))}
+
+    def way_out(self) -> WayOut:
+        with self._read() as connection:
+            row = connection.execute(select(breakers).order_by(breakers.c.destination)).first()
+        return WayOut(row.failures, row.open_until, row.blocked_reason, row.blocked_changed_at) if row else WayOut()
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         statement = select(calls).where(text(IS_UNFINISHED)).order_by(calls.c.decided_at.desc()).limit(limit)
@@ -123,6 +168,13 @@ class StoriesOnSql:
         with self._read() as connection:
             return any(connection.execute(select(of_leg, of_child)).one())
 
+    def latest_callback_at(self) -> datetime | None:
+        with self._read() as connection:
+            latest = (
+                select(callbacks.c.received_at).where(callbacks.c.seq > 0).order_by(callbacks.c.seq.desc()).limit(1)
+            )
+            return connection.execute(latest).scalar()
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         if call_sid is not None:
             yield from self._callbacks_of(call_sid, since)
@@ -179,12 +231,14 @@ def _page(connection: Connection, wanted: CallFilter, after: PageMark | None, li
     """Of so many that may be wanted those that are, up to the limit."""
     looked, end = _looked_at(connection, wanted, after, looked_at)
     held = [row for row in looked if _is_wanted(row, wanted)]
-    shown = held if wanted.state else held[: limit + 1]  # a state is known of the call itself
-    lines = {key_of(row): _call(row) for row in for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)}
+    shown = held if _is_of_the_call(wanted) else held[: limit + 1]
+    rows = for_each(connection, named(map(key_of, shown)), KEY, calls, BY_KEY)
+    known = {line.key: line for line in map(_call, rows) if wanted.is_of(line)}
+    lines = _came_by(connection, wanted.source, known)
     found = [
         (CountedCall(lines[key_of(row)], row.number, row.outcome, row.reason), _mark(row))
         for row in shown
-        if key_of(row) in lines and wanted.state in (None, lines[key_of(row)].state)
+        if key_of(row) in lines
     ]
     if len(found) > limit:
         return CallsPage([call for call, _ in found[:limit]], found[limit - 1][1])
@@ -235,6 +289,28 @@ def _is_wanted(row: Row[Any], wanted: CallFilter) -> bool:
         return False
     pairs = ((wanted.reason, row.reason), (wanted.outcome, row.outcome), (wanted.number, row.number))
     return all(value in (None, held) for value, held in pairs)
+
+
+def _is_of_the_call(wanted: CallFilter) -> bool:
+    """Whether anything is asked for that is known of the call itself alone, and not of where it is counted."""
+    return any(one is not None for one in (wanted.state, wanted.least_seconds, wanted.most_seconds, wanted.source))
+
+
+def _came_by(connection: Connection, source: str | None, lines: dict[CallKey, CallLine]) -> dict[CallKey, CallLine]:
+    """Of these calls, those of which a callback came so; all of them where nobody asks."""
+    if source is None or not lines:
+        return lines
+    asked = [{**one, "source": source} for one in named(lines)]
+    rows = connection.execute(_sources(connection.dialect.name == "sqlite"), {"rows": json.dumps(asked)})
+    found = {key_of(row) for row in rows}
+    return {key: line for key, line in lines.items() if key in found}
+
+
+@cache
+def _sources(is_sqlite: bool) -> TextClause:
+    """The keys alone: a page needs no bodies."""
+    columns = (*KEY.items(), ("source", "text"))
+    return text(look_up(is_sqlite, columns, callbacks, f"{BY_KEY} AND t.source = v.source", names=tuple(KEY)))
 
 
 def _mark(row: Row[Any]) -> PageMark:
@@ -333,6 +409,17 @@ def _decision(row: Row[Any]) -> DecisionLine:
         trace=from_kept(row.trace),
         customer_row=row.customer_row,
     )
+
+
+def _matching(wanted: ConversionFilter) -> list[Any]:
+    of_time = [conversions.c.created_at >= wanted.since] if wanted.since else []
+    of_time += [conversions.c.created_at < wanted.until] if wanted.until else []
+    of_time += [conversions.c.maybe_sent == int(wanted.maybe_sent)] if wanted.maybe_sent is not None else []
+    return of_time + ([conversions.c.reason == wanted.reason] if wanted.reason else [])
+
+
+def _conversion_mark(row: Row[Any]) -> PageMark:
+    return PageMark(row.created_at, row.call_sid, row.account_sid)
 
 
 def conversion_line(row: Row[Any]) -> ConversionLine:

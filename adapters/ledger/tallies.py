@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
@@ -236,6 +237,19 @@ def _statement(is_sqlite: bool, table: Table, names: tuple[str, ...], condition:
     return text(found).columns(*(table.c[name] for name in names))
 
 
+@cache
+def _summed(is_sqlite: bool) -> Any:
+    """The sums of each span (as `v`), which is looked up by the beginnings of its hours."""
+    spans = source(is_sqlite, (("since", "bigint"), ("until", "bigint")))
+    within = "t.hour >= v.since AND t.hour < v.until"
+    names = "t.number, t.outcome, t.reason"
+    if is_sqlite:
+        found = f"SELECT v.since, {names}, sum(t.calls) AS calls FROM {spans} CROSS JOIN tallies AS t WHERE {within}"
+        return text(f"{found} GROUP BY v.since, {names} HAVING sum(t.calls) <> 0")
+    sums = f"SELECT {names}, CAST(sum(t.calls) AS bigint) AS calls FROM tallies AS t WHERE {within} GROUP BY {names}"
+    return text(f"SELECT v.since, {names}, t.calls FROM {spans} CROSS JOIN LATERAL ({sums}) AS t WHERE t.calls <> 0")
+
+
 class TalliesTable:
     """`Tallies` of pipeline/ports/tallies.py."""
 
@@ -251,6 +265,15 @@ class TalliesTable:
         )
         with self._database.read(patient=True) as connection:
             return [Tally(*row) for row in connection.execute(statement)]
+
+    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
+        known = {micros(bound): bound for bound in bounds}
+        spans = [{"since": micros(since), "until": micros(until)} for since, until in pairwise(bounds)]
+        if not spans:
+            return []
+        with self._database.read(patient=True) as connection:
+            rows = connection.execute(_summed(self._database.is_sqlite), {"rows": json.dumps(spans)}).all()
+        return [Tally(known[since], *more) for since, *more in sorted(map(tuple, rows))]
 
     def is_whole(self) -> bool:
         statement = select(counters.c.value).where(counters.c.name == WHOLE)

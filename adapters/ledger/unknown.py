@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Select
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import most_frequent_callers, unknown_callers
-from offhook.pipeline.ports.unknown import UnknownCaller
+from offhook.adapters.ledger.people import latest_callers, most_frequent_callers, unknown_callers
+from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 
 
 class UnknownOnSql:
@@ -21,8 +21,11 @@ class UnknownOnSql:
     def callers(self, after: str, limit: int, /) -> Sequence[UnknownCaller]:
         return self._found(unknown_callers(after, limit))
 
-    def most_frequent(self, limit: int, /) -> Sequence[UnknownCaller]:
-        return self._found(most_frequent_callers(limit))
+    def most_frequent(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
+        return self._found(most_frequent_callers(limit, after))
+
+    def latest(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
+        return self._found(latest_callers(limit, after))
 
     def _found(self, statement: Select[Any]) -> Sequence[UnknownCaller]:
         with self._database.read(patient=True) as connection:

@@ -34,7 +34,8 @@ _QUESTION = f"""SELECT
  (SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'),
  (SELECT value FROM counters WHERE name = '{RELEASED_CHANGES}'),
  (SELECT min(due_at) FROM lookups WHERE {IS_ASKED}),
- (SELECT 1 FROM lookups WHERE {TO_RELEASE} LIMIT 1)"""
+ (SELECT 1 FROM lookups WHERE {TO_RELEASE} LIMIT 1),
+ (SELECT min(due_at) FROM jobs WHERE due_at IS NOT NULL)"""
 
 
 _CALLER_WAITED_FOR = f"(SELECT min(wanted_at) FROM lookups WHERE {IS_WANTED})"
@@ -88,7 +89,9 @@ def read_waiting(database: Database, *, with_open: bool = False) -> Waiting:
 
 
 def _waiting(row: Sequence[Any]) -> Waiting:
-    seq, received, settled, due, leased, doubtful, open_until, version, by_look_ups, look_up_at, to_release = row
+    seq, received, settled, due, leased, doubtful, open_until, version, by_look_ups, look_up_at, to_release, job_at = (
+        row
+    )
     return Waiting(
         oldest_callback=seq,
         oldest_received_at=moment(received),
@@ -101,6 +104,7 @@ def _waiting(row: Sequence[Any]) -> Waiting:
         to_review=(version or 0) - (by_look_ups or 0),
         look_up_at=moment(look_up_at),
         has_answers=to_release is not None,
+        job_at=moment(job_at),
     )
 
 

@@ -9,12 +9,13 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from offhook.adapters.recordings.asked import Covers, columns_asked, params_asked
 from offhook.adapters.recordings.format import (
     Record,
     RecordingError,
@@ -40,6 +41,7 @@ from offhook.adapters.rules_file.reading import parse
 from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.sids import is_sid
 
 MIN_KEY_BYTES = 16
@@ -67,6 +69,19 @@ class Redactor:
         self._numbers: dict[str, str] = {}
         self._given: set[str] = set()
         self._met: set[str] = set()
+        self._columns, self._params = Covers({}, self._value_token), Covers({}, self._value_token)
+
+    def look_for(self, toml: str, folder: Path | None = None) -> Collection[str]:
+        """From now on, what these rules ask of parameters and of customers' columns is kept apart in what is redacted, so
+        that `rules` can ask the same of it. Returns the columns without which they would decide otherwise.
+
+        Raises RecordingError.
+        """
+        if toml.strip():
+            rules = self._read(toml, folder)
+            self._columns = Covers(columns_asked(rules), self._value_token)
+            self._params = Covers(params_asked(rules), self._value_token)
+        return self._columns.deciding
 
     def record(self, record: Record) -> Record:
         """The record with pseudonyms. Parameters keep their order, their number and their empties; `about` goes.
@@ -88,11 +103,13 @@ class Redactor:
         return map(self.record, records)
 
     def customer(self, row: Customer) -> Customer:
-        """A row of the mapping under the same pseudonyms."""
+        """A row of the mapping under the same pseudonyms. Of its further columns those stay that rules look for."""
+        kept = {name: value for name, value in row.attributes.items() if name in self._columns}
         return Customer(
             phone=self.number(row.phone),
             email=f"customer-{self._token('email', row.email)}@example.com" if row.email else row.email,
             customer_id=f"C-{self._token('customer', row.customer_id)}" if row.customer_id else row.customer_id,
+            attributes={self._word("column", name): self._columns.cover(name, value) for name, value in kept.items()},
         )
 
     def customers(self, rows: Iterable[Customer]) -> Iterator[Customer]:
@@ -103,19 +120,31 @@ class Redactor:
 
         What decides stays; labels, and words that are not listed in `kept`, get pseudonyms. `folder` is where files stand
         that the rules name. What shall stand in those beside the new text is put into `lists`: of their numbers the ones
-        that were met so far, so redact the records first. Raises RecordingError.
+        that were met so far, so redact the records first, and before them
+        `look_for` what the rules ask. Raises RecordingError.
         """
         if not toml.strip():
             return ""
-        try:
-            rules = parse(toml, region=self._region, folder=folder)
-        except RulesError as error:
-            raise RecordingError("redaction", f"the rules cannot be read; see `flask rules check` ({error})") from None
         met = frozenset(self._met)
         names = Pseudonyms(
-            self.number, self._word, met.__contains__, {} if lists is None else lists, self._keep_numbers
+            self.number,
+            self._word,
+            met.__contains__,
+            {} if lists is None else lists,
+            self._columns,
+            self._params,
+            self._keep_numbers,
         )
-        return redacted_rules(rules, names)
+        return redacted_rules(self._read(toml, folder), names)
+
+    def _read(self, toml: str, folder: Path | None) -> Rules:
+        try:
+            return parse(toml, region=self._region, folder=folder)
+        except RulesError as error:
+            raise RecordingError("redaction", f"the rules cannot be read; see `flask rules check` ({error})") from None
+
+    def _value_token(self, text: str) -> str:
+        return self._token("value", text)
 
     def _word(self, kind: str, text: str) -> str:
         return self._name(text) if kind == "name" else f"{kind}-{self._token(kind, text)}"
@@ -164,7 +193,12 @@ class Redactor:
         return name if not name or name in NAMES else f"Param-{self._token('name', name)}"
 
     def _value(self, name: str, value: str, region: str) -> str:
-        """One value by what its name says it is; an unknown one by what it looks like, else empty."""
+        """One value; what would be empty is a text that rules tell apart, where they look at it."""
+        shown = self._covered(name, value, region)
+        return self._params.cover(name, value, shown) if value and name in self._params else shown
+
+    def _covered(self, name: str, value: str, region: str) -> str:
+        """By what its name says it is; an unknown one by what it looks like, else empty."""
         if not value or name in PLACES:
             return ""
         kept = kept_value(name, value)
@@ -282,6 +316,8 @@ class Redactor:
             return self._value(name, told, region_of[name])
         if told is None or isinstance(told, bool):
             return told
+        if name in self._params:
+            return self._value(name, str(told), region_of[name])
         return told if kept_value(name, str(told)) == str(told) else 0
 
     def _token(self, kind: str, text: str) -> str:

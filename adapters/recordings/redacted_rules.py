@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from offhook.adapters.recordings.asked import Covers, columns_asked, params_asked
 from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.kept import NAMES, RULE_NAMES, RULE_WORDS
 from offhook.pipeline.rules import SETTINGS, Rules
@@ -16,12 +17,16 @@ from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import CONDITIONS, Conditions
 from offhook.pipeline.rules.kinds import NumberList, NumberSet
+from offhook.pipeline.rules.matching import ValueTest
 from offhook.pipeline.rules.results import Number, Own
-from offhook.pipeline.rules.templates import ExtraValue
+from offhook.pipeline.rules.templates import OF_CUSTOMER, ExtraValue
 
-_FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+_FIELD = re.compile(rf"\{{([A-Za-z_][A-Za-z0-9_-]*|{re.escape(OF_CUSTOMER)}[^{{}}]+)\}}")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _SIGNS = re.compile(r"[ -/:-@\[-`|~]*")  # ASCII, and no brace, which a template would take for its own
+_AMOUNT = re.compile(r"[$0-9., ]*")  # what may stand between the fields of a revenue
+_NO_AMOUNT = f"{{{OF_CUSTOMER}none}}"
+_NOTHING = re.compile("")
 _MOST_DOLLARS = 100_000
 _MOST_PLAIN_NUMBER = 9
 
@@ -32,29 +37,32 @@ Word = Callable[[str, str], str]
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
     """How whoever is in rules is called. `lists` takes the text of each file of numbers by its new name: of its numbers those
-    that `is_met`, which stand in the records. `keeps_numbers`: a number is its own pseudonym.
+    that `is_met`, which stand in the records. `columns` and `params` are what stands for the values that rules ask for.
+    `keeps_numbers`: a number is its own pseudonym.
     """
 
     number: Callable[[str], str]
     word: Word
     is_met: Callable[[str], bool]
     lists: dict[str, str]
+    columns: Covers
+    params: Covers
     keeps_numbers: bool = False
 
 
 def redacted_rules(rules: Rules, names: Pseudonyms) -> str:
     """The text of rules that decide as these do. Labels, actions, names and texts that are not listed get pseudonyms.
 
-    Raises RecordingError for rules that name persons, or texts of parameters, in ways that have no pseudonyms.
+    Raises RecordingError for rules that ask for what has no pseudonyms, or was not looked at in the records.
     """
-    _must_be_nobodys(rules, keeps_numbers=names.keeps_numbers)
+    _must_be_nobodys(rules, names)
     cover = names.word
     lines = [
         f"action = {_text('action', rules.action, cover)}",
         *_conditions(rules, names),
         *_between(rules),
         f"order_id = {json.dumps(_template(rules.order_id, cover))}",
-        *_revenue(rules),
+        *_revenue(rules, cover),
         *_time(rules),
         *_extra(rules.extra, cover),
     ]
@@ -69,17 +77,14 @@ def redacted_rules(rules: Rules, names: Pseudonyms) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _must_be_nobodys(rules: Rules, *, keeps_numbers: bool) -> None:
-    without = ("customer", "params") if keeps_numbers else ("customer", "params", "countries", "area_codes")
+def _must_be_nobodys(rules: Rules, names: Pseudonyms) -> None:
+    without = () if names.keeps_numbers else ("countries", "area_codes")
     asked = [rules, *(rule.when for rule in rules.blocks)]
     found = [key for key in without if any(getattr(each, key) is not None for each in asked)]
-    owns: list[Rules | Number | Own] = [
-        rules,
-        *rules.numbers.values(),
-        *(each.own for each in rules.blocks if each.own),
+    found += [
+        f"the customers' {name}" for name, tests in columns_asked(rules).items() if tests and name not in names.columns
     ]
-    if any(isinstance(each.revenue, str) for each in owns):
-        found.append("revenue from a template")
+    found += [f"the parameter {name}" for name in params_asked(rules) if name not in names.params]
     if found:
         told = f"a recording cannot hold rules with {', '.join(found)}: there is no pseudonym for what stands there"
         raise RecordingError("--rules", f"{told}. Leave --rules out; whoever replays it may name rules of their own.")
@@ -93,12 +98,22 @@ def _conditions(asked: Conditions, names: Pseudonyms) -> Iterator[str]:
 
 
 def _condition(key: str, value: Any, names: Pseudonyms) -> str:
-    """Whole, but for numbers: the rest are words of ours, times and truths."""
+    """Whole, but for numbers and what persons are and say: the rest are words of ours, times and truths."""
+    if key == "customer":
+        return _tests(value, names.columns, lambda name: names.word("column", name))
+    if key == "params":
+        return _tests(value, names.params, lambda name: names.word("name", name))
     if isinstance(value, NumberSet):
         return _numbers(value.numbers, names)
     if isinstance(value, NumberList):
         return json.dumps(_list(value, names))
     return json.dumps(SETTINGS[key].kind.plain(value))
+
+
+def _tests(tests: Mapping[str, ValueTest], covers: Covers, called: Callable[[str], str]) -> str:
+    """Each by the texts of the values that were met and are as asked."""
+    each = (f"{json.dumps(called(name))} = {json.dumps(covers.that_are(name, test))}" for name, test in tests.items())
+    return f"{{ {', '.join(each)} }}"
 
 
 def _numbers(numbers: Iterable[str], names: Pseudonyms) -> str:
@@ -140,14 +155,18 @@ def _label(number: Number, cover: Word) -> Iterator[str]:
 def _own(own: Number | Own, cover: Word) -> Iterator[str]:
     if own.action is not None:
         yield f"action = {_text('action', own.action, cover)}"
-    yield from _revenue(own)
+    yield from _revenue(own, cover)
     yield from _time(own)
     yield from _extra(own.extra, cover)
 
 
-def _revenue(told: Rules | Number | Own) -> Iterator[str]:
+def _revenue(told: Rules | Number | Own, cover: Word) -> Iterator[str]:
+    """What is made of a customer's columns is left out where it is used: what stands for them is no amount."""
     if isinstance(told.revenue, Decimal):
         yield f"revenue = {told.revenue if told.revenue < _MOST_DOLLARS else 0:.2f}"
+    elif told.revenue is not None:
+        template = _template(told.revenue, cover, _AMOUNT)
+        yield f"revenue = {json.dumps(template if '{' in template else _NO_AMOUNT)}"
 
 
 def _time(told: Rules | Number | Own) -> Iterator[str]:
@@ -184,12 +203,18 @@ def _is_plain(text: str) -> bool:
     )
 
 
-def _template(template: str, cover: Word) -> str:
-    """The fields stay; of a parameter that is not Twilio's the name is the one that recordings give it."""
+def _template(template: str, cover: Word, kept: re.Pattern[str] = _NOTHING) -> str:
+    """The fields stay, each by the name that recordings give it. A text between them that is all `kept` stays, too."""
     parts = _FIELD.split(template.replace("{{", "\0").replace("}}", "\1"))
-    texts = [_said(text, cover) for text in parts[::2]]
-    fields = [f"{{{name if name in RULE_NAMES or name in NAMES else cover('name', name)}}}" for name in parts[1::2]]
+    texts = [text if kept.fullmatch(text) else _said(text, cover) for text in parts[::2]]
+    fields = [f"{{{_field(name, cover)}}}" for name in parts[1::2]]
     return "".join(text for pair in zip(texts, [*fields, ""], strict=True) for text in pair)
+
+
+def _field(name: str, cover: Word) -> str:
+    if name.startswith(OF_CUSTOMER):
+        return OF_CUSTOMER + cover("column", name.removeprefix(OF_CUSTOMER))
+    return name if name in RULE_NAMES or name in NAMES else cover("name", name)
 
 
 def _said(text: str, cover: Word) -> str:

@@ -294,3 +294,19 @@ def _is_there(fields: Mapping[str, Any], name: str) -> bool:
 
 def _in_utc(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
+def record(report: Report, account: Account, since: datetime, until: datetime) -> dict[str, object]:
+    """All of it, as JSON has it."""
+    return {
+        "ok": not report.errors,
+        "since": since,
+        "until": until,
+        "key": list(account.presumed_key.fields),
+        "cross_day": account.cross_day,
+        "day_zone": str(account.day_zone),
+        "conversions": report.conversions,
+        "without_email": report.without_email,
+        "is_partial": report.is_partial,
+        "findings": report.findings,
+    }

@@ -36,13 +36,15 @@ BESIDE: frozenset[type[Kind[Any]]] = frozenset({HolidaysOf, TrackedNumbers, List
 @dataclass(frozen=True, slots=True)
 class Beside:
     """`number` reads a phone number as E.164, or None; `folder` is where the file stands, None where it is no file;
-    `names` are groups and labels with their numbers; `files` are the files that were read, by what they held.
+    `names` are groups and labels with their numbers; `files` are the files that were read, by what they held. `may_read`
+    are the only files that are read, None where any is: what somebody uploads must not look into this machine's files.
     """
 
     number: Callable[[str], str | None]
     folder: Path | None = None
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     files: dict[Path, bytes] = field(default_factory=dict)
+    may_read: frozenset[Path] | None = None
 
 
 def read_numbers(key: str, beside: Beside, value: object) -> NumberSet:
@@ -72,6 +74,8 @@ def read_list(key: str, beside: Beside, value: object) -> NumberList:
     if beside.folder is None and not Path(value).is_absolute():
         raise Mistake(f"{key}: rules that are no file have no folder; write the whole path of {shown(value)}.")
     path = (beside.folder or Path()) / value
+    if beside.may_read is not None and path not in beside.may_read:
+        raise Mistake(f"{key}: {shown(value)} is no file that today's rules name, and no other is read for an upload.")
     lines = _lines(key, path, beside)
     numbers = frozenset(_listed_number(key, path, place, line, beside) for place, line in lines)
     return NumberList(value, numbers, hashlib.sha256("\n".join(sorted(numbers)).encode()).hexdigest())

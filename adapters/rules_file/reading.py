@@ -47,14 +47,18 @@ def parse(
     file_name: str = "offhook.toml",
     folder: Path | None = None,
     files: dict[Path, bytes] | None = None,
+    may_read: frozenset[Path] | None = None,
 ) -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.
 
     `region` (two letters) is the country of numbers written without one; `file_name` is for the messages; `folder` is where
-    files stand that the rules name, None where there is none. What was read of them is put into `files`.
+    files stand that the rules name, None where there is none. What was read of them is put into `files`; those that are not
+    in `may_read` are not read, where that is given.
     """
     text = text.removeprefix("\ufeff")
-    beside = Beside(lambda number: to_e164(number, region), folder, files={} if files is None else files)
+    beside = Beside(
+        lambda number: to_e164(number, region), folder, files={} if files is None else files, may_read=may_read
+    )
     try:
         found = _read(read(text), text, beside)
     except NotToml as error:

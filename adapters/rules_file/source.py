@@ -61,6 +61,16 @@ class RulesSource:
         folder = self.path.absolute().parent
         return parse(text, region=self.region, file_name=str(self.path), folder=folder, files=files)
 
+    def uploaded(self, text: str) -> Rules:
+        """The rules in a text that somebody uploaded. Of files it may name those that these rules name, and no other, so
+        that nobody reads this machine's files by it. Raises RulesError.
+        """
+        files: dict[Path, bytes] = {}
+        with suppress(RulesError):
+            self.parsed(self.raw() or b"", files)
+        folder = None if self.text.strip() else self.path.absolute().parent
+        return parse(text, region=self.region, file_name="the upload", folder=folder, may_read=frozenset(files))
+
     def _unusable(self, why: str) -> RulesError:
         return RulesError((Problem(0, why),), str(self.path))
 

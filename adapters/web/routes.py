@@ -58,11 +58,13 @@ def create_web(
     clock: Callable[[], datetime],
     version: str = "",
     rooms: Mapping[str, WsgiApp] | None = None,
+    dashboard: Callable[[WsgiApp], WsgiApp] | None = None,
 ) -> Flask:
     """The Flask app with its three routes, and in front of it what answers callbacks that are kept.
 
     `clock` tells when a callback was received; `version` is said by /readyz. `rooms` are
-    WSGI apps by how their paths begin, to which pages.py hands on.
+    WSGI apps by how their paths begin, to which pages.py hands on; `dashboard` makes the app for all other pages, which hands on
+    to the one it gets what is not its own.
     """
     app = _without_routes(limits, tally, clock)
     intake = Intake(admit, inbox, tally, limits.log_repeat_seconds)
@@ -79,8 +81,9 @@ def create_web(
         app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
+    otherwise = dashboard(app.wsgi_app) if dashboard else app.wsgi_app
     ration = Ration(limits.ration)
-    pages = Pages(app.wsgi_app, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
+    pages = Pages(otherwise, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
     front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages, ration.callback_came)
     app.wsgi_app = front  # type: ignore[method-assign]
     return app

@@ -111,6 +111,21 @@ def changing(found: Iterator[tuple[PastCall, Decided]]) -> Iterator[CallKey]:
             yield call.key
 
 
+def as_record(result: Backtest, rules_version: str) -> dict[str, object]:
+    """All of it, as JSON has it."""
+    return {
+        "calls": result.calls,
+        "unchanged": result.unchanged,
+        "changed": [{**_from_to(one), "samples": list(one.samples)} for one in result.changed],
+        "by_number": {ours: [_from_to(one) for one in every] for ours, every in as_numbers(result).items()},
+        "rules_version": rules_version,
+    }
+
+
+def _from_to(one: Change) -> dict[str, object]:
+    return {"from": one.before, "to": one.after, "count": one.count}
+
+
 def as_numbers(result: Backtest) -> Mapping[str, Sequence[Change]]:
     """The changes by tracked number, as Twilio wrote it."""
     return {

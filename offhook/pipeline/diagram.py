@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from offhook.pipeline.call import CALL_MOVES, CallState
 from offhook.pipeline.delivery import CONVERSION_MOVES, State
+from offhook.pipeline.jobs import JOB_MOVES, JobState
 
 
 def states() -> str:
     """The page."""
     calls = CALL_MOVES.as_mermaid(CallState.OPEN, CallState.SETTLING, CallState.CONVERTED)
+    jobs = JOB_MOVES.as_mermaid(JobState.WAITING)
     conversions = CONVERSION_MOVES.as_mermaid(State.PENDING)
     return f"""# States
 
-Made from the tables in `offhook/pipeline/call.py` and `offhook/pipeline/delivery.py`, which every move obeys. What is not drawn here
-cannot happen: it is refused, and nothing changes.
+Made from the tables in `offhook/pipeline/call.py`, `offhook/pipeline/delivery.py` and `offhook/pipeline/jobs.py`, which every
+move obeys. What is not drawn here cannot happen: it is refused, and nothing changes.
 
 ## A call
 
@@ -29,6 +31,15 @@ From `sending` the results of an attempt lead on: see `Result` in `offhook/pipel
 
 ```mermaid
 {conversions}
+```
+
+## A job
+
+What people ask for and a worker does: an import, an export, a backtest, many conversions sent again. One whose worker
+vanished is taken up again, `OFFHOOK_JOB_ATTEMPTS` times at the most.
+
+```mermaid
+{jobs}
 ```
 """
 

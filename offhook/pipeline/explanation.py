@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from offhook.pipeline import reasons
 from offhook.pipeline.call import Call, CallState, Leg, fold
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.conversion import Convert, Park, Reason, Skip, why
+from offhook.pipeline.conversion import Convert, Park, Reason, Skip, decide, why
 from offhook.pipeline.counting import our_number
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
 from offhook.pipeline.masking import Masking, in_clear
 from offhook.pipeline.phone import mask
@@ -280,13 +281,13 @@ def explain(
 # The verdict, in a sentence
 
 _SENTENCES = {
-    Verdict.DELIVERED: "Rockerbox has this call: {why}",
-    Verdict.ON_ITS_WAY: "It counts, and is on its way to Rockerbox: {why}",
-    Verdict.HELD: "It counts, and is held for a person: {why}",
-    Verdict.REFUSED: "It counts, and Rockerbox does not have it: {why}",
-    Verdict.UNKNOWN_CALLER: "It would count, and waits until it is known who called: {why}",
-    Verdict.DOES_NOT_COUNT: "It does not count: {why}",
-    Verdict.NOT_FINISHED: "Nothing is sent of it: {why}",
+    Verdict.DELIVERED: "This call is in Rockerbox: {why}",
+    Verdict.ON_ITS_WAY: "This call counts, and is on its way to Rockerbox: {why}",
+    Verdict.HELD: "This call counts, and may be in Rockerbox already, so it is held: {why}",
+    Verdict.REFUSED: "This call counts, and is not in Rockerbox: {why}",
+    Verdict.UNKNOWN_CALLER: "This call is not in Rockerbox because {because}",
+    Verdict.DOES_NOT_COUNT: "This call does not count: {why}",
+    Verdict.NOT_FINISHED: "Nothing is sent of this call yet: {why}",
 }
 
 
@@ -345,7 +346,8 @@ def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
 def _sentence(found: Verdict, story: Story, said: Iterable[ReasonFacts]) -> str:
     sent = story.conversion
     when = f" ({sent.delivered_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})" if sent and sent.delivered_at else ""
-    return _SENTENCES[found].format(why=" ".join(one.sentence for one in said)) + when
+    said_why = " ".join(one.sentence for one in said)
+    return _SENTENCES[found].format(why=said_why, because=said_why[:1].lower() + said_why[1:]) + when
 
 
 def _remedy(found: Verdict, said: Iterable[ReasonFacts]) -> str:
@@ -475,6 +477,31 @@ def _attempt(row: AttemptLine, of_replaced: int | None, hide: Masking) -> Attemp
         answer=hide(row.answer),
         of_replaced=of_replaced,
     )
+
+
+def payload_shown(payload: bytes, hide: Masking) -> dict[str, str]:
+    """What is sent, field by field, each as text, persons hidden."""
+    return _payload(payload, hide)
+
+
+SOMEBODY = "..."
+"""Stands for the email and the customer id of somebody who is not known yet."""
+
+
+def would_be_sent(anew: Anew, judge: Judge) -> bytes | None:
+    """What today's rules would send of the call: with the customer of today, else as if its caller were known. None where
+    nothing would be.
+    """
+    now = anew.decided
+    if now is None:
+        return None
+    if now.payload is not None:
+        return now.payload
+    if not isinstance(now.decision, Park):
+        return None
+    somebody = Customer(now.customer_phone or "", SOMEBODY, SOMEBODY)
+    decision = decide(now.call, somebody, judge.rules, judge.numbering)
+    return judge.encode(decision.conversion) if isinstance(decision, Convert) else None
 
 
 def _payload(payload: bytes, hide: Masking) -> dict[str, str]:

@@ -23,15 +23,12 @@ _WHETHER = (
     "again."
 )
 _AGAIN = "It is sent again by itself until OFFHOOK_RETRY_HORIZON_SECONDS are over."
-_MAYBE = (
-    "It is sent again by itself as far as OFFHOOK_RESEND_AMBIGUOUS allows. Where it rests as ambiguous or quarantined, "
-    f"{_WHETHER}"
-)
+_MAYBE = f"It is sent again by itself as far as OFFHOOK_RESEND_AMBIGUOUS allows. Where it is held, {_WHETHER}"
 # What an attempt came to -> what becomes of its conversion, whatever the reason word is.
 AFTERWARDS: Mapping[str, str] = {
     Result.RETRY: _AGAIN,
     Result.BLOCKED: _AGAIN,
-    Result.REFUSED: "Its answer says why: correct the rules or the mapping, then `flask conversions retry CALLSID --rebuild`.",
+    Result.REFUSED: "Its answer says why: correct the rules or the customer list, then `flask conversions retry CALLSID --rebuild`.",
     Result.MAYBE_SENT: _MAYBE,
     Result.LEASE_EXPIRED: _MAYBE,
 }
@@ -55,7 +52,7 @@ class Known:
 
 
 _NETWORK = "Check ROCKERBOX_URL, and this machine's network and firewall."
-_MAPPED = "the call waits, and is looked at again by itself when the mapping changes."
+_MAPPED = "the call waits, and is looked at again by itself when the customer list changes."
 _PROXY = "Check whether the proxy of OFFHOOK_EGRESS_PROXY runs and can be reached."
 _SHUT = (
     "Rockerbox, or something in front of it, takes nothing from us: check ROCKERBOX_URL and ROCKERBOX_ADVERTISER_ID, and "
@@ -101,15 +98,16 @@ OF_DECISIONS: Mapping[str, Known] = {
     ),
     "caller_not_in_mapping": Known(
         (
-            "No customer has the number {number}.",
-            "No customer has the number {number}, which cannot be read as a phone number of any country.",
+            "The caller is not in your customer list: no customer has the number {number}.",
+            "The caller is not in your customer list: no customer has the number {number}, which cannot be read as a phone "
+            "number of any country.",
         ),
         f"Import a list of customers that has the number (`flask customers import FILE`): {_MAPPED}",
     ),
     "several_customers": Known(
         (
-            "{people} customers have the number {phone}, so nobody is credited. The call waits until the mapping gives the "
-            "number to one of them.",
+            "{people} customers have the number {phone}, so nobody is credited. The call waits until the customer list gives "
+            "the number to one of them.",
         ),
         f"Import a list in which one customer has the number (`flask customers show NUMBER` says who has it): {_MAPPED}",
     ),
@@ -141,7 +139,7 @@ OF_DECISIONS: Mapping[str, Known] = {
     ),
     "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
     "decided_anew": Known(
-        ("A person asked for it after it was refused: by the rules and the mapping of then.",),
+        ("A person asked for it after it was refused: by the rules and the customer list of then.",),
     ),
 }
 
@@ -179,7 +177,7 @@ OF_CONVERSIONS: Mapping[str, Known] = {
 
 # By the default of OFFHOOK_MAYBE_SENT_STATUSES; the attempt's result is right whatever that is.
 _BY_STATUS: tuple[tuple[frozenset[int], Known], ...] = (
-    (REFUSED_STATUSES, Known(("Rockerbox refuses these bytes ({word}).",), usually=Result.REFUSED)),
+    (REFUSED_STATUSES, Known(("Rockerbox refuses what is sent ({word}).",), usually=Result.REFUSED)),
     (LATER_STATUSES, Known(("Rockerbox asks to come later ({word}).",), usually=Result.RETRY)),
     (NOT_TAKEN_STATUSES, Known(("Rockerbox failed, and did not take it ({word}).",), usually=Result.RETRY)),
     (

@@ -6,7 +6,7 @@ Decides which may be, and moves them; what is shown and asked beside is somebody
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from offhook.pipeline.callback import CallKey
@@ -17,8 +17,9 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.steps import Judge, decide_anew
 from offhook.pipeline.story import ConversionLine
 
-RETRYABLE = tuple(state.value for state in CONVERSION_MOVES.sources(Event.RETRY))
+RESTING = tuple(CONVERSION_MOVES.sources(Event.RETRY))
 """The states in which a conversion waits for a person."""
+RETRYABLE = tuple(state.value for state in RESTING)
 
 Lacks = Callable[[bytes], str | None]
 """Of a payload the field of the account's deduplication key that it lacks, without which Rockerbox counts nothing; or None."""
@@ -85,4 +86,35 @@ def _as_asked(decided: Decided) -> Convert:
 
 def uncounted(rows: Sequence[ConversionLine], lacks: Lacks) -> Mapping[CallKey, str]:
     """Those of which Rockerbox would count nothing, each with the field that it lacks: they are not sent as they are."""
-    return {row.key: field for row in rows if (field := lacks(row.payload))}
+    return {row.key: lacking for row in rows if (lacking := lacks(row.payload))}
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Conversions that somebody wants sent again, by what may become of each.
+
+    Of `safe` nothing can have arrived; of `doubtful` a copy may have, so that another one could count twice. `lacking` lack
+    the field that is named, and Rockerbox would count nothing of them; `moving` do not rest: they go on by themselves.
+    """
+
+    safe: Sequence[ConversionLine] = ()
+    doubtful: Sequence[ConversionLine] = ()
+    lacking: Mapping[CallKey, str] = field(default_factory=dict)
+    moving: Sequence[ConversionLine] = ()
+
+    def sendable(self, *, with_doubtful: bool) -> list[ConversionLine]:
+        """What is sent again; what may have arrived only where somebody has looked."""
+        return [*self.safe, *(self.doubtful if with_doubtful else ())]
+
+
+def sort_out(rows: Sequence[ConversionLine], lacks: Lacks) -> Sorted:
+    """What may become of each of these. Each is in one of the four."""
+    resting = [row for row in rows if row.state in RESTING]
+    held = uncounted(resting, lacks)
+    whole = [row for row in resting if row.key not in held]
+    return Sorted(
+        safe=[row for row in whole if not row.maybe_sent],
+        doubtful=[row for row in whole if row.maybe_sent],
+        lacking=held,
+        moving=[row for row in rows if row.state not in RESTING],
+    )

@@ -97,6 +97,8 @@ class PageMark(NamedTuple):
 class CallFilter:
     """Which calls are wanted: all that is set must hold. `since` and `until` are about the first callback, the latter
     excluded; `number` is ours in E.164, `outcome` a verdict, `state` as a CallLine's, `phones` the caller's numbers (E.164).
+    `least_seconds` and `most_seconds` bound the call's length, both included; one without a length is in no bounds.
+    `source` is how a callback of the call itself came, as a RawCallback's.
     """
 
     since: datetime | None = None
@@ -106,6 +108,21 @@ class CallFilter:
     reason: str | None = None
     state: str | None = None
     phones: tuple[str, ...] | None = None
+    least_seconds: int | None = None
+    most_seconds: int | None = None
+    source: str | None = None
+
+    def is_of(self, call: CallLine) -> bool:
+        """Whether what is asked of the call's own row holds of it: its state and its length."""
+        bounds = (self.least_seconds, self.most_seconds)
+        if bounds == (None, None):
+            return self.state in (None, call.state)
+        length = call.duration_seconds
+        return self.state in (None, call.state) and length is not None and _is_within(length, *bounds)
+
+
+def _is_within(length: int, least: int | None, most: int | None) -> bool:
+    return (least is None or length >= least) and (most is None or length <= most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,39 @@ class ConversionLine:
     attempts: int
     maybe_sent: bool
     delivered_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionFilter:
+    """Which conversions are wanted: all that is set must hold. `states` are any of these, all where none is named; `since`
+    and `until` are about when they were decided, the latter excluded. `maybe_sent`: whether a copy may have arrived.
+    """
+
+    states: tuple[str, ...] = ()
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    maybe_sent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionsPage:
+    """Some conversions, the newest first. `after` is where the next page begins, None at the end."""
+
+    conversions: Sequence[ConversionLine]
+    after: PageMark | None
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """Whether the destination takes anything: `failures` in a row; none is tried before `open_until`, and `blocked` is the
+    reason why it takes nothing from us, since `blocked_since`. None where that is not so.
+    """
+
+    failures: int = 0
+    open_until: datetime | None = None
+    blocked: str | None = None
+    blocked_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

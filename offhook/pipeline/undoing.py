@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.masking import Masking
 from offhook.pipeline.ports.customers import Brought, CustomerTable
 from offhook.pipeline.ports.history import History, HistoryLine
+
+SHOWN = 10  # samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +70,32 @@ def _before(lines: Sequence[HistoryLine], import_id: int) -> Customer | None:
     """Who had the number when the import came; None for nobody."""
     ended = (line.customer for line in lines if line.ended_by == import_id != line.brought_by)
     return next(ended, None)
+
+
+def summed(pages: Iterable[Undoing], hide: Masking) -> tuple[dict[str, int], list[dict[str, object]]]:
+    """How many numbers come to what, and a few of them, persons hidden."""
+    counts = {"restored": 0, "retired": 0, "changed_since": 0}
+    samples: list[dict[str, object]] = []
+    for page in pages:
+        counts["restored"] += len(page.restored)
+        counts["retired"] += len(page.retired)
+        counts["changed_since"] += len(page.changed_since)
+        if len(samples) < SHOWN:
+            samples += _samples(page, hide)[: SHOWN - len(samples)]
+    return counts, samples
+
+
+def _samples(page: Undoing, hide: Masking) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = [
+        {
+            "what": "restored",
+            "phone": hide(one.phone),
+            "email": one.email and hide(one.email),
+            "customer_id": one.customer_id and hide(one.customer_id),
+        }
+        for one in page.restored[:SHOWN]
+    ]
+    others = (("retired", page.retired), ("changed since", page.changed_since))
+    for what, phones in others:
+        found += [{"what": what, "phone": hide(one)} for one in phones[:SHOWN]]
+    return found

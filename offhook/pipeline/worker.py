@@ -1,7 +1,8 @@
 """The loop that makes the moves, and stops cleanly. Knows threads and time; knows no database and no destination.
 
 Four kinds of thread: one keeps the books (fold, decide, review what is parked), one dispatches (claims conversions,
-writes results), many send, and one leaves signs of life; where callers are looked up, the threads of looking_up.py besides.
+writes results), many send, and one leaves signs of life; where callers are looked up, the threads of looking_up.py besides,
+and one does the long work that people ask for (job_runner.py).
 Whatever is claimed and not yet sent when the worker stops is given back.
 """
 
@@ -20,6 +21,7 @@ from functools import partial
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
 from offhook.pipeline.heart import Heart
+from offhook.pipeline.job_runner import JobRunner
 from offhook.pipeline.looking_up import LookingUp
 from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from offhook.pipeline.ports.destination import Destination
@@ -76,12 +78,13 @@ class Worker:
         heart: Heart | None = None,
         chores: Mapping[str, Callable[[threading.Event], None]] | None = None,
         looking_up: LookingUp | None = None,
+        jobs: JobRunner | None = None,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
 
         `changed_rules` is asked before each round of the books. Without a `heart` nobody learns that this worker lives.
         `chores` run beside, each in a thread of its name, until the event that it is given is set; nobody waits for them.
-        With `looking_up` a call waits until its caller was looked up.
+        With `looking_up` a call waits until its caller was looked up. What `jobs` is doing at a stop it gives back.
         """
         self._ledger = ledger
         self._destination = destination
@@ -95,6 +98,8 @@ class Worker:
         self._heart = heart
         self._chores = chores or {}
         self._looking_up = looking_up
+        self._jobs = jobs
+        self._job_thread: threading.Thread | None = None
         self._is_over = threading.Event()
         self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
@@ -130,6 +135,10 @@ class Worker:
             self._looking_up.start(self._look)
         if self._heart is not None:
             self._run_in_thread("heart", partial(self._beat, self._heart))
+        if self._jobs is not None:
+            job = partial(self._jobs.run, self._stopping, self._look)
+            self._job_thread = threading.Thread(target=job, name="jobs", daemon=True)
+            self._job_thread.start()
         for name, chore in self._chores.items():
             threading.Thread(target=chore, args=(self._stopping,), name=name, daemon=True).start()
 
@@ -153,6 +162,8 @@ class Worker:
         for thread in self._threads[:2]:
             thread.join(max(0.0, until - time.monotonic()))
         all_answered = self._looking_up is None or self._looking_up.stop(until)
+        if self._job_thread is not None:
+            self._job_thread.join(max(0.0, until - time.monotonic()))
         self._is_over.set()
         for thread in self._threads[2 + self._pace.threads :]:
             thread.join(max(_GOODBYE_SECONDS, until - time.monotonic()))

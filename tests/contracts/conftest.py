@@ -10,21 +10,27 @@ import pytest
 
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.ports.answered import Answered
+from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.customers import Customers
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
+from offhook.pipeline.ports.invites import Invites
+from offhook.pipeline.ports.jobs import JobFiles, Jobs
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.look_ups import LookUps
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.sent import Sent
+from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.signs import SignsOfLife
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.tokens import Tokens
+from offhook.pipeline.ports.tries import Tries
 from offhook.pipeline.ports.unknown import UnknownCallers
+from offhook.pipeline.ports.users import Users
 
 BREAKER = BreakerPolicy(threshold=3, base_seconds=10)
 
@@ -56,6 +62,20 @@ class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
     def tokens(self) -> Tokens: ...
     @property
     def answered(self) -> Answered: ...
+    @property
+    def audit(self) -> Audit: ...
+    @property
+    def invites(self) -> Invites: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def tries(self) -> Tries: ...
+    @property
+    def users(self) -> Users: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def job_files(self) -> JobFiles: ...
     def close(self) -> None: ...
 
 

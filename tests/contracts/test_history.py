@@ -65,6 +65,8 @@ def test_merges_of_one_run_are_one_import_and_its_numbers_are_their_sums(ledger:
     assert (second.added, second.changed, second.unchanged, second.retired) == (0, 1, 0, 1)
     assert first.finished_at is not None and first.finished_at >= first.started_at and first.undone_at is None
     assert list(ledger.history.imports(1)) == [second]
+    assert (ledger.history.import_of(FIRST), ledger.history.import_of(SECOND)) == (first, second)
+    assert ledger.history.import_of(Brought(FIRST.source, FIRST.name, run="another")) is None
 
 
 def test_what_comes_row_by_row_is_one_import_a_day(ledger: WholeLedger) -> None:
@@ -107,6 +109,22 @@ def test_an_import_is_found_by_its_number_and_can_be_marked(ledger: WholeLedger)
     found = ledger.history.import_(1)
     assert found is not None and (found.name, found.undone_at) == ("crm.csv", NOON)
     assert ledger.history.import_(2) is None
+
+
+def test_a_row_is_found_by_its_number(ledger: WholeLedger) -> None:
+    ledger.merge_customers([ANN, Customer(OTHER, None, None, people=2)], FIRST)
+    for line in ledger.history.of_numbers([CALLER, OTHER]):
+        assert line.customer.row is not None
+        assert ledger.history.line(line.customer.row) == line
+    assert ledger.history.line(10**6) is None
+
+
+def test_imports_follow_by_key(ledger: WholeLedger) -> None:
+    for run in "123":
+        ledger.merge_customers([replace(ANN, customer_id=run)], Brought(Source.IMPORT, "crm.csv", run=run))
+    assert [one.id for one in ledger.history.imports(2)] == [3, 2]
+    assert [one.id for one in ledger.history.imports(2, 2)] == [1]
+    assert list(ledger.history.imports(2, 1)) == []
 
 
 def test_who_had_a_number_at_a_time_is_found_and_else_who_had_it_first(ledger: WholeLedger) -> None:

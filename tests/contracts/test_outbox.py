@@ -314,6 +314,20 @@ def test_a_retry_moves_what_rests_and_says_how_many(ledger: WholeLedger) -> None
     assert ledger.retry([first.key], NOON) == 0
 
 
+def test_who_asks_the_same_twice_sends_it_once_whatever_became_of_it_meanwhile(ledger: WholeLedger) -> None:
+    filled(ledger, 2)
+    for sending in claim(ledger, 2, AFTER_LEASE):
+        ledger.finish([made(sending, REFUSED)], NOON)
+    asked_at, later = NOON + timedelta(hours=2), NOON + timedelta(hours=3)
+    assert ledger.retry([key(0)], later, asked_at=asked_at) == 1
+    [sending] = claim(ledger, 2, later)
+    ledger.finish([made(sending, REFUSED)], later)
+    assert states(ledger) == {"dead": 2}
+    assert ledger.retry([key(0), key(1)], later, asked_at=asked_at) == 1
+    assert states(ledger) == {"dead": 1, "pending": 1}
+    assert ledger.retry([key(0)], later, asked_at=later + SECOND) == 1
+
+
 def test_what_a_person_sends_again_is_due_at_once_and_bound_by_nothing_that_came_before(ledger: WholeLedger) -> None:
     filled(ledger, 1)
     never = replace(POLICY, resend=Resend.NEVER)

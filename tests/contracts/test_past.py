@@ -13,6 +13,7 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Asking, CallBefore
+from offhook.pipeline.ports.past import RulesUsed, RuleUses
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
@@ -155,3 +156,30 @@ def test_what_was_skipped_is_decided_anew_by_a_person_alone(ledger: WholeLedger)
             books.record([again])
         books.record([again], CallEvent.DECIDE_ANEW)
     assert ledger.stories.of_call(sid(1))[0].call.state == "converted"
+
+
+def test_what_each_rule_decided_is_told_by_the_newest_decision_of_each_call(ledger: WholeLedger) -> None:
+    assert ledger.past.uses(NOON, 10) == RuleUses()
+    decided_calls(ledger, 3)
+    assert apply_rules(ledger, steps.JUDGE, [key(1)], minutes(90)) == 1
+    found = ledger.past.uses(NOON, 10)
+    assert {(one.rule, one.state, one.reason): one.calls for one in found.uses} == {
+        ("", CallState.SKIPPED, "too_short"): 2,
+        ("", CallState.CONVERTED, "counts"): 1,
+    }
+    assert (found.since, found.is_whole) == (minutes(60), True)
+    few = ledger.past.uses(NOON, 1)
+    assert ([one.calls for one in few.uses], few.since, few.is_whole) == ([1], minutes(90), False)
+    late = ledger.past.uses(minutes(61), 3)
+    assert ([one.state for one in late.uses], late.is_whole) == ([CallState.CONVERTED], True)
+
+
+def test_the_rules_that_were_used_are_given_the_latest_first(ledger: WholeLedger) -> None:
+    assert list(ledger.past.rules_used(5)) == []
+    old, new = Rules(text="# old"), Rules(min_duration_seconds=7, text="# new")
+    ledger.keep_rules(old, NOON)
+    ledger.keep_rules(new, minutes(5))
+    ledger.keep_rules(old, minutes(9))
+    used = [RulesUsed(new.version, minutes(5), "# new"), RulesUsed(old.version, NOON, "# old")]
+    assert list(ledger.past.rules_used(5)) == used
+    assert list(ledger.past.rules_used(1)) == used[:1]

@@ -82,6 +82,7 @@ def test_what_was_refused_is_due_at_once_with_other_bytes_and_a_decision_of_its_
     assert (now.state, now.reason, now.due_at, now.fence) == ("pending", "rebuilt", LATER, was.fence)
     assert b"new@" in now.payload
     assert [one.decided_at for one in story(ledger).decisions] == [NOON, LATER]
+    assert [(one.rule, one.who is not None) for one in story(ledger).decisions] == [("", True)] * 2
     [sending] = ledger.claim(LATER, 1, 60, POLICY).taken
     assert (sending.payload, sending.horizon_from, sending.first_attempt_at) == (now.payload, LATER, LATER)
     assert (sending.fence, sending.maybe_sent, sending.expired_leases) == (was.fence + 1, False, 0)

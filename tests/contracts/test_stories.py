@@ -10,7 +10,7 @@ from offhook.pipeline import story
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.steps import attempt, leave_unfinished_batch
-from offhook.pipeline.story import CallFilter, CountedCall
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall, WayOut
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
@@ -39,6 +39,13 @@ def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
     assert list(ledger.stories.of_call(sid(9))) == []
     assert list(ledger.stories.calls_of("+14155550155", 10)) == []
     assert (ledger.stories.has_callbacks(sid(9)), ledger.stories.has_callbacks(sid(11))) == (False, True)
+
+
+def test_the_latest_callback_is_the_one_that_was_kept_last_not_the_one_that_came_last(ledger: WholeLedger) -> None:
+    assert ledger.stories.latest_callback_at() is None
+    ledger.append([raw(1)])
+    ledger.append([raw(2, at=NOON - MINUTE)])
+    assert ledger.stories.latest_callback_at() == NOON - MINUTE
 
 
 def test_the_story_of_a_call_that_is_converted_by_its_leg_has_the_legs_decision_and_conversion(
@@ -74,6 +81,83 @@ def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(led
     assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
     assert len(ledger.stories.conversions([], 1)) == 1
     assert dict(ledger.stories.conversion_counts()) == {"dead": 1, "pending": 1}
+
+
+def test_conversions_are_given_page_by_page_the_newest_first_and_each_once(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    for number in range(1, 8):  # several of one moment
+        ledger.append([raw(number, at=NOON)])
+        steps.fold(ledger)
+        steps.decide(ledger, NOON + (number // 3) * MINUTE)
+    sending = ledger.claim(NOON + 9 * MINUTE, 2, 60, POLICY).taken
+    refused = Outcome(Result.REFUSED, "http_400", 400)
+    ledger.finish([attempt(one, refused, NOON, NOON, POLICY) for one in sending], NOON)
+    dead = {one.key for one in sending}
+
+    def pages(wanted: ConversionFilter, limit: int) -> list[list[ConversionLine]]:
+        page = ledger.stories.conversions_page(wanted, None, limit)
+        found = [list(page.conversions)]
+        while page.after is not None:
+            page = ledger.stories.conversions_page(wanted, page.after, limit)
+            found.append(list(page.conversions))
+        return found
+
+    every = [one for page in pages(ConversionFilter(), 2) for one in page]
+    assert [one.key for one in every] == [key(number) for number in range(7, 0, -1)]
+    assert list(map(len, pages(ConversionFilter(), 2))) == [2, 2, 2, 1] and len(pages(ConversionFilter(), 7)) == 1
+    for wanted, keys in (
+        (ConversionFilter(("dead",)), dead),
+        (ConversionFilter(("dead", "pending"), reason="http_400"), dead),
+        (ConversionFilter(since=NOON + MINUTE, until=NOON + 2 * MINUTE), {key(3), key(4), key(5)}),
+        (ConversionFilter(("delivered",)), set()),
+        (ConversionFilter(("dead", "pending"), maybe_sent=True), set()),
+        (ConversionFilter(("dead",), maybe_sent=False), dead),
+    ):
+        assert {one.key for page in pages(wanted, 1) for one in page} == keys
+
+
+def test_what_may_have_arrived_is_found_apart_from_what_cannot_have(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    at = NOON + 12 * MINUTE
+    [second] = ledger.claim(at, 1, 60, POLICY).taken
+    ledger.finish([attempt(second, Outcome(Result.MAYBE_SENT, "deadline"), at, at, POLICY)], at)
+    found = {
+        maybe: ledger.stories.conversions_page(ConversionFilter(maybe_sent=maybe), None, 9) for maybe in (True, False)
+    }
+    assert {maybe: [one.key for one in page.conversions] for maybe, page in found.items()} == {
+        True: [second.key],
+        False: [key(1) if second.key == key(2) else key(2)],
+    }
+
+
+def test_conversions_are_found_by_their_keys_with_the_attempt_that_came_last(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    assert {one.key for one in ledger.stories.conversions_of([key(1), key(2), key(9), key(3)])} == {key(1), key(2)}
+    assert list(ledger.stories.conversions_of([])) == [] and dict(ledger.stories.latest_attempts([])) == {}
+    [refused] = ledger.stories.conversions(["dead"], 1)
+    at = NOON + 20 * MINUTE
+    assert ledger.retry([refused.key], at) == 1
+    for sending in ledger.claim(at, 9, 60, POLICY).taken:
+        outcome = Outcome(Result.DELIVERED, "delivered", 200, "thanks")
+        ledger.finish([attempt(sending, outcome, at, at, POLICY)], at)
+    latest = ledger.stories.latest_attempts([refused.key, key(9)])
+    [story] = ledger.stories.of_call(refused.key.call_sid)
+    assert latest == {refused.key: story.attempts[-1]}
+    assert latest[refused.key].answer == "thanks" and len(story.attempts) == 2
+
+
+def test_whether_the_destination_takes_anything_is_told_with_the_reason(ledger: WholeLedger) -> None:
+    assert ledger.stories.way_out() == WayOut()
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(number) for number in (1, 2, 3)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON)
+    for sending in ledger.claim(NOON, 3, 60, POLICY).taken:
+        outcome = Outcome(Result.BLOCKED, "http_401", 401)
+        ledger.finish([attempt(sending, outcome, NOON, NOON, POLICY)], NOON)
+    found = ledger.stories.way_out()
+    assert (found.failures, found.blocked, found.blocked_since) == (3, "http_401", NOON)
+    assert found.open_until is not None and found.open_until > NOON
 
 
 @pytest.fixture
@@ -138,6 +222,14 @@ def every_page(ledger: WholeLedger, wanted: CallFilter, limit: int) -> list[Coun
         (CallFilter(phones=(CALLER,)), [4, 2, 1]),
         (CallFilter(phones=(CALLER, OTHER), until=NOON + 3 * MINUTE), [3, 2, 1]),
         (CallFilter(phones=("+14155550155",)), []),
+        (CallFilter(least_seconds=0), [4, 3, 2, 1]),
+        (CallFilter(least_seconds=60, most_seconds=60), [4, 3, 2, 1]),
+        (CallFilter(least_seconds=61), []),
+        (CallFilter(most_seconds=59), []),
+        (CallFilter(most_seconds=60, state="parked"), [3]),
+        (CallFilter(source="webhook"), [4, 3, 2, 1]),
+        (CallFilter(source="webhook", outcome="refused"), [1]),
+        (CallFilter(source="event-stream"), []),
     ],
     ids=str,
 )

@@ -31,6 +31,21 @@ def test_calls_are_counted_by_what_became_of_them(ledger: WholeLedger) -> None:
     ]
 
 
+def test_sums_of_longer_spans_are_those_of_their_hours(ledger: WholeLedger) -> None:
+    keep_day(ledger)
+    ledger.append([raw(5, "ringing", at=NOON + HOUR), raw(6, "ringing", at=NOON + 2 * HOUR)])
+    steps.fold(ledger)
+    bounds = [NOON - MINUTE, NOON + 2 * HOUR, NOON + 3 * HOUR, NOON + 4 * HOUR]
+    assert list(ledger.tallies.summed(bounds)) == [
+        Tally(bounds[0], OURS, "not_finished", "not_ended", 2),
+        Tally(bounds[0], OURS, "on_its_way", "new", 1),
+        Tally(bounds[0], OURS, "refused", "http_400", 1),
+        Tally(bounds[0], OURS, "unknown_caller", "caller_not_in_mapping", 1),
+        Tally(bounds[1], OURS, "not_finished", "not_ended", 1),
+    ]
+    assert [list(ledger.tallies.summed(few)) for few in ([], [NOON])] == [[], []]
+
+
 def test_only_hours_that_begin_within_the_time_are_given(ledger: WholeLedger) -> None:
     keep_day(ledger)
     ledger.append([raw(5, "ringing", at=NOON + HOUR)])

@@ -19,8 +19,9 @@ from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
-from offhook.pipeline.story import CallFilter, ConversionLine
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine
 from offhook.pipeline.tokens import new_token
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, key, raw, sid
 
@@ -29,6 +30,8 @@ SIGN = Sign("w1", "host", 7, "0.1.0", "rules 1", NOON)
 TOKEN, _ = new_token("crm", ["customers:read"], NOON)
 WRITE = Asked(TOKEN.id, "1", "fingerprint")
 RUN = Run(ACCOUNT, 1, NOON, NOON + timedelta(minutes=1))
+AUDIT_LINE = AuditLine(NOON, "ann@example.com", "sign in", "", "127.0.0.1")
+USER = User("1", "ann@example.com", Role.ADMIN, None, NOON)
 LOOKED_UP = LookedUp(Wanted(CALLER, 1, 0), LookUpState.UNKNOWN, NOON)
 LINE = ConversionLine(key(1), "phone_call", "1", b"{}", "dead", "http_400", NOON, None, 1, 1, False, None)
 
@@ -50,8 +53,10 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Customers.known_phones": lambda of: of.known_phones("", 1),
     "UnknownCallers.callers": lambda of: of.unknown.callers("", 1),
     "UnknownCallers.most_frequent": lambda of: of.unknown.most_frequent(1),
+    "UnknownCallers.latest": lambda of: of.unknown.latest(1),
     "History.of_numbers": lambda of: of.history.of_numbers([CALLER]),
     "History.numbers_named": lambda of: of.history.numbers_named("C1"),
+    "History.line": lambda of: of.history.line(1),
     "History.import_": lambda of: of.history.import_(1),
     "History.touched": lambda of: list(of.history.touched(1)),
     "History.shared_numbers": lambda of: of.history.shared_numbers("", 1),
@@ -67,6 +72,10 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "IntakeCounts.add": lambda of: of.intake_counts.add({"other/recording": 1}, [RUN]),
     "IntakeCounts.sums": lambda of: of.intake_counts.sums(),
     "Stories.conversions": lambda of: of.stories.conversions([], 1),
+    "Stories.conversions_page": lambda of: of.stories.conversions_page(ConversionFilter(), None, 1),
+    "Stories.conversions_of": lambda of: of.stories.conversions_of([key(1)]),
+    "Stories.latest_attempts": lambda of: of.stories.latest_attempts([key(1)]),
+    "Stories.way_out": lambda of: of.stories.way_out(),
     "Stories.conversion_counts": lambda of: of.stories.conversion_counts(),
     "Stories.unfinished": lambda of: of.stories.unfinished(1),
     "Stories.unfinished_count": lambda of: of.stories.unfinished_count(),
@@ -76,6 +85,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Stories.with_order_id": lambda of: of.stories.with_order_id("1", 1),
     "Stories.phones_of": lambda of: of.stories.phones_of("ann@example.com", 1),
     "Stories.has_callbacks": lambda of: of.stories.has_callbacks(sid(1)),
+    "Stories.latest_callback_at": lambda of: of.stories.latest_callback_at(),
     "Stories.every_callback": lambda of: list(of.stories.every_callback()),
     "Stories.every_callback of a call": lambda of: list(of.stories.every_callback(call_sid=sid(1))),
     "Stories.outcomes": lambda of: of.stories.outcomes(),
@@ -83,7 +93,10 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Sent.made": lambda of: list(of.sent.made(NOON, NOON + timedelta(days=1))),
     "Sent.returning": lambda of: of.sent.returning([key(1)]),
     "Sent.delivered": lambda of: of.sent.delivered(NOON, NOON + timedelta(days=1)),
+    "Past.uses": lambda of: of.past.uses(NOON, 1),
+    "Past.rules_used": lambda of: of.past.rules_used(1),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
+    "Tallies.summed": lambda of: of.tallies.summed([NOON, NOON + timedelta(days=1)]),
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),
     "Tallies.count_anew": lambda of: of.tallies.count_anew(),
     "Tokens.add": lambda of: of.tokens.add(TOKEN),
@@ -93,6 +106,30 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Answered.begin": lambda of: of.answered.begin(WRITE, NOON, NOON, NOON),
     "Answered.answered": lambda of: of.answered.answered(WRITE, Answer(200, "{}")),
     "Answered.give_up": lambda of: of.answered.give_up(WRITE),
+    "Users.add": lambda of: of.users.add(USER, AUDIT_LINE),
+    "Users.every": lambda of: of.users.every(),
+    "Users.with_id": lambda of: of.users.with_id("1"),
+    "Users.with_email": lambda of: of.users.with_email("ann@example.com"),
+    "Users.set_password": lambda of: of.users.set_password("1", "hash", AUDIT_LINE),
+    "Users.set_role": lambda of: of.users.set_role("1", Role.ADMIN, AUDIT_LINE),
+    "Users.set_zone": lambda of: of.users.set_zone("1", "UTC"),
+    "Users.disable": lambda of: of.users.disable("1", NOON, AUDIT_LINE),
+    "Users.remove": lambda of: of.users.remove("1", AUDIT_LINE),
+    "Sessions.add": lambda of: of.sessions.add(Session("s", "1", NOON, NOON, ""), NOON, AUDIT_LINE),
+    "Sessions.with_id": lambda of: of.sessions.with_id("s"),
+    "Sessions.seen": lambda of: of.sessions.seen("s", NOON),
+    "Sessions.of_user": lambda of: of.sessions.of_user("1"),
+    "Sessions.end": lambda of: of.sessions.end("s", AUDIT_LINE),
+    "Sessions.end_all": lambda of: of.sessions.end_all("1", AUDIT_LINE),
+    "Sessions.key": lambda of: of.sessions.key(),
+    "Invites.add": lambda of: of.invites.add(Invite("i", None, Role.ADMIN, NOON, NOON), AUDIT_LINE),
+    "Invites.open": lambda of: of.invites.open("i", NOON),
+    "Invites.take": lambda of: of.invites.take("i", NOON),
+    "Invites.any_open": lambda of: of.invites.any_open(NOON),
+    "Tries.count": lambda of: of.tries.count("a", NOON, NOON),
+    "Tries.forget": lambda of: of.tries.forget("a", NOON),
+    "Audit.write": lambda of: of.audit.write(AUDIT_LINE),
+    "Audit.lines": lambda of: of.audit.lines(AuditFilter(), None, 1),
     "Books": in_turn(lambda books: books.unfolded(1)),
     "LookUps.claim_look_ups": lambda of: of.claim_look_ups(NOON, 1, 60),
     "LookUps.finish_look_ups": lambda of: of.finish_look_ups([LOOKED_UP]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.ports.unknown import UnknownCaller
+from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE
 from tests.fakes import steps
@@ -42,3 +42,29 @@ def test_whoever_called_most_often_comes_first_and_then_whoever_called_last(ledg
     steps.fold(ledger)
     steps.decide(ledger, NOON + HOUR)
     assert list(ledger.unknown.most_frequent(1)) == [UnknownCaller(OTHER, 3, NOON, NOON + 4 * MINUTE)]
+
+
+def test_whoever_called_last_comes_first(ledger: WholeLedger) -> None:
+    keep_calls(ledger)
+    assert list(ledger.unknown.latest(10)) == [OF_THIRD, OF_OTHER]
+    ledger.append([raw(6, caller=OTHER, at=NOON + 4 * MINUTE)])
+    steps.fold(ledger)
+    steps.decide(ledger, NOON + HOUR)
+    assert [one.phone for one in ledger.unknown.latest(10)] == [OTHER, THIRD]
+
+
+def test_every_caller_stands_on_one_page_in_either_order(ledger: WholeLedger) -> None:
+    """Some called as often as others, and some at the same moment."""
+    phones = [f"+141555502{number:02}" for number in range(7)]
+    calls = [(phone, minute) for at, phone in enumerate(phones) for minute in range(at % 3 + 1)]
+    ledger.append([raw(n, caller=phone, at=NOON + minute * MINUTE) for n, (phone, minute) in enumerate(calls, start=1)])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON + HOUR) == len(calls)
+    for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
+        whole, seen = list(ask(10)), list[UnknownCaller]()
+        after: CallersMark | None = None
+        assert {one.phone for one in whole} == set(phones)
+        while page := ask(2, after):
+            seen += page
+            after = CallersMark(page[-1].calls, page[-1].latest_at, page[-1].phone)
+        assert seen == whole

@@ -176,7 +176,7 @@ class MemoryBooks:
         for one in decided:
             call, result = self._kept.calls[one.call.key], _RESULTS[type(one.decision)]
             call.state, call.decided_at, call.customer_phone = result, one.decided_at, one.customer_phone
-            self._journal(one.call.key, _line(one, result))
+            self._journal(one.call.key, line_of(one, result))
             if isinstance(one.decision, Convert):
                 self._kept.conversions[one.call.key] = _conversion(one, one.decision)
 
@@ -276,7 +276,8 @@ def _open_call(one: KeptCall) -> OpenCall:
     return OpenCall(call.key, status, len(call.children) + (1 if call.root else 0), call.first_received_at)
 
 
-def _line(one: Decided, result: str) -> DecisionLine:
+def line_of(one: Decided, result: str) -> DecisionLine:
+    """A decision as the journal keeps it."""
     because = one.decision.because
     told = (one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
     return DecisionLine(*told, because.who, because.rule, because.trace, one.customer_row)

@@ -28,10 +28,13 @@ def raw(
     caller: str = CALLER,
     at: datetime = NOON,
     account: str = ACCOUNT,
+    to: str = OURS,
+    direction: Direction | None = None,
 ) -> RawCallback:
-    """One callback of the leg with this number."""
+    """One callback of the leg with this number. Without a `direction` a leg was dialled by its parent, and a call came in."""
+    more = {} if (to, direction) == (OURS, None) else {"to": to, "direction": direction}
     return RawCallback(
-        dedupe_key=f"{account}/{number}/{parent}/{status}",
+        dedupe_key="/".join([account, str(number), str(parent), status, *map(str, more.values())]),
         account_sid=account,
         call_sid=sid(number),
         parent_call_sid=None if parent is None else sid(parent),
@@ -40,7 +43,7 @@ def raw(
         target="/twilio/status?ü=%00&x",
         content_type="application/json",
         headers=(("I-Twilio-Idempotency-Token", "1"), ("i-twilio-idempotency-token", "2")),
-        body=json.dumps({"status": status, "caller": caller}).encode(),
+        body=json.dumps({"status": status, "caller": caller, **more}).encode(),
         source="webhook",
     )
 
@@ -48,14 +51,15 @@ def raw(
 def read(raw: RawCallback, /) -> Callback:
     """`Reader`: the callback in our words."""
     words = json.loads(raw.body)
+    usual, to = Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND, words.get("to", OURS)
     return Callback(
         raw=raw,
         status=Status(words["status"]),
-        direction=Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND,
+        direction=Direction(words.get("direction") or usual),
         from_=words["caller"],
-        to=OURS,
+        to=to,
         duration_seconds=60,
         sequence_number=None,
         occurred_at=None,
-        params={"From": words["caller"], "To": OURS},
+        params={"From": words["caller"], "To": to},
     )

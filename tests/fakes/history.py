@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.customers import Brought
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from tests.fakes.kept import Kept
 
@@ -27,6 +28,9 @@ class MemoryHistory:
     def import_(self, id_: int, /) -> ImportLine | None:
         return next((one for one in self._kept.imports.values() if one.id == id_), None)
 
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        return self._kept.imports.get((brought.source.value, brought.name, brought.run))
+
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         for line in list(self._kept.history):
             if import_id in (line.brought_by, line.ended_by):
@@ -41,5 +45,9 @@ class MemoryHistory:
             if one.id == import_id:
                 self._kept.imports[key] = replace(one, undone_at=now)
 
-    def imports(self, limit: int, /) -> Sequence[ImportLine]:
-        return sorted(self._kept.imports.values(), key=lambda one: -one.id)[:limit]
+    def line(self, row: int, /) -> HistoryLine | None:
+        return next((one for one in self._kept.history if one.customer.row == row), None)
+
+    def imports(self, limit: int, before: int | None = None, /) -> Sequence[ImportLine]:
+        found = [one for one in self._kept.imports.values() if before is None or one.id < before]
+        return sorted(found, key=lambda one: -one.id)[:limit]

@@ -9,16 +9,19 @@ from datetime import datetime
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Blockade, Breaker, Sending, State
+from offhook.pipeline.jobs import Job, JobFile
 from offhook.pipeline.ports.answered import Answer
 from offhook.pipeline.ports.books import Folded, Link, Stored
 from offhook.pipeline.ports.history import HistoryLine, ImportLine
 from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.outbox import Attempt
+from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
 from offhook.pipeline.story import DecisionLine, ReplacedLine
 from offhook.pipeline.tokens import Token
+from offhook.pipeline.users import AuditLine, Invite, Session, User
 
 
 @dataclass(slots=True)
@@ -84,6 +87,16 @@ class KeptAnswer:
 
 
 @dataclass(slots=True)
+class KeptJob:
+    """`due_at` is None once it is over; `checkpoint` is JSON."""
+
+    job: Job
+    due_at: datetime | None
+    fence: int = 0
+    checkpoint: str | None = None
+
+
+@dataclass(slots=True)
 class Kept:
     """`callbacks` by their numbers, which count from 1; `folded` are the numbers of those that a call has taken in."""
 
@@ -95,7 +108,7 @@ class Kept:
     conversions: dict[CallKey, KeptConversion] = field(default_factory=dict)
     attempts: list[KeptAttempt] = field(default_factory=list)
     replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
-    rules: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, RulesUsed] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     history: list[HistoryLine] = field(default_factory=list)
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)
@@ -107,9 +120,18 @@ class Kept:
     intake_counts: Counter[str] = field(default_factory=Counter)
     runs: dict[str, Run] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
+    sessions: dict[str, Session] = field(default_factory=dict)
+    invites: dict[str, Invite] = field(default_factory=dict)
+    tries: Counter[tuple[str, datetime]] = field(default_factory=Counter)
+    audit: list[AuditLine] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
     answered: dict[tuple[str, str], KeptAnswer] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     look_ups: dict[str, KeptLookUp] = field(default_factory=dict)
+    jobs: dict[int, KeptJob] = field(default_factory=dict)
+    job_files: dict[int, JobFile] = field(default_factory=dict)
+    job_pieces: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     def stored(self) -> list[Stored]:
         """Every callback, in the order of arrival."""

@@ -11,6 +11,7 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import BreakerPolicy, State
 from offhook.pipeline.ports.books import Books
 from offhook.pipeline.ports.look_ups import LookUpState
+from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
 from tests.fakes.answered import MemoryAnswered
@@ -18,6 +19,7 @@ from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.history import MemoryHistory
 from tests.fakes.intake_counts import MemoryIntakeCounts
+from tests.fakes.jobs import MemoryJobFiles, MemoryJobs
 from tests.fakes.kept import Kept
 from tests.fakes.look_ups import MemoryLookUps
 from tests.fakes.outbox import MemoryOutbox
@@ -30,6 +32,7 @@ from tests.fakes.syncs import MemorySyncs
 from tests.fakes.tallies import MemoryTallies
 from tests.fakes.tokens import MemoryTokens
 from tests.fakes.unknown import MemoryUnknown
+from tests.fakes.users import MemoryAudit, MemoryInvites, MemorySessions, MemoryTries, MemoryUsers
 
 
 class MemoryLedger:
@@ -52,6 +55,13 @@ class MemoryLedger:
         self.workers = MemorySigns(self._kept)
         self.tokens = MemoryTokens(self._kept)
         self.answered = MemoryAnswered(self._kept)
+        self.users = MemoryUsers(self._kept)
+        self.sessions = MemorySessions(self._kept)
+        self.invites = MemoryInvites(self._kept)
+        self.tries = MemoryTries(self._kept)
+        self.audit = MemoryAudit(self._kept)
+        self.jobs = MemoryJobs(self._kept)
+        self.job_files = MemoryJobFiles(self._kept)
         self.news = threading.Event()
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
@@ -78,10 +88,11 @@ class MemoryLedger:
         self.news.set()
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
-        self._kept.rules.setdefault(rules.version, rules.text)
+        self._kept.rules.setdefault(rules.version, RulesUsed(rules.version, now, rules.text))
 
     def kept_rules(self, version: str) -> str | None:
-        return self._kept.rules.get(version)
+        found = self._kept.rules.get(version)
+        return None if found is None else found.text
 
     @contextmanager
     def books(self) -> Iterator[Books | None]:
@@ -109,6 +120,7 @@ class MemoryLedger:
             mapping_version=kept.mapping_version,
             to_review=kept.mapping_version - kept.released_changes,
             look_up_at=_first(one.due_at for one in kept.look_ups.values() if one.state is not LookUpState.KNOWN),
+            job_at=_first(one.due_at for one in kept.jobs.values()),
             has_answers=any(one.to_release for one in kept.look_ups.values()),
             open_since=_first(one.folded.call.first_received_at for one in opened) if with_open else None,
             parked_since=_first(one.folded.call.first_received_at for one in parked) if with_open else None,

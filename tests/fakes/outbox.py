@@ -131,9 +131,10 @@ class MemoryOutbox:
             self._move(one, came_late=False)
         return expired
 
-    def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
+    def retry(self, keys: Sequence[CallKey], now: datetime, *, asked_at: datetime | None = None) -> int:
         found = [self._kept.conversions[key] for key in set(keys) if key in self._kept.conversions]
-        again = [one for one in found if one.state in _RETRYABLE]
+        resting = [one for one in found if one.state in _RETRYABLE]
+        again = [one for one in resting if asked_at is None or one.horizon_from < asked_at]
         for one in again:
             one.state, one.reason, one.due_at, one.horizon_from = State.PENDING, "asked_by_a_person", now, now
             one.first_attempt_at, one.maybe_sent, one.expired_leases = None, False, 0

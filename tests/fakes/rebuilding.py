@@ -10,8 +10,8 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
 from offhook.pipeline.delivery import State, nothing_can_have_counted
 from offhook.pipeline.ports.books import Decided, KnownCalls
-from offhook.pipeline.story import ConversionLine, DecisionLine, ReplacedLine
-from tests.fakes.books import MemoryBooks
+from offhook.pipeline.story import ConversionLine, ReplacedLine
+from tests.fakes.books import MemoryBooks, line_of
 from tests.fakes.kept import Kept, KeptConversion
 
 
@@ -40,8 +40,7 @@ class MemoryRebuilding:
             return False
         self._kept.replaced.append((was.key, ReplacedLine(was.action, was.order_id, was.payload, was.attempts, now)))
         self._kept.conversions[was.key] = _rebuilt(was, one, now)
-        told = DecisionLine(one.decided_at, "converted", one.decision.reasons, one.rules_version, one.mapping_version)
-        self._kept.decisions.append((was.key, told))
+        self._kept.decisions.append((was.key, line_of(one, "converted")))
         return True
 
 

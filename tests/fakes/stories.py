@@ -16,10 +16,13 @@ from offhook.pipeline.story import (
     CallLine,
     CallOutcome,
     CallsPage,
+    ConversionFilter,
     ConversionLine,
+    ConversionsPage,
     CountedCall,
     PageMark,
     Story,
+    WayOut,
 )
 from offhook.pipeline.unfinished import UNFINISHED
 from tests.fakes.kept import Kept, KeptAttempt, KeptCall, KeptConversion
@@ -32,6 +35,35 @@ class MemoryStories:
     def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
         found = [one for one in self._kept.conversions.values() if not states or one.state in states]
         return [conversion_line(one) for one in sorted(found, key=lambda one: one.created_at, reverse=True)[:limit]]
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        marked = sorted(
+            (
+                (PageMark(one.created_at, one.key.call_sid, one.key.account_sid), one)
+                for one in self._kept.conversions.values()
+                if (not wanted.states or one.state in wanted.states)
+                and wanted.reason in (None, one.reason)
+                and wanted.maybe_sent in (None, one.maybe_sent)
+                and (wanted.since is None or one.created_at >= wanted.since)
+                and (wanted.until is None or one.created_at < wanted.until)
+            ),
+            key=lambda one: one[0],
+            reverse=True,
+        )
+        found = [(mark, one) for mark, one in marked if after is None or mark < after]
+        end = found[limit - 1][0] if len(found) > limit else None
+        return ConversionsPage([conversion_line(one) for _, one in found[:limit]], end)
+
+    def conversions_of(self, keys: Collection[CallKey]) -> Sequence[ConversionLine]:
+        return [conversion_line(self._kept.conversions[key]) for key in keys if key in self._kept.conversions]
+
+    def latest_attempts(self, keys: Collection[CallKey]) -> Mapping[CallKey, AttemptLine]:
+        made = [(one.attempt.sending.key, one) for one in self._kept.attempts]
+        return {key: _attempt(one) for key, one in made if key in keys}
+
+    def way_out(self) -> WayOut:
+        breaker, blockade = self._kept.breaker, self._kept.blockade
+        return WayOut(breaker.failures, breaker.open_until, blockade.reason, blockade.changed_at)
 
     def conversion_counts(self) -> Mapping[str, int]:
         counts = Counter(one.state.value for one in self._kept.conversions.values())
@@ -63,8 +95,13 @@ class MemoryStories:
         found = [(mark, key) for mark, key in found if after is None or mark < after]
         held = [(mark, _counted(every[key], counted[key])) for mark, key in found]
         wished = [(mark, one) for mark, one in held if _is_wanted(one, counted[one.call.key], wanted)]
+        wished = [(mark, one) for mark, one in wished if self._came_by(one.call.key, wanted.source)]
         end = wished[limit - 1][0] if len(wished) > limit else None
         return CallsPage([one for _, one in wished[:limit]], end)
+
+    def _came_by(self, key: CallKey, source: str | None) -> bool:
+        came = {raw.source for raw in self._kept.callbacks.values() if raw.key == key}
+        return source is None or source in came
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
         sent = [one for one in self._kept.conversions.values() if one.order_id == order_id]
@@ -81,6 +118,9 @@ class MemoryStories:
 
     def has_callbacks(self, call_sid: str) -> bool:
         return any(call_sid in (raw.call_sid, raw.parent_call_sid) for raw in self._kept.callbacks.values())
+
+    def latest_callback_at(self) -> datetime | None:
+        return next((raw.received_at for raw in reversed(self._kept.callbacks.values())), None)
 
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         for raw in self._kept.callbacks.values():
@@ -143,7 +183,7 @@ def _is_wanted(one: CountedCall, place: Place, wanted: CallFilter) -> bool:
     same = ((wanted.number, one.number), (wanted.outcome, one.outcome), (wanted.reason, one.reason))
     known = wanted.phones is None or one.call.customer_phone in [s for each in wanted.phones for s in spellings(each)]
     is_in_time = (wanted.since or place.at) <= place.at and (wanted.until is None or place.at < wanted.until)
-    return known and is_in_time and all(w in (None, h) for w, h in (*same, (wanted.state, one.call.state)))
+    return known and is_in_time and wanted.is_of(one.call) and all(w in (None, h) for w, h in same)
 
 
 def places(kept: Kept) -> dict[CallKey, Place]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
-from offhook.pipeline.counting import Tally
+from offhook.pipeline.counting import Cell, Tally
 from offhook.pipeline.ports.tallies import CountedAnew
 from tests.fakes.kept import Kept
 from tests.fakes.stories import places
@@ -19,6 +20,13 @@ class MemoryTallies:
     def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
         every = [place for place in places(self._kept).values() if since <= place.cell.hour < until]
         sums = Counter(place.cell for place in every)
+        return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]
+
+    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
+        sums = Counter[Cell]()
+        for since, until in pairwise(bounds):
+            for one in self.between(since, until):
+                sums[Cell(since, one.number, one.outcome, one.reason)] += one.calls
         return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]
 
     def is_whole(self) -> bool:

@@ -91,7 +91,7 @@ def test_a_call_is_explained_by_whatever_name_a_person_has_for_it(offhook: Offho
         wait_until(lambda: offhook.states() == {"delivered": 1})
         for name in (first, CALLER, NATIONAL, "Caller@Example.test", "C1042", f"order-{first}"):
             code, said = told("explain", name)
-            assert (code, "delivered: Rockerbox has this call" in said) == (0, True), (name, said)
+            assert (code, "In Rockerbox. This call is in Rockerbox" in said) == (0, True), (name, said)
             assert CALLER not in said and "caller@example.test" not in said
         assert CALLER in told("explain", first, "--reveal")[1]
         assert web.twilio.send(callback(second)).status == 204

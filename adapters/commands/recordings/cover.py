@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ class Cover:
 
     def record(self, record: Record) -> Record:
         return self.redactor.record(record) if self.redactor else record
+
+    def look_for(self, toml: str, folder: Path) -> Collection[str]:
+        """Before anything else is asked: the rules that `rules` shall write. Returns the customers' columns that they need."""
+        return self.redactor.look_for(toml, folder) if self.redactor else ()
 
     def rules(self, toml: str, folder: Path, lists: dict[str, str]) -> str:
         return self.redactor.rules(toml, folder, lists) if self.redactor else toml

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +90,8 @@ def export(
     service, count, phones = offhook(), 0, set[str]()
     _must_be_new(customers, rules)
     try:
+        if rules:
+            _look_for_what_rules_ask(service, cover, with_customers=customers is not None)
         with _opened(output) as file:
             for raw in service.ledger.stories.every_callback(since=since, call_sid=call_sid):
                 if _has_status(service, raw, status):
@@ -112,19 +114,28 @@ def _must_be_new(*paths: Path | None) -> None:
             fail(f"{path} is there already and is not written over: name a new file, or move it away.", 2)
 
 
-def _rules_text(service: Offhook) -> str:
-    """The rules as they are written; empty where the defaults hold. Raises RulesError when they are wrong."""
+def _look_for_what_rules_ask(service: Offhook, cover: Cover, *, with_customers: bool) -> None:
+    """Before anything is covered: afterwards nobody could say what was as asked."""
+    columns = cover.look_for(*_rules_text(service))
+    if columns and not with_customers:
+        fail(f"The rules look at columns of customers ({', '.join(sorted(columns))}): name --customers, too.", 2)
+
+
+def _rules_text(service: Offhook) -> tuple[str, Path]:
+    """The rules as they are written, empty where the defaults hold, and the folder of the files that they name. Raises
+    RulesError when they are wrong."""
     service.rules()
-    if service.settings.rules_text.strip():
-        return service.settings.rules_text
     path = service.settings.config
-    return path.read_text(encoding="utf-8") if path.exists() else ""
+    folder = path.absolute().parent
+    if service.settings.rules_text.strip():
+        return service.settings.rules_text, folder
+    return (path.read_text(encoding="utf-8") if path.exists() else ""), folder
 
 
 def _write_rules(service: Offhook, cover: Cover, path: Path) -> None:
     """With the files of numbers that they name beside them."""
     lists: dict[str, str] = {}
-    text = cover.rules(_rules_text(service), service.settings.config.absolute().parent, lists)
+    text = cover.rules(*_rules_text(service), lists)
     _must_be_new(*(path.parent / name for name in lists))
     for name, numbers in lists.items():
         write_whole(path.parent / name, numbers)
@@ -145,10 +156,15 @@ def _customer_numbers(service: Offhook, raw: RawCallback) -> set[str]:
 def _write_customers(service: Offhook, cover: Cover, path: Path, phones: Iterable[str]) -> int:
     """How many rows there were. `flask customers import` takes the file as it is."""
     rows = [cover.customer(row) for row in _customers(service, sorted(phones))]
+    columns = sorted({name for row in rows for name in row.attributes})
     with written_whole(path) as file:
-        write_rows(file, [("phone", "email", "customer_id")])
-        write_rows(file, ((row.phone, row.email or "", row.customer_id or "") for row in rows))
+        write_rows(file, [("phone", "email", "customer_id", *columns)])
+        write_rows(file, (_row(row, columns) for row in rows))
     return len(rows)
+
+
+def _row(row: Customer, columns: Sequence[str]) -> list[str]:
+    return [row.phone, row.email or "", row.customer_id or "", *(row.attributes.get(name, "") for name in columns)]
 
 
 def _customers(service: Offhook, phones: list[str]) -> Iterator[Customer]:

@@ -19,6 +19,7 @@ class Source(StrEnum):
     API = "api"
     LOOKUP = "lookup"
     UNDO = "undo"
+    DASHBOARD = "dashboard"
 
 
 @dataclass(frozen=True, slots=True)

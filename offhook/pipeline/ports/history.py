@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.customers import Brought, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,17 @@ class History(Protocol):
     def numbers_named(self, name: str, /) -> Sequence[str]:
         """The numbers of which it was ever said that their customer has this email, or this customer id."""
 
-    def imports(self, limit: int, /) -> Sequence[ImportLine]:
-        """What brought rows, the latest first."""
+    def line(self, row: int, /) -> HistoryLine | None:
+        """What the row of this number says."""
+
+    def imports(self, limit: int, before: int | None = None, /) -> Sequence[ImportLine]:
+        """What brought rows, the latest first; only those of lower numbers than `before`."""
 
     def import_(self, id_: int, /) -> ImportLine | None:
         """The one of this number."""
+
+    def import_of(self, brought: Brought, /) -> ImportLine | None:
+        """What all merges with this source, name and `run` have done so far; None where there was none."""
 
     def touched(self, import_id: int, /) -> Iterator[Sequence[str]]:
         """The numbers of which an import said something new, or which it retired: page by page, each at least once."""

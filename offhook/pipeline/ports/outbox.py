@@ -65,8 +65,9 @@ class Outbox(Protocol):
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
         """Take back conversions whose worker was not heard of in time."""
 
-    def retry(self, keys: Sequence[CallKey], now: datetime) -> int:
+    def retry(self, keys: Sequence[CallKey], now: datetime, *, asked_at: datetime | None = None) -> int:
         """Send these again because a person asked, those that are dead, ambiguous or quarantined. Returns how many.
 
-        What came before binds no more: a copy may go out now, whatever the day.
+        What came before binds no more: a copy may go out now, whatever the day. What was decided or sent again since
+        `asked_at` stays as it is, so that who asks the same twice sends it once.
         """

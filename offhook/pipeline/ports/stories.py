@@ -6,8 +6,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.callback import RawCallback
-from offhook.pipeline.story import CallFilter, CallLine, CallOutcome, CallsPage, ConversionLine, PageMark, Story
+from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.story import (
+    AttemptLine,
+    CallFilter,
+    CallLine,
+    CallOutcome,
+    CallsPage,
+    ConversionFilter,
+    ConversionLine,
+    ConversionsPage,
+    PageMark,
+    Story,
+    WayOut,
+)
 
 
 class Following(Protocol):
@@ -25,6 +37,18 @@ class Stories(Protocol):
 
     def conversions(self, states: Collection[str], limit: int) -> Sequence[ConversionLine]:
         """The newest conversions first: those in one of the states, or all where none is named."""
+
+    def conversions_page(self, wanted: ConversionFilter, after: PageMark | None, limit: int) -> ConversionsPage:
+        """The conversions that are wanted, up to `limit`, the newest first, from behind `after`."""
+
+    def conversions_of(self, keys: Collection[CallKey]) -> Sequence[ConversionLine]:
+        """The conversions under these keys, as many as there are."""
+
+    def latest_attempts(self, keys: Collection[CallKey]) -> Mapping[CallKey, AttemptLine]:
+        """Of each of these conversions the attempt that was journaled last; none where there was none."""
+
+    def way_out(self) -> WayOut:
+        """Whether the destination takes anything."""
 
     def conversion_counts(self) -> Mapping[str, int]:
         """How many conversions are in each state that any is in, counted up to COUNTED_UP_TO + 1."""
@@ -54,6 +78,9 @@ class Stories(Protocol):
 
     def has_callbacks(self, call_sid: str) -> bool:
         """Whether any callback of this leg, or of a child of it, has arrived."""
+
+    def latest_callback_at(self) -> datetime | None:
+        """When the callback arrived that was kept last; None where there is none."""
 
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         """All callbacks in the order of their arrival, a page at a time, so that memory stays small.

@@ -29,6 +29,10 @@ class Tallies(Protocol):
     def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
         """The sums of the hours that begin at `since` or later and before `until`, in their order; none is 0."""
 
+    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
+        """The sums of the hours that begin between each two bounds that follow each other, the later excluded: the `hour` of
+        such a sum is the earlier bound. In their order; none is 0. However many hours there are, only the sums are given."""
+
     def is_whole(self) -> bool:
         """Whether every call is counted: not so where calls came before there were sums, until they are counted anew."""
 

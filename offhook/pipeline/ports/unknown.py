@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,22 @@ class UnknownCaller:
     latest_at: datetime
 
 
+class CallersMark(NamedTuple):
+    """Where a page of callers ends, the last one of it; the next page begins behind it."""
+
+    calls: int
+    latest_at: datetime
+    phone: str
+
+
 class UnknownCallers(Protocol):
     """Numbers of calls that are parked. Each method raises LedgerUnavailable."""
 
     def callers(self, after: str, limit: int, /) -> Sequence[UnknownCaller]:
         """Those after the number `after` ("" for the first), number by number."""
 
-    def most_frequent(self, limit: int, /) -> Sequence[UnknownCaller]:
-        """Those that called most often, of as many calls the one that called last."""
+    def most_frequent(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
+        """Those that called most often, of as many calls the one that called last; from behind `after`."""
+
+    def latest(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
+        """Those that called last, from behind `after`."""

@@ -17,7 +17,7 @@ class Waiting:
     must be looked at, `open_since` when the oldest call was first heard of that waits for its end
     and is not called unfinished, `parked_since` when the oldest was that waits for a customer; these two are asked for
     seldom, and None otherwise. `look_up_at` is when the first number is due to be looked up, `has_answers` whether calls
-    wait for look-ups that were answered.
+    wait for look-ups that were answered, `job_at` since when, or from when on, the first job may be taken up.
     """
 
     oldest_callback: int | None = None
@@ -33,6 +33,7 @@ class Waiting:
     parked_since: datetime | None = None
     look_up_at: datetime | None = None
     has_answers: bool = False
+    job_at: datetime | None = None
 
     @property
     def leaves_at(self) -> datetime | None:

@@ -1,0 +1,218 @@
+"""The dashboard's Flask app: its blueprints, its headers, its pages for what goes wrong. Templates need no JavaScript."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from flask import Blueprint, Flask, Response, abort, g, render_template, request
+from flask_wtf.csrf import CSRFError, CSRFProtect
+from werkzeug.exceptions import HTTPException
+
+from offhook.adapters.dashboard import (
+    audit,
+    call,
+    calls,
+    customers,
+    deliveries,
+    doors,
+    imports,
+    overview,
+    reveal,
+    rockerbox,
+    rules,
+    search,
+    setup,
+    unknown,
+    uploads,
+)
+from offhook.adapters.dashboard.assets import create_assets
+from offhook.adapters.dashboard.nav import nav_of
+from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.way import answer_in_short
+from offhook.adapters.dashboard.who import check_every_view, let_in
+from offhook.pipeline.masking import mask_email
+from offhook.pipeline.phone import mask
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.repeated import Repeated
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import reason_in_words
+
+log = logging.getLogger("offhook.dashboard")
+
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    overview.blueprint,
+    calls.blueprint,
+    call.blueprint,
+    search.blueprint,
+    deliveries.blueprint,
+    rules.blueprint,
+    rockerbox.blueprint,
+    unknown.blueprint,
+    customers.blueprint,
+    imports.blueprint,
+    uploads.blueprint,
+    doors.blueprint,
+    reveal.blueprint,
+    setup.blueprint,
+    audit.blueprint,
+)
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_A_YEAR = 31_536_000
+
+
+def create_dashboard(known: Parts) -> Flask:
+    """The app on these parts. Raises LedgerUnavailable: the key of its cookies is in the ledger."""
+    app = Flask("offhook.adapters.dashboard", static_folder=None, template_folder="templates")
+    app.extensions["offhook.dashboard"] = known
+    app.secret_key = known.ledger.sessions.key()
+    app.config.update(
+        MAX_CONTENT_LENGTH=known.limits.body_bytes,
+        SESSION_COOKIE_NAME="__Host-offhook" if known.is_https else "offhook",
+        SESSION_COOKIE_SECURE=known.is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_PATH="/",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(seconds=known.limits.lifetimes.whole_seconds),
+        WTF_CSRF_TIME_LIMIT=None,  # it ends with the session
+        WTF_CSRF_SSL_STRICT=False,  # `_from_our_own_pages` looks at where a form comes from
+    )
+    app.before_request(_from_our_own_pages)
+    app.before_request(let_in)
+    CSRFProtect(app)
+    app.before_request(_as_can_be_kept)
+    assets, names = create_assets()
+    for blueprint in (*BLUEPRINTS, assets):
+        app.register_blueprint(blueprint)
+    app.after_request(_with_care)
+    app.register_error_handler(CSRFError, lambda _error: _said(400, "This form is no longer valid", _FORM))
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(LedgerUnavailable, _no_answer)
+    app.register_error_handler(Exception, _unexpected())
+    _speak(app, known, names)
+    check_every_view(app)
+    return app
+
+
+def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
+    """What templates know."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.autoescape = True  # whatever a template's name ends in
+    app.jinja_env.filters.update(
+        local=local,
+        utc=utc,
+        mask=mask,
+        mask_email=mask_email,
+        length_of=length_of,
+        reason_in_words=reason_in_words,
+        in_short=answer_in_short,
+    )
+    app.jinja_env.globals.update(
+        assets=names,
+        nav_of=nav_of,
+        zones=zones,
+        zone_name=zone_name,
+        endpoints=lambda: app.view_functions,
+        version=known.version,
+        upload_size=f"{min(known.limits.upload_bytes, known.limits.body_bytes) / 1_000_000:g} MB",
+        Role=Role,
+    )
+
+
+def _from_our_own_pages() -> None:
+    """What changes something comes from a page of ours, as far as the browser says: beside the token in each form.
+
+    https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
+    """
+    if request.method not in ("GET", "HEAD", "OPTIONS") and request.headers.get("Sec-Fetch-Site", "none") not in (
+        "same-origin",
+        "none",
+    ):
+        abort(400)
+
+
+def _as_can_be_kept() -> None:
+    """No database keeps a NUL as text, and no page of ours sends one: https://www.postgresql.org/docs/current/datatype-character.html"""
+    lists = ([request.path], *request.args.listvalues(), *request.form.listvalues())
+    if any("\0" in text for texts in lists for text in texts):
+        abort(400)
+
+
+def _with_care(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.is_secure or _is_https():
+        response.headers.setdefault("Strict-Transport-Security", f"max-age={_A_YEAR}")
+    return response
+
+
+def _is_https() -> bool:
+    return parts().is_https
+
+
+_FORM = (
+    "You signed in or out since it was opened, or it came from elsewhere. Go back, load the page anew and try again."
+)
+_WORDS = {
+    400: ("This could not be read", "Go back and try again."),
+    403: ("You may not see this", "Your role does not allow it. Ask somebody who is an admin here."),
+    404: ("There is no such page", "Look for the call, the number or the order in the search above."),
+    405: ("This is no page", "Go back and use the button."),
+    413: ("That is too large", "Send a smaller file."),
+    429: ("Too many attempts", "Wait some minutes and try again."),
+}
+
+
+def _said(status: int, title: str, what: str, **headers: str) -> Response:
+    g.setdefault("user", None)
+    page = render_template("said.html.jinja", heading=title, what=what)
+    return Response(page, status=status, headers=headers)
+
+
+def _http_error(error: HTTPException) -> Response | HTTPException:
+    code = error.code or 500
+    if code < 400:
+        return error
+    title, what = _WORDS.get(code, (error.name, ""))
+    is_ours = error.description != type(error).description
+    return _said(code, title, error.description or what if is_ours else what)
+
+
+def _no_answer(error: LedgerUnavailable) -> Response:
+    if error.word == "slow":
+        what = "It took longer than a page may, so that calls go on being received. Ask for a shorter time or for less."
+        return _said(503, "This took too long", what)
+    return _said(503, "The database does not answer now", "Calls are not lost by it. Try again in a moment.", **_SOON)
+
+
+_SOON = {"Retry-After": "2"}
+
+
+def _unexpected() -> Any:
+    failed = Repeated(log, "page_failed")
+
+    def answer(error: Exception) -> Response:
+        """A bug of ours. The mark is for whoever reads the log."""
+        mark = secrets.token_hex(4)
+        log.error("page_error", extra={"mark": mark, "endpoint": request.endpoint or ""})
+        failed.tell_error(error)
+        return _said(500, "Something went wrong here", f"It is in the log under the mark {mark}.")
+
+    return answer

@@ -1,0 +1,294 @@
+"""`/calls/<call_sid>`: why this call is in Rockerbox or is not, what can be done, and the buttons that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.calls import labels_of, listed
+from offhook.adapters.dashboard.deciding import decided_again
+from offhook.adapters.dashboard.parts import Parts, judge_now, parts
+from offhook.adapters.dashboard.way import as_came, counted_hour, differences, headline, way
+from offhook.adapters.dashboard.who import audit, needs, user
+from offhook.pipeline import retrying
+from offhook.pipeline.call import CALL_MOVES, CallEvent
+from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
+from offhook.pipeline.counting import NOT_ENDED, SETTLING, our_number
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, payload_shown, rows_of_then, would_be_sent
+from offhook.pipeline.finding import call_sid as sid_of
+from offhook.pipeline.masking import Masking, masking
+from offhook.pipeline.ports.customers import Brought, Source
+from offhook.pipeline.retrying import RESTING, compare
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.story import CallFilter, Story
+from offhook.pipeline.users import Role, plain_email
+from offhook.pipeline.words import label_of, to_do, word_of
+
+blueprint = Blueprint("call", __name__)
+CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
+"""Twilio's page of a call, behind this its CallSid."""
+_OTHER_CALLS = 10
+_LONGEST_ID = 255
+_ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
+_WHO = ("caller_not_in_mapping", SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG)
+"""The reasons that a customer takes away."""
+
+
+@dataclass(frozen=True, slots=True)
+class May:
+    """What can be done with a call as it stands: whose buttons are shown."""
+
+    add: bool
+    decide: bool
+    retry: bool
+    risks: bool
+    rebuild: bool
+
+
+@blueprint.get("/calls/<call_sid>")
+@needs(Role.VIEWER)
+def shown(call_sid: str) -> str | tuple[str, int] | AnyResponse:
+    """`?account=` is asked for where several accounts have a call of this id."""
+    sid = sid_of(call_sid)
+    if sid is not None and sid != call_sid:
+        return redirect(url_for("call.shown", call_sid=sid, account=request.args.get("account")), 303)
+    stories = _stories(call_sid)
+    if not stories:
+        return _unknown(call_sid), 404
+    if len(stories) > 1:
+        return render_template("call_accounts.html.jinja", stories=stories)
+    return _page(parts(), stories[0])
+
+
+def _stories(call_sid: str) -> Sequence[Story]:
+    """Those of the call; of the account that is named where any is."""
+    account = request.values.get("account")
+    found = parts().reads.stories.of_call(call_sid)
+    return [one for one in found if account in (None, "", one.call.key.account_sid)]
+
+
+def _story(call_sid: str) -> Story:
+    """The one call that a button is about."""
+    found = _stories(call_sid)
+    return found[0] if len(found) == 1 else abort(404)
+
+
+def _unknown(call_sid: str) -> str:
+    if sid_of(call_sid) is None:
+        what = "A call id is CA and 32 of 0-9 and a-f. Search by the caller's number, an email or an order id instead."
+    elif parts().reads.stories.has_callbacks(call_sid):
+        what = (
+            "Twilio has reported it, and it is not taken in yet. Look again in a moment; Set-up says whether all runs."
+        )
+    else:
+        what = (
+            "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the "
+            "status callback sent, to which address, and what was the answer?"
+        )
+    return render_template("said.html.jinja", heading="This call is not known", what=what)
+
+
+def _page(known: Parts, story: Story) -> str:
+    hide = masking([story.call.from_, story.call.to, story.call.customer_phone])
+    judge = judge_now(known)
+    anew = _anew(known, story, judge)
+    found = _explained(known, story, anew, hide)
+    ours = our_number(story.call.direction, story.call.from_, story.call.to)
+    phone, now = story.call.customer_phone, _customer_now(known, story)
+    would_be = _would_be_sent(anew, judge, hide) if found.conversion is None else None
+    sent = found.conversion.payload if found.conversion else would_be
+    return render_template(
+        "call.html.jinja",
+        found=found,
+        word=word_of(found.verdict),
+        label=label_of(found.verdict, _reason(found)),
+        sentence=headline(found),
+        to_do=to_do(found.verdict, _reason(found)),
+        may=_may(known, story, judge),
+        way=way(found),
+        raws=[as_came(raw, hide) for raw in story.callbacks[: known.limits.page_rows]],
+        sent=sent,
+        hour=counted_hour(sent) if sent else None,
+        then=found.decisions[-1].customer if found.decisions else None,
+        now=now,
+        hide=hide,
+        same_rules=_same_rules(found, judge),
+        others=_others(known, story, phone),
+        differences=differences(found),
+        ours=ours,
+        ours_label=labels_of(known).get(ours, ""),
+        console=CONSOLE + found.call_sid,
+        call=story.call,
+    )
+
+
+def _explained(known: Parts, story: Story, anew: Anew, hide: Masking) -> Explanation:
+    phone = story.call.customer_phone
+    look_up = known.reads.look_up_of(phone) if phone and not story.decisions else None
+    return explain(story, known.read, anew, hide, rows_of_then(known.reads.history, story), look_up)
+
+
+def _anew(known: Parts, story: Story, judge: Judge | str) -> Anew:
+    if isinstance(judge, str):
+        return Anew(unknown=judge)
+    return anew_of(known.reads.known_calls, story.call.key, judge, known.clock())
+
+
+def _customer_now(known: Parts, story: Story) -> Customer | None:
+    phone = story.call.customer_phone
+    return known.reads.find_customers([phone]).get(phone) if phone else None
+
+
+def _reason_of(story: Story) -> str:
+    """The word for which the last decision is as it is."""
+    last = story.decisions[-1].reasons if story.decisions else ()
+    return last[0].word if last else ""
+
+
+def _reason(found: Explanation) -> str:
+    if found.conversion is not None:
+        return found.conversion.reason
+    if not found.decisions:
+        return SETTLING if found.call.final_at else NOT_ENDED
+    return next((one.reason for one in found.decisions[-1].reasons), "")
+
+
+def _would_be_sent(anew: Anew, judge: Judge | str, hide: Masking) -> dict[str, str] | None:
+    """What would be sent today, the customer being known; None where nothing would be."""
+    payload = None if isinstance(judge, str) else would_be_sent(anew, judge)
+    return None if payload is None else payload_shown(payload, hide)
+
+
+def _same_rules(found: Explanation, judge: Judge | str) -> bool | None:
+    """Whether today's rules are those of the last decision; None where nothing was decided, or the rules cannot be used."""
+    if isinstance(judge, str) or not found.decisions:
+        return None
+    return found.decisions[-1].rules_version == judge.rules.version
+
+
+def _may(known: Parts, story: Story, judge: Judge | str) -> May:
+    """Which buttons stand on the page: those of moves that the tables of states have."""
+    sent, state = story.conversion, story.call.state
+    rests = sent is not None and sent.state in RESTING
+    rules_hold = not isinstance(judge, str)
+    return May(
+        add=sent is None and state in _ANEW and story.call.customer_phone is not None and _reason_of(story) in _WHO,
+        decide=rules_hold and sent is None and state in _ANEW,
+        retry=rests,
+        risks=rests and sent is not None and sent.maybe_sent,
+        rebuild=rests and _can_rebuild(known, story, judge),
+    )
+
+
+def _can_rebuild(known: Parts, story: Story, judge: Judge | str) -> bool:
+    if isinstance(judge, str) or story.conversion is None:
+        return False
+    [today] = compare(known.reads.rebuilding, [story.conversion], judge, known.lacks, known.clock())
+    return today.can_rebuild
+
+
+def _others(known: Parts, story: Story, phone: str | None) -> Sequence[object]:
+    if phone is None:
+        return ()
+    page = known.reads.stories.calls(CallFilter(phones=(phone,)), None, _OTHER_CALLS + 1)
+    others = [one for one in page.calls if one.call.key != story.call.key]
+    return listed(others[:_OTHER_CALLS])
+
+
+# The buttons. Each makes the step that the command makes.
+
+
+@blueprint.post("/calls/<call_sid>/customer")
+@needs(Role.OPERATOR)
+def add_customer(call_sid: str) -> AnyResponse:
+    """Say who has the caller's number; the call is decided at once where nobody else is deciding."""
+    story = _story(call_sid)
+    phone = story.call.customer_phone or abort(404)
+    given = customer_given(phone)
+    if isinstance(given, str):
+        return _back(story, given, "bad")
+    audit("customer added", story.call.key.call_sid)
+    brought = Brought(Source.DASHBOARD, user().email)
+    parts().ledger.merge_customers([given], brought)
+    done = _decide_again(story)
+    return _back(story, "The customer is added. " + (_SENT if done else _SOON))
+
+
+_SENT = "The call was decided again; if it counts, it leaves in a moment."
+_SOON = "The call is decided again by itself in a moment."
+
+
+def customer_given(phone: str) -> Customer | str:
+    """The customer of a form's fields `email` and `customer_id`, or a sentence that says what is wrong with them."""
+    email, customer_id = (request.form.get(name, "").strip() for name in ("email", "customer_id"))
+    if not email and not customer_id:
+        return "Give an email or a customer id: Rockerbox finds the customer by one of them."
+    if email and plain_email(email) is None:
+        return "That is no email address."
+    if len(customer_id) > _LONGEST_ID or not (customer_id or "-").isprintable():
+        return f"A customer id has at most {_LONGEST_ID} characters, all of which can be seen."
+    as_sent = email.lower() if parts().lower_emails else email
+    return Customer(phone, as_sent or None, customer_id or None)
+
+
+@blueprint.post("/calls/<call_sid>/decide")
+@needs(Role.OPERATOR)
+def decide_again(call_sid: str) -> AnyResponse:
+    """Decide a call that waits or does not count, by today's rules and customers."""
+    story = _story(call_sid)
+    audit("decide again", story.call.key.call_sid)
+    done = _decide_again(story)
+    if done is None:
+        return _back(story, "Calls are being decided right now. Try again in a moment.", "bad")
+    return _back(story, "It was decided again." if done else "It stands as it did: more of it has just arrived.")
+
+
+def _decide_again(story: Story) -> int | None:
+    """How many were decided; None while another decides, or where the rules cannot be used. Waits for a worker's turn to end."""
+    return decided_again([story.call.key]) if story.call.state in _ANEW else None
+
+
+@blueprint.post("/calls/<call_sid>/retry")
+@needs(Role.OPERATOR)
+def retry(call_sid: str) -> AnyResponse:
+    """Send again what rests; what may have arrived only where somebody says to have looked."""
+    story = _story(call_sid)
+    row = story.conversion
+    if row is None or row.state not in RESTING:
+        return _back(story, "There is nothing to send again: look at how it stands now.", "bad")
+    if row.maybe_sent and request.form.get("looked") != "yes":
+        return _back(story, "It may be in Rockerbox already. Look there first, and say that you did.", "bad")
+    lacks = parts().lacks(row.payload)
+    if lacks:
+        return _back(
+            story, f"It lacks {lacks}, without which Rockerbox counts nothing: add it to the customer first.", "bad"
+        )
+    audit("send again", row.key.call_sid)
+    sent = parts().ledger.retry([row.key], parts().ledger.clock())
+    return _back(story, "It is sent again in a moment." if sent else "It had moved on already.")
+
+
+@blueprint.post("/calls/<call_sid>/rebuild")
+@needs(Role.OPERATOR)
+def rebuild(call_sid: str) -> AnyResponse:
+    """Decide anew what was refused, where nothing can have been counted, and send what comes of it."""
+    story, known = _story(call_sid), parts()
+    judge = judge_now(known)
+    if story.conversion is None or isinstance(judge, str):
+        return _back(story, "It cannot be decided again now.", "bad")
+    [today] = compare(known.ledger.rebuilding, [story.conversion], judge, known.lacks, known.clock())
+    if not today.can_rebuild:
+        return _back(story, "Today's rules and customers come to the same, or it may have arrived.", "bad")
+    audit("decide again and send", today.row.key.call_sid)
+    done = retrying.rebuild(known.ledger.rebuilding, [today], known.ledger.clock())
+    return _back(story, "It was decided again, and is sent in a moment." if done else "It had moved on already.")
+
+
+def _back(story: Story, what: str, kind: str = "message") -> AnyResponse:
+    flash(what, kind)
+    account = request.form.get("account") or None
+    return redirect(url_for("call.shown", call_sid=story.call.key.call_sid, account=account), 303)

@@ -1,0 +1,299 @@
+"""`/calls`: the calls that the filters in the address ask for, the newest first, by key; as CSV, too; and how many are new."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from itertools import chain
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request, url_for
+
+from offhook.adapters.customers.spreadsheet import as_text
+from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
+from offhook.adapters.dashboard.parts import Parts, judge_now, parts
+from offhook.adapters.dashboard.times import zone
+from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
+from offhook.pipeline import reasons
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.finding import numbers_of
+from offhook.pipeline.masking import mask_email
+from offhook.pipeline.phone import mask, mask_numbers_in
+from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Verdict
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import SOURCES, STATES, outcome_in_words, reason_in_words, word_of
+
+blueprint = Blueprint("calls", __name__)
+_QUESTIONS = 5  # for one page: each looks at some hundred calls, and few of them may be wanted
+_PAGE = 500  # calls of one question for a file
+_MOST_NEW = 20  # of which it is said how many they are
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that may be chosen. `kind` is a class of its cells; `text` what a file has of a row."""
+
+    name: str
+    label: str
+    text: Callable[[Row], object]
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A call of the list, the customer who has the caller's number now, and whether persons are shown whole."""
+
+    one: CountedCall
+    customer: Customer | None
+    label: str
+    is_clear: bool = False
+
+    @property
+    def outcome(self) -> str:
+        return outcome_in_words(self.one.outcome, self.one.reason)
+
+    @property
+    def kind(self) -> str:
+        return word_of(self.one.outcome).kind
+
+    @property
+    def state(self) -> str:
+        return STATES.get(self.one.call.state, self.one.call.state)
+
+    @property
+    def who(self) -> str:
+        """The customer's email, else the id, masked where they are not shown whole."""
+        found = self.customer
+        if found is None:
+            return ""
+        if found.people > 1:
+            return f"{found.people} customers"
+        text = found.email or found.customer_id or ""
+        return text if self.is_clear else hidden(text)
+
+    @property
+    def phone(self) -> str:
+        """Who called whom: the caller's number as it was looked up, else as Twilio wrote it."""
+        text = self.one.call.customer_phone or self.one.call.from_
+        return text if self.is_clear else mask(text)
+
+
+def hidden(text: str) -> str:
+    """A customer's name for a page: emails and numbers in it are hidden in part."""
+    return mask_numbers_in(mask_email(text))
+
+
+COLUMNS = (
+    Column("when", "Began", lambda row: row.one.call.first_received_at),
+    Column("number", "Tracked number", lambda row: row.label or row.one.number, "nb"),
+    Column("caller", "Caller", lambda row: row.phone, "nb"),
+    Column("customer", "Customer", lambda row: row.who),
+    Column("length", "Length", lambda row: row.one.call.duration_seconds, "r"),
+    Column("outcome", "Outcome", lambda row: row.outcome),
+    Column("reason", "Reason", lambda row: reason_in_words(row.one.reason) if row.one.reason else ""),
+    Column("state", "Stands at", lambda row: row.state),
+    Column("status", "Twilio says", lambda row: row.one.call.status),
+    Column("direction", "Direction", lambda row: row.one.call.direction),
+    Column("legs", "Legs", lambda row: row.one.call.legs, "r"),
+    Column("decided", "Decided", lambda row: row.one.call.decided_at and row.one.call.decided_at.isoformat()),
+    Column("id", "Call id", lambda row: row.one.call.key.call_sid, "nb"),
+)
+_BY_NAME = {one.name: one for one in COLUMNS}
+_USUAL = ("when", "number", "caller", "customer", "length", "outcome")
+
+
+@blueprint.get("/calls")
+@needs(Role.VIEWER)
+def shown() -> str:
+    """`?after=` is the key of the page after, `?col=` (several) the columns; FIELDS of filters.py the filters."""
+    known, asked = parts(), _asked()
+    wanted = _wanted(asked)
+    after = mark_of(request.args.get("after"))
+    calls, end = _page(known, wanted, after, known.limits.page_rows)
+    columns = _columns()
+    more = _address(asked, columns)
+    return render_template(
+        "calls.html.jinja",
+        rows=_rows(known, calls, labels_of(known)),
+        columns=columns,
+        every_column=COLUMNS,
+        asked=asked,
+        spans=SPANS,
+        outcomes=[(one.value, word_of(one).label) for one in Verdict],
+        reason_words=_reason_words(asked.given.get("reason", "")),
+        states=state_words(),
+        sources=SOURCES,
+        numbers=labels_of(known),
+        older=url_for("calls.shown", after=as_key(end), **more) if end else None,
+        newest=url_for("calls.shown", **more) if after else None,
+        new=url_for("calls.new", than=as_key(_newest(calls, end)), **more) if wanted and not after else None,
+        file=url_for("calls.file", **more),
+        every=known.limits.live_seconds,
+        is_whole=known.reads.tallies.is_whole(),
+    )
+
+
+@blueprint.get("/calls/new")
+@needs(Role.VIEWER)
+@asked_by_itself
+def new() -> str:
+    """How many of the calls that are asked for came after `?than=`: a fragment that the list asks for now and then."""
+    known, asked, than = parts(), _asked(), mark_of(request.args.get("than"))
+    wanted, count = _wanted(asked), 0
+    if wanted is not None and than is not None:
+        since = max(than.at, wanted.since or than.at)
+        page = known.reads.stories.calls(replace(wanted, since=since), None, _MOST_NEW + 2)
+        count = sum(_mark(one) > than for one in page.calls)
+    more = _address(asked, _columns())
+    again = url_for("calls.new", than=request.args.get("than", ""), **more)
+    is_more, anew = count > _MOST_NEW, url_for("calls.shown", **more)
+    return render_template(
+        "calls_new.html.jinja",
+        count=min(count, _MOST_NEW),
+        is_more=is_more,
+        anew=anew,
+        new=again,
+        every=known.limits.live_seconds,
+    )
+
+
+@blueprint.get("/calls.csv")
+@needs(Role.VIEWER)
+def file() -> Response:
+    """All calls that the filters ask for, as CSV, with persons hidden."""
+    return _file(is_clear=False)
+
+
+@blueprint.post("/calls.csv")
+@needs(Role.OPERATOR)
+def file_in_clear() -> Response:
+    """The same with numbers and emails whole, which the audit says."""
+    audit("reveal calls", f"a file of calls; filters: {', '.join(sorted(_asked().given)) or 'none'}")
+    return _file(is_clear=True)
+
+
+def _file(*, is_clear: bool) -> Response:
+    known, wanted, columns = parts(), _wanted(_asked()), _columns()
+    lines = _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear))
+    first = next(lines)  # what goes wrong at the first question is a page, not half a file
+    headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
+    return Response(chain([first], lines), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file's rows need of the request, which is over when they are written."""
+
+    labels: Mapping[str, str]
+    zone: tzinfo
+    is_clear: bool
+
+
+def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], into: File) -> Iterator[str]:
+    """The file, a question's worth at a time, so that memory stays small; the header comes with the first rows."""
+    header = _line(["Call id", *(one.label for one in columns if one.name != "id")])
+    after: PageMark | None = None
+    while wanted is not None:
+        page = known.reads.stories.calls(wanted, after, _PAGE)
+        rows = _rows(known, page.calls, into.labels, is_clear=into.is_clear)
+        lines = (_line([row.one.call.key.call_sid, *_cells(row, columns, into.zone)]) for row in rows)
+        yield header + "".join(lines)
+        header = ""
+        if (after := page.after) is None:
+            return
+    yield header
+
+
+def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
+    began = row.one.call.first_received_at.astimezone(here).isoformat(timespec="seconds")
+    return [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
+
+
+def _line(cells: Sequence[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(["" if cell is None else as_text(cell) for cell in cells])
+    return out.getvalue()
+
+
+def _asked() -> Asked:
+    return asked_by(request.args, parts().clock(), parts().region)
+
+
+def _wanted(asked: Asked) -> CallFilter | None:
+    """The filter, with the numbers of the customer who is asked for; None where nobody is known by that name."""
+    if not asked.customer:
+        return asked.wanted
+    phones = tuple(numbers_of(parts().reads.stories, asked.customer, parts().region))
+    return replace(asked.wanted, phones=phones) if phones else None
+
+
+def _page(
+    known: Parts, wanted: CallFilter | None, after: PageMark | None, limit: int
+) -> tuple[Sequence[CountedCall], PageMark | None]:
+    """A page of calls, by a few questions where few of those that are looked at are wanted; none where nobody is meant."""
+    found: list[CountedCall] = []
+    if wanted is None:
+        return found, None
+    for _ in range(_QUESTIONS):
+        page = known.reads.stories.calls(wanted, after, limit - len(found))
+        found += page.calls
+        after = page.after
+        if after is None or len(found) >= limit:
+            break
+    return found, after
+
+
+def listed(calls: Sequence[CountedCall]) -> list[Row]:
+    """Calls as rows, for other pages that list some."""
+    return _rows(parts(), calls, labels_of(parts()))
+
+
+def _rows(
+    known: Parts, calls: Sequence[CountedCall], labels: Mapping[str, str], *, is_clear: bool = False
+) -> list[Row]:
+    phones = {one.call.customer_phone for one in calls if one.call.customer_phone}
+    customers = known.reads.find_customers(phones) if phones else {}
+    return [
+        Row(one, customers.get(one.call.customer_phone or ""), labels.get(one.number, ""), is_clear) for one in calls
+    ]
+
+
+def labels_of(known: Parts) -> Mapping[str, str]:
+    """What the rules call your tracked numbers."""
+    judge = judge_now(known)
+    return {} if isinstance(judge, str) else {phone: one.label or "" for phone, one in judge.rules.numbers.items()}
+
+
+def _columns() -> list[Column]:
+    chosen = [_BY_NAME[name] for name in request.args.getlist("col") if name in _BY_NAME]
+    return [one for one in COLUMNS if one in chosen] or [_BY_NAME[name] for name in _USUAL]
+
+
+def _address(asked: Asked, columns: Sequence[Column]) -> dict[str, Any]:
+    """The filters and columns, for a link that keeps them."""
+    names = tuple(one.name for one in columns)
+    return {**{name: asked.given[name] for name in FIELDS if name in asked.given}, **_chosen(names)}
+
+
+def _chosen(names: tuple[str, ...]) -> dict[str, Any]:
+    return {} if names == _USUAL else {"col": list(names)}
+
+
+def _reason_words(chosen: str) -> list[tuple[str, str]]:
+    """The reasons that may be asked for, by their words."""
+    words = {word.partition(" ")[0].rstrip("*") for word in reasons.OF_DECISIONS}
+    every = {**{word: reason_in_words(word) for word in words}, **({chosen: reason_in_words(chosen)} if chosen else {})}
+    return sorted(every.items(), key=lambda one: one[1].lower())
+
+
+def _mark(one: CountedCall) -> PageMark:
+    return PageMark(one.call.first_received_at, one.call.key.call_sid, one.call.key.account_sid)
+
+
+def _newest(calls: Sequence[CountedCall], end: PageMark | None) -> PageMark:
+    """What is newer than this is new: than the first of the list, or than where it ended without a call."""
+    return _mark(calls[0]) if calls else end or PageMark(_EVER, "", "")

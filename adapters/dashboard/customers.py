@@ -1,0 +1,189 @@
+"""`/customers`: who has which number, now and before, with their calls; numbers of several customers. What is typed is looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.call import customer_given
+from offhook.adapters.dashboard.calls import Row, hidden, listed
+from offhook.adapters.dashboard.deciding import named
+from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.who import local_path, needs
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.finding import numbers_ever_of, typed
+from offhook.pipeline.phone import caller, mask, spellings
+from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
+from offhook.pipeline.story import CallFilter
+from offhook.pipeline.users import Role
+
+blueprint = Blueprint("customers", __name__)
+SOURCES: Mapping[Source, str] = {
+    Source.IMPORT: "File",
+    Source.SYNC: "List from",
+    Source.API: "API",
+    Source.LOOKUP: "Looked up in",
+    Source.UNDO: "Taken back:",
+    Source.DASHBOARD: "By hand,",
+}
+"""What brought customers, in words; its name stands behind."""
+_LONGEST = 320  # characters of what is looked for
+_MOST_CARDS, _MOST_CALLS, _MOST_LINES = 10, 10, 20
+_NEWEST_IMPORTS = 5
+_DIGITS = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line of history, and what the imports that brought and ended it are called."""
+
+    line: HistoryLine
+    brought: ImportLine | None
+    ended: ImportLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A number: who has it now, what was ever said of it (the newest first), and its calls (the newest first).
+
+    `row` is the row of history that stands for the number where it is not to be seen; None where nothing was ever said.
+    """
+
+    phone: str
+    customer: Customer | None
+    row: int | None
+    said: Sequence[Said]
+    calls: Sequence[Row]
+    is_more_said: bool
+    is_more_calls: bool
+
+
+@blueprint.get("/customers")
+@needs(Role.VIEWER)
+def shown() -> str:
+    """`?q=` is a number in any spelling, an email or a customer id."""
+    known, asked = parts(), typed(request.args.get("q", "")[:_LONGEST])
+    numbers = numbers_ever_of(known.reads.history, known.reads.stories, asked, known.region) if asked else []
+    return render_template(
+        "customers.html.jinja",
+        q=asked,
+        cards=_cards(known, numbers[:_MOST_CARDS]),
+        is_more=len(numbers) > _MOST_CARDS,
+        imports=() if asked else known.reads.history.imports(_NEWEST_IMPORTS),
+        sources=SOURCES,
+        hidden=hidden,
+    )
+
+
+def _cards(known: Parts, phones: Sequence[str]) -> list[Card]:
+    if not phones:
+        return []
+    customers = known.reads.find_customers(phones)
+    lines: dict[str, list[HistoryLine]] = {}
+    for phone, group in groupby(known.reads.history.of_numbers(phones), key=lambda one: one.customer.phone):
+        lines.setdefault(spellings(phone)[0], []).extend(group)
+    return [_card(known, phone, customers.get(phone), lines.get(spellings(phone)[0], [])) for phone in phones]
+
+
+def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[HistoryLine]) -> Card:
+    newest = sorted(lines, key=lambda one: (one.from_at, one.customer.row or 0), reverse=True)[:_MOST_LINES]
+    imports = _imports_of(known, newest)
+    calls = known.reads.stories.calls(CallFilter(phones=(phone,)), None, _MOST_CALLS + 1).calls
+    return Card(
+        phone,
+        customer,
+        _row_of(newest, customer),
+        [Said(one, imports.get(one.brought_by or 0), imports.get(one.ended_by or 0)) for one in newest],
+        listed(calls[:_MOST_CALLS]),
+        len(lines) > len(newest),
+        len(calls) > _MOST_CALLS,
+    )
+
+
+def _row_of(newest: Sequence[HistoryLine], customer: Customer | None) -> int | None:
+    """The row of history that stands for a number."""
+    if newest:
+        return newest[0].customer.row
+    return None if customer is None else customer.row
+
+
+def _imports_of(known: Parts, lines: Iterable[HistoryLine]) -> Mapping[int, ImportLine]:
+    wanted = {id_ for one in lines for id_ in (one.brought_by, one.ended_by) if id_}
+    found = (known.reads.history.import_(id_) for id_ in sorted(wanted))
+    return {one.id: one for one in found if one is not None}
+
+
+@blueprint.post("/customers")
+@needs(Role.OPERATOR)
+def add() -> AnyResponse:
+    """Say who has a number: `phone` as it is typed, or `row` of the history that names it."""
+    phone = _phone_given()
+    given = (
+        customer_given(phone)
+        if phone
+        else "That is no phone number. Write it with its country code, as +1 415 555 0100."
+    )
+    if isinstance(given, str):
+        flash(given, "bad")
+    else:
+        flash(named(given, mask(given.phone)))
+    return redirect(local_path(request.form.get("back") or url_for("customers.shown")), 303)
+
+
+def _phone_given() -> str | None:
+    row = request.form.get("row")
+    if row:
+        return _phone_of_row(row)
+    return caller(request.form.get("phone", "").strip()[:_LONGEST], parts().region).number
+
+
+def _phone_of_row(text: str) -> str | None:
+    """The number that a row of history is about."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        return None
+    line = parts().reads.history.line(int(text))
+    return None if line is None else line.customer.phone
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A number of several customers. `credited` is whose it counts as, None for nobody; `row` as in a Card."""
+
+    shared: SharedNumber
+    people: int
+    credited: Customer | None
+    row: int | None
+
+
+@blueprint.get("/customers/conflicts")
+@needs(Role.VIEWER)
+def conflicts() -> str:
+    """Numbers that several customers have. `?after=` is the row of the number behind which the page begins."""
+    known, limit = parts(), parts().limits.page_rows
+    after = _phone_of_row(request.args.get("after", ""))
+    found = known.reads.history.shared_numbers(after or "", limit + 1)
+    rows = _conflicts(known, found[:limit])
+    behind = rows[-1].row if len(found) > limit else None
+    return render_template(
+        "conflicts.html.jinja",
+        rows=rows,
+        hidden=hidden,
+        older=url_for("customers.conflicts", after=behind) if behind else None,
+        newest=url_for("customers.conflicts") if after else None,
+    )
+
+
+def _conflicts(known: Parts, found: Sequence[SharedNumber]) -> list[Conflict]:
+    customers = known.reads.find_customers([one.phone for one in found])
+    return [_conflict(one, customers.get(one.phone)) for one in found]
+
+
+def _conflict(one: SharedNumber, customer: Customer | None) -> Conflict:
+    people = max(customer.people if customer else 0, len(one.named))
+    credited = customer if customer is not None and customer.people == 1 else None
+    return Conflict(one, people, credited, _row_of((), customer))

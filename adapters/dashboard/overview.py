@@ -1,0 +1,201 @@
+"""`/`: is it working, how many counted, and why not the rest. Figures come from the tallies; nothing is counted here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from urllib.parse import urlencode
+
+from flask import Blueprint, current_app, render_template, request, url_for
+
+from offhook.adapters.dashboard.calls import labels_of
+from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.times import zone, zone_name
+from offhook.adapters.dashboard.who import needs
+from offhook.pipeline.counting import Tally
+from offhook.pipeline.delivery import State
+from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
+from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import about_many, why_in_words
+
+blueprint = Blueprint("overview", __name__)
+
+_RANGES = {"today": (1, "Today"), "7d": (7, "Last 7 days"), "30d": (30, "Last 30 days"), "90d": (90, "Last 90 days")}
+_BARS = ("In Rockerbox", "Unknown caller", "Does not count", "Still open")
+_IN_BAR: Mapping[str, tuple[Ways, ...]] = {
+    "In Rockerbox": (Ways.DELIVERED,),
+    "Unknown caller": (Ways.UNKNOWN_CALLER,),
+    "Does not count": (Ways.DOES_NOT_COUNT,),
+    "Still open": (Ways.ON_THE_WAY, Ways.NEEDS_YOU, Ways.NOT_OVER),
+}
+_WEEK = 7
+_LONGEST_NUMBER = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the address asks for. `name` is a key of _RANGES, "" for other days; `number` "" for all."""
+
+    name: str
+    period: Period
+    number: str
+
+    @property
+    def title(self) -> str:
+        if self.name:
+            return _RANGES[self.name][1]
+        first, last = self.period.first, self.period.last
+        return f"{first:%-d %B %Y}" if first == last else f"{first:%-d %B %Y} to {last:%-d %B %Y}"
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What needs the reader: what it is, why, and where it is mended."""
+
+    what: str
+    why: str
+    link: str = ""
+    label: str = ""
+
+
+@blueprint.get("/")
+@needs(Role.VIEWER)
+def shown() -> str:
+    """`?range=` is a key of _RANGES, or `?from=` and `?to=` are days; `?number=` is a tracked number in E.164."""
+    known, now = parts(), parts().clock()
+    asked = _asked(now)
+    every = _tallies(asked.period)
+    labels = labels_of(known)
+    numbers = sorted(({one.number for one in every} | labels.keys() | {asked.number}) - {""})
+    found = overview((one for one in every if asked.number in ("", one.number)), asked.period)
+    health, facts = _health(now)
+    return render_template(
+        "overview.html.jinja",
+        asked=asked,
+        ranges={name: label for name, (_, label) in _RANGES.items()},
+        numbers=numbers,
+        labels=labels,
+        found=found,
+        is_whole=known.reads.tallies.is_whole(),
+        health=health,
+        bars=_bars(found, asked.period),
+        series=_BARS,
+        todo=_todo(now, health, facts),
+        why=why_in_words,
+        can_be_done=about_many,
+        calls_url=lambda **more: _calls(asked, **more),
+        has_page=lambda endpoint: endpoint in current_app.view_functions,
+        zone=zone_name(),
+    )
+
+
+def _tallies(period: Period) -> Sequence[Tally]:
+    """By the hour where that is shown; of many days no more than each one's sums."""
+    tallies = parts().reads.tallies
+    return tallies.between(period.begins, period.ends) if period.by_hour else tallies.summed(period.bounds)
+
+
+def _asked(now: datetime) -> Asked:
+    """What cannot be read is not asked: then it is today."""
+    here = now.astimezone(zone()).date()
+    first, last = _day(request.args.get("from", "")), _day(request.args.get("to", ""))
+    number = request.args.get("number", "").strip()[:_LONGEST_NUMBER]
+    if "range" not in request.args and (first or last):
+        ends = min(last or here, here)
+        begins = min(first or ends, ends)
+        begins = max(begins, ends - timedelta(days=parts().limits.overview_days - 1))
+        return Asked("", Period(begins, ends, zone()), number)
+    name = request.args.get("range", "today")
+    name = name if name in _RANGES else "today"
+    return Asked(name, Period(here - timedelta(days=_RANGES[name][0] - 1), here, zone()), number)
+
+
+def _day(text: str) -> date | None:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if 2000 <= found.year <= 9000 else None  # with a day before and after it in every zone
+
+
+def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
+    known = parts()
+    is_ready, facts = known.ready()
+    latest = known.reads.stories.conversions([State.DELIVERED], 1)
+    seen = Health(
+        is_ready,
+        facts,
+        now,
+        called_at=known.reads.stories.latest_callback_at(),
+        delivered_at=latest[0].delivered_at if latest else None,
+        door_opens_at=known.reads.waiting().door_opens_at,
+        list_brought_at=last_list(known.reads.history.imports(known.limits.page_rows)),
+        looks_up=known.looks_up,
+    )
+    return lines(seen, _limits()), facts
+
+
+def _limits() -> Limits:
+    return Limits(parts().limits.behind_seconds, parts().limits.list_days)
+
+
+def _bars(found: Overview, period: Period) -> list[list[object]]:
+    form = "%H:%M" if period.days == 1 else "%-d %b %H:%M" if period.by_hour else "%-d %b"
+    return [
+        [bar.at.strftime(form), *(sum(bar.ways[way] for way in _IN_BAR[name]) for name in _BARS)] for bar in found.bars
+    ]
+
+
+def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> list[Todo]:
+    """Whatever its day: what needs somebody does so until it is done."""
+    todo = [
+        Todo(line.title, f"{line.said.rstrip('.')}.", _page("setup.shown"), "Set-up")
+        for line in health
+        if line.kind == "bad"
+    ]
+    held = facts.get("conversions_held_for_a_person")
+    if isinstance(held, int) and held:
+        link = _page("deliveries.shown") or _plain_calls(outcome="refused")
+        why = "refused by Rockerbox, or nobody knows whether they arrived: a person has to look."
+        todo.append(Todo(_count(held, "call"), why, link, "See them"))
+    unknown = _unknown_of_a_week(now)
+    if unknown:
+        link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")
+        todo.append(
+            Todo(_count(unknown, "call"), "of unknown callers in 7 days wait for a customer.", link, "Add them")
+        )
+    if any(line.name == "customers" and line.kind == "wait" for line in health):
+        line = next(line for line in health if line.name == "customers")
+        todo.append(Todo("The customer list", f"{line.said}.", _page("customers.shown"), "Import"))
+    open_ = facts.get("calls_unfinished")
+    if isinstance(open_, int) and open_:
+        why = "ended without Twilio saying so: set the status callback on the number itself."
+        todo.append(Todo(_count(open_, "call"), why, _plain_calls(outcome="not_finished"), "See them"))
+    return todo
+
+
+def _unknown_of_a_week(now: datetime) -> int:
+    begins = (now - timedelta(days=_WEEK)).replace(minute=0, second=0, microsecond=0)
+    tallies = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
+    return sum(one.calls for one in tallies if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _page(endpoint: str) -> str:
+    return url_for(endpoint) if endpoint in current_app.view_functions else ""
+
+
+def _plain_calls(**fields: str) -> str:
+    return f"/calls?{urlencode({name: value for name, value in fields.items() if value})}"
+
+
+def _calls(asked: Asked, **more: str) -> str:
+    """The calls of the same days and number, by the beginning of their hours as the reader's zone has it."""
+    period = asked.period
+    begins, ends = (f"{at.astimezone(period.zone):%Y-%m-%dT%H:%M}" for at in (period.begins, period.ends))
+    return _plain_calls(**{"since": begins, "until": ends, "number": asked.number} | more)

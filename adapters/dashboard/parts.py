@@ -1,0 +1,97 @@
+"""What every page has at hand, as service.py puts it together, and the limits from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from flask import current_app, g
+
+from offhook.adapters.ledger.reading import Reading
+from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.rockerbox.preflight import Account
+from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge
+from offhook.pipeline.users import Lifetimes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """See the settings of the same names."""
+
+    lifetimes: Lifetimes
+    seen_seconds: float
+    window_seconds: float
+    tries_of_account: int
+    tries_of_address: int
+    password_least: int
+    password_most: int
+    invite_seconds: float
+    page_rows: int
+    at_once: int
+    unknown_file_rows: int
+    undo_preview_rows: int
+    upload_bytes: int
+    live_seconds: float
+    books_seconds: float
+    rules_bytes: int
+    body_bytes: int
+    statement_seconds: float
+    proxies: int
+    overview_days: int
+    behind_seconds: float
+    list_days: float
+
+
+@dataclass(frozen=True, slots=True)
+class SettingLine:
+    """A setting as it is: `value` is "" for a secret, whether set or not; `origin` is a word for where it came from."""
+
+    name: str
+    value: str
+    origin: str
+    meaning: str
+    is_secret: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
+    country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
+    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
+    `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS).
+    """
+
+    reads: Reading
+    ledger: SqlLedger
+    read: Reader
+    judge: Callable[[], Judge | str]
+    clock: Callable[[], datetime]
+    limits: Limits
+    settings: Callable[[], Sequence[SettingLine]]
+    ready: Callable[[], tuple[bool, Mapping[str, Any]]]
+    region: str
+    lower_emails: bool
+    lacks: Callable[[bytes], str | None]
+    rules: Callable[[str | None], Rules]
+    account: Account
+    preflight_keys: int
+    version: str
+    zone: str
+    is_https: bool
+    looks_up: bool
+
+
+def judge_now(known: Parts) -> Judge | str:
+    """`Parts.judge`, asked once a request: it reads the rules."""
+    if "judge" not in g:
+        g.judge = known.judge()
+    return cast("Judge | str", g.judge)
+
+
+def parts() -> Parts:
+    """Those of the running dashboard."""
+    return cast(Parts, current_app.extensions["offhook.dashboard"])

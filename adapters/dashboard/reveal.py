@@ -1,0 +1,65 @@
+"""Showing what is masked: a POST that writes the audit's line first, then shows the one value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from flask import Blueprint, abort, render_template, request
+
+from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.who import audit, local_path, needs
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.users import Role
+
+blueprint = Blueprint("reveal", __name__)
+Reveal = Callable[[str], str | None]
+_DIGITS = 18
+
+
+def _caller_of(call_sid: str) -> str | None:
+    """The caller's number of a call, by its CallSid."""
+    return next((story.call.from_ for story in parts().reads.stories.of_call(call_sid)), None)
+
+
+def _customer_of(row: str) -> Customer | None:
+    """Who had a number, by the row of the customers' history that says so."""
+    line = parts().reads.history.line(int(row)) if row.isascii() and row.isdigit() and len(row) <= _DIGITS else None
+    return None if line is None else line.customer
+
+
+def _phone_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.phone
+
+
+def _email_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.email
+
+
+def _id_of(row: str) -> str | None:
+    found = _customer_of(row)
+    return None if found is None else found.customer_id
+
+
+KINDS: Mapping[str, Reveal] = {
+    "caller": _caller_of,
+    "customer_phone": _phone_of,
+    "customer_email": _email_of,
+    "customer_id": _id_of,
+}
+"""What can be shown: the word in the form -> from what the page names it by (never the value itself) to the value."""
+
+
+@blueprint.post("/reveal")
+@needs(Role.OPERATOR)
+def shown() -> str:
+    kind, of_what = request.form.get("kind", ""), request.form.get("of", "")
+    look = KINDS.get(kind) or abort(404)
+    value = look(of_what)
+    if value is None:
+        abort(404)
+    audit(f"reveal {kind}", of_what)
+    if request.headers.get("HX-Request"):
+        return render_template("revealed.html.jinja", value=value)
+    return render_template("reveal.html.jinja", value=value, kind=kind, back=local_path(request.form.get("back")))

@@ -1,0 +1,160 @@
+"""`/rules`: what counts, read back; what each rule came to; a trial of other rules; and the rules of before, with their text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.who import audit, needs, user
+from offhook.adapters.dashboard.work import latest_of
+from offhook.adapters.rules_file.problems import Problem, RulesError
+from offhook.pipeline.backtest import OF_STATE
+from offhook.pipeline.call import CallState
+from offhook.pipeline.jobs import BacktestRules, enqueue
+from offhook.pipeline.ports.past import RulesUsed
+from offhook.pipeline.rule_figures import rule_figures
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.story import Verdict
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import STATES, reason_in_words, word_of
+
+blueprint = Blueprint("rules", __name__)
+DAYS = 30
+SPANS = (7, 30, 90, 365)
+"""How many days of calls a trial of other rules may go over."""
+_WORDS: Mapping[str, str] = {
+    OF_STATE[CallState.CONVERTED]: STATES[CallState.CONVERTED],
+    OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
+    OF_STATE[CallState.SKIPPED]: word_of(Verdict.DOES_NOT_COUNT).label,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """Rules that were used, from when to when others were; None where these were the last."""
+
+    used: RulesUsed
+    until: datetime | None
+    is_now: bool
+
+
+@blueprint.get("/rules")
+@needs(Role.VIEWER)
+def shown() -> str:
+    return _page()
+
+
+def _page(problems: Sequence[Problem] = ()) -> str:
+    """`problems` are those of an upload."""
+    known, now = parts(), parts().clock()
+    rules = _rules(known)
+    uses = known.reads.past.uses(now - timedelta(days=DAYS), known.limits.at_once)
+    names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
+    return render_template(
+        "rules.html.jinja",
+        sentences=in_english(rules).splitlines() if isinstance(rules, Rules) else [],
+        wrong=[] if isinstance(rules, Rules) else rules.problems,
+        figures=rule_figures(names, uses.uses),
+        uses=uses,
+        at_once=known.limits.at_once,
+        days=DAYS,
+        excluded=_excluded(known, now),
+        versions=_versions(known, rules),
+        problems=problems,
+        spans=SPANS,
+        jobs=latest_of(known, BacktestRules),
+        in_words=in_words,
+    )
+
+
+def _rules(known: Parts) -> Rules | RulesError:
+    """Those that hold; or what is wrong with them."""
+    try:
+        return known.rules(None)
+    except RulesError as error:
+        return error
+
+
+def _excluded(known: Parts, now: datetime) -> list[tuple[str, int]]:
+    """Why calls of these days do not count, the most frequent first: from the sums, so each call is in it."""
+    since = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
+    sums: Counter[str] = Counter()
+    for one in known.reads.tallies.between(since, now + timedelta(hours=1)):
+        if one.outcome == Verdict.DOES_NOT_COUNT:
+            sums[one.reason] += one.calls
+    return sums.most_common()
+
+
+def _versions(known: Parts, rules: Rules | RulesError) -> list[Version]:
+    """The newest first. Rules that came back stand where they were used first."""
+    used = known.reads.past.rules_used(known.limits.page_rows)
+    now = rules.version if isinstance(rules, Rules) else None
+    until: list[datetime | None] = [None, *(later.first_used_at for later, _ in pairwise(used))]
+    return [Version(one, end, one.version == now) for one, end in zip(used, until, strict=False)]
+
+
+def in_words(outcome: str) -> str:
+    """A word of a backtest (`skipped: too_short`) as a reader has it: `Does not count: too short`."""
+    what, _, reason = outcome.partition(": ")
+    label = _WORDS.get(what, what)
+    is_plain = not reason or reason == "caller_not_in_mapping"
+    return label if is_plain else f"{label}: {reason_in_words(reason)}"
+
+
+@blueprint.get("/rules/<version>")
+@needs(Role.VIEWER)
+def of_then(version: str) -> str:
+    """The text of rules that were used once."""
+    known = parts()
+    every = _versions(known, _rules(known))
+    text = known.ledger.kept_rules(version) if version.isalnum() else None
+    if text is None:
+        abort(404, "No such rules were ever used.")
+    found = next((one for one in every if one.used.version == version), None)
+    return render_template("rules_of_then.html.jinja", found=found, text=text)
+
+
+@blueprint.post("/rules/backtest")
+@needs(Role.ADMIN)
+def try_out() -> AnyResponse:
+    """Ask what other rules would have made of the calls of some days. Nothing is changed by it."""
+    known = parts()
+    text = _upload(known.limits.rules_bytes)
+    if text is None:
+        flash(f"Choose a file of rules: text in UTF-8 of at most {known.limits.rules_bytes:,} bytes.", "bad")
+        return redirect(url_for("rules.shown"), 303)
+    try:
+        known.rules(text)
+    except RulesError as error:
+        return Response(_page(error.problems), status=422)
+    days = _days()
+    audit("rules tried out", f"{days} days")
+    asked = BacktestRules(known.clock() - timedelta(days=days), text)
+    enqueue(known.ledger.jobs, asked, user().email, known.clock())
+    flash("A worker goes through the calls now. What would change stands below.")
+    return redirect(url_for("rules.shown") + "#work", 303)
+
+
+def _upload(most_bytes: int) -> str | None:
+    file: Any = request.files.get("file")
+    raw: bytes = file.stream.read(most_bytes + 1) if file else b""
+    if not raw.strip() or len(raw) > most_bytes:
+        return None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _days() -> int:
+    given = request.form.get("days", "")
+    return int(given) if given in map(str, SPANS) else DAYS

@@ -1,0 +1,119 @@
+"""`/search?q=`: the call that is meant, at once where it is one, else those that may be; and what to try where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.calls import hidden, labels_of
+from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.who import needs
+from offhook.pipeline.counting import our_number
+from offhook.pipeline.finding import call_sid, calls_named, numbers_of, typed
+from offhook.pipeline.phone import caller, mask
+from offhook.pipeline.story import CallLine, Story, verdict
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import outcome_in_words, word_of
+
+blueprint = Blueprint("search", __name__)
+_MOST_CALLS = 20
+_LONGEST = 200  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A call that may be meant."""
+
+    sid: str
+    account: str
+    at: datetime
+    number: str
+    phone: str
+    who: str
+    seconds: int | None
+    verdict: str
+    outcome: str
+    kind: str
+
+
+@blueprint.get("/search")
+@needs(Role.VIEWER)
+def shown() -> str | AnyResponse:
+    known, name = parts(), typed(request.args.get("q", "")[:_LONGEST])
+    found = calls_named(known.reads.stories, name, known.region, _MOST_CALLS + 1) if name else []
+    if len(found) == 1:
+        key = found[0].key
+        several = len(known.reads.stories.of_call(key.call_sid)) > 1
+        account = key.account_sid if several else None
+        return redirect(url_for("call.shown", call_sid=key.call_sid, account=account), 303)
+    return render_template(
+        "search.html.jinja",
+        q=name,
+        rows=_hits(known, found[:_MOST_CALLS]),
+        is_more=len(found) > _MOST_CALLS,
+        nothing=_nothing(known, name) if name and not found else "",
+    )
+
+
+def _hits(known: Parts, lines: Sequence[CallLine]) -> list[Hit]:
+    phones = {line.customer_phone for line in lines if line.customer_phone}
+    customers = known.reads.find_customers(phones) if phones else {}
+    labels = labels_of(known)
+    hits = []
+    for line in lines:
+        [story] = [one for one in known.reads.stories.of_call(line.key.call_sid) if one.call.key == line.key]
+        found, reason = _standing(story)
+        number = our_number(line.direction, line.from_, line.to)
+        who = customers.get(line.customer_phone or "")
+        hits.append(
+            Hit(
+                sid=line.key.call_sid,
+                account=line.key.account_sid,
+                at=line.first_received_at,
+                number=labels.get(number) or number,
+                phone=mask(line.customer_phone or line.from_),
+                who=hidden(who.email or who.customer_id or "") if who else "",
+                seconds=line.duration_seconds,
+                verdict=found,
+                outcome=outcome_in_words(found, reason),
+                kind=word_of(found).kind,
+            )
+        )
+    return hits
+
+
+def _standing(story: Story) -> tuple[str, str]:
+    """The verdict on a call, and the word for why."""
+    sent = story.conversion
+    found = verdict(story.call.state, sent.state if sent else None).value
+    if sent is not None:
+        return found, sent.reason
+    last = story.decisions[-1].reasons if story.decisions else ()
+    return found, last[0].word if last else ""
+
+
+def _nothing(known: Parts, name: str) -> str:
+    """What there is to say where no call is found."""
+    sid, phone = call_sid(name), caller(name, known.region).number
+    if sid is not None:
+        arrived = known.reads.stories.has_callbacks(sid)
+        return _ARRIVED if arrived else _NOT_REPORTED
+    customers = known.reads.find_customers(numbers_of(known.reads.stories, name, known.region) or [])
+    if customers:
+        return "This customer is in your customer list, and no call of theirs has been reported."
+    if phone:
+        return "No call from or to this number has been reported, and nobody in your customer list has it."
+    if "@" in name:
+        return "Nobody in your customer list has this email. If they called, the call waits among the unknown callers."
+    return "Nothing goes by this name: no customer, no order and no call."
+
+
+_ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."
+_NOT_REPORTED = (
+    "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the status "
+    "callback sent, to which address, and what was the answer?"
+)

@@ -1,0 +1,141 @@
+"""`/setup`: health, versions and settings for everybody; users and tokens for admins. Shows no secret, but a new one, once."""
+
+from __future__ import annotations
+
+import platform
+from datetime import timedelta
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.who import audit, line, needs, user
+from offhook.pipeline.tokens import Scope, new_token
+from offhook.pipeline.users import Invite, Role, User, new_secret, plain_email
+
+blueprint = Blueprint("setup", __name__)
+_LONGEST_NAME = 100
+
+
+@blueprint.get("/setup")
+@needs(Role.VIEWER)
+def shown() -> str:
+    return _page()
+
+
+def _page(link: str = "", token: str = "") -> str:
+    known = parts()
+    is_ready, facts = known.ready()
+    is_admin = user().role.may(Role.ADMIN)
+    versions = {"Offhook": known.version, "Python": platform.python_version(), "Database": _database()}
+    return render_template(
+        "setup.html.jinja",
+        is_ready=is_ready,
+        facts={name: value for name, value in facts.items() if isinstance(value, (str, int, float, bool))},
+        versions=versions,
+        settings=known.settings(),
+        users=known.reads.users.every() if is_admin else (),
+        tokens=known.ledger.tokens.every() if is_admin else (),
+        scopes=[one.value for one in Scope],
+        link=link,
+        token=token,
+    )
+
+
+def _database() -> str:
+    return "SQLite" if parts().reads.database.is_sqlite else "Postgres"
+
+
+@blueprint.post("/setup/users/invite")
+@needs(Role.ADMIN)
+def invite() -> AnyResponse:
+    """A link of one use, which lets a viewer in without a password."""
+    email, now = plain_email(request.form.get("email", "")), parts().clock()
+    if email is None:
+        flash("That is no email address.", "bad")
+        return redirect(url_for("setup.shown"), 303)
+    known = parts().ledger.users.with_email(email)
+    if known is not None and (known.role is not Role.VIEWER or known.disabled_at is not None):
+        flash("A link lets in viewers alone, and none who is disabled.", "bad")
+        return redirect(url_for("setup.shown"), 303)
+    secret, kept = new_secret()
+    until = now + timedelta(seconds=parts().limits.invite_seconds)
+    parts().ledger.invites.add(Invite(kept, email, Role.VIEWER, now, until), line("link made", email))
+    return Response(_page(link=url_for("doors.invite", secret=secret, _external=True)))
+
+
+@blueprint.post("/setup/users/<user_id>/role")
+@needs(Role.ADMIN)
+def set_role(user_id: str) -> AnyResponse:
+    someone, role = _other(user_id), request.form.get("role", "")
+    if role not in list(Role):
+        abort(400)
+    parts().ledger.users.set_role(user_id, Role(role), line(f"role {role}", someone.email))
+    return _done(f"{someone.email} is {role} now.")
+
+
+@blueprint.post("/setup/users/<user_id>/disable")
+@needs(Role.ADMIN)
+def disable(user_id: str) -> AnyResponse:
+    someone = _other(user_id)
+    parts().ledger.users.disable(user_id, parts().clock(), line("user disabled", someone.email))
+    return _done(f"{someone.email} may no longer come in.")
+
+
+@blueprint.post("/setup/users/<user_id>/enable")
+@needs(Role.ADMIN)
+def enable(user_id: str) -> AnyResponse:
+    someone = _other(user_id)
+    parts().ledger.users.disable(user_id, None, line("user enabled", someone.email))
+    return _done(f"{someone.email} may come in again.")
+
+
+@blueprint.post("/setup/users/<user_id>/sign-out")
+@needs(Role.ADMIN)
+def end_sessions(user_id: str) -> AnyResponse:
+    someone = _other(user_id)
+    ended = parts().ledger.sessions.end_all(user_id, line("sessions ended", someone.email))
+    return _done(f"{ended} sessions of {someone.email} have ended.")
+
+
+@blueprint.post("/setup/users/<user_id>/remove")
+@needs(Role.ADMIN)
+def remove(user_id: str) -> AnyResponse:
+    someone = _other(user_id)
+    parts().ledger.users.remove(user_id, line("user removed", someone.email))
+    return _done(f"{someone.email} is removed.")
+
+
+@blueprint.post("/setup/tokens")
+@needs(Role.ADMIN)
+def create_token() -> AnyResponse:
+    name, scopes = request.form.get("name", "").strip(), request.form.getlist("scope")
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable() or not scopes or set(scopes) - set(Scope):
+        return _done("A token needs a name and at least one thing that it may do.", "bad")
+    token, text = new_token(name, scopes, parts().clock())
+    audit("token made", name)
+    if not parts().ledger.tokens.add(token):
+        return _done(f'There is a token "{name}" already: take another name, or revoke that one first.', "bad")
+    return Response(_page(token=text))
+
+
+@blueprint.post("/setup/tokens/revoke")
+@needs(Role.ADMIN)
+def revoke_token() -> AnyResponse:
+    name = request.form.get("name", "")
+    audit("token revoked", name[:_LONGEST_NAME])
+    is_gone = parts().ledger.tokens.revoke(name, parts().clock())
+    return _done(f'The token "{name}" is revoked.') if is_gone else _done("There is no such token.", "bad")
+
+
+def _other(user_id: str) -> User:
+    """Another user. Nobody takes their own rights away by mistake: the last admin would lock everybody out."""
+    someone = parts().ledger.users.with_id(user_id) or abort(404)
+    if someone.id == user().id:
+        abort(400)
+    return someone
+
+
+def _done(what: str, kind: str = "message") -> AnyResponse:
+    flash(what, kind)
+    return redirect(url_for("setup.shown"), 303)

@@ -1,0 +1,54 @@
+"""Times as a reader has them: in the time zone of their choice, with UTC beside. Reads no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from flask import g
+
+from offhook.adapters.dashboard.parts import parts
+
+
+def zone_name() -> str:
+    """The reader's zone: their choice, else the service's."""
+    return (g.user.zone if g.get("user") else "") or parts().zone
+
+
+def zone() -> ZoneInfo:
+    """The same, usable; UTC where this machine does not know it."""
+    return _zone(zone_name())
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+@cache
+def zones() -> tuple[str, ...]:
+    """All that may be chosen."""
+    return tuple(sorted(name for name in available_timezones() if "/" in name or name == "UTC"))
+
+
+def local(moment: datetime, form: str = "%b %-d, %H:%M:%S") -> str:
+    """A moment in the reader's zone."""
+    return moment.astimezone(zone()).strftime(form)
+
+
+def utc(moment: datetime) -> str:
+    """The same moment in UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def length_of(seconds: int | None) -> str:
+    """How long a call took: `3:12`, `1:02:05`; nothing where it is not known."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,203 @@
+"""Files of customers that somebody uploads: looked at first, then imported or left. A worker does both (pipeline/jobs.py).
+
+Here nothing is read of a file. What a job said of it is shown, at an address that stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from werkzeug.datastructures import FileStorage
+from werkzeug.utils import secure_filename
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.customers.columns import names_of
+from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
+from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
+from offhook.pipeline.jobs import (
+    FileRole,
+    ImportCustomers,
+    Job,
+    JobFile,
+    JobState,
+    UndoImport,
+    WrongArguments,
+    enqueue,
+    read_arguments,
+)
+from offhook.pipeline.phone import is_region
+from offhook.pipeline.users import Role
+
+blueprint = Blueprint("uploads", __name__)
+_KINDS = {"import_customers": ImportCustomers, "undo_import": UndoImport}
+_SAID = ("columns", "country", "encoding", "conflict")
+_ENCODINGS = ("cp1252", "utf-16", "utf-8")
+_CONFLICTS = ("none", "first", "last")
+_CHUNK_BYTES = 65_536
+_LONGEST_NAME = 100
+_DIGITS = 18
+# What the command's sentences call an option, and what the form above calls it.
+_OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
+
+
+@blueprint.post("/customers/uploads")
+@needs(Role.OPERATOR)
+def take() -> AnyResponse:
+    """Keep a file, and have a worker look at what it would change."""
+    file, asked = request.files.get("file"), _asked()
+    if file is None or not file.filename:
+        asked = "Choose a file first."
+    if isinstance(asked, str) or file is None:
+        flash(str(asked), "bad")
+        return redirect(url_for("customers.shown"), 303)
+    name = _name_of(file)
+    audit("customers looked at", name)
+    try:
+        upload = keep_file(
+            parts().ledger.job_files,
+            FileRole.UPLOAD,
+            name,
+            _chunks_of(file),
+            parts().limits.upload_bytes,
+            parts().ledger.clock(),
+        )
+    except FileTooLarge as error:
+        flash(f"{error} Take it apart, or import it with flask customers import.", "bad")
+        return redirect(url_for("customers.shown"), 303)
+    return _begun(replace(asked, upload=upload, dry_run=True))
+
+
+def _asked() -> ImportCustomers | str:
+    """What is said of the file; or a sentence that says what is wrong with that."""
+    given = {name: " ".join(request.form.get(name, "").split()) for name in _SAID}
+    columns, country = tuple(names_of(given["columns"])), given["country"].upper()
+    if columns and (len(columns) != 3 or not columns[0]):
+        return 'Name three columns, as "Phone|Mobile, Email, Contact ID"; leave one empty that is not there.'
+    if country and not is_region(country):
+        return "A country is two letters, as US or GB."
+    return ImportCustomers(
+        upload=0,
+        replace=request.form.get("replace") == "yes",
+        yes_retire=request.form.get("yes_retire") == "yes",
+        columns=columns or None,
+        country=country or None,
+        encoding=given["encoding"] if given["encoding"] in _ENCODINGS else None,
+        conflict=given["conflict"] if given["conflict"] in _CONFLICTS else None,
+    )
+
+
+def _name_of(file: FileStorage) -> str:
+    return secure_filename(file.filename or "")[-_LONGEST_NAME:] or "customers"
+
+
+def _chunks_of(file: FileStorage) -> Iterator[bytes]:
+    while chunk := file.stream.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def _begun(asked: ImportCustomers) -> AnyResponse:
+    """The one place where an import is asked for."""
+    job_id = enqueue(parts().ledger.jobs, asked, user().email, parts().ledger.clock())
+    return redirect(url_for("uploads.job", job_id=job_id), 303)
+
+
+@blueprint.get("/customers/jobs/<job_id>")
+@needs(Role.VIEWER)
+def job(job_id: str) -> str:
+    """How far it is, or what came of it."""
+    found = _job(job_id)
+    asked = _arguments(found)
+    return render_template(
+        "job.html.jinja",
+        job=found,
+        is_import=isinstance(asked, ImportCustomers),
+        is_look=isinstance(asked, ImportCustomers) and asked.dry_run,
+        asked=asked,
+        name=next((one.name for one in _files(found, FileRole.UPLOAD)), ""),
+        result=found.result or {},
+        came=bool(found.result) and _is_of_use(cast(dict[str, Any], found.result)),
+        why=_in_words(found.progress.sentence) if found.state == JobState.FAILED else "",
+        has_rejected=bool(_files(found, FileRole.RESULT)),
+    )
+
+
+@blueprint.get("/customers/jobs/<job_id>/progress")
+@needs(Role.VIEWER)
+@asked_by_itself
+def progress(job_id: str) -> str | Response:
+    """How far it is: a fragment that the job's page asks for. Once the job is over it has the page loaded anew."""
+    found = _job(job_id)
+    return Response(headers={"HX-Refresh": "true"}) if found.is_over else _progress(found)
+
+
+def _progress(found: Job) -> str:
+    return render_template("job_progress.html.jinja", job=found)
+
+
+def _is_of_use(result: dict[str, Any]) -> bool:
+    return any(result.get(name) for name in ("added", "changed", "unchanged", "restored", "retired", "removed"))
+
+
+def _in_words(sentence: str) -> str:
+    return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', sentence)
+
+
+@blueprint.post("/customers/jobs/<job_id>/import")
+@needs(Role.OPERATOR)
+def make(job_id: str) -> AnyResponse:
+    """Import the file that was looked at, read as it was then. It is another job, with a copy of the file of its own."""
+    looked = _job(job_id)
+    asked = _arguments(looked)
+    if not isinstance(asked, ImportCustomers) or not asked.dry_run or looked.state != JobState.DONE:
+        abort(404)
+    files = parts().ledger.job_files
+    kept = next(iter(_files(looked, FileRole.UPLOAD)), None) or abort(404)
+    audit("customers imported", kept.name)
+    pieces = pieces_of(files, kept.id)
+    upload = keep_file(files, FileRole.UPLOAD, kept.name, pieces, kept.size, parts().ledger.clock())
+    return _begun(replace(asked, upload=upload, dry_run=False))
+
+
+@blueprint.post("/customers/jobs/<job_id>/cancel")
+@needs(Role.OPERATOR)
+def cancel(job_id: str) -> AnyResponse:
+    found = _job(job_id)
+    audit("job stopped", f"job {found.id}")
+    parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
+    flash("It stops in a moment. What was done until then stays done.")
+    return redirect(url_for("uploads.job", job_id=found.id), 303)
+
+
+@blueprint.post("/customers/jobs/<job_id>/rejected.csv")
+@needs(Role.OPERATOR)
+def rejected(job_id: str) -> Response:
+    """The rows that were not used, each with its reason, as the job has left them: persons are whole in it."""
+    found = _job(job_id)
+    kept = next(iter(_files(found, FileRole.RESULT)), None) or abort(404)
+    audit("reveal rejected rows", f"job {found.id}")
+    headers = {"Content-Disposition": 'attachment; filename="rejected.csv"'}
+    pieces = pieces_of(parts().reads.job_files, kept.id)
+    return Response(pieces, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _job(job_id: str) -> Job:
+    """One about customers; 404 for any other."""
+    is_number = job_id.isascii() and job_id.isdigit() and len(job_id) <= _DIGITS
+    found = parts().reads.jobs.job(int(job_id)) if is_number else None
+    return found if found is not None and found.kind in _KINDS else abort(404)
+
+
+def _arguments(found: Job) -> ImportCustomers | UndoImport:
+    try:
+        return cast("ImportCustomers | UndoImport", read_arguments(_KINDS[found.kind], found.arguments))
+    except WrongArguments:  # asked by a newer version
+        abort(404)
+
+
+def _files(found: Job, role: FileRole) -> list[JobFile]:
+    return [one for one in parts().reads.job_files.of_job(found.id) if one.role is role]

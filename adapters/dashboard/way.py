@@ -1,0 +1,189 @@
+"""The way of a call in the order of time, from what an explanation says of it: what a reader sees on its page. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
+
+from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.explanation import (
+    SPELLING,
+    AttemptFacts,
+    CallbackFacts,
+    DecisionFacts,
+    Difference,
+    Explanation,
+)
+from offhook.pipeline.masking import Masking
+from offhook.pipeline.phone import mask
+from offhook.pipeline.words import SOURCES, reason_in_words, word_of
+
+_MOST_OF_AN_ANSWER = 500  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that happened, its time, and more of it in a few words; `is_stop` where the way waits or ends there."""
+
+    at: datetime
+    what: str
+    more: str = ""
+    is_stop: bool = False
+
+
+def way(found: Explanation) -> list[Step]:
+    """What happened to this call, the oldest first."""
+    steps = [*_arrivals(found), *map(_decision, found.decisions), *map(_attempt, found.attempts)]
+    return sorted(steps, key=lambda one: one.at)
+
+
+def _arrivals(found: Explanation) -> Iterable[Step]:
+    """The first callback, and each that reports an end: those between say nothing new."""
+    for number, one in enumerate(found.callbacks):
+        is_end = one.status in _ENDS
+        if number == 0 or is_end:
+            is_leg = one.call_sid != found.call_sid
+            yield Step(one.received_at, _reported(one, is_leg=is_leg), _arrived(one))
+
+
+_ENDS = ("completed", "busy", "no-answer", "failed", "canceled")
+
+
+def _reported(one: CallbackFacts, *, is_leg: bool) -> str:
+    of_what = "a leg of the call" if is_leg else "the call"
+    if one.status in _ENDS:
+        return f"Twilio reported the end of {of_what}: {one.status}"
+    return f"Twilio reported {of_what}: {one.status}"
+
+
+def _arrived(one: CallbackFacts) -> str:
+    by = SOURCES.get(one.source, one.source)
+    return f"{by}; signature good" + ("" if one.delay_seconds is None else f"; {one.delay_seconds:.1f} s after it")
+
+
+_RESULTS: Mapping[str, tuple[str, bool]] = {
+    "converted": ("Decided: it counts", False),
+    "parked": ("Decided: it would count, and it is not known who called", True),
+    "skipped": ("Decided: it does not count", True),
+    "unfinished": ("Its end was not reported in time", True),
+}
+
+
+def _decision(one: DecisionFacts) -> Step:
+    what, is_stop = _RESULTS.get(one.result, ("Decided", False))
+    rule = f"by the rule {one.rule}" if one.rule else ""
+    said = " ".join(without_version(reason.sentence, one.rules_version) for reason in one.reasons)
+    return Step(one.decided_at, what, "; ".join(filter(None, [rule, said])), is_stop)
+
+
+def without_version(text: str, version: str) -> str:
+    """A sentence without the hash of the rules that it names: nobody can read anything from that."""
+    return text.replace(f" {version}", "") if version else text
+
+
+_TRIED: Mapping[str, tuple[str, bool]] = {
+    "delivered": ("Rockerbox took it", False),
+    "retry": ("Sent, and not taken; it is tried again", False),
+    "blocked": ("Not let in; it is tried again", False),
+    "refused": ("Rockerbox refused it", True),
+    "maybe_sent": ("Sent, and no answer says whether it arrived", True),
+    "held": ("Not sent again: it may have arrived already", True),
+    "lease_expired": ("Cut off while it was sent", True),
+}
+
+
+def _attempt(one: AttemptFacts) -> Step:
+    what, is_stop = _TRIED.get(one.result, ("Sent", False))
+    late = "; this answer came late" if one.came_late else ""
+    return Step(one.finished_at, what, f"attempt {one.number}: {reason_in_words(one.reason)}{late}", is_stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A callback as it came: its parameters one by one where it has any, else its text. Persons are hidden."""
+
+    at: datetime
+    call_sid: str
+    method: str
+    source: str
+    fields: tuple[tuple[str, str], ...]
+    text: str
+
+
+_ADDRESSES = frozenset({"From", "To", "Caller", "Called", "ForwardedFrom", "SipDomain", "Digits"})
+_PERSONS = frozenset({"CallerName", "CallToken", "StirPassportToken"})
+
+
+def as_came(raw: RawCallback, hide: Masking) -> Raw:
+    """For the page, which folds it away."""
+    text = raw.body.decode("utf-8", "replace")
+    form = "json" not in raw.content_type.lower()
+    pairs = parse_qsl(text if raw.method != "GET" else raw.target.partition("?")[2], keep_blank_values=True)
+    fields = tuple((name, _value(name, value, hide)) for name, value in pairs) if form else ()
+    return Raw(
+        raw.received_at,
+        raw.call_sid,
+        raw.method,
+        SOURCES.get(raw.source, raw.source),
+        fields,
+        _text(text, hide, fields),
+    )
+
+
+def _text(text: str, hide: Masking, fields: tuple[tuple[str, str], ...]) -> str:
+    return "" if fields else hide(text)
+
+
+def _value(name: str, value: str, hide: Masking) -> str:
+    if name in _PERSONS:
+        return "hidden" if value else ""
+    return mask(value) if name in _ADDRESSES and value else hide(value)
+
+
+def answer_in_short(text: str) -> str:
+    """An answer, cut where it is long."""
+    return text if len(text) <= _MOST_OF_AN_ANSWER else f"{text[:_MOST_OF_AN_ANSWER]}..."
+
+
+def counted_hour(payload: Mapping[str, str]) -> tuple[datetime, datetime, datetime] | None:
+    """Rockerbox's hour (UTC) in which a conversion counts: beginning, end, and its own time. None where it has no time."""
+    text = payload.get("timestamp", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        return None
+    at = datetime.fromtimestamp(int(text), UTC)
+    hour = at.replace(minute=0, second=0)
+    return hour, hour + timedelta(hours=1), at
+
+
+def headline(found: Explanation) -> str:
+    """The verdict in one sentence, without a hash."""
+    text = found.sentence
+    for one in found.decisions:
+        text = without_version(text, one.rules_version)
+    return text
+
+
+def differences(found: Explanation) -> list[tuple[str, str, str]]:
+    """What is otherwise today: what, then, today, each in a reader's words."""
+    return [_difference(one) for one in found.today.differences]
+
+
+def _difference(one: Difference) -> tuple[str, str, str]:
+    if one.what == SPELLING:
+        return "Spelling", "", "spelled otherwise"
+    say = {"verdict": _label, "reasons": _reasons}.get(one.what, str)
+    then, now = ("nothing" if value is None else say(value) for value in (one.then, one.now))
+    return _WHAT.get(one.what, one.what), then, "another one" if then == now else now
+
+
+_WHAT = {"verdict": "Outcome", "reasons": "Why"}
+
+
+def _label(value: str) -> str:
+    return word_of(value).label
+
+
+def _reasons(value: str) -> str:
+    return ", ".join(map(reason_in_words, value.split(", ")))

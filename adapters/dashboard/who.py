@@ -1,0 +1,157 @@
+"""Who is asking: the session behind the cookie, what a view needs, and the audit's lines. Every view says what it `needs`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, current_app, g, redirect, request, session, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.parts import parts
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.tokens import hashed
+from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret
+
+View = TypeVar("View", bound=Callable[..., object])
+_NEEDS, _BY_ITSELF = "offhook_needs", "offhook_by_itself"
+_SECRET = "sid"
+_LONGEST_PATH = 2000
+
+
+def needs(role: Role | None) -> Callable[[View], View]:
+    """Says of a view who may call it; None: anybody, signed in or not."""
+
+    def marked(view: View) -> View:
+        setattr(view, _NEEDS, role)
+        return view
+
+    return marked
+
+
+def asked_by_itself(view: View) -> View:
+    """Says of a view that a page asks for it now and then: no sign of a person, so that an idle session ends all the same."""
+    setattr(view, _BY_ITSELF, True)
+    return view
+
+
+def check_every_view(app: Flask) -> None:
+    """Raises RuntimeError for a view that does not say what it needs."""
+    silent = [name for name, view in app.view_functions.items() if not hasattr(view, _NEEDS)]
+    if silent:
+        raise RuntimeError(f"views without needs(...): {', '.join(sorted(silent))}")
+
+
+def let_in() -> AnyResponse | None:
+    """Before each request: find out who asks, and turn away who may not."""
+    g.user, g.session = None, None
+    if request.endpoint is None:
+        return None  # there is no such page, whoever asks
+    if request.endpoint != "assets.file":
+        _find_out()
+    needed = cast("Role | None", getattr(current_app.view_functions[request.endpoint], _NEEDS))
+    if needed is None:
+        return None
+    if g.user is None:
+        return _to_sign_in()
+    if not g.user.role.may(needed):
+        abort(403)
+    return None
+
+
+def user() -> User:
+    """Who asks. For views that need a role."""
+    return cast(User, g.user)
+
+
+def address() -> str:
+    """Where the request came from, as far as it is known: behind proxies that are believed, what the outermost one saw."""
+    trusted = parts().limits.proxies
+    seen = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",") if one.strip()]
+    if trusted and seen:
+        return seen[max(0, len(seen) - trusted)][:64]
+    return request.remote_addr or "unknown"
+
+
+def line(what: str, of_what: str = "", who: str | None = None) -> AuditLine:
+    """The audit's line of this request, not yet kept: for what writes it in its own transaction."""
+    name = who if who is not None else (g.user.email if g.user else "")
+    return AuditLine(parts().clock(), name, what, of_what, address())
+
+
+def audit(what: str, of_what: str = "", who: str | None = None) -> None:
+    """Keep a line of who does what, to what, from where. Before the action: an action without its line never happens.
+
+    Raises LedgerUnavailable. `of_what` is a CallSid, a name, a count; never a number or an email of a caller in clear.
+    """
+    parts().ledger.audit.write(line(what, of_what, who))
+
+
+def sign_in(someone: User, how: str) -> None:
+    """A new session for this browser: whatever it carried before is none. Raises LedgerUnavailable."""
+    before = session.get(_SECRET)
+    session.clear()  # the CSRF token, too
+    if before:
+        parts().ledger.sessions.end(hashed(before), line("sign out", someone.email, someone.email))
+    secret, kept = new_secret()
+    now = parts().clock()
+    over = now - timedelta(seconds=parts().limits.lifetimes.whole_seconds)
+    parts().ledger.sessions.add(
+        Session(kept, someone.id, now, now, address()), over, line("sign in", how, someone.email)
+    )
+    session[_SECRET] = secret
+    session.permanent = True
+
+
+def sign_out() -> None:
+    """End this browser's session. Raises LedgerUnavailable."""
+    if g.session is not None:
+        parts().ledger.sessions.end(g.session.id, line("sign out"))
+    session.clear()
+
+
+def sign_out_everywhere() -> int:
+    """End all sessions of who asks: how many. Raises LedgerUnavailable."""
+    ended = parts().ledger.sessions.end_all(user().id, line("sign out everywhere"))
+    session.clear()
+    return ended
+
+
+def local_path(given: str | None) -> str:
+    """Where to go next: a path of ours, else the first page. Anything that could lead elsewhere is not taken."""
+    path = given or ""
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    parsed = urlsplit(path) if is_local else None
+    if parsed is None or parsed.scheme or parsed.netloc or len(path) > _LONGEST_PATH:
+        return url_for("overview.shown")
+    return path
+
+
+def _find_out() -> None:
+    secret = session.get(_SECRET)
+    if not isinstance(secret, str):
+        return
+    known, now = parts(), parts().clock()
+    found = known.reads.sessions.with_id(hashed(secret))
+    if found is None or not known.limits.lifetimes.holds(found, now):
+        session.clear()
+        return
+    someone = known.reads.users.with_id(found.user_id)
+    if someone is None or someone.disabled_at is not None:
+        session.clear()
+        return
+    g.user, g.session = someone, found
+    is_person = not hasattr(current_app.view_functions[request.endpoint or ""], _BY_ITSELF)
+    if is_person and (now - found.seen_at).total_seconds() >= known.limits.seen_seconds:
+        with suppress(LedgerUnavailable):
+            known.ledger.sessions.seen(found.id, now)
+
+
+def _to_sign_in() -> AnyResponse:
+    if request.headers.get("HX-Request"):  # a fragment: the whole page goes to sign in
+        return Response(status=401, headers={"HX-Redirect": url_for("doors.login")})
+    back = request.full_path.rstrip("?") if request.method in ("GET", "HEAD") else None
+    return redirect(url_for("doors.login", next=back), 303)

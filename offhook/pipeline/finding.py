@@ -1,0 +1,64 @@
+"""Which calls a person means: by CallSid, the caller's number, email or customer id, or the order id. Shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from offhook.pipeline.phone import caller, spellings
+from offhook.pipeline.ports.history import History
+from offhook.pipeline.ports.stories import Stories
+from offhook.pipeline.sids import CALL, typed_kind
+from offhook.pipeline.story import CallLine
+
+_MOST_NUMBERS = 20  # of one customer
+_QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
+
+
+def typed(text: str) -> str:
+    """Without the blanks and quotes that were copied along."""
+    return text.strip(_QUOTES)
+
+
+def call_sid(text: str) -> str | None:
+    """The CallSid as Twilio writes it; None when it is none."""
+    plain = typed(text)
+    return f"{CALL}{plain[2:].lower()}" if typed_kind(plain) == CALL else None
+
+
+def numbers_of(stories: Stories, name: str, country: str) -> Sequence[str]:
+    """The numbers by which this customer's calls are known: a number is itself, an email or a customer id is looked up.
+
+    `country` is that of numbers written without one. Raises LedgerUnavailable.
+    """
+    words = typed(name)
+    phone = caller(words, country).number
+    found = stories.phones_of(words, _MOST_NUMBERS)
+    return list(dict.fromkeys([*([phone] if phone else []), *found]))
+
+
+def numbers_ever_of(history: History, stories: Stories, name: str, country: str) -> Sequence[str]:
+    """The numbers of whoever goes by this name now or ever did, each line once; a number is itself, known or not.
+
+    Raises LedgerUnavailable.
+    """
+    found = [*numbers_of(stories, name, country), *history.numbers_named(typed(name))]
+    once: dict[str, str] = {}
+    for phone in found:
+        once.setdefault(spellings(phone)[0], phone)
+    return list(once.values())
+
+
+def calls_named(stories: Stories, name: str, country: str, most: int) -> list[CallLine]:
+    """The calls that a name may mean, each once, the newest first; up to `most`. Of several kinds all are given: what one
+    takes for an order id may be a customer's id as well. Raises LedgerUnavailable.
+    """
+    sid = call_sid(name)
+    if sid is not None:
+        return [story.call for story in stories.of_call(sid)]
+    found = [line for phone in numbers_of(stories, name, country) for line in stories.calls_of(phone, most)]
+    return _newest([*found, *stories.with_order_id(typed(name), most)])[:most]
+
+
+def _newest(found: Iterable[CallLine]) -> list[CallLine]:
+    once = {line.key: line for line in found}
+    return sorted(once.values(), key=lambda line: line.first_received_at, reverse=True)

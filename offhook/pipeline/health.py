@@ -1,0 +1,118 @@
+"""Is it working? What the first page says of it, a line each for what can stop conversions. Pure: asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.history import ImportLine
+
+_BEHIND_SECONDS = "backlog_age_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is known: `facts` are those of /readyz, the moments None where there was none.
+
+    `door_opens_at` is when something is sent again after the destination failed too often; `list_brought_at` when a list of
+    customers came last (`last_list`); `looks_up`: callers are looked up elsewhere, so that there may be no list.
+    """
+
+    is_ready: bool
+    facts: Mapping[str, Any]
+    now: datetime
+    called_at: datetime | None = None
+    delivered_at: datetime | None = None
+    door_opens_at: datetime | None = None
+    list_brought_at: datetime | None = None
+    looks_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is no longer well: calls that wait for longer, and a list that is older."""
+
+    behind_seconds: float = 60.0
+    list_days: float = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLine:
+    """`kind` is ok, wait or bad; `name` is what is meant, `said` how it is."""
+
+    name: str
+    kind: str
+    title: str
+    said: str
+
+
+def lines(known: Health, limits: Limits) -> tuple[HealthLine, ...]:
+    """The line of health: callbacks, worker, Rockerbox, customers."""
+    return (_callbacks(known), _worker(known, limits), _rockerbox(known), _customers(known, limits))
+
+
+def _callbacks(known: Health) -> HealthLine:
+    if not known.is_ready:
+        return HealthLine("callbacks", "bad", "Not receiving calls", str(known.facts.get("what") or "see Set-up"))
+    if "refused_warning" in known.facts:
+        return HealthLine("callbacks", "bad", "Twilio's calls are refused", "a key or an address is wrong")
+    if known.called_at is None:
+        return HealthLine("callbacks", "wait", "Ready for calls", "none has come yet")
+    return HealthLine("callbacks", "ok", "Receiving calls", f"last one {ago(known.called_at, known.now)}")
+
+
+def _worker(known: Health, limits: Limits) -> HealthLine:
+    if known.facts.get("workers_alive") == 0:
+        return HealthLine("worker", "bad", "Worker", "does not run: calls are kept, and nothing is sent")
+    waits = float(known.facts.get(_BEHIND_SECONDS) or 0.0)
+    if waits > limits.behind_seconds:
+        return HealthLine("worker", "wait", "Worker", f"behind by {length(waits)}")
+    return HealthLine("worker", "ok", "Worker", f"nothing waits longer than {length(max(waits, 1.0))}")
+
+
+def _rockerbox(known: Health) -> HealthLine:
+    if known.door_opens_at is not None and known.door_opens_at > known.now:
+        wait = length((known.door_opens_at - known.now).total_seconds())
+        return HealthLine("rockerbox", "bad", "Rockerbox", f"takes nothing now; tried again in {wait}")
+    if known.delivered_at is None:
+        return HealthLine("rockerbox", "wait", "Rockerbox", "nothing was sent yet")
+    return HealthLine("rockerbox", "ok", "Rockerbox", f"took the latest one {ago(known.delivered_at, known.now)}")
+
+
+def last_list(imports: Sequence[ImportLine]) -> datetime | None:
+    """When a list of customers, or a change by the API, came last, of what brought rows. A customer whom a person added on a
+    page, or a caller who was looked up, makes no list younger."""
+    return max((one.finished_at or one.started_at for one in imports if _is_list(one)), default=None)
+
+
+def _is_list(one: ImportLine) -> bool:
+    rows = one.added + one.changed + one.unchanged
+    return one.source in (Source.IMPORT, Source.SYNC, Source.API) or (one.source is Source.DASHBOARD and rows > 1)
+
+
+def _customers(known: Health, limits: Limits) -> HealthLine:
+    if known.looks_up:
+        return HealthLine("customers", "ok", "Customers", "each caller is looked up in your own systems")
+    if known.list_brought_at is None:
+        return HealthLine("customers", "wait", "Customer list", "none yet: every caller is unknown")
+    age = known.now - known.list_brought_at
+    kind = "wait" if age > timedelta(days=limits.list_days) else "ok"
+    return HealthLine("customers", kind, "Customer list", f"imported {ago(known.list_brought_at, known.now)}")
+
+
+def ago(then: datetime, now: datetime) -> str:
+    return f"{length(max(0.0, (now - then).total_seconds()))} ago"
+
+
+def length(seconds: float) -> str:
+    """About how long: 12 s, 3 min, 5 h, 9 days."""
+    for unit, size in (("days", 2 * 86400), ("h", 2 * 3600), ("min", 120)):
+        if seconds >= size:
+            return f"{seconds / _SIZES[unit]:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+_SIZES = {"days": 86400, "h": 3600, "min": 60}

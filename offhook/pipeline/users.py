@@ -1,0 +1,122 @@
+"""Who may use the dashboard: users, their sessions, links of one use, and the audit's lines. Keeps none, stores no secret.
+
+What a browser or a link carries has 256 random bits, so that its plain SHA-256, which is kept, cannot be reversed.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from offhook.pipeline.tokens import hashed
+
+
+class Role(StrEnum):
+    """What a user may do. Each may what the ones before it may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"  # retry, decide again, add and import customers, reveal
+    ADMIN = "admin"  # users, tokens, rules, audit
+
+    def may(self, needed: Role) -> bool:
+        """Whether who has this role may do what `needed` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`email` in lower case. `password_hash` is Argon2's text; None for who comes by a link or another provider alone.
+    `zone` is the time zone that the user chose, "" for the service's.
+    """
+
+    id: str
+    email: str
+    role: Role
+    password_hash: str | None
+    created_at: datetime
+    disabled_at: datetime | None = None
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`id` is the hash of what the browser holds."""
+
+    id: str
+    user_id: str
+    created_at: datetime
+    seen_at: datetime
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Seconds without a request, and seconds in all, after which a session is none."""
+
+    idle_seconds: float
+    whole_seconds: float
+
+    def holds(self, session: Session, now: datetime) -> bool:
+        """Whether the session is still one at `now`."""
+        idle, whole = (now - at for at in (session.seen_at, session.created_at))
+        return idle.total_seconds() < self.idle_seconds and whole.total_seconds() < self.whole_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A link of one use. `email` is whom it lets in, without a password; None where the one who follows it names
+    themselves and sets a password (the first admin). `id` is the hash of what the link holds.
+    """
+
+    id: str
+    email: str | None
+    role: Role
+    made_at: datetime
+    until_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """Who did what, to what, from where, when. `seq` is 0 until it is kept; it grows with each line."""
+
+    at: datetime
+    who: str
+    what: str
+    of_what: str
+    from_where: str
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """None and "" stand for any. `since` is included, `until` is not."""
+
+    who: str = ""
+    what: str = ""
+    of_what: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def new_secret() -> tuple[str, str]:
+    """What a browser or a link gets, and the hash that is kept of it."""
+    secret = secrets.token_urlsafe(32)
+    return secret, hashed(secret)
+
+
+def new_user_id() -> str:
+    return secrets.token_hex(8)
+
+
+_EMAIL = re.compile(r"[^\s@<>\"',;:()\[\]\\]+@[^\s@<>\"',;:()\[\]\\]+\.[^\s@<>\"',;:()\[\]\\.]+")
+_LONGEST_EMAIL = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
+
+
+def plain_email(text: str) -> str | None:
+    """An email as users have it, in lower case; None where the text is none."""
+    bare = text.strip().lower()
+    return bare if len(bare) <= _LONGEST_EMAIL and bare.isprintable() and _EMAIL.fullmatch(bare) else None

@@ -1,0 +1,45 @@
+"""What `Audit` promises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from offhook.pipeline.users import AuditFilter, AuditLine
+from tests.contracts.conftest import WholeLedger
+from tests.fakes.callbacks import NOON
+
+HOUR = timedelta(hours=1)
+LINES = [
+    AuditLine(NOON + n * HOUR, who, what, of_what, "127.0.0.1")
+    for n, (who, what, of_what) in enumerate([("ann", "sign in", ""), ("bo", "retry", "CA1"), ("ann", "retry", "CA2")])
+]
+
+
+def kept(ledger: WholeLedger) -> None:
+    for line in LINES:
+        ledger.audit.write(line)
+
+
+def test_lines_come_the_newest_first_and_page_by_key(ledger: WholeLedger) -> None:
+    kept(ledger)
+    found = ledger.audit.lines(AuditFilter(), None, 2)
+    assert [replace(one, seq=0) for one in found] == [LINES[2], LINES[1]]
+    [last] = ledger.audit.lines(AuditFilter(), found[-1].seq, 2)
+    assert replace(last, seq=0) == LINES[0]
+    assert last.seq < found[1].seq < found[0].seq
+    assert list(ledger.audit.lines(AuditFilter(), last.seq, 2)) == []
+
+
+def test_a_filter_lets_through_what_it_says(ledger: WholeLedger) -> None:
+    kept(ledger)
+
+    def found(**asked: object) -> list[int]:
+        lines = ledger.audit.lines(AuditFilter(**asked), None, 10)  # type: ignore[arg-type]
+        return [LINES.index(replace(one, seq=0)) for one in lines]
+
+    assert found(who="ann") == [2, 0]
+    assert found(what="retry") == [2, 1]
+    assert found(of_what="CA1") == [1]
+    assert found(who="ann", what="retry") == [2]
+    assert found(since=NOON + HOUR, until=NOON + 2 * HOUR) == [1]

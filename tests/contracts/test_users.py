@@ -1,0 +1,72 @@
+"""What `Users` promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from offhook.pipeline.users import AuditFilter, AuditLine, Role, Session, User
+from tests.contracts.conftest import WholeLedger
+from tests.fakes.callbacks import NOON
+
+LINE = AuditLine(NOON, "ann@example.com", "user added", "bo@example.com", "127.0.0.1")
+ANN = User("1", "ann@example.com", Role.ADMIN, "hash", NOON)
+BO = User("2", "bo@example.com", Role.VIEWER, None, NOON, zone="Europe/Vienna")
+SESSION = Session("s1", "1", NOON, NOON, "127.0.0.1")
+
+
+def lines(ledger: WholeLedger) -> list[str]:
+    return [one.what for one in ledger.audit.lines(AuditFilter(), None, 10)]
+
+
+def test_users_come_by_their_emails_ids_and_all_together(ledger: WholeLedger) -> None:
+    assert ledger.users.add(BO, LINE)
+    assert ledger.users.add(ANN, LINE)
+    assert list(ledger.users.every()) == [ANN, BO]
+    assert (ledger.users.with_id("2"), ledger.users.with_email("ann@example.com")) == (BO, ANN)
+    assert (ledger.users.with_id("3"), ledger.users.with_email("eve@example.com")) == (None, None)
+
+
+def test_an_email_is_one_users_and_a_change_of_nobody_leaves_no_line(ledger: WholeLedger) -> None:
+    assert ledger.users.add(ANN, LINE)
+    assert not ledger.users.add(replace(BO, email=ANN.email), LINE)
+    assert not ledger.users.set_role("3", Role.ADMIN, LINE)
+    assert not ledger.users.set_password("3", "hash", LINE)
+    assert not ledger.users.disable("3", NOON, LINE)
+    assert not ledger.users.remove("3", LINE)
+    assert lines(ledger) == ["user added"]
+    assert list(ledger.users.every()) == [ANN]
+
+
+def test_what_changes_is_that_one_user_alone(ledger: WholeLedger) -> None:
+    ledger.users.add(ANN, LINE)
+    ledger.users.add(BO, LINE)
+    ledger.users.set_zone("2", "UTC")
+    assert ledger.users.set_role("2", Role.OPERATOR, replace(LINE, what="role"))
+    assert list(ledger.users.every()) == [ANN, replace(BO, role=Role.OPERATOR, zone="UTC")]
+    assert lines(ledger)[0] == "role"
+
+
+def test_another_password_being_disabled_and_being_removed_end_all_sessions(ledger: WholeLedger) -> None:
+    ledger.users.add(ANN, LINE)
+    changes: tuple[Callable[[], bool], ...] = (
+        lambda: ledger.users.set_password("1", "other", LINE),
+        lambda: ledger.users.disable("1", NOON, LINE),
+        lambda: ledger.users.remove("1", LINE),
+    )
+    for change in changes:
+        ledger.sessions.add(SESSION, NOON - timedelta(days=1), LINE)
+        assert change()
+        assert ledger.sessions.with_id("s1") is None
+    assert ledger.users.add(ANN, LINE), "the email is free again"
+
+
+def test_who_is_enabled_again_is_as_before(ledger: WholeLedger) -> None:
+    ledger.users.add(ANN, LINE)
+    ledger.users.disable("1", NOON, LINE)
+    assert ledger.users.with_id("1") == replace(ANN, disabled_at=NOON)
+    ledger.sessions.add(SESSION, NOON, LINE)
+    ledger.users.disable("1", None, LINE)
+    assert ledger.users.with_id("1") == ANN
+    assert ledger.sessions.with_id("s1") == SESSION

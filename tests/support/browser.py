@@ -1,0 +1,82 @@
+"""The system's Chromium, driven by playwright, and what every page of the dashboard is held to in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.dashboard import Site
+from tests.support.needed import require
+
+AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+_PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+_FROM_OUTSIDE = """async source => {
+    // axe is no part of the page: the page's own policy stays as it is, and the driver evaluates it.
+    return (await axe.run(document, {resultTypes: ['violations']})).violations
+        .map(one => `${one.id}: ${one.help}: ${one.nodes.map(node => node.target).join(', ')}`)
+}"""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser of playwright. Skips where there is none; in CI it fails."""
+    program = require(_PROGRAM, "pages are not looked at: chromium is not installed (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def page_of(
+    browser: Any,
+    site: Site,
+    role: Any = None,
+    *,
+    width: int = 1280,
+    dark: bool = False,
+    scripts: bool = True,
+    is_missing: bool = False,
+    expects: Sequence[str] = (),
+) -> Iterator[Any]:
+    """A page in a context of its own, signed in as the role. At its end nothing was written to the console but what has a word of
+    `expects` in it; of a page that `is_missing` Chromium itself writes that it is.
+    """
+    allowed = (*expects, *(("404",) if is_missing else ()))
+    context = browser.new_context(
+        base_url=site.url,
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=scripts,
+    )
+    if role is not None:
+        cookies = site.role(role).cookies
+        context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
+    page, told = context.new_page(), []
+    page.on("console", lambda message: told.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: told.append(str(error)))
+    page.requests = []
+    page.on("request", lambda request: page.requests.append(request.url))
+    try:
+        yield page
+    finally:
+        context.close()
+    assert [text for text in told if not any(word in text for word in allowed)] == []
+
+
+def axe_findings(page: Any) -> list[str]:
+    """What axe finds on the page as it is now."""
+    require(AXE.exists(), "axe does not look at pages: npm ci --prefix tests/npm")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text() + "\n;0")
+    return list(page.evaluate(_FROM_OUTSIDE, ""))
+
+
+def is_wider_than_window(page: Any) -> bool:
+    """Whether the page as a whole scrolls sideways."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

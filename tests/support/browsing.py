@@ -1,0 +1,123 @@
+"""The dashboard as people of each role use it: the real pages on a real ledger, in this process, without a server between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from offhook.adapters.commands.context import Offhook
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret, new_user_id
+from offhook.service import build, dashboard
+from offhook.settings import given
+from tests.support.arriving import read_request
+
+ACCOUNT = f"AC{1:032x}"
+ANN, BO, OURS = "+14155550101", "+14155550102", "+14155550199"
+
+
+def sid(number: int) -> str:
+    return f"CA{number:032x}"
+
+
+@dataclass
+class Person:
+    """Somebody who is signed in."""
+
+    client: FlaskClient
+    email: str
+
+    def get(self, path: str, **headers: str) -> Any:
+        said = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, headers=said)
+
+    def post(self, path: str, *, page: str, csrf: bool = True, **fields: Any) -> Any:
+        """Send the form of a page, with the token that stands in it."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.get(page).text)
+        assert token is not None, page
+        data = {**fields, **({"csrf_token": token[1]} if csrf else {})}
+        return self.client.post(path, data=data)
+
+
+@dataclass
+class Browsing:
+    """A dashboard, and calls that come in."""
+
+    service: Offhook
+    app: Flask
+    at: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(hours=1))
+
+    def person(self, role: Role) -> Person:
+        """Somebody new of this role."""
+        ledger, now = self.service.ledger, datetime.now(UTC)
+        email = f"{role.value}-{new_user_id()}@example.test"
+        line = AuditLine(now, "", "user created", email, "")
+        someone = User(new_user_id(), email, role, None, now)
+        assert ledger.users.add(someone, line)
+        secret, kept = new_secret()
+        ledger.sessions.add(Session(kept, someone.id, now, now, ""), now - timedelta(days=1), line)
+        client = self.app.test_client()
+        with client.session_transaction() as session:
+            session["sid"] = secret
+        return Person(client, email)
+
+    def call(
+        self,
+        number: int,
+        *,
+        caller: str = ANN,
+        seconds: int = 90,
+        decide: bool = True,
+        account: str = ACCOUNT,
+        more: Mapping[str, str] | None = None,
+    ) -> str:
+        """A call that is over, a minute after the one before; folded and decided."""
+        self.at += timedelta(minutes=1)
+        said: Mapping[str, str] = {
+            "CallSid": sid(number),
+            "AccountSid": account,
+            "From": caller,
+            "To": OURS,
+            "Direction": "inbound",
+            "CallStatus": "completed",
+            "CallDuration": str(seconds),
+            **(more or {}),
+        }
+        body = urlencode(said).encode()
+        form = "application/x-www-form-urlencoded"
+        found = read_request("POST", "/twilio/status", form, {}, body, self.at, account)
+        assert isinstance(found, tuple)
+        self.service.ledger.append(found)
+        if decide:
+            self.work()
+        return sid(number)
+
+    def work(self) -> None:
+        """What a worker does with calls, until nothing is left."""
+        worker = self.service.worker()
+        while worker.keep_books_once():
+            pass
+
+    def know(self, phone: str, email: str | None, customer_id: str | None = None) -> None:
+        self.service.ledger.merge_customers([Customer(phone, email, customer_id)])
+
+
+RULES = """min_duration_seconds = 30
+[[numbers]]
+number = "+14155550199"
+label = "TV spring"
+"""
+
+
+def browsing(url: str, **changes: str) -> Browsing:
+    """A dashboard over this database, whose calls are decided at once. Close its ledger at the end."""
+    known = {"DATABASE_URL": url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t" * 32}
+    service = build(given(known | {"OFFHOOK_SETTLE_SECONDS": "0", "OFFHOOK_RULES": RULES} | changes))
+    return Browsing(service, dashboard(service))

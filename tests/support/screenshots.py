@@ -1,0 +1,52 @@
+"""Makes the pictures of the dashboard in docs/: `python -m tests.support.screenshots`. Starts the demonstration and looks at it.
+
+What is in the pictures is the demonstration's own: made-up calls of numbers that are kept for fiction.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.support.browser import chromium
+from tests.support.processes import REPOSITORY, Up, bare_environment
+
+# File name, address, width, height, scheme. The first one opens README.
+PICTURES: Sequence[tuple[Any, ...]] = (("overview", "/?range=30d", 1120, 740, "light"),)
+LINK = re.compile(r"http://127\.0\.0\.1:\d+/invite/\S+")
+
+
+def take(folder: Path) -> list[Path]:
+    """Write each picture of PICTURES into the folder."""
+    with tempfile.TemporaryDirectory() as scratch, Up(bare_environment(), Path(scratch)) as up, chromium() as browser:
+        context = browser.new_context()
+        page = context.new_page()
+        come_in(page, up.log)
+        return [picture(page, folder / f"{name}.png", *of) for name, *of in PICTURES]
+
+
+def come_in(page: Any, said: str) -> None:
+    """By the link that the demonstration has printed. Afterwards the page is the overview."""
+    found = LINK.search(said)
+    assert found, f"no link in what was printed:\n{said}"
+    page.goto(found[0])
+    page.click("button.main")
+    page.wait_for_selector("[data-figure=calls]")
+
+
+def picture(page: Any, path: Path, address: str, width: int, height: int, scheme: str) -> Path:
+    """The page of this address as the reader sees it."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(page.evaluate("location.origin") + address, wait_until="networkidle")
+    page.screenshot(path=path)
+    return path
+
+
+if __name__ == "__main__":
+    for taken in take(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs"):
+        print(f"{taken} {taken.stat().st_size:,} bytes")

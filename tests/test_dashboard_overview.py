@@ -1,0 +1,169 @@
+"""The overview through real HTTP: figures that add up, filters, links, words, roles; markup in every parameter stays text."""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from offhook.pipeline.counting import figures as figures_of
+from offhook.pipeline.users import Role
+from offhook.pipeline.words import why_in_words
+from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.dashboard import Client, Site
+
+pytestmark = pytest.mark.mostly("sqlite")
+NEVER_SHOWN = ("parked", "skipped", "dead", "ambiguous", "quarantined", "folded", "mapping", "settling")
+MARKUP = "<img src=x onerror=alert(1)>\"'"
+
+
+def figures(page: str) -> dict[str, int]:
+    return {name: int(value) for name, value in re.findall(r'data-figure="(\w+)">(\d+)<', page)}
+
+
+def text_of(page: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", " ", page))
+
+
+@pytest.fixture(scope="module")
+def viewer(filled: Site) -> Client:
+    return filled.role(Role.VIEWER)
+
+
+def test_the_first_screen_says_whether_it_works_how_many_counted_and_why_not_the_rest(viewer: Client) -> None:
+    page = viewer.get("/?range=30d").text
+    found = figures(page)
+    assert set(found) == {"calls", "counted", "delivered", "on_the_way", "needs_you"}
+    assert found["counted"] == found["delivered"] + found["on_the_way"] + found["needs_you"]
+    assert min(found.values()) > 0
+    rows = re.findall(r'href="/calls\?[^"]*reason=[^"]*">([^<]+)</a></td><td class="r">(\d+)</td>', page)
+    assert len(rows) >= 5
+    assert sum(int(calls) for _, calls in rows) == found["calls"] - found["counted"]
+    assert why_in_words("does_not_count", "too_short") in {label for label, _ in rows}
+    assert set(re.findall(r'data-health="(\w+)"', page)) == {"callbacks", "worker", "rockerbox", "customers"}
+    assert [word for word in NEVER_SHOWN if word in text_of(page).lower()] == []
+
+
+def test_the_figures_are_those_of_flask_today(viewer: Client, filled: Site) -> None:
+    ends = filled.ledger.clock().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    for range_, days in (("today", 1), ("30d", 30)):
+        told = figures_of(filled.ledger.tallies.between(ends - timedelta(days=days), ends))
+        shown = figures(viewer.get(f"/?range={range_}").text)
+        assert (shown["calls"], shown["counted"]) == (told.calls, told.converted)
+        assert shown["needs_you"] == told.by_outcome["refused"] + told.by_outcome["held"]
+
+
+def test_a_reason_leads_to_the_calls_of_the_same_days_and_number(viewer: Client) -> None:
+    page = viewer.get("/?range=7d&number=%2B17655550101").text
+    link = html.unescape(re.findall(r'href="(/calls\?[^"]*reason=too_short[^"]*)"', page)[0])
+    asked = {name: value for name, (value,) in parse_qs(urlsplit(link).query).items()}
+    assert (asked["reason"], asked["outcome"], asked["number"]) == ("too_short", "does_not_count", "+17655550101")
+    assert asked["since"] < asked["until"]
+    shown = re.search(r'reason=too_short[^"]*">[^<]+</a></td><td class="r">(\d+)<', page)
+    assert shown is not None
+    listed = viewer.get(link).text
+    assert len(set(re.findall(r'href="/calls/(CA[0-9a-f]{32})', listed))) == int(shown[1])
+
+
+def test_the_numbers_of_a_period_are_those_of_its_numbers_together(viewer: Client) -> None:
+    whole = figures(viewer.get("/?range=30d").text)
+    each = [
+        figures(viewer.get(f"/?range=30d&number={number}").text)
+        for number in ("%2B17655550100", "%2B17655550101", "%2B13175550102")
+    ]
+    assert whole["delivered"] == sum(one["delivered"] for one in each)
+    assert all(0 < one["calls"] < whole["calls"] for one in each)
+
+
+def test_any_days_can_be_asked_for_and_what_cannot_be_read_is_today(viewer: Client, filled: Site) -> None:
+    today = filled.ledger.clock().date()
+    week = figures(viewer.get("/?range=7d").text)
+    assert figures(viewer.get(f"/?from={today - timedelta(days=6)}&to={today}").text) == week
+    long_ago = viewer.get("/?from=2001-01-01&to=2001-02-01")
+    assert figures(long_ago.text)["calls"] == 0
+    assert "Nobody called in this time" in long_ago.text
+    assert figures(viewer.get(f"/?from={today}&to=0001-01-01").text) == figures(viewer.get("/").text)
+    for odd in ("range=x", "from=9999-12-31&to=9999-12-31", "from=&to=", "range=today&number=x"):
+        assert viewer.get(f"/?{odd}").status_code == 200
+
+
+def test_a_chart_is_a_table_for_who_has_no_javascript(viewer: Client) -> None:
+    page = viewer.get("/?range=30d").text
+    table = page[page.index("data-chart") : page.index("</figure>")]
+    rows = re.findall(r'<tr><th scope="row">([^<]+)</th>((?:<td class="r">\d+</td>)+)</tr>', table)
+    assert len(rows) == 30
+    assert sum(sum(map(int, re.findall(r">(\d+)<", cells))) for _, cells in rows) == figures(page)["calls"]
+
+
+def test_what_needs_somebody_is_said_with_where_it_is_mended(viewer: Client) -> None:
+    page = viewer.get("/?from=2001-01-01&to=2001-01-01").text  # it does so whatever days are shown
+    todo = page[page.index('id="needs-you"') : page.index("<h2>Numbers")]
+    assert "unknown callers in 7 days" in todo
+    assert "a person has to look" in todo
+
+
+def test_markup_in_a_parameter_stays_text(viewer: Client) -> None:
+    for name in ("range", "from", "to", "number"):
+        page = viewer.http.get(f"{viewer.url}/", params={name: MARKUP}, timeout=60)
+        assert page.status_code == 200
+        assert "<img" not in page.text
+
+
+def test_an_empty_overview_says_what_to_do_next(site: Site) -> None:
+    page = site.role(Role.VIEWER).get("/?from=2001-01-01&to=2001-01-02").text
+    assert figures(page) == dict.fromkeys(("calls", "counted", "delivered", "on_the_way", "needs_you"), 0)
+    assert "call a tracked number" in page
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_sees_it_and_nobody_else_does(filled: Site, role: Role) -> None:
+    assert filled.role(role).get("/").status_code == 200
+    assert filled.anybody().get("/").headers["Location"].startswith("/login")
+
+
+@pytest.mark.parametrize("path", ["/", "/?range=30d"])
+def test_it_is_readable_in_a_browser_at_each_size_and_in_each_scheme(browser: Any, filled: Site, path: str) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto(path)
+        for width in (1280, 360):
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                page.set_viewport_size({"width": width, "height": 900})
+                page.goto(path)
+                assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
+                assert not is_wider_than_window(page)
+                assert page.locator("figure canvas").count() == 1
+                assert page.locator("figure details[open]").count() == 0
+
+
+def test_the_first_screen_needs_no_click_and_no_scrolling(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto("/?range=30d")
+        answers = ("[data-health=callbacks]", "[data-figure=counted]", "#why + * tbody tr:nth-child(3)", "#needs-you")
+        for answer in answers:
+            box = page.locator(answer).first.bounding_box()
+            assert box["y"] + box["height"] < 900, answer
+
+
+def test_other_days_and_one_number_are_asked_for_with_the_keyboard_alone(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.goto("/")
+        page.focus("details.other summary")
+        page.keyboard.press("Enter")
+        page.focus("select[name=number]")
+        page.keyboard.type("Radio")
+        page.focus("details.other button")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**number=%2B13175550102**")
+        assert "Radio spot" in page.inner_text("h1")
+
+
+def test_without_javascript_the_chart_is_its_table(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER, scripts=False) as page:
+        page.goto("/?range=7d")
+        assert page.locator("figure table tbody tr").count() == 7
+        assert page.locator("figure table").is_visible()

@@ -1,0 +1,168 @@
+"""The page of rules: read back, with figures, other rules tried out, and the rules of before."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from offhook.pipeline.users import AuditFilter, Role
+from offhook.service import job_runner
+from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid
+
+NEVER = re.compile(
+    r"\b(parked|skipped|dead|ambiguous|quarantined|fold(ed)?|mapping|settle[ds]?|settling|hash)\b", re.IGNORECASE
+)
+BLOCKS = """min_duration_seconds = 30
+[[rule]]
+name = "Short ones of the spring"
+skip = "much_too_short"
+when = { max_duration_seconds = 9 }
+"""
+
+
+@pytest.fixture
+def site(database_url: str) -> Iterator[Browsing]:
+    found = browsing(database_url, OFFHOOK_RULES=BLOCKS)
+    found.know(ANN, "ann@example.com")
+    yield found
+    found.service.ledger.close()
+
+
+def words(page: str) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+
+
+def tries(person: Person, text: str | bytes, *, csrf: bool = True, **fields: str) -> tuple[int, str]:
+    """Upload rules: the status, and the page that it leads to."""
+    token = re.search(r'name="csrf_token" value="([^"]+)"', person.get("/rules").text)
+    assert token is not None
+    raw = text.encode() if isinstance(text, str) else text
+    data = {**fields, **({"csrf_token": token[1]} if csrf else {}), "file": (io.BytesIO(raw), "new.toml")}
+    answer = person.client.post("/rules/backtest", data=data, content_type="multipart/form-data")
+    return answer.status_code, answer.text if answer.status_code != 303 else person.get("/rules").text
+
+
+def works(site: Browsing) -> None:
+    service = site.service
+    assert job_runner(service.settings, service.ledger, service.judge).once()
+
+
+def test_the_rules_are_read_back_and_an_empty_page_says_what_to_do(site: Browsing) -> None:
+    said = words(site.person(Role.VIEWER).get("/rules").text)
+    assert "1. Short ones of the spring: a call that" in said
+    assert "does not count (much_too_short)" in said
+    assert "No call was decided in these days. Call one of your tracked numbers" in said
+    assert "An admin here can try other rules" in said
+    assert not NEVER.search(said), NEVER.search(said)
+
+
+def test_each_rule_has_the_calls_that_it_decided_and_why_others_do_not_count(site: Browsing) -> None:
+    for number, caller, seconds in ((1, ANN, 90), (2, BO, 90), (3, ANN, 5), (4, ANN, 20), (5, ANN, 20)):
+        site.call(number, caller=caller, seconds=seconds)
+    page = site.person(Role.VIEWER).get("/rules").text
+    figures = words(page.partition('id="figures"')[2].partition("</table>")[0])
+    assert "Short ones of the spring 0 0 1 much too short 1" in figures
+    assert "What the file says outside of its rules 1 1 2 too short 2" in figures
+    excluded = page.partition('id="excluded"')[2].partition("</table>")[0]
+    assert "too short 2" in words(excluded)
+    assert "much too short 1" in words(excluded)
+    link = re.search(r'href="([^"]+reason=too_short[^"]*)"', excluded)
+    assert link is not None
+    listed = site.person(Role.VIEWER).get(unescape(link[1])).text
+    assert sid(4) in listed and sid(5) in listed and sid(1) not in listed
+
+
+def test_a_call_that_was_decided_twice_stands_where_its_latest_decision_is(site: Browsing) -> None:
+    site.call(2, caller=BO)
+    site.know(BO, "bo@example.com")
+    site.work()
+    figures = words(site.person(Role.VIEWER).get("/rules").text.partition('id="figures"')[2].partition("</table>")[0])
+    assert "outside of its rules 1 0 0" in figures
+
+
+def test_other_rules_are_tried_and_what_would_change_is_said_in_a_readers_words(site: Browsing) -> None:
+    site.call(1)
+    site.call(4, seconds=20)
+    site.call(2, caller=BO)
+    admin = site.person(Role.ADMIN)
+    status, page = tries(admin, "min_duration_seconds = 10\n", days="7")
+    assert status == 303
+    assert "waits for a worker" in page
+    works(site)
+    page = admin.get("/rules").text
+    said = words(page)
+    assert "3 calls; 2 come to the same, 1 do not." in said
+    assert re.search(r"Does not count: too short\s+Counts\s+1", said)
+    assert f"/calls/{sid(4)}" in page
+    assert not NEVER.search(said), NEVER.search(said)
+    [line] = site.service.ledger.audit.lines(AuditFilter(what="rules tried out"), None, 5)
+    assert (line.who, line.of_what) == (admin.email, "7 days")
+    assert "too short Counts 1" in words(site.person(Role.VIEWER).get("/rules").text)
+
+
+@pytest.mark.mostly("sqlite")
+def test_a_file_that_cannot_be_used_is_said_with_its_lines_and_nothing_is_tried(site: Browsing) -> None:
+    admin = site.person(Role.ADMIN)
+    status, page = tries(admin, "min_duration_seconds = 10\nmin_duration = 3\n")
+    assert status == 422
+    assert "Line 2:" in words(page)
+    for wrong in (b"", b"\xff\xfe", b"#" * 300_000):
+        assert "Choose a file of rules" in tries(admin, wrong)[1]
+    assert not site.service.ledger.jobs.latest(5)
+
+
+@pytest.mark.mostly("sqlite")
+def test_an_upload_reads_no_file_of_this_machine(site: Browsing, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a word that nobody shall read\n")
+    admin = site.person(Role.ADMIN)
+    text = BLOCKS.replace("max_duration_seconds = 9", f'callers_in = "{secret}"')
+    status, page = tries(admin, text)
+    assert status == 422
+    assert "a word that nobody" not in page
+    assert "no file that today's rules name" in words(page)
+
+
+@pytest.mark.mostly("sqlite")
+def test_trying_rules_is_for_admins_and_needs_the_token(site: Browsing) -> None:
+    for role in (Role.VIEWER, Role.OPERATOR):
+        assert tries(site.person(role), BLOCKS)[0] == 403
+    assert tries(site.person(Role.ADMIN), BLOCKS, csrf=False)[0] == 400
+    assert site.person(Role.ADMIN).get("/rules/backtest").status_code == 404  # as a version: there is none of this name
+    assert not site.service.ledger.jobs.latest(5)
+
+
+def test_the_rules_of_before_stand_with_their_text_and_when_they_held(database_url: str) -> None:
+    old = browsing(database_url, OFFHOOK_RULES="# <script>the old ones</script>\nmin_duration_seconds = 77\n")
+    old.call(1)
+    old.service.ledger.close()
+    site = browsing(database_url, OFFHOOK_RULES=RULES)
+    site.call(2)
+    viewer = site.person(Role.VIEWER)
+    page = viewer.get("/rules").text
+    table = page.partition('id="versions"')[2].partition("</table>")[0]
+    assert table.count("<tr><td>") == 2
+    assert words(table).index("in use now") < words(table).rindex("Read them")
+    newest, oldest = re.findall(r'href="(/rules/\w+)"', table)
+    assert "TV spring" in viewer.get(newest).text
+    text = viewer.get(oldest).text
+    assert "&lt;script&gt;the old ones" in text
+    assert "min_duration_seconds = 77" in text
+    assert ", until" in text
+    assert viewer.get("/rules/none-such").status_code == 404
+    assert viewer.get("/rules/%00").status_code == 400
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_rules_that_cannot_be_used_are_said_with_what_to_correct(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_RULES="no_such_key = 1\n")
+    said = words(site.person(Role.VIEWER).get("/rules").text)
+    assert "The rules that are there cannot be used." in said
+    assert "no_such_key" in said
+    site.service.ledger.close()

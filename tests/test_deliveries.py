@@ -1,0 +1,83 @@
+"""How deliveries go, out of what was read of them: pure sums, for any of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.counting import Tally
+from offhook.pipeline.deliveries import DayOutcomes, Show, days_to, filter_of, latency, outcomes_by_day, resting_of
+from offhook.pipeline.delivery import State
+from offhook.pipeline.retrying import RESTING, sort_out
+from offhook.pipeline.story import ConversionLine, Verdict
+
+pytestmark = pytest.mark.unit
+NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
+
+
+def line(number: int, state: str, *, maybe_sent: bool = False, took: float | None = None) -> ConversionLine:
+    arrived = None if took is None else NOON + timedelta(seconds=took)
+    key = CallKey("AC1", f"CA{number}")
+    return ConversionLine(key, "call", "1", b"%d" % number, state, "why", NOON, None, 1, 1, maybe_sent, arrived)
+
+
+LINES = st.lists(st.tuples(st.sampled_from(list(State)), st.booleans()), max_size=30).map(
+    lambda found: [line(number, state, maybe_sent=maybe) for number, (state, maybe) in enumerate(found)]
+)
+
+
+@given(LINES, st.integers(1, 4))
+def test_each_of_those_that_are_to_be_sent_again_is_in_one_of_four_places(
+    lines: list[ConversionLine], every: int
+) -> None:
+    found = sort_out(lines, lambda payload: "email" if int(payload) % every == 0 else None)
+    placed = [row.key for row in (*found.safe, *found.doubtful, *found.moving)] + list(found.lacking)
+    assert sorted(placed) == sorted(row.key for row in lines)
+    assert all(row.maybe_sent for row in found.doubtful)
+    sent = found.sendable(with_doubtful=False)
+    assert not any(row.maybe_sent or row.state not in RESTING or row.key in found.lacking for row in sent)
+    assert {row.key for row in found.sendable(with_doubtful=True)} - {row.key for row in sent} == {
+        row.key for row in found.doubtful
+    }
+
+
+def test_every_state_is_shown_somewhere_and_only_what_rests_is_sent_again() -> None:
+    assert {state for show in Show for state in filter_of(show).states} == {state.value for state in State}
+    for show in Show:
+        wanted = resting_of(filter_of(show, "why", NOON, NOON))
+        assert wanted is None or (
+            set(wanted.states) <= set(RESTING) and wanted.reason == "why" and wanted.since == NOON
+        )
+    assert [show for show in Show if resting_of(filter_of(show)) is None] == [Show.WAY, Show.DONE]
+
+
+def test_a_day_is_that_of_the_zone_and_each_call_stands_in_one_column() -> None:
+    zone = ZoneInfo("America/New_York")
+    days = days_to(NOON, 3, zone)
+    assert [str(day) for day in days] == ["2026-03-10", "2026-03-11", "2026-03-12"]
+    at = datetime(2026, 3, 12, 3, tzinfo=UTC)  # the evening of the eleventh there
+    tallies = [Tally(at, "", verdict, "why", 2**place) for place, verdict in enumerate(Verdict)]
+    counts = {verdict: 2**place for place, verdict in enumerate(Verdict)}
+    needs = counts[Verdict.HELD] + counts[Verdict.REFUSED]
+    assert outcomes_by_day(tallies, days, zone) == [
+        DayOutcomes(days[0], 0, 0, 0),
+        DayOutcomes(days[1], counts[Verdict.DELIVERED], counts[Verdict.ON_ITS_WAY], needs),
+        DayOutcomes(days[2], 0, 0, 0),
+    ]
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
+def test_half_and_nineteen_of_twenty_are_times_that_were_seen(took: list[float]) -> None:
+    found = latency(NOON.date(), [line(number, "delivered", took=each) for number, each in enumerate(took)])
+    assert found is not None and found.looked_at == len(took)
+    seen = [line(0, "delivered", took=each).delivered_at for each in took]
+    times = sorted((at - NOON).total_seconds() for at in seen if at)
+    assert found.half_seconds in times and found.most_seconds in times
+    assert sum(each <= found.half_seconds for each in times) * 2 >= len(times)
+    assert sum(each <= found.most_seconds for each in times) >= 0.95 * len(times)
+    assert latency(NOON.date(), [line(1, "pending")]) is None

@@ -1,0 +1,176 @@
+"""The first page's figures add up, whatever the calls came to, in whatever zone; what a reader is shown has plain words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offhook.pipeline import reasons
+from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
+from offhook.pipeline.health import Health, HealthLine, Limits, last_list, length, lines
+from offhook.pipeline.overview import Period, overview
+from offhook.pipeline.ports.customers import Source
+from offhook.pipeline.ports.history import ImportLine
+from offhook.pipeline.story import Verdict
+from offhook.pipeline.words import about_many, why_in_words
+
+pytestmark = pytest.mark.mostly("sqlite")
+
+ZONES = ["UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca"]
+NOW = datetime(2026, 11, 25, 16, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+NEVER_SHOWN = ("parked", "skipped", "dead", "ambiguous", "quarantined", "fold", "mapping", "settle", "hash", "`", "_")
+SINGLE = {
+    "counts",
+    "called_us",
+    "we_called",
+    "reached_by_agent",
+    "late",
+    "decided_anew",
+}  # said beside a reason, or of what counts
+
+periods = st.builds(
+    lambda first, days, zone: Period(first, first + timedelta(days=days), ZoneInfo(zone)),
+    st.dates(date(2020, 1, 1), date(2030, 1, 1)),
+    st.integers(0, 40),
+    st.sampled_from(ZONES),
+)
+
+
+@st.composite
+def counted(draw: st.DrawFn) -> tuple[Period, list[Tally]]:
+    """A period, and tallies of the hours that begin within it."""
+    period = draw(periods)
+    hours = int((period.ends - period.begins) / HOUR)
+    outcome = st.sampled_from([*Verdict, "of_a_newer_version"])
+    tally = st.builds(
+        lambda hour, number, what, word, calls: Tally(period.begins + hour * HOUR, number, what, word, calls),
+        st.integers(0, hours - 1),
+        st.sampled_from(["", "+14155550100", "+14155550101"]),
+        outcome,
+        st.sampled_from(["too_short", "status", "new"]),
+        st.integers(1, 50),
+    )
+    return period, draw(st.lists(tally, max_size=20))
+
+
+@given(counted())
+def test_the_figures_add_up_however_calls_came_out(found: tuple[Period, list[Tally]]) -> None:
+    period, tallies = found
+    shown = overview(tallies, period)
+    assert shown.calls == sum(one.calls for one in tallies)
+    assert shown.calls == shown.counted + shown.not_counted
+    assert shown.counted == shown.delivered + shown.on_the_way + shown.needs_you
+    assert shown.not_counted == sum(one.calls for one in shown.why_not)
+    assert shown.calls == sum(one.calls for one in shown.numbers)
+    assert shown.counted == sum(one.counted for one in shown.numbers)
+    assert shown.calls == sum(calls for bar in shown.bars for calls in bar.ways.values())
+
+
+@given(periods)
+def test_a_chart_has_a_bar_for_each_hour_or_day_of_the_readers_zone_and_no_other(period: Period) -> None:
+    bars = [bar.at for bar in overview([], period).bars]
+    assert len(set(bars)) == len(bars)
+    assert {at.date() for at in bars} <= {period.first + timedelta(days=n) for n in range(period.days)}
+    if not period.by_hour:
+        assert len(bars) == period.days
+
+
+def test_days_are_the_readers_and_begin_at_their_midnight() -> None:
+    period = Period(date(2026, 11, 25), date(2026, 11, 25), ZoneInfo("America/New_York"))
+    assert (period.begins, period.ends) == (
+        datetime(2026, 11, 25, 5, tzinfo=UTC),
+        datetime(2026, 11, 26, 5, tzinfo=UTC),
+    )
+    late = Tally(datetime(2026, 11, 26, 4, tzinfo=UTC), "", Verdict.DELIVERED, "delivered", 2)
+    assert [bar.at.hour for bar in overview([late], period).bars if sum(bar.ways.values())] == [23]
+
+
+def test_a_zone_whose_midnight_is_within_an_hour_counts_each_hour_on_one_day_alone() -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    first, second = (Period(date(2026, 11, day), date(2026, 11, day), zone) for day in (24, 25))
+    assert first.ends == second.begins == datetime(2026, 11, 24, 19, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("word", [*(word.removesuffix(" *") for word in reasons.OF_DECISIONS), NOT_ENDED, SETTLING])
+@pytest.mark.parametrize("verdict", Verdict)
+def test_each_reason_has_words_for_a_reader_and_what_can_be_done(verdict: Verdict, word: str) -> None:
+    label, to_do = why_in_words(verdict, word), about_many(verdict, word)
+    assert label[:1].isupper()
+    assert to_do.endswith(".")
+    assert [bad for bad in NEVER_SHOWN if re.search(rf"\b{bad}", f"{label} {to_do}".lower())] == []
+
+
+def test_a_word_that_is_not_known_is_said_as_it_is_and_by_its_verdict() -> None:
+    assert why_in_words("does_not_count", "too_loud") == "Too loud"
+    assert why_in_words("unknown_caller", "caller_not_in_mapping") == "Unknown caller"
+    assert why_in_words("not_finished", "not_ended") == "Not over yet"
+    assert why_in_words("of_a_newer_version", "") == "Not over yet"
+    assert about_many("does_not_count", "too_loud").startswith("Change the rules")
+
+
+def kinds(**changes: object) -> dict[str, tuple[str, str]]:
+    known: dict[str, object] = {
+        "is_ready": True,
+        "facts": {"workers_alive": 1, "backlog_age_seconds": 0.0},
+        "now": NOW,
+        "called_at": NOW - timedelta(seconds=12),
+        "delivered_at": NOW - timedelta(minutes=3),
+        "list_brought_at": NOW - timedelta(days=1),
+    }
+    found: tuple[HealthLine, ...] = lines(Health(**(known | changes)), Limits())  # type: ignore[arg-type]
+    return {line.name: (line.kind, line.said) for line in found}
+
+
+def test_health_says_in_one_line_each_what_can_stop_conversions() -> None:
+    assert kinds() == {
+        "callbacks": ("ok", "last one 12 s ago"),
+        "worker": ("ok", "nothing waits longer than 1 s"),
+        "rockerbox": ("ok", "took the latest one 3 min ago"),
+        "customers": ("ok", "imported 24 h ago"),
+    }
+    assert kinds(is_ready=False, facts={"what": "The disk is full."})["callbacks"] == ("bad", "The disk is full.")
+    assert kinds(facts={"refused_warning": "..."})["callbacks"][0] == "bad"
+    assert kinds(called_at=None)["callbacks"] == ("wait", "none has come yet")
+    assert kinds(facts={"workers_alive": 0})["worker"][0] == "bad"
+    assert kinds(facts={"workers_alive": 1, "backlog_age_seconds": 300.0})["worker"] == ("wait", "behind by 5 min")
+    assert kinds(door_opens_at=NOW + timedelta(seconds=90))["rockerbox"][0] == "bad"
+    assert kinds(door_opens_at=NOW - timedelta(seconds=1))["rockerbox"][0] == "ok"
+    assert kinds(delivered_at=None)["rockerbox"] == ("wait", "nothing was sent yet")
+    assert kinds(list_brought_at=None)["customers"][0] == "wait"
+    assert kinds(list_brought_at=NOW - timedelta(days=9))["customers"] == ("wait", "imported 9 days ago")
+
+
+def brought(source: Source, days_ago: float, *, rows: int = 100) -> ImportLine:
+    at = NOW - timedelta(days=days_ago)
+    return ImportLine(1, source, "list.csv", at, at, rows, 0, 0, 0, None)
+
+
+def test_a_customer_whom_somebody_adds_or_looks_up_makes_no_list_younger() -> None:
+    old = brought(Source.IMPORT, 9)
+    assert last_list([]) is None
+    others = [
+        brought(Source.DASHBOARD, 0, rows=1),
+        brought(Source.LOOKUP, 1, rows=1),
+        brought(Source.UNDO, 2),
+    ]
+    assert last_list([*others, old]) == NOW - timedelta(days=9)
+    assert last_list([brought(Source.DASHBOARD, 3), old]) == NOW - timedelta(days=3)
+    assert last_list([brought(Source.API, 1, rows=1), brought(Source.SYNC, 2)]) == NOW - timedelta(days=1)
+    assert kinds(list_brought_at=None, looks_up=True)["customers"][0] == "ok"
+
+
+def test_a_length_is_said_in_the_unit_that_a_person_takes() -> None:
+    assert [length(seconds) for seconds in (0, 119, 120, 7199, 7200, 172_800)] == [
+        "0 s",
+        "119 s",
+        "2 min",
+        "120 min",
+        "2 h",
+        "2 days",
+    ]

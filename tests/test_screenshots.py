@@ -1,0 +1,38 @@
+"""The pictures of the documents: the demonstration starts, its link lets in once, and the first page has what it is said to have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.browser import axe_findings, is_wider_than_window
+from tests.support.processes import Up, bare_environment
+from tests.support.screenshots import LINK, PICTURES, come_in, picture
+
+pytestmark = pytest.mark.mostly("sqlite")
+
+
+def test_a_new_user_gets_from_the_printed_link_to_the_pictures_of_the_documents(browser: Any, tmp_path: Path) -> None:
+    with Up(bare_environment(), tmp_path) as up:
+        context = browser.new_context()
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        come_in(page, up.log)
+        assert int(page.inner_text("[data-figure=calls]")) > 0  # those that came in while it started are of today
+        looks = (("dark", "/?range=30d", 1280, 900, "dark"), ("phone", "/?range=7d", 360, 800, "light"))
+        for name, *of in (*PICTURES, *looks):
+            taken = picture(page, tmp_path / f"{name}.png", *of)
+            assert taken.stat().st_size > 20_000
+            assert axe_findings(page) == []
+            assert not is_wider_than_window(page)
+        assert page.locator("figure canvas").count() == 1
+        assert said == []
+        context.close()
+        link = LINK.search(up.log)
+        assert link is not None
+        assert requests.get(link[0], timeout=60).status_code == 404  # it was of one use
