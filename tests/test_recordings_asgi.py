@@ -201,6 +201,22 @@ def test_a_wsgi_app_may_be_awaited_too(offhook_client: MakeClient) -> None:
     assert asyncio.run(test()) == (200, [200])
 
 
+@pytest.mark.parametrize("app", [Receiver(), receiver()], ids=["asgi", "wsgi"])
+def test_a_plain_test_need_not_await_though_a_loop_runs_beside_it(app: Any, offhook_client: MakeClient) -> None:
+    """As one does in tests that drive a browser by Playwright."""
+    client, loop = offhook_client(app, auth_token=TOKEN), asyncio.new_event_loop()
+    statuses = []
+
+    def plain() -> None:
+        statuses.append(client.post("/", {"CallSid": "CA1"}).status)
+
+    loop.call_soon(plain)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert statuses == [200]
+
+
 def test_a_url_may_be_awaited_though_its_server_runs_on_the_same_loop(offhook_client: MakeClient) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

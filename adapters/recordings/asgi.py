@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from offhook.adapters.recordings.replay import Request
@@ -17,6 +18,7 @@ from offhook.adapters.recordings.replay import Request
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 Answered = tuple[int, Mapping[str, str], bytes]
+_T = TypeVar("_T")
 
 _VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 
@@ -51,9 +53,9 @@ class RunningApp:
         self._lifespans: dict[asyncio.AbstractEventLoop, _Lifespan] = {}
 
     def exchange_now(self, request: Request) -> Answered:
-        """One request where no loop runs. Exceptions of the app pass through. Raises AsgiError."""
+        """One request for somebody who does not await. Exceptions of the app pass through. Raises AsgiError."""
         self._own = self._own or asyncio.new_event_loop()
-        return self._own.run_until_complete(self.exchange(request))
+        return _finished(self._own, self.exchange(request))
 
     async def exchange(self, request: Request) -> Answered:
         """One request on the loop that runs."""
@@ -70,11 +72,21 @@ class RunningApp:
         """End what was begun: the lifespans, on their loops where these still are, and the own loop."""
         for loop, lifespan in self._lifespans.items():
             if not (loop.is_closed() or loop.is_running()):
-                loop.run_until_complete(lifespan.stop())
+                _finished(loop, lifespan.stop())
         self._lifespans = {}
         if self._own is not None:
             self._own.close()
             self._own = None
+
+
+def _finished(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T]) -> _T:
+    """In a thread beside where another loop runs in this one, as Playwright's does in plain tests."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return loop.run_until_complete(work)
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(loop.run_until_complete, work).result()
 
 
 class _Exchange:
