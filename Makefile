@@ -97,6 +97,7 @@ bench: .venv/dev
 	$(BIN)/python bench/api.py
 	$(BIN)/python bench/decide.py
 	$(BIN)/python bench/books.py
+	$(BIN)/python bench/backtest.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

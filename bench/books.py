@@ -44,7 +44,7 @@ def side(url: str, count: int, seed: str, which: str) -> dict[str, float]:
 
     numbering = vars(moves)["Numbering"]("US")  # it has moved since
     ledger, judge = SqlLedger(url), Judge(parse(TEXTS[which]), numbering, encode, read, 0.0)
-    policy, taker = RetryPolicy(), _taker()
+    policy, destination = RetryPolicy(), taker()
 
     def now() -> datetime:
         return datetime.now(UTC)
@@ -52,7 +52,7 @@ def side(url: str, count: int, seed: str, which: str) -> dict[str, float]:
     steps: dict[str, Callable[[], int]] = {
         "fold": lambda: fold_batch(ledger, judge, AT_ONCE),
         "decide": lambda: decide_batch(ledger, judge, now(), AT_ONCE),
-        "deliver": lambda: deliver_batch(ledger, taker, policy, 60.0, now, AT_ONCE),
+        "deliver": lambda: deliver_batch(ledger, destination, policy, 60.0, now, AT_ONCE),
     }
     processes = [os.getpid(), *_backend(ledger)]
     _come_in(ledger, AT_ONCE, f"{seed} warm")
@@ -73,7 +73,8 @@ def side(url: str, count: int, seed: str, which: str) -> dict[str, float]:
     return found
 
 
-def _taker() -> Any:
+def taker() -> Any:
+    """A destination of the version that Python finds."""
     from offhook.pipeline.delivery import Outcome, Result
 
     class Taker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -117,9 +116,9 @@ def test_the_time_of_the_call_back_is_sent_where_the_rules_say_so() -> None:
         (outbound(), (missed(4 * 60 + 2),)),
         (outbound(status=Status.BUSY, seconds=0), (missed(),)),
         (outbound(answered_by="machine_start"), (missed(),)),
-        (outbound(), (replace(missed(), is_missed=False),)),
+        (outbound(), (missed()._replace(is_missed=False),)),
         # another call has made up for it
-        (outbound(), (replace(earlier(), direction=Direction.OUTBOUND_API), missed())),
+        (outbound(), (earlier()._replace(direction=Direction.OUTBOUND_API), missed())),
         (outbound(), ()),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.reading import EVENT_STREAM, moment, pairs, read
 from offhook.adapters.twilio.signature import Forged, Verified, sign, verify
-from offhook.adapters.twilio.spelling import form_pairs
+from offhook.adapters.twilio.spelling import form_pairs, told_time
 from offhook.pipeline.arrival import OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 from tests.support.arriving import ANY_URL, arrived, read_request
@@ -466,3 +467,24 @@ def test_a_form_is_read_as_the_standard_library_reads_it(text: str, most: int | 
     except ValueError:
         expected = None
     assert form_pairs(text, most) == expected
+
+
+@given(
+    weekday=st.sampled_from(["Tue", "Xyz"]),
+    day=st.integers(0, 32),
+    month=st.sampled_from(["Jan", "Feb", "Nov", "Dec", "Nov."]),
+    year=st.integers(1, 2999),
+    clock=st.tuples(st.integers(0, 24), st.integers(0, 60), st.integers(0, 61)),
+    zone=st.sampled_from(["+0000", "+0000", "+0100", "-0000", "GMT"]),
+)
+def test_a_time_is_read_as_the_library_reads_it(
+    weekday: str, day: int, month: str, year: int, clock: tuple[int, int, int], zone: str
+) -> None:
+    text = f"{weekday}, {day:02} {month} {year:04} {':'.join(f'{part:02}' for part in clock)} {zone}"
+    try:
+        expected = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        assert told_time(text) is None
+    else:
+        found = told_time(text)
+        assert found == expected and found is not None and found.tzinfo == expected.tzinfo

@@ -48,7 +48,7 @@ def covered(called: Called, redactor: Redactor) -> Called:
     pairs = (("From", called.from_), ("To", called.to), *called.params.items())
     record = Record(datetime(2026, 3, 12, tzinfo=UTC), "POST", "/twilio/status", form=pairs)
     (_, from_), (_, to), *params = parameters(redactor.record(record))
-    earlier = called.earlier and tuple(replace(one, ours=redactor.number(one.ours)) for one in called.earlier)
+    earlier = called.earlier and tuple(one._replace(ours=redactor.number(one.ours)) for one in called.earlier)
     who = called.customer()
     return replace(
         called,

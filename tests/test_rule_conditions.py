@@ -18,8 +18,8 @@ from offhook.pipeline.ends import Numbering
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
-from offhook.pipeline.rules.trace import as_kept, from_kept
-from tests.support.called import NOON, Called, before
+from offhook.pipeline.rules.trace import ConditionTrace, RuleTrace, Trail, as_kept, from_kept, outlines_of
+from tests.support.called import NOON, Called, before, kept
 from tests.support.rule_files import CALLER, LONDON, OTHER, OURS
 
 pytestmark = pytest.mark.unit
@@ -175,18 +175,62 @@ def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
     ]
 
 
-def test_the_trace_is_kept_as_it_is_spelled_out() -> None:
-    fails = '[[rule]]\nname = "Fäils"\nwhen = { min_talk_seconds = 90, countries = ["US"] }\nskip = "fails"\n'
-    unsure = '[[rule]]\nname = "Un\\"sure"\nwhen = { answered_by_person = true, withheld = false }\nskip = "unsure"\n'
-    trace = decided(f"{AROUND}{fails}{unsure}", Called(from_=LONDON)).because.trace
+FAILS = '[[rule]]\nname = "Fäils"\nwhen = { min_talk_seconds = 90, countries = ["US"] }\nskip = "fails"\n'
+UNSURE = '[[rule]]\nname = "Un\\"sure"\nwhen = { answered_by_person = true, withheld = false }\nskip = "unsure"\n'
+
+
+def trail(rules: str, called: Called) -> Trail:
+    trace = decided(rules, called).because.trace
+    assert isinstance(trace, Trail)
+    return trace
+
+
+def test_the_trace_that_is_kept_is_read_as_it_was() -> None:
+    trace = trail(f"{AROUND}{FAILS}{UNSURE}", Called(from_=LONDON))
     assert [(one.rule, one.holds, len(one.conditions)) for one in trace[:2]] == [
         ("Fäils", False, 1),
         ('Un"sure', None, 2),
     ]
-    assert from_kept(as_kept(trace)) == tuple(trace)
-    assert as_kept(trace) == as_kept(tuple(trace))
-    many = as_kept(tuple(trace) * 9)
-    assert from_kept(many) == tuple(trace) * 9 and len(many) < len(as_kept(trace)) * 3
+    assert kept(trace) == tuple(trace) == kept(tuple(trace))
+    assert outlines_of([as_kept(trace), None, as_kept(tuple(trace))]) == {trace.outline.name}
+
+
+@pytest.mark.parametrize("rules", [f'{AROUND}{UNSURE}when_unknown = "holds"\n{FAILS}', AROUND])
+def test_the_trace_that_is_kept_ends_with_the_rule_that_matched(rules: str) -> None:
+    trace = trail(rules, Called())
+    assert kept(trace) == tuple(trace) and len(trace) == 1
+
+
+def test_a_trace_as_it_was_kept_once_is_read_without_an_outline() -> None:
+    once = '[["Gold",null,[["customer","tier is gold","nobody knows",null]]],["",true,[]]]'
+    [gold, last] = from_kept(once, {})
+    assert gold == RuleTrace("Gold", None, (ConditionTrace("customer", "tier is gold", "nobody knows", None),))
+    assert last == RuleTrace("", True, ()) and from_kept(None, {}) == ()
+
+
+def test_what_many_rules_ask_is_kept_once_for_all_decisions() -> None:
+    blocks = "".join(FAILS.replace("Fäils", f"rule {number}") for number in range(50))
+    trace = trail(AROUND + blocks, Called(from_=LONDON))
+    assert trace.outline == trail(AROUND + blocks, Called(LONDON, seconds=5)).outline
+    assert trace.outline != trail(AROUND + blocks.replace("90", "91"), Called(from_=LONDON)).outline
+    assert len(as_kept(trace)) * 5 < len(as_kept(tuple(trace)))
+
+
+@pytest.mark.parametrize(("condition", "holds", "fails", "_unknown"), CASES)
+def test_what_the_ledger_keeps_of_a_call_is_enough_where_rules_do_not_ask_for_callbacks(
+    condition: str, holds: Called, fails: Called, _unknown: Called | None, blocked: Path
+) -> None:
+    rules = parse(with_rule(condition), folder=blocked)
+    for called in (holds, fails):
+        whole = called.call()
+        assert whole.root is not None
+        bare = replace(whole, root=replace(whole.root, details={}), children=())
+        words = [
+            [reason.word for reason in decide(call, called.customer(), rules, Numbering(), called.earlier).reasons]
+            for call in (whole, bare)
+        ]
+        assert rules.needs_callbacks or words[0] == words[1]
+    assert rules.needs_callbacks == condition.startswith(("answered", "min_talk", "max_talk", "params"))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,19 @@ from hypothesis import strategies as st
 
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
-from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide
+from offhook.pipeline.backtest import as_call, is_enough, outcome_of
+from offhook.pipeline.call import CallState
+from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide, weigh
 from offhook.pipeline.ends import Numbering, ends_of
 from offhook.pipeline.phone import CallerKind
+from offhook.pipeline.ports.past import PastCall
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import CONDITIONS, asked_by
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.templates import in_line
-from offhook.pipeline.rules.trace import LAST_RULE, as_kept, from_kept
-from tests.support.called import CALLS, Called
+from offhook.pipeline.rules.trace import LAST_RULE
+from tests.fakes import steps
+from tests.support.called import CALLS, Called, kept
 from tests.support.rule_files import BLOCKED, LISTED, File, Table, files
 
 pytestmark = pytest.mark.unit
@@ -73,10 +78,31 @@ def test_the_first_block_that_matches_decides_and_the_trace_says_what_each_condi
     for called in calls:
         decision = decided(rules, called)
         trace = decision.because.trace
-        assert from_kept(as_kept(trace)) == trace
+        assert kept(trace) == trace
         for place, tried in enumerate(trace[: len(file.blocks)]):
             _is_of(tried.rule, tried.conditions, file, place)
         _agrees(decision, file, called, rules, alone)
+
+
+@ANY
+@given(file=files(), calls=st.lists(CALLS, min_size=1, max_size=3))
+def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_where_that_is_enough(
+    file: File, calls: list[Called], folder: Path
+) -> None:
+    judge = replace(steps.JUDGE, rules=loaded(file.text(), folder))
+    for called in calls:
+        call = called.call()
+        assert call.root is not None
+        told = (call.key, call.first_received_at, CallState.SKIPPED, "", call.root.status, call.root.direction)
+        ends = (call.root.from_, call.root.to, call.root.duration_seconds, call.root.ended_at)
+        past = PastCall(*told, *ends, call.final_at)
+        if is_enough(past, judge):
+            found, again = (
+                weigh(one, called.customer(), judge.rules, judge.numbering, called.earlier)
+                for one in (call, as_call(past))
+            )
+            assert outcome_of(found) == outcome_of(again)
+            assert found.because.trace == again.because.trace
 
 
 def _is_of(name: str, conditions: object, file: File, place: int) -> None:

@@ -19,7 +19,7 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
-from offhook.pipeline.backtest import Backtest, Change, as_numbers, as_record, backtest, changing, decided_since
+from offhook.pipeline.backtest import Backtest, Change, as_numbers, as_record, backtest, changing, weighed_since
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -56,9 +56,7 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     """
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, file))
-    found = decided_since(
-        service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since, service.ledger.clock()
-    )
+    found = weighed_since(service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since)
     with _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
         result = backtest(found, progress)
     _show(result, judge.rules, shown)
@@ -81,8 +79,7 @@ def apply_command(since: datetime, yes: bool) -> None:
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, None))
     books = service.ledger.rebuilding.known_calls()
-    now = service.ledger.clock()
-    result = backtest(decided_since(service.ledger.past, books, judge, since, now))
+    result = backtest(weighed_since(service.ledger.past, books, judge, since))
     _show(result, judge.rules, Format.TABLE)
     changes = sum(one.count for one in result.changed if not one.before.startswith("converted"))
     if not changes:
@@ -90,7 +87,7 @@ def apply_command(since: datetime, yes: bool) -> None:
         return
     if not yes and not _agrees(f"Decide these {changes} skipped and waiting calls anew?"):
         fail("Nothing was changed. `--yes` does it without a question.")
-    wanted = changing(decided_since(service.ledger.past, books, judge, since, now, states=_OPEN))
+    wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
     done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
     click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
 

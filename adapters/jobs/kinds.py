@@ -23,7 +23,7 @@ from offhook.adapters.rockerbox import preflight, qa
 from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline import calls_listed
-from offhook.pipeline.backtest import as_record, backtest, decided_since
+from offhook.pipeline.backtest import as_record, backtest, weighed_since
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event
 from offhook.pipeline.job_runner import Came, JobRefused, Kind, Running
 from offhook.pipeline.jobs import (
@@ -255,7 +255,7 @@ def _backtest(parts: Parts, asked: BacktestRules, running: Running) -> Came:
     past = parts.ledger.past
     calls = past.count_since(asked.since, _MOST_COUNTED)
     books = parts.ledger.rebuilding.known_calls()
-    found = decided_since(past, books, judge, asked.since, parts.ledger.clock())
+    found = weighed_since(past, books, judge, asked.since)
     result = backtest(found, lambda done: running.progress(done, max(calls, done), "calls"))
     others = result.calls - result.unchanged
     sentence = f"{result.calls:,} calls; {result.unchanged:,} come to the same, {others:,} do not."

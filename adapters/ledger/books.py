@@ -16,23 +16,32 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
-from offhook.adapters.ledger.people import (
-    calls_before,
+from offhook.adapters.ledger.people.asked_for import (
+    forgotten_look_ups,
+    fresh_numbers,
+    released_calls,
+    released_look_ups,
+    wanted_look_ups,
+)
+from offhook.adapters.ledger.people.callers import calls_before, parked_after, parked_of, with_parked_calls
+from offhook.adapters.ledger.people.customers import (
     customer_of,
     find_customers,
     find_customers_and_version,
     first_not_over,
-    forgotten_look_ups,
-    fresh_numbers,
-    parked_after,
-    parked_of,
-    released_calls,
-    released_look_ups,
-    wanted_look_ups,
-    with_parked_calls,
 )
-from offhook.adapters.ledger.rows import KEY, for_each, insert, key_of, named, with_rows
-from offhook.adapters.ledger.schema import PersonText, callbacks, calls, conversions, decisions, legs, lookups, micros
+from offhook.adapters.ledger.rows import KEY, Insert, for_each, insert, key_of, named, with_rows
+from offhook.adapters.ledger.schema import (
+    PersonText,
+    callbacks,
+    calls,
+    conversions,
+    decisions,
+    legs,
+    lookups,
+    micros,
+    rules,
+)
 from offhook.adapters.ledger.tallies import count
 from offhook.adapters.ledger.waiting import IS_ASKED, IS_OPEN, IS_WANTED, TO_RELEASE
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
@@ -56,12 +65,14 @@ from offhook.pipeline.ports.books import (
 from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.facts import is_by_person
-from offhook.pipeline.rules.trace import as_kept
+from offhook.pipeline.rules.trace import Trail, as_kept
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
 Transaction = Callable[[], AbstractContextManager[Connection]]
 
+ONCE = "ON CONFLICT (version) DO NOTHING"
+"""A text of `rules` that is kept already stays as it is."""
 BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
 BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 _BY_PARENT = "t.parent_call_sid = v.call_sid AND t.account_sid = v.account_sid"
@@ -241,11 +252,12 @@ class BooksOnSql:
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))
-        journaled = insert(decisions, list(map(decision_row, decided)))
+        outlines, journaled = journal(decided)
         told = [one for one in decided if isinstance(one.decision, Convert)]
         leaving = insert(conversions, list(map(_conversion_row, told)))
         with self._write() as connection:
             _must_be_all(moved.run(connection), decided)
+            outlines.run(connection)
             journaled.run(connection)
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
             leaving.run(connection)
@@ -428,7 +440,15 @@ def _decided_row(one: Decided) -> dict[str, Any]:
     }
 
 
-def decision_row(one: Decided) -> dict[str, Any]:
+def journal(decided: Collection[Decided]) -> tuple[Insert, Insert]:
+    """What the journal keeps of decisions: the outlines at which their traces point, where they are not kept, and each."""
+    trails = ((one.decision.because.trace, one.decided_at) for one in decided)
+    used = {trail.outline: at for trail, at in trails if isinstance(trail, Trail)}
+    outlines = [{"version": one.name, "text": one.text, "first_used_at": at} for one, at in used.items()]
+    return insert(rules, outlines, ONCE), insert(decisions, list(map(_decision_row, decided)))
+
+
+def _decision_row(one: Decided) -> dict[str, Any]:
     because = one.decision.because
     return {
         **one.call.key._asdict(),

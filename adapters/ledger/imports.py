@@ -9,7 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text, update
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import customer_of, numbers_named, rows_of_import, rows_of_numbers, shared_after
+from offhook.adapters.ledger.people.customers import (
+    customer_of,
+    numbers_named,
+    rows_of_import,
+    rows_of_numbers,
+    shared_after,
+)
 from offhook.adapters.ledger.rows import WithRows, with_rows
 from offhook.adapters.ledger.schema import customer_rows, imports, micros
 from offhook.pipeline.ports.customers import Brought, Source

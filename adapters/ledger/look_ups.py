@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, text
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import (
+from offhook.adapters.ledger.people.asked_for import (
     claimed_look_ups,
     finished_look_ups,
     forgotten_look_ups,
     fresh_numbers,
     is_looked_up,
-    with_parked_calls,
 )
+from offhook.adapters.ledger.people.callers import with_parked_calls
 from offhook.adapters.ledger.schema import PersonText, lookups
 from offhook.adapters.ledger.waiting import IS_ASKED, IS_WANTED
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpLine, LookUpState, Wanted

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.imports import begun, counted, ended_rows, rows_reserved
-from offhook.adapters.ledger.people import (
+from offhook.adapters.ledger.people.customers import (
     Held,
     Numbered,
     find_customers,

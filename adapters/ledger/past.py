@@ -1,31 +1,47 @@
-"""`Past` of pipeline/ports/past.py: pages of calls by the index of their first callback."""
+"""`Past` of pipeline/ports/past.py: pages of calls by the index of their first callback.
+
+A backtest reads a million of them, so a page is one statement, and its values are taken as the database holds them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
 
 from offhook.adapters.ledger.books import BY_KEY
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
-from offhook.adapters.ledger.schema import calls, decisions
+from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction
+from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
 
 DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
-_OF_A_CALL = ("account_sid", "call_sid", "first_received_at", "state", "direction", "from_number", "to_number")
-_OF_A_DECISION = ("account_sid", "call_sid", "id", "reasons")  # how the rules were gone through is long
+_OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
+_TIMES = ("first_received_at", "ended_at", "final_at")
 _DECIDED_SO = frozenset(state.value for state in DECIDED)
 _told = decisions.c
 _ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
+_STATES = {each.value: each for each in DECIDED}
+_STATUSES = {each.value: each for each in Status}
+_DIRECTIONS = {each.value: each for each in Direction}
+
+
+def _page() -> Select[Any]:
+    """Each call with the reasons of its newest decision."""
+    mine = (decisions.c.call_sid == calls.c.call_sid, decisions.c.account_sid == calls.c.account_sid)
+    # "+ 0", for along the index of the ids Postgres would walk far
+    newest = select(decisions.c.reasons).where(*mine).order_by((decisions.c.id + 0).desc()).limit(1)
+    plain = (type_coerce(calls.c[name], BigInteger) for name in _TIMES)
+    return select(*(calls.c[name] for name in _OF_A_CALL), *plain, newest.correlate(calls).scalar_subquery())
 
 
 class PastOnSql:
@@ -33,17 +49,24 @@ class PastOnSql:
         self._database = database
 
     def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
-        asked = select(*(calls.c[name] for name in _OF_A_CALL))
         # The index has the time alone; what is behind it is compared among the few calls of one moment.
-        asked = asked.where(calls.c.first_received_at >= (after.first_received_at if after else since))
+        asked = _page().where(calls.c.first_received_at >= (after.first_received_at if after else since))
         asked = asked.where(calls.c.state.in_([state.value for state in DECIDED]))
         if after is not None:
             asked = asked.where(tuple_(*_ORDER) > (after.first_received_at, *after.key))
         with self._database.read(patient=True) as connection:
-            rows = connection.execute(asked.order_by(*_ORDER).limit(limit)).all()
-            told = for_each(connection, named(map(key_of, rows)), KEY, decisions, BY_KEY, _OF_A_DECISION)
-        newest = {key_of(row): row.reasons for row in sorted(told, key=lambda row: int(row.id))}
-        return [_past(row, newest) for row in rows]
+            return [_past(*row) for row in connection.execute(asked.order_by(*_ORDER).limit(limit))]
+
+    def waiting(self, at_most: int) -> Collection[CallKey] | None:
+        names = (callbacks.c.account_sid, callbacks.c.call_sid, callbacks.c.parent_call_sid)
+        asked = select(*names).where(text("folded = 0")).order_by(callbacks.c.seq).limit(at_most + 1)
+        with self._database.read(patient=True) as connection:
+            rows = connection.execute(asked).all()
+            if len(rows) > at_most:
+                return None
+            touched = {CallKey(account, sid) for account, *sids in rows for sid in sids if sid}
+            roots = for_each(connection, named(touched), KEY, legs, BY_KEY)
+        return touched | {CallKey(row.account_sid, row.root_sid) for row in roots}
 
     def count_since(self, since: datetime, at_most: int) -> int:
         some = select(calls.c.call_sid).where(calls.c.first_received_at >= since).limit(at_most).subquery()
@@ -79,7 +102,39 @@ def _uses(rows: Iterable[Any]) -> list[RuleUse]:
     return [RuleUse(*what, count) for what, count in Counter(calls_of.values()).most_common()]
 
 
-def _past(row: Any, newest: dict[CallKey, str]) -> PastCall:
-    reasons = json.loads(newest.get(key_of(row), "[]"))
-    ours = row.from_number if row.direction == Direction.OUTBOUND_API else row.to_number
-    return PastCall(key_of(row), row.first_received_at, CallState(row.state), reasons[0][0] if reasons else "", ours)
+def _past(
+    account: str,
+    sid: str,
+    state: str,
+    status: str,
+    direction: str,
+    from_: str,
+    to: str,
+    seconds: int | None,
+    first_received_at: int,
+    ended_at: int | None,
+    final_at: int | None,
+    reasons: str | None,
+) -> PastCall:
+    first = moment(first_received_at)
+    assert first is not None
+    return PastCall(
+        CallKey(account, sid),
+        first,
+        _STATES[state],
+        _first_word(reasons or "[]"),
+        _STATUSES[status],
+        _DIRECTIONS[direction],
+        from_,
+        to,
+        seconds,
+        moment(ended_at),
+        moment(final_at),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _first_word(reasons: str) -> str:
+    """Of reasons as the journal keeps them; many calls have the same."""
+    told = json.loads(reasons)
+    return str(told[0][0]) if told else ""

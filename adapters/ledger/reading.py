@@ -11,7 +11,7 @@ from offhook.adapters.ledger.job_files import JobFilesTable
 from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
 from offhook.adapters.ledger.past import PastOnSql
-from offhook.adapters.ledger.people import find_customers
+from offhook.adapters.ledger.people.customers import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql

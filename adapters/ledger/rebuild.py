@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, decision_row
+from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, journal
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
 from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
-from offhook.adapters.ledger.schema import attempts, conversions, decisions, replaced
+from offhook.adapters.ledger.schema import attempts, conversions, replaced
 from offhook.adapters.ledger.tallies import count_sent
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert
@@ -73,7 +73,8 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
     connection.execute(insert(replaced).values(**key._asdict(), **kept, replaced_at=now))
     told = {"action": one.decision.conversion.action, "order_id": one.decision.conversion.order_id}
     connection.execute(update(conversions).where(*mine).values(**told, payload=one.payload, **_as_new(now)))
-    connection.execute(insert(decisions).values(**decision_row(one)))
+    for rows in journal([one]):
+        rows.run(connection)
     return True
 
 

@@ -156,7 +156,8 @@ class Insert:
                 marks = values_of(len(self.names), len(some))
                 connection.exec_driver_sql(f"{head} {marks} {self.on_conflict}", tuple(chain.from_iterable(some)))
         else:
-            arrays = ", ".join(f"%s::{_kind(self.table.c[name])}[]" for name in self.names)
+            # %b is the binary form: in the other one each quotation mark of a text is escaped, and JSON has many.
+            arrays = ", ".join(f"%b::{_kind(self.table.c[name])}[]" for name in self.names)
             columns = tuple(map(list, zip(*self.values, strict=True)))
             connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
 

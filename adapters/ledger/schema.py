@@ -58,7 +58,7 @@ class Moment(TypeDecorator[datetime]):
 class PersonText(TypeDecorator[str]):
     """Every column that names a person (a number, an email, a customer id) has this type. Whatever is written to one, or
     looked up by one, goes through `kept`, whatever is read through `shown`, so that encryption at rest can be added here.
-    Rows are found by such a column in people.py and nowhere else.
+    Rows are found by such a column in the folder people/ and nowhere else.
     """
 
     impl = Text
@@ -185,7 +185,8 @@ decisions = Table(
     Index("ix_decisions_call", "call_sid", "account_sid"),
 )
 
-# The text of each set of rules that was ever used, by its version.
+# Texts that decisions point at, by names that never mean another: each set of rules that was ever used, by its version, and
+# what such a set asks, as a trace points at it (`Outline` of pipeline/rules/trace.py).
 rules = Table(
     "rules",
     metadata,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.answers import AnswersTable
 from offhook.adapters.ledger.backup import Backups
-from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
+from offhook.adapters.ledger.books import ONCE, BooksOnSql, try_to_keep_books
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
@@ -168,7 +168,7 @@ class SqlLedger:
     def keep_rules(self, rules: Rules, now: datetime) -> None:
         """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
         row = {"version": rules.version, "text": rules.text, "first_used_at": now}
-        kept = insert(rules_table, [row], "ON CONFLICT (version) DO NOTHING")
+        kept = insert(rules_table, [row], ONCE)
         with self.database.write() as connection:
             kept.run(connection)
 

@@ -14,7 +14,8 @@ from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
-from offhook.adapters.ledger.people import is_call_of, phones_of
+from offhook.adapters.ledger.people.callers import is_call_of
+from offhook.adapters.ledger.people.customers import phones_of
 from offhook.adapters.ledger.rows import KEY, for_each, key_of, look_up, named
 from offhook.adapters.ledger.schema import (
     attempts,
@@ -26,13 +27,14 @@ from offhook.adapters.ledger.schema import (
     legs,
     outcomes,
     replaced,
+    rules,
 )
 from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
-from offhook.pipeline.rules.trace import from_kept
+from offhook.pipeline.rules.trace import from_kept, outlines_of
 from offhook.pipeline.story import (
     AttemptLine,
     CallFilter,
@@ -339,7 +341,7 @@ def _story(connection: Connection, call: Row[Any]) -> Story:
     return Story(
         call=_call(call),
         callbacks=list(map(to_raw, rows(callbacks, family, "seq"))),
-        decisions=list(map(_decision, rows(decisions, {root} | of_conversion))),
+        decisions=_decisions(connection, rows(decisions, {root} | of_conversion)),
         conversion=conversion_line(sent) if sent else None,
         attempts=list(map(_attempt, rows(attempts, of_conversion))),
         replaced=list(map(_replaced, rows(replaced, of_conversion))),
@@ -397,7 +399,13 @@ def _call(row: Row[Any]) -> CallLine:
     )
 
 
-def _decision(row: Row[Any]) -> DecisionLine:
+def _decisions(connection: Connection, rows: Sequence[Row[Any]]) -> list[DecisionLine]:
+    wanted = select(rules.c.version, rules.c.text).where(rules.c.version.in_(outlines_of(row.trace for row in rows)))
+    outlines = {row.version: row.text for row in connection.execute(wanted)}
+    return [_decision(row, outlines) for row in rows]
+
+
+def _decision(row: Row[Any], outlines: Mapping[str, str]) -> DecisionLine:
     return DecisionLine(
         decided_at=row.decided_at,
         result=row.result,
@@ -406,7 +414,7 @@ def _decision(row: Row[Any]) -> DecisionLine:
         mapping_version=row.mapping_version,
         who=Reason(*json.loads(row.who)) if row.who else None,
         rule=row.rule,
-        trace=from_kept(row.trace),
+        trace=from_kept(row.trace, outlines),
         customer_row=row.customer_row,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people import latest_callers, most_frequent_callers, unknown_callers
+from offhook.adapters.ledger.people.callers import latest_callers, most_frequent_callers, unknown_callers
 from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 
 

@@ -187,9 +187,21 @@ def is_iso(text: str) -> bool:
     return text[:4].isdigit()
 
 
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# As Twilio writes it, which is read here at a fifth of the library's price: "Tue, 24 Nov 2026 01:00:00 +0000"
+_USUAL_TIME = re.compile(
+    rf"[A-Z][a-z]{{2}}, ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([12][0-9]{{3}}) ([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) \+0000"
+)
+
+
 def told_time(text: str) -> datetime | None:
     """A time in RFC 2822 or ISO 8601, without a zone where it names none. None when it is neither."""
     try:
+        if usual := _USUAL_TIME.fullmatch(text):
+            day, month, year, hour, minute, second = usual.groups()
+            return datetime(
+                int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC
+            )
         return datetime.fromisoformat(text) if is_iso(text) else parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen from parsedate_to_datetime
         return None

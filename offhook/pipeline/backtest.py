@@ -1,6 +1,7 @@
 """What other rules would have made of the calls of a time: a page of calls at once, in constant memory. Changes nothing.
 
-The customers are those of today, and so is what is known of the calls; what was decided is as the ledger has it.
+The customers are those of today, and so is what is known of the calls; what was decided is as the ledger has it. A call is
+taken as the ledger keeps it where that is enough, which is many times cheaper than to read its callbacks.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey
-from offhook.pipeline.conversion import Decision, state_of
+from offhook.pipeline.call import Call, CallState, Leg
+from offhook.pipeline.callback import CallKey, Direction
+from offhook.pipeline.conversion import Counts, Weighed, state_of
 from offhook.pipeline.counting import kind_of
-from offhook.pipeline.ports.books import Decided, KnownCalls
+from offhook.pipeline.ends import is_our_own, their_end
+from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.past import Past, PastCall
-from offhook.pipeline.steps import Judge, decide_anew
+from offhook.pipeline.steps import Judge, calls_of, weigh_anew
 
-PAGE = 500
+PAGE = 1000
+WAITING = 1000  # callbacks that may wait to be folded while calls are still taken as the ledger keeps them
+Found = Iterator[tuple[PastCall, Weighed]]
+"""Calls, each with what it would come to."""
 SAMPLES = 5
 OF_STATE = {CallState.CONVERTED: "converted", CallState.PARKED: "waiting", CallState.SKIPPED: "skipped"}
 
@@ -43,10 +48,10 @@ class Backtest:
     samples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     by_number: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
 
-    def saw(self, call: PastCall, decision: Decision) -> None:
+    def saw(self, call: PastCall, found: Weighed) -> None:
         """One call, and what it would come to."""
         self.calls += 1
-        before, after = outcome(OF_STATE[call.state], call.reason), outcome_of(decision)
+        before, after = outcome(OF_STATE[call.state], call.reason), outcome_of(found)
         if before == after:
             self.unchanged += 1
             return
@@ -68,22 +73,22 @@ def outcome(state: str, reason: str) -> str:
     return state if state == OF_STATE[CallState.CONVERTED] or not reason else f"{state}: {kind_of(reason)}"
 
 
-def outcome_of(decision: Decision) -> str:
-    """The same of a decision."""
-    return outcome(OF_STATE[state_of(decision)], decision.reasons[0].word)
+def outcome_of(found: Weighed) -> str:
+    """The same of what a call would come to."""
+    return outcome(OF_STATE[state_of(found)], "" if isinstance(found, Counts) else found.reasons[0].word)
 
 
-def decided_since(
+def weighed_since(
     past: Past,
     books: KnownCalls,
     judge: Judge,
     since: datetime,
-    now: datetime,
     *,
     states: Sequence[CallState] = tuple(OF_STATE),
     page: int = PAGE,
-) -> Iterator[tuple[PastCall, Decided]]:
-    """Each call of these states since then, with what it would come to by the rules of `judge`, the oldest first.
+) -> Found:
+    """Each call of these states since then, with what it would come to by the rules of `judge`: page by page, the oldest
+    page first.
 
     Without those of which callbacks wait to be folded.
     """
@@ -91,23 +96,51 @@ def decided_since(
     while calls := past.calls_since(since, after, page):
         after = calls[-1]
         wanted = {call.key: call for call in calls if call.state in states}
-        for decided in decide_anew(books, list(wanted), judge, now):
-            yield wanted[decided.call.key], decided
+        for key, found in weigh_anew(books, _known(past, books, judge, wanted), judge):
+            yield wanted[key], found
 
 
-def backtest(found: Iterator[tuple[PastCall, Decided]], progress: Callable[[int], None] = lambda _: None) -> Backtest:
+def _known(past: Past, books: KnownCalls, judge: Judge, wanted: Mapping[CallKey, PastCall]) -> list[Call]:
+    """As the ledger keeps them; as their callbacks say, where what the rules ask, or whose call it is, hangs on these."""
+    waiting = past.waiting(WAITING)
+    unsure = wanted.keys() if waiting is None else wanted.keys() & waiting
+    sure = [as_call(call) for key, call in wanted.items() if key not in unsure and is_enough(call, judge)]
+    others = wanted.keys() - unsure - {call.key for call in sure}
+    return [*sure, *calls_of(books, sorted(others), judge), *calls_of(books, sorted(unsure), judge)]
+
+
+def is_enough(call: PastCall, judge: Judge) -> bool:
+    """Whether it comes to the same by what the ledger keeps of it as by its callbacks.
+
+    The customer's number is written in full and none of our own people's, so that no parameter and no leg says more of it.
+    """
+    if judge.rules.needs_callbacks:
+        return False
+    theirs = call.to if call.direction is Direction.OUTBOUND_API else call.from_
+    end = their_end(theirs, None, judge.numbering)
+    return theirs.startswith("+") and end.e164 is not None and not is_our_own(end, judge.rules.ours)
+
+
+def as_call(call: PastCall) -> Call:
+    """The call without Twilio's parameters and without the legs that it dialled."""
+    ends = (call.status, call.direction, call.from_, call.to)
+    root = Leg(call.key.call_sid, None, *ends, call.duration_seconds, call.ended_at)
+    return Call(call.key, root, (), 1, call.first_received_at, call.final_at)
+
+
+def backtest(found: Found, progress: Callable[[int], None] = lambda _: None) -> Backtest:
     """Sum up. `progress` is called with how many calls were seen."""
     result = Backtest()
-    for call, decided in found:
-        result.saw(call, decided.decision)
+    for call, weighed in found:
+        result.saw(call, weighed)
         progress(result.calls)
     return result
 
 
-def changing(found: Iterator[tuple[PastCall, Decided]]) -> Iterator[CallKey]:
+def changing(found: Found) -> Iterator[CallKey]:
     """The calls that would come to something else."""
-    for call, decided in found:
-        if outcome(OF_STATE[call.state], call.reason) != outcome_of(decided.decision):
+    for call, weighed in found:
+        if outcome(OF_STATE[call.state], call.reason) != outcome_of(weighed):
             yield call.key
 
 

@@ -80,15 +80,28 @@ class Skip:
     because: Because = Because()
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The call counts and its customer is known: what a conversion is made of."""
+
+    facts: Facts
+    found: Matched
+    pair: Pair | None
+    because: Because
+
+
 Decision = Convert | Park | Skip
-_STATES: dict[type[Decision], CallState] = {
+Weighed = Counts | Park | Skip
+"""What a call comes to, before anything is made of it."""
+_STATES: dict[type[Decision | Weighed], CallState] = {
     Convert: CallState.CONVERTED,
+    Counts: CallState.CONVERTED,
     Park: CallState.PARKED,
     Skip: CallState.SKIPPED,
 }
 
 
-def state_of(decision: Decision) -> CallState:
+def state_of(decision: Decision | Weighed) -> CallState:
     """The state that a call is in once it was decided so."""
     return _STATES[type(decision)]
 
@@ -104,6 +117,21 @@ def decide(
 
     `earlier` are the customer's calls before, the latest first; None where the rules need not know them, or nobody does.
     """
+    found = weigh(call, customer, rules, numbering, earlier)
+    if not isinstance(found, Counts):
+        return found
+    conversion = _conversion(call, found.pair, found.facts, found.found.rule, rules)
+    return Convert(conversion, tuple(_reasons_for(rules, found.found, found.pair)), found.because)
+
+
+def weigh(
+    call: Call,
+    customer: Customer | None,
+    rules: Rules,
+    numbering: Numbering,
+    earlier: Sequence[EarlierCall] | None = None,
+) -> Weighed:
+    """The first half of `decide`: does this call count?"""
     if call.root is None:
         return Skip((why("no_root_leg"),))
     ends = ends_of(call, numbering, rules.ours)
@@ -118,8 +146,7 @@ def decide(
         return Park((_nobody(facts.customer),), because)
     if customer.people > 1:
         return Park((_several(customer),), because)
-    conversion = _conversion(call, pair, facts, found.rule, rules)
-    return Convert(conversion, tuple(_reasons_for(rules, found, pair)), because)
+    return Counts(facts, found, pair, because)
 
 
 def why(word: str, which: int = 0, /, **names: object) -> Reason:

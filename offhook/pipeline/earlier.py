@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from offhook.pipeline.call import Call, CallState
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.conversion import Decision, state_of
+from offhook.pipeline.conversion import Decision, Weighed, state_of
 from offhook.pipeline.ends import Numbering, is_our_own, our_end, their_end
 from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.rules.facts import EarlierCall
@@ -32,7 +32,7 @@ class Earlier:
         self._ours = ours
         self._decided: dict[CallKey, CallState] = {}
 
-    def decided(self, key: CallKey, decision: Decision) -> None:
+    def decided(self, key: CallKey, decision: Decision | Weighed) -> None:
         """A call of the batch was decided so."""
         self._decided[key] = state_of(decision)
 
@@ -41,12 +41,9 @@ class Earlier:
         if self._until is None or number is None:
             return None
         found = self._found.get(Asking(number, self._until[call.key]), ())
+        began = (call.started_at, call.key)
         earlier = [self._as_earlier(row, number) for row in found if row.key != call.key]
-        return sorted(
-            (one for one in earlier if (one.started_at, one.key) < (call.started_at, call.key)),
-            key=lambda one: (one.started_at, one.key),
-            reverse=True,
-        )
+        return sorted((one for one in earlier if _place(one) < began), key=_place, reverse=True)
 
     def _as_earlier(self, row: CallBefore, number: str) -> EarlierCall:
         state = self._decided.get(row.key, row.state)
@@ -64,5 +61,11 @@ class Earlier:
 
     def _is_by_agent(self, row: CallBefore, number: str) -> bool:
         """One of our own people called, and was put through to the customer."""
+        if row.from_ == number:
+            return False
         end = their_end(row.from_, None, self._numbering)
         return is_our_own(end, self._ours) and end.number != number
+
+
+def _place(one: EarlierCall) -> tuple[datetime, CallKey]:
+    return one.started_at, one.key

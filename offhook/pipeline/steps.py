@@ -6,7 +6,7 @@ A step does one batch and says how much it did; it never loops, sleeps or starts
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -21,7 +21,9 @@ from offhook.pipeline.conversion import (
     Decision,
     Park,
     Skip,
+    Weighed,
     decide,
+    weigh,
     why,
 )
 from offhook.pipeline.customer import Customer
@@ -209,7 +211,7 @@ def _let_wait(books: Books, found: Settled, judge: Judge, now: datetime, look_up
 
 def _is_skipped(key: CallKey, raws: Sequence[RawCallback], judge: Judge) -> bool:
     """Whether rules that look at the call alone skip it: then whoever the caller is."""
-    return isinstance(decide(_folded(key, raws, judge), None, judge.rules, judge.numbering), Skip)
+    return isinstance(weigh(_folded(key, raws, judge), None, judge.rules, judge.numbering), Skip)
 
 
 def release_batch(ledger: Bookkeeping, judge: Judge, now: datetime, limit: int, *, every: bool = False) -> int:
@@ -234,10 +236,25 @@ def decide_anew(books: KnownCalls, keys: Sequence[CallKey], judge: Judge, now: d
 
     Without those of which callbacks wait to be folded, and those that are no calls of their own any more.
     """
+    return _decisions(books, calls_of(books, keys, judge), judge, now, lambda _: now)
+
+
+def calls_of(books: KnownCalls, keys: Sequence[CallKey], judge: Judge) -> list[Call]:
+    """These calls as their callbacks say; without those of which callbacks wait, and those that are no calls any more."""
     found = books.settled(keys)
     if found.unlinked and len(keys) > 1:
-        return [one for key in keys for one in decide_anew(books, [key], judge, now)]
-    return [] if found.unlinked else _decisions(books, found, judge, now, lambda _: now)
+        return [call for key in keys for call in calls_of(books, [key], judge)]
+    return [] if found.unlinked else _all_folded(found, judge)
+
+
+def weigh_anew(books: KnownCalls, calls: Sequence[Call], judge: Judge) -> Iterator[tuple[CallKey, Weighed]]:
+    """The same of calls as they are given, without making anything of those that count."""
+    known = _gathered(books, calls, judge)
+    for call in _in_order(calls):
+        _, customer, earlier = known.of(call)
+        found = weigh(call, customer, judge.rules, judge.numbering, earlier)
+        known.earlier.decided(call.key, found)
+        yield call.key, found
 
 
 def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now: datetime) -> int | None:
@@ -251,7 +268,7 @@ def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now:
         found = books.settled(keys)
         if found.unlinked:
             return 0
-        decided = _decisions(books, found, judge, now, lambda _: now)
+        decided = _decisions(books, _all_folded(found, judge), judge, now, lambda _: now)
         books.record(decided, CallEvent.DECIDE_ANEW)
         return len(decided)
 
@@ -267,26 +284,52 @@ def _judge(
     """`finally_` makes of each decision what is recorded."""
     if not found.calls:
         return 0
-    decided = [finally_(one) for one in _decisions(books, found, judge, now, due_at)]
+    decided = [finally_(one) for one in _decisions(books, _all_folded(found, judge), judge, now, due_at)]
     books.record(decided)
     return len(decided)
 
 
-def _decisions(
-    books: KnownCalls, found: Settled, judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
-) -> list[Decided]:
-    """In the order in which the calls began: an earlier one may speak for a later one of the same customer."""
-    calls = sorted((_folded(key, raws, judge) for key, raws in found.calls.items()), key=lambda one: one.started_at)
+def _all_folded(found: Settled, judge: Judge) -> list[Call]:
+    return [_folded(key, raws, judge) for key, raws in found.calls.items()]
+
+
+def _in_order(calls: Iterable[Call]) -> list[Call]:
+    """As they began: an earlier one may speak for a later one of the same customer."""
+    return sorted(calls, key=lambda one: one.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the ledger knows of some calls beside themselves: whose they are, and what these customers did before."""
+
+    numbers: Mapping[CallKey, str | None]
+    now: Mapping[str, Customer]
+    then: Mapping[CallKey, Customer]
+    version: int
+    earlier: Earlier
+
+    def of(self, call: Call) -> tuple[str | None, Customer | None, Sequence[EarlierCall] | None]:
+        """The number of its customer, who that is, and the calls before."""
+        number = self.numbers[call.key]
+        return number, self.then.get(call.key) or self.now.get(number or ""), self.earlier.before(call, number)
+
+
+def _gathered(books: KnownCalls, calls: Sequence[Call], judge: Judge) -> _Known:
     numbers = {call.key: judge.number(call) for call in calls}
     customers, version = books.customers({number for number in numbers.values() if number})
     then = _of_then(books, calls, numbers) if judge.as_of is AsOf.CALL else {}
-    earlier = _earlier(books, calls, numbers, judge)
+    return _Known(numbers, customers, then, version, _earlier(books, calls, numbers, judge))
+
+
+def _decisions(
+    books: KnownCalls, calls: Sequence[Call], judge: Judge, now: datetime, due_at: Callable[[Call], datetime]
+) -> list[Decided]:
+    known = _gathered(books, calls, judge)
     decided: list[Decided] = []
-    for call in calls:
-        number = numbers[call.key]
-        known = then.get(call.key) or customers.get(number or "")
-        one = _decided(call, number, known, judge, now, due_at(call), version, earlier.before(call, number))
-        earlier.decided(call.key, one.decision)
+    for call in _in_order(calls):
+        number, customer, earlier = known.of(call)
+        one = _decided(call, number, customer, judge, now, due_at(call), known.version, earlier)
+        known.earlier.decided(call.key, one.decision)
         decided.append(one)
     return decided
 

@@ -7,15 +7,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from offhook.pipeline.backtest import backtest, changing, decided_since
+from offhook.pipeline.backtest import backtest, changing, outcome, outcome_of, weighed_since
 from offhook.pipeline.call import CallEvent, CallState
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.conversion import Convert, why
+from offhook.pipeline.conversion import Convert, state_of, why
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.ports.past import RulesUsed, RuleUses
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.blocks import Rule
+from offhook.pipeline.rules.conditions import only
+from offhook.pipeline.rules.trace import ConditionTrace
 from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
 from tests.contracts.conftest import WholeLedger
 from tests.fakes import steps
@@ -93,6 +96,21 @@ def test_how_a_decision_came_about_is_kept_with_it(ledger: WholeLedger) -> None:
     assert [one.key for one in line.trace[0].conditions][:3] == ["directions", "statuses", "min_duration_seconds"]
 
 
+def test_how_each_of_many_rules_was_gone_through_is_kept(ledger: WholeLedger) -> None:
+    long, short = only({"min_duration_seconds": 61}), only({"max_duration_seconds": 60, "answered_by_person": True})
+    rules = Rules(blocks=(Rule("long", long, skip="long_ones"), Rule("short", short, skip="short_ones")))
+    judge = replace(steps.JUDGE, rules=rules)
+    for number in (1, 2):
+        ledger.append([raw(number)])
+        steps.fold(ledger)
+        assert decide_batch(ledger, judge, NOON, 100) == 1
+    for number in (1, 2):
+        [line] = ledger.stories.of_call(sid(number))[0].decisions
+        assert [(rule.rule, rule.holds) for rule in line.trace] == [("long", False), ("short", None), ("", True)]
+        assert line.trace[0].conditions == (ConditionTrace("min_duration_seconds", "61", "60", False),)
+        assert line.trace[1].conditions[1] == ConditionTrace("answered_by_person", "True", "nobody knows", None)
+
+
 def test_the_text_of_rules_is_kept_under_their_version_once(ledger: WholeLedger) -> None:
     rules = Rules(text="# as it was\n")
     assert ledger.kept_rules(rules.version) is None
@@ -120,22 +138,44 @@ def test_the_past_is_given_page_by_page_and_each_call_once(ledger: WholeLedger) 
     assert (ledger.past.count_since(minutes(2), 100), ledger.past.count_since(minutes(2), 2)) == (5, 2)
 
 
+def test_a_call_of_which_a_callback_waits_is_left_out_of_a_backtest(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 3)
+    assert ledger.past.waiting(2) == set()
+    ledger.append([raw(8, parent=2, at=minutes(30)), raw(9, at=minutes(31))])
+    waiting = ledger.past.waiting(2)
+    assert waiting is not None and {key(2), key(8), key(9)} <= set(waiting)
+    assert ledger.past.waiting(1) is None
+    found = backtest(weighed_since(ledger.past, ledger.rebuilding.known_calls(), steps.JUDGE, NOON))
+    assert (found.calls, [change.samples for change in found.changed]) == (2, [(sid(1), sid(3))])
+
+
+@pytest.mark.parametrize("asked", [Rules(), Rules(min_duration_seconds=61), Rules(min_talk_seconds=1, blocks=())])
+def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_and_by_its_callbacks(
+    ledger: WholeLedger, asked: Rules
+) -> None:
+    decided_calls(ledger, 3)
+    books, judge = ledger.rebuilding.known_calls(), replace(steps.JUDGE, rules=asked)
+    weighed = {call.key: outcome_of(found) for call, found in weighed_since(ledger.past, books, judge, NOON, page=2)}
+    anew = decide_anew(books, [key(number) for number in (1, 2, 3)], judge, minutes(60))
+    assert weighed == {one.call.key: outcome(state_of(one.decision), one.decision.reasons[0].word) for one in anew}
+
+
 def test_a_backtest_says_what_would_change_and_changes_nothing(ledger: WholeLedger) -> None:
     decided_calls(ledger, 4)
     books = ledger.rebuilding.known_calls()
-    found = backtest(decided_since(ledger.past, books, steps.JUDGE, minutes(2), minutes(60), page=2))
+    found = backtest(weighed_since(ledger.past, books, steps.JUDGE, minutes(2), page=2))
     assert (found.calls, found.unchanged) == (3, 0)
     [change] = found.changed
     assert (change.before, change.after, change.count) == ("skipped: too_short", "converted", 3)
     assert change.samples == (sid(2), sid(3), sid(4))
-    assert backtest(decided_since(ledger.past, books, NOBODY, minutes(0), minutes(60))).unchanged == 4
+    assert backtest(weighed_since(ledger.past, books, NOBODY, minutes(0))).unchanged == 4
     assert {ledger.stories.of_call(sid(number))[0].call.state for number in range(1, 5)} == {"skipped"}
 
 
 def test_other_rules_decide_what_was_skipped_and_what_waits_and_leave_what_was_converted(ledger: WholeLedger) -> None:
     decided_calls(ledger, 2)
     books = ledger.rebuilding.known_calls()
-    found = decided_since(ledger.past, books, steps.JUDGE, NOON, minutes(60), states=[CallState.SKIPPED])
+    found = weighed_since(ledger.past, books, steps.JUDGE, NOON, states=[CallState.SKIPPED])
     assert apply_rules(ledger, steps.JUDGE, list(changing(found)), minutes(61)) == 2
     stories = [ledger.stories.of_call(sid(number))[0] for number in (1, 2)]
     assert [one.call.state for one in stories] == ["converted", "converted"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction
+from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
 from tests.fakes.kept import Kept, KeptCall
@@ -23,6 +23,13 @@ class MemoryPast:
         found = [self._past(one) for one in self._kept.calls.values() if one.state in _DECIDED]
         ordered = sorted((one for one in found if one.first_received_at >= since), key=_place)
         return [one for one in ordered if after is None or _place(one) > _place(after)][:limit]
+
+    def waiting(self, at_most: int) -> Collection[CallKey] | None:
+        rows = [one.raw for one in self._kept.stored() if one.seq not in self._kept.folded]
+        if len(rows) > at_most:
+            return None
+        sids = {CallKey(raw.account_sid, sid) for raw in rows for sid in (raw.call_sid, raw.parent_call_sid) if sid}
+        return sids | {CallKey(key.account_sid, link.root) for key, link in self._kept.links.items() if key in sids}
 
     def count_since(self, since: datetime, at_most: int) -> int:
         found = [one for one in self._kept.calls.values() if one.folded.call.first_received_at >= since]
@@ -46,9 +53,12 @@ class MemoryPast:
     def _past(self, one: KeptCall) -> PastCall:
         call, root = one.folded.call, one.folded.call.root
         told = [line for key, line in self._kept.decisions if key == call.key]
-        ours = "" if root is None else root.from_ if root.direction is Direction.OUTBOUND_API else root.to
         reason = told[-1].reasons[0].word if told else ""
-        return PastCall(call.key, call.first_received_at, CallState(one.state), reason, ours)
+        known = (call.key, call.first_received_at, CallState(one.state), reason)
+        if root is None:
+            return PastCall(*known, Status.UNKNOWN, Direction.UNKNOWN, "", "", None, None, call.final_at)
+        ends = (root.status, root.direction, root.from_, root.to)
+        return PastCall(*known, *ends, root.duration_seconds, root.ended_at, call.final_at)
 
 
 def _place(one: PastCall) -> tuple[datetime, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.rules.facts import EarlierCall
+from offhook.pipeline.rules.trace import RuleTrace, Trail, as_kept, from_kept
 from tests.support.rule_files import AGENT, CALLER, LONDON, OTHER, OURS
 
 # A Wednesday; in New York it is 7 in the morning.
@@ -51,6 +53,12 @@ def before(days: float, state: CallState = CallState.CONVERTED, ours: str = OURS
     """A call of the same caller that ended so many days before NOON."""
     ended = NOON - timedelta(days=days)
     return EarlierCall(CallKey("AC1", "CA0"), ours, Direction.INBOUND, ended, ended, state)
+
+
+def kept(trace: Sequence[RuleTrace]) -> tuple[RuleTrace, ...]:
+    """What the journal gives back of a trace."""
+    outlines = {trace.outline.name: trace.outline.text} if isinstance(trace, Trail) else {}
+    return from_kept(as_kept(trace), outlines)
 
 
 _STATUS = st.sampled_from([Status.COMPLETED, Status.COMPLETED, Status.BUSY, Status.NO_ANSWER])

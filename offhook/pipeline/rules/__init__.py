@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from offhook.pipeline.rules.between import BETWEEN, Between, Setting, Unknown
 from offhook.pipeline.rules.blocks import Matched, Rule, match
-from offhook.pipeline.rules.conditions import CONDITIONS, Asked, Condition, Conditions, asked_by
+from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import RESULTS, Number, Own, ResultField, Results
+from offhook.pipeline.rules.trace import LAST_RULE, Outline
 
 SETTINGS: Mapping[str, Condition | ResultField | Setting] = {**CONDITIONS, **RESULTS, **BETWEEN}
 """All that a file may say outside of its blocks, by its key."""
@@ -38,11 +39,6 @@ class Rules(Between, Results, Conditions):
         object.__setattr__(self, "version", _version(self))
 
     @cached_property
-    def asked(self) -> Asked:
-        """What the last rule asks."""
-        return asked_by(self)
-
-    @cached_property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.time_zone or "UTC")
 
@@ -58,9 +54,14 @@ class Rules(Between, Results, Conditions):
         return not self.called_back_within and not any(one.of_customer or one.looks_back for one in self._conditions)
 
     @cached_property
+    def needs_callbacks(self) -> bool:
+        """Whether a decision needs legs or parameters of the call, which its callbacks alone say."""
+        return bool(self.called_back_within) or any(one.of_callbacks for one in self._conditions)
+
+    @cached_property
     def _conditions(self) -> tuple[Condition, ...]:
         """All that any of the rules asks."""
-        return tuple(one for each in (self.asked, *(rule.asked for rule in self.blocks)) for _, one, _, _ in each)
+        return tuple(one for rule in (*self.blocks, self.last) for _, one, _, _ in rule.asked)
 
     @cached_property
     def our_numbers(self) -> frozenset[str]:
@@ -69,7 +70,17 @@ class Rules(Between, Results, Conditions):
 
     def match(self, facts: Facts) -> Matched:
         """What the rules say of a call: the first that matches."""
-        return match(self.blocks, self.asked, self.when_unknown or Unknown.FAILS, facts)
+        return match(self.blocks, self.last, self.when_unknown or Unknown.FAILS, facts, self.outline)
+
+    @cached_property
+    def last(self) -> Rule:
+        """What the file says outside of its blocks."""
+        return Rule(LAST_RULE, self)
+
+    @cached_property
+    def outline(self) -> Outline:
+        """What all rules ask, in their order."""
+        return Outline.of([(rule.name, rule.asked) for rule in (*self.blocks, self.last)])
 
 
 # What the first rules knew, and what of a number. A version names these always, and what came later only where it is said:

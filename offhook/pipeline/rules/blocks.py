@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ from offhook.pipeline.rules.between import Unknown
 from offhook.pipeline.rules.conditions import ALWAYS, Asked, Condition, Conditions, asked_by
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import Own
-from offhook.pipeline.rules.trace import LAST_RULE, Trail, Tried, failing
+from offhook.pipeline.rules.trace import Outline, Trail, Tried, failing, looked_at
 
 Check = tuple[Callable[[Any, Facts], bool | None], Any, Tried]
 """Whether something holds of what is asked, and what is noted where it does not."""
@@ -36,7 +36,19 @@ class Rule:
     @cached_property
     def checks(self) -> tuple[Check, ...]:
         """Made once: most rules of a file do not match, and are looked at for each call."""
-        return tuple((one[1].holds, one[2], failing(self.name, (one,))) for one in self.asked)
+        every = enumerate(self.asked)
+        return tuple((one.holds, value, failing(self.name, self.asked, place)) for place, (_, one, value, _) in every)
+
+    @cached_property
+    def _ways(self) -> dict[tuple[bool | None, ...], Tried]:
+        return {}
+
+    def looked_at(self, facts: Facts) -> Tried:
+        """All of its conditions. There are few ways how they hold, and each is put down once."""
+        found = tuple([holds(asked, facts) for holds, asked, _ in self.checks])
+        if (seen := self._ways.get(found)) is None:
+            seen = self._ways[found] = looked_at(self.name, self.asked, found)
+        return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +73,43 @@ class Matched:
     waits: bool = False
 
 
-def match(blocks: Sequence[Rule], last: Asked, unknown: Unknown, facts: Facts) -> Matched:
+def match(blocks: Sequence[Rule], last: Rule, unknown: Unknown, facts: Facts, outline: Outline) -> Matched:
     """Go through `blocks` in their order, then to the `last` rule, which is what the file says outside of blocks.
 
-    Of a block that does not match the first condition is noted that fails; the others are not looked at.
+    Of a block that does not match the first condition is noted that fails; the others are not looked at. `outline` is that
+    of all these rules.
     """
     always = tuple(_broken(facts))
     tried: list[Tried] = []
-    trail = Trail(tried, facts)
-    for rule in blocks:
-        noted = _first_that_fails(rule.checks, facts)
-        if noted is not None:
-            tried.append(noted)
-            continue
-        tried.append(_looked_at(rule.name, rule.asked, facts))
-        waits = not always and _hangs_on_customer(tried[-1])
+    trail = Trail(tried, facts, outline)
+    for rule in _left(blocks, facts, tried):
+        waits = not always and tried[-1].waits
         if waits or _holds(tried[-1].comes_to, rule.when_unknown or unknown):
             return Matched(rule, trail, () if rule.skip else always, waits)
-    seen = _looked_at(LAST_RULE, last, facts)
+    seen = last.looked_at(facts)
     tried.append(seen)
-    if not always and _hangs_on_customer(seen):
+    if not always and seen.waits:
         return Matched(None, trail, waits=True)
-    against = [
-        Broken(one, {"found": one.found_in(facts), "asked": shown})
-        for (_, one, _, shown), holds in zip(last, seen.holds, strict=True)
-        if not _holds(holds, unknown)
-    ]
+    against = () if seen.comes_to else _against(seen, unknown, facts)
     return Matched(None, trail, (*against, *always))
 
 
-def _first_that_fails(checks: Iterable[Check], facts: Facts) -> Tried | None:
-    for holds, asked, noted in checks:
-        if holds(asked, facts) is False:
-            return noted
-    return None
+def _against(seen: Tried, unknown: Unknown, facts: Facts) -> Iterator[Broken]:
+    for (_, one, _, shown), holds in zip(seen.asked, seen.holds, strict=True):
+        if not _holds(holds, unknown):
+            yield Broken(one, {"found": one.found_in(facts), "asked": shown})
 
 
-def _looked_at(name: str, asked: Asked, facts: Facts) -> Tried:
-    return Tried(name, asked, tuple([condition.holds(value, facts) for _, condition, value, _ in asked]))
-
-
-def _hangs_on_customer(seen: Tried) -> bool:
-    """All else holds, and what is not known will be, once somebody says who called."""
-    if seen.comes_to is not None:
-        return False
-    return all(one.of_customer for (_, one, _, _), holds in zip(seen.asked, seen.holds, strict=True) if holds is None)
+def _left(blocks: Sequence[Rule], facts: Facts, tried: list[Tried]) -> Iterator[Rule]:
+    """The blocks of which no condition fails. Each that was looked at is the last of `tried` by then."""
+    for rule in blocks:
+        for holds, asked, noted in rule.checks:
+            if holds(asked, facts) is False:
+                tried.append(noted)
+                break
+        else:
+            tried.append(rule.looked_at(facts))
+            yield rule
 
 
 def _holds(found: bool | None, unknown: Unknown) -> bool:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from offhook.pipeline.callback import Direction, Status, is_terminal
-from offhook.pipeline.phone import CallerKind, area_code, country_of
+from offhook.pipeline.phone import CallerKind
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.kinds import (
     Codes,
@@ -63,6 +63,7 @@ class Condition:
     and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it ...", `english_not` the
     same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is known once the caller
     is. `looks_back`: it looks at earlier calls of the customer. `needs_zone`: it needs the time zone of the rules.
+    `of_callbacks`: it looks at legs or parameters, which callbacks alone say, and not the row that is kept of a call.
     """
 
     kind: Kind[Any]
@@ -77,6 +78,7 @@ class Condition:
     of_customer: bool = False
     looks_back: bool = False
     needs_zone: bool = False
+    of_callbacks: bool = False
 
     def in_english(self, asked: Any) -> str:
         """What the rules ask; empty where they ask nothing."""
@@ -109,8 +111,9 @@ def _condition(
     of_customer: bool = False,
     looks_back: bool = False,
     needs_zone: bool = False,
+    of_callbacks: bool = False,
 ) -> D:
-    more = (english_not, of_customer, looks_back, needs_zone)
+    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks)
     entry = Condition(kind, holds, found, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
 
@@ -266,6 +269,7 @@ class Conditions:
         english="was answered by a person",
         english_not="was not answered by a person",
         explained="A completed child leg was talked to, or detection says human. Where neither is known, it is unknown.",
+        of_callbacks=True,
     )
     min_talk_seconds: int | None = _condition(
         Seconds(example=30),
@@ -277,6 +281,7 @@ class Conditions:
         remedy="Lower `min_talk_seconds` of the rules if shorter talks shall count.",
         english="was talked for at least {asked} s",
         explained="How long was talked at least, on the leg that somebody answered.",
+        of_callbacks=True,
     )
     max_talk_seconds: int | None = _condition(
         Seconds(example=3600),
@@ -288,6 +293,7 @@ class Conditions:
         remedy="Raise `max_talk_seconds` of the rules if longer talks shall count.",
         english="was talked for at most {asked} s",
         explained="How long was talked at most, on the leg that somebody answered.",
+        of_callbacks=True,
     )
     hours: tuple[Part, ...] | None = _condition(
         DayParts(),
@@ -389,8 +395,8 @@ class Conditions:
     countries: frozenset[str] | None = _condition(
         Codes("countries by their two letters", example="US"),
         None,
-        holds=lambda asked, facts: _among(country_of(facts.customer.e164), asked),
-        found=lambda facts: country_of(facts.customer.e164),
+        holds=lambda asked, facts: _among(facts.country, asked),
+        found=lambda facts: facts.country,
         reason="other_country",
         sentence="The caller's number is of {found}; {asked} counts.",
         remedy="Name the country in `countries` of the rules if its callers shall count.",
@@ -400,8 +406,8 @@ class Conditions:
     area_codes: frozenset[str] | None = _condition(
         Codes("area codes, digits in quotes", example="415"),
         None,
-        holds=lambda asked, facts: _among(area_code(facts.customer.e164), asked),
-        found=lambda facts: area_code(facts.customer.e164),
+        holds=lambda asked, facts: _among(facts.area_code, asked),
+        found=lambda facts: facts.area_code,
         reason="other_area_code",
         sentence="The area code of the caller's number is {found}; {asked} counts.",
         remedy="Name the area code in `area_codes` of the rules if its callers shall count.",
@@ -442,6 +448,7 @@ class Conditions:
         remedy="Look at the call's callbacks (`flask conversions show CALLSID`), and correct `params` of the rules.",
         english="has parameters of which {asked}",
         explained="What parameters of Twilio's must be, each by its own name. One that is not there is never as asked.",
+        of_callbacks=True,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cached_property
+from typing import NamedTuple
 
 from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.phone import Caller
+from offhook.pipeline.phone import Caller, area_code, country_of
 from offhook.pipeline.rules.results import Number
 
 COUNTS = (CallState.CONVERTED, CallState.PARKED)
@@ -22,8 +23,7 @@ _HUMAN = "human"
 _NO_HUMAN = ("machine", "fax")
 
 
-@dataclass(frozen=True, slots=True)
-class EarlierCall:
+class EarlierCall(NamedTuple):
     """A call of the same customer that began before. `ours` is our end in E.164, or as it came; times are UTC.
 
     `is_missed`: the customer called, no person answered, and it does not count.
@@ -82,6 +82,16 @@ class Facts:
         return self.began.time()
 
     @cached_property
+    def country(self) -> str | None:
+        """The country of the customer's number by its two letters; None where it is not known."""
+        return country_of(self.customer.e164)
+
+    @cached_property
+    def area_code(self) -> str | None:
+        """The area code of the customer's number; None where it has none."""
+        return area_code(self.customer.e164)
+
+    @cached_property
     def seconds_since_counted(self) -> float:
         """How long before it the customer's latest call ended that counts; endless where there is none."""
         return self._since_end_of(self._counted(same_number=False))
@@ -92,6 +102,8 @@ class Facts:
         return self._since_end_of(self._counted(same_number=True))
 
     def _since_end_of(self, calls: Iterable[EarlierCall]) -> float:
+        if not self.earlier:
+            return math.inf
         latest = max((one.ended_at or one.started_at for one in calls), default=None)
         return math.inf if latest is None else (self.call.started_at - latest).total_seconds()
 
@@ -109,6 +121,8 @@ class Facts:
 
 def answered_leg(call: Call) -> Leg | None:
     """The leg that somebody answered: of those that the call dialled, the one that was talked to longest."""
+    if not call.children:
+        return None
     talked = [leg for leg in call.children if leg.status is Status.COMPLETED and leg.duration_seconds]
     return max(talked, key=lambda leg: leg.duration_seconds or 0, default=None)
 
@@ -116,9 +130,9 @@ def answered_leg(call: Call) -> Leg | None:
 def answered_by(call: Call) -> str:
     """Who answered, in Twilio's word: as detection found it for the call itself, else for the leg that was talked to
     longest; "" where none ran."""
-    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0))
-    every = (call.root, *legs) if call.root else legs
-    return next((leg.details["AnsweredBy"] for leg in every if leg.details.get("AnsweredBy")), "")
+    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0)) if call.children else ()
+    words = (leg.details.get("AnsweredBy", "") for leg in (call.root, *legs) if leg is not None)
+    return next(filter(None, words), "")
 
 
 def talk_seconds(call: Call) -> int | None:

@@ -1,15 +1,21 @@
-"""How the rules were gone through for one call: which were tried, and what each of their conditions saw. Decides nothing."""
+"""How the rules were gone through for one call: which were tried, and what each of their conditions saw. Decides nothing.
+
+The journal keeps a trace small, since a decision by many rules has a long one: what the rules say is kept once for all
+decisions, as an `Outline`, and of a call which of its conditions were looked at and what each found, once.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import zlib
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache, reduce
+from json.encoder import encode_basestring
+from operator import attrgetter, or_
 from typing import NamedTuple, overload
 
-from offhook.pipeline.rules.conditions import Asked, Condition
+from offhook.pipeline.rules.conditions import CONDITIONS, Asked, Condition
 from offhook.pipeline.rules.facts import Facts
 
 LAST_RULE = ""
@@ -36,26 +42,83 @@ class RuleTrace(NamedTuple):
 class Tried(NamedTuple):
     """A rule that was tried: what of it was looked at, and whether each of that holds.
 
-    `start` is how it begins in the journal where that is the same for each call: a rule whose one condition fails.
+    `waits`: all else holds, and what nobody knows will be known, once somebody says who called. `mark` is how the journal
+    writes it, and `keys` has a bit for each condition that was looked at.
     """
 
     rule: str
     asked: Asked
     holds: tuple[bool | None, ...]
-    start: str = ""
+    comes_to: bool | None
+    waits: bool
+    mark: str
+    keys: int
 
-    @property
-    def comes_to(self) -> bool | None:
-        return False if False in self.holds else None if None in self.holds else True
+
+_MARK: Callable[[Tried], str] = attrgetter("mark")
+_KEYS: Callable[[Tried], int] = attrgetter("keys")
+
+
+def looked_at(rule: str, asked: Asked, holds: tuple[bool | None, ...]) -> Tried:
+    """A rule all of whose conditions were looked at."""
+    comes_to = _comes_to(holds)
+    waits = comes_to is None and all(
+        one.of_customer for (_, one, _, _), found in zip(asked, holds, strict=True) if found is None
+    )
+    return Tried(rule, asked, holds, comes_to, waits, f'"{"".join(map(_MARKS.__getitem__, holds))}"', _bits(asked))
+
+
+def failing(rule: str, asked: Asked, place: int) -> Tried:
+    """A rule of which the condition at this place fails, made ready once for all calls."""
+    alone = asked[place : place + 1]
+    return Tried(rule, alone, (False,), False, False, str(place), _bits(alone))
+
+
+def _comes_to(holds: Sequence[bool | None]) -> bool | None:
+    return False if False in holds else None if None in holds else True
+
+
+_MARKS: Mapping[bool | None, str] = {True: "1", False: "0", None: "?"}
+_MEANT = {mark: holds for holds, mark in _MARKS.items()}
+_PLACES = {key: place for place, key in enumerate(CONDITIONS)}
+
+
+def _bits(asked: Asked) -> int:
+    return reduce(or_, (1 << _PLACES[key] for key, _, _, _ in asked), 0)
+
+
+@lru_cache(maxsize=1024)
+def _conditions_of(keys: int) -> tuple[tuple[str, Condition, str], ...]:
+    """By their bits: key, entry, and the key as JSON has it before a value."""
+    return tuple((key, CONDITIONS[key], f"{_json(key)}:") for key, place in _PLACES.items() if keys >> place & 1)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What rules ask, as traces point at it: of each rule in its order the name, and key and words of each condition.
+
+    `name` is made of all that, so that it never means anything else, whatever becomes of rules and of these words.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, rules: Iterable[tuple[str, Asked]]) -> Outline:
+        """Of these rules, the last one included."""
+        return cls(_json([(name, _named(asked)) for name, asked in rules]))
+
+    @cached_property
+    def name(self) -> str:
+        return f"asked-{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
 
 class Trail(Sequence[RuleTrace]):
     """The rules that were tried for the call of `facts`. What each condition found is put into words when somebody asks."""
 
-    def __init__(self, tried: Sequence[Tried], facts: Facts) -> None:
+    def __init__(self, tried: Sequence[Tried], facts: Facts, outline: Outline) -> None:
+        self.outline = outline
         self._tried = tried
         self._facts = facts
-        self._found: dict[str, str] = {}
 
     @overload
     def __getitem__(self, place: int) -> RuleTrace: ...
@@ -76,75 +139,68 @@ class Trail(Sequence[RuleTrace]):
     def __repr__(self) -> str:
         return repr(self._in_words)
 
+    @property
+    def _looked_for(self) -> tuple[tuple[str, Condition, str], ...]:
+        """Many rules ask the same of a call."""
+        return _conditions_of(reduce(or_, map(_KEYS, self._tried), 0))
+
     @cached_property
     def _in_words(self) -> tuple[RuleTrace, ...]:
-        return tuple(RuleTrace(one.rule, one.comes_to, self._conditions(one)) for one in self._tried)
-
-    def _conditions(self, one: Tried) -> tuple[ConditionTrace, ...]:
+        found = {key: condition.found_in(self._facts) for key, condition, _ in self._looked_for}
         return tuple(
-            ConditionTrace(key, shown, self._found_by(key, condition), holds)
-            for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True)
+            RuleTrace(one.rule, one.comes_to, _conditions(_named(one.asked), one.holds, found)) for one in self._tried
         )
 
-    def _found_by(self, key: str, condition: Condition) -> str:
-        """Many rules ask the same of a call."""
-        found = self._found.get(key)
-        if found is None:
-            found = self._found[key] = condition.found_in(self._facts)
-        return found
-
-    def as_json(self) -> str:
-        """A list of [rule, holds, [[key, asked, found, holds], ...]]."""
-        found: dict[str, str] = {}
-
-        def quoted(key: str, condition: Condition) -> str:
-            known = found.get(key)
-            if known is None:
-                known = found[key] = _json(self._found_by(key, condition))
-            return known
-
-        def written(one: Tried) -> str:
-            if one.start:
-                [(key, condition, _, _)] = one.asked
-                return f"{one.start}{quoted(key, condition)},false]]]"
-            parts = [
-                f"{_start(key, shown)}{quoted(key, condition)},{_WORDS[holds]}]"
-                for (key, condition, _, shown), holds in zip(one.asked, one.holds, strict=True)
-            ]
-            return f"[{_json(one.rule)},{_WORDS[one.comes_to]},[{','.join(parts)}]]"
-
-        return f"[{','.join(map(written, self._tried))}]"
+    def as_kept(self) -> str:
+        """{"asked": the outline's name, "tried": [...], "found": {key: words}}. Of a rule that was tried there is the place
+        of its condition that failed, or, where none did or it is the last, a sign for each: 1, 0, or ? where nobody knows.
+        """
+        facts, marks = self._facts, ",".join(map(_MARK, self._tried))
+        found = ",".join([before + _quoted(condition.found_in(facts)) for _, condition, before in self._looked_for])
+        return f'{{"asked":"{self.outline.name}","tried":[{marks}],"found":{{{found}}}}}'
 
 
-_WORDS = {True: "true", False: "false", None: "null"}
+def _named(asked: Asked) -> list[tuple[str, str]]:
+    return [(key, shown) for key, _, _, shown in asked]
+
+
+def _conditions(
+    asked: Iterable[Sequence[str]], holds: Iterable[bool | None], found: Mapping[str, str]
+) -> tuple[ConditionTrace, ...]:
+    return tuple(ConditionTrace(key, shown, found[key], each) for (key, shown), each in zip(asked, holds, strict=True))
+
+
+_quoted: Callable[[str], str] = encode_basestring
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@lru_cache(maxsize=4096)
-def _start(key: str, shown: str) -> str:
-    """What the rules say is the same for each call."""
-    return f"[{_json(key)},{_json(shown)},"
-
-
-def failing(rule: str, asked: Asked) -> Tried:
-    """A rule of which one condition fails, made ready once for all calls."""
-    [(key, _, _, shown)] = asked
-    return Tried(rule, asked, (False,), f"[{_json(rule)},false,[{_start(key, shown)}")
-
-
-_SHORT = 1000  # characters: a longer trace is kept compressed, at a quarter of its size; many rules repeat many words
-
-
 def as_kept(trace: Iterable[RuleTrace]) -> str:
-    """The trace as the journal keeps it: JSON, or where that is long the same, deflated, in base64."""
-    told = trace.as_json() if isinstance(trace, Trail) else _json(list(trace))
-    return told if len(told) <= _SHORT else b64encode(zlib.compress(told.encode(), 1)).decode()
+    """The trace as the journal keeps it. One that is no trail is written out: [[rule, holds, [[key, asked, found, holds],
+    ...]], ...], as all were once.
+    """
+    return trace.as_kept() if isinstance(trace, Trail) else _json(list(trace))
 
 
-def from_kept(kept: str | None) -> tuple[RuleTrace, ...]:
-    """What `as_kept` wrote; empty where nothing was kept."""
-    told = kept or "[]"
-    return tuple(
-        RuleTrace(rule, holds, tuple(ConditionTrace(*each) for each in conditions))
-        for rule, holds, conditions in json.loads(told if told[0] == "[" else zlib.decompress(b64decode(told)))
-    )
+def outlines_of(kept: Iterable[str | None]) -> set[str]:
+    """The names of the outlines at which traces of the journal point."""
+    return {json.loads(one)["asked"] for one in kept if one and one[0] == "{"}
+
+
+def from_kept(kept: str | None, outlines: Mapping[str, str]) -> tuple[RuleTrace, ...]:
+    """What `as_kept` wrote; empty where nothing was kept. `outlines` are the texts of those at which it points, by name."""
+    told = json.loads(kept or "[]")
+    if isinstance(told, list):
+        return tuple(
+            RuleTrace(rule, holds, tuple(ConditionTrace(*each) for each in conditions))
+            for rule, holds, conditions in told
+        )
+    rules = json.loads(outlines.get(told["asked"], "[]"))  # in their order, so the first that were tried are the first
+    tried = zip(rules, told["tried"], strict=False)
+    return tuple(_told(name, asked, mark, told["found"]) for (name, asked), mark in tried)
+
+
+def _told(name: str, asked: Sequence[Sequence[str]], mark: int | str, found: Mapping[str, str]) -> RuleTrace:
+    if isinstance(mark, int):
+        return RuleTrace(name, False, _conditions(asked[mark : mark + 1], (False,), found))
+    holds = [_MEANT[sign] for sign in mark]
+    return RuleTrace(name, _comes_to(holds), _conditions(asked, holds, found))

@@ -1,0 +1,195 @@
+"""Calls by their customers: those of one, those that came before, those that wait for nobody knows whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, text
+
+from offhook.adapters.ledger.legal import is_one_of
+from offhook.adapters.ledger.people.spelled import PHONE
+from offhook.adapters.ledger.rows import key_of, source, with_rows
+from offhook.adapters.ledger.schema import PersonText, calls, micros, moment
+from offhook.pipeline.call import CallState
+from offhook.pipeline.callback import CallKey, Direction
+from offhook.pipeline.phone import spellings
+from offhook.pipeline.ports.books import Asking, CallBefore
+from offhook.pipeline.ports.unknown import CallersMark
+
+
+def unknown_callers(after: str, limit: int) -> Select[Any]:
+    """The callers of parked calls after this one, with how many calls they have, the first and the last."""
+    number = calls.c.customer_phone
+    return _unknown().where(number > after).order_by(number).limit(limit)
+
+
+def most_frequent_callers(limit: int, after: CallersMark | None) -> Select[Any]:
+    """Those with the most parked calls; of as many the one that called last."""
+    asked = _unknown().where(calls.c.customer_phone > "")
+    if after is not None:
+        fewer, as_many = func.count() < after.calls, func.count() == after.calls
+        asked = asked.having(or_(fewer, and_(as_many, _called_before(after))))
+    return asked.order_by(func.count().desc(), _LATEST.desc(), calls.c.customer_phone).limit(limit)
+
+
+def latest_callers(limit: int, after: CallersMark | None) -> Select[Any]:
+    """Those whose last parked call is the latest."""
+    asked = _unknown().where(calls.c.customer_phone > "")
+    if after is not None:
+        asked = asked.having(_called_before(after))
+    return asked.order_by(_LATEST.desc(), calls.c.customer_phone).limit(limit)
+
+
+_LATEST = func.max(calls.c.first_received_at)
+
+
+def _called_before(after: CallersMark) -> ColumnElement[bool]:
+    """Holds for those whose last call came before; of one moment for those of higher numbers."""
+    then = literal(after.latest_at, calls.c.first_received_at.type)
+    return or_(then > _LATEST, and_(then == _LATEST, calls.c.customer_phone > after.phone))
+
+
+def _unknown() -> Select[Any]:
+    number, at = calls.c.customer_phone, calls.c.first_received_at
+    return select(number, func.count(), func.min(at), func.max(at)).where(_IS_PARKED).group_by(number)
+
+
+_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+
+
+def is_call_of(phone: str) -> ColumnElement[bool]:
+    """Holds for the calls whose customer has this number (E.164)."""
+    return calls.c.customer_phone.in_(spellings(phone))
+
+
+_ASKING = (("phone", "text"), ("until", "bigint"))
+_BEFORE = (
+    "account_sid", "call_sid", "state", "direction", "from_number", "to_number", "duration_seconds",
+    "first_received_at", "ended_at", "answered",
+)  # fmt: skip
+
+
+def calls_before(connection: Connection, asking: Collection[Asking], limit: int) -> dict[Asking, list[CallBefore]]:
+    """Of each of these, the latest `limit` calls of that customer of which callbacks came until then, the latest first."""
+    if not asking:
+        return {}
+    wanted = {one: [(PersonText.kept(phone), micros(one.until)) for phone in spellings(one.phone)] for one in asking}
+    every = [{"phone": phone, "until": until} for keys in wanted.values() for phone, until in keys]
+    told = {"rows": json.dumps(every), "most": limit}
+    found: dict[tuple[str | None, int], list[CallBefore]] = {}
+    for phone, until, *row in connection.execute(_calls_before(connection.dialect.name == "sqlite"), told):
+        found.setdefault((phone, until), []).append(_call_before(*row))
+    return {one: _latest([found[key] for key in keys if key in found], limit) for one, keys in wanted.items()}
+
+
+def _latest(by_spelling: Sequence[Sequence[CallBefore]], limit: int) -> list[CallBefore]:
+    return sorted(chain.from_iterable(by_spelling), key=_FIRST_RECEIVED, reverse=True)[:limit]
+
+
+@cache
+def _calls_before(is_sqlite: bool) -> Any:
+    """For each of `rows` a look-up of its own, by the index of customer and time.
+
+    SQLite knows no LATERAL; a subquery that counts is bounded by the index as well.
+    """
+    names = ", ".join(f"t.{name}" for name in _BEFORE)
+    condition = f"t.customer_phone = v.phone AND t.first_received_at <= v.until AND t.state <> '{CallState.MERGED}'"
+    if is_sqlite:
+        newest = (
+            "SELECT rowid FROM calls AS c WHERE c.customer_phone = v.phone AND c.first_received_at <= v.until "
+            f"AND c.state <> '{CallState.MERGED}' ORDER BY c.first_received_at DESC LIMIT :most"
+        )
+        told = f"SELECT v.phone, v.until, {names} FROM {source(True, _ASKING)} CROSS JOIN calls AS t"
+        statement = f"{told} WHERE t.rowid IN ({newest})"
+    else:
+        inner = f"SELECT * FROM calls AS t WHERE {condition} ORDER BY t.first_received_at DESC LIMIT :most"
+        statement = f"SELECT v.phone, v.until, {names} FROM {source(False, _ASKING)} CROSS JOIN LATERAL ({inner}) AS t"
+    return text(statement)
+
+
+_FIRST_RECEIVED = attrgetter("first_received_at")
+_STATES = {each.value: each for each in CallState}
+_DIRECTIONS = {each.value: each for each in Direction}
+
+
+def _call_before(
+    account: str,
+    sid: str,
+    state: str,
+    direction: str,
+    from_: str,
+    to: str,
+    seconds: int | None,
+    first_received_at: int,
+    ended_at: int | None,
+    answered: int | None,
+) -> CallBefore:
+    """Of the columns _BEFORE as the database holds them: a caller may have a hundred such calls, each decision reads them."""
+    first = moment(first_received_at)
+    ends = (PersonText.shown(from_) or "", PersonText.shown(to) or "")
+    by_person = None if answered is None else bool(answered)
+    assert first is not None
+    return CallBefore(
+        CallKey(account, sid),
+        _STATES[state],
+        _DIRECTIONS[direction],
+        *ends,
+        seconds,
+        first,
+        moment(ended_at),
+        by_person,
+    )
+
+
+_CALLED = {"account_sid": "text", "call_sid": "text", "phone": "text", "first_received_at": "bigint"}
+# OFFSET 0 keeps it a look-up of its own on Postgres, for each of the calls.
+_CALLED_BEFORE = (
+    "SELECT v.account_sid, v.call_sid FROM {rows} WHERE EXISTS (SELECT 1 FROM calls AS t WHERE t.customer_phone = v.phone "
+    f"AND t.first_received_at < v.first_received_at AND t.state = '{CallState.CONVERTED}' LIMIT 1 OFFSET 0)"
+)
+
+
+def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[CallKey]:
+    """Of these calls, those whose caller had a converted one that was first reported earlier."""
+    rows = [
+        {**key_of(row)._asdict(), "phone": PersonText.kept(phone), "first_received_at": micros(row.first_received_at)}
+        for row in found
+        if row.customer_phone is not None
+        for phone in spellings(row.customer_phone)
+    ]
+    return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
+
+
+def parked_after(place: str, limit: int) -> Select[Any]:
+    """Parked calls, caller by caller. The `place` of a row is its caller's; those after the one given come, "" for all."""
+    column = calls.c.customer_phone
+    names = (calls.c.account_sid, calls.c.call_sid, column, column.label("place"))
+    return (
+        select(*names).where(text(is_one_of("state", [CallState.PARKED])), column > place).order_by(column).limit(limit)
+    )
+
+
+def parked_of(phone: str, limit: int) -> Select[Any]:
+    """The parked calls of this number (E.164)."""
+    names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
+    return select(*names).where(_IS_PARKED, is_call_of(phone)).limit(limit)
+
+
+_HAS_PARKED = (
+    "SELECT v.phone FROM {rows} WHERE EXISTS "
+    f"(SELECT 1 FROM calls WHERE calls.customer_phone = v.phone AND {is_one_of('state', [CallState.PARKED])})"
+)
+
+
+def with_parked_calls(connection: Connection, phones: Collection[str]) -> set[str]:
+    """Those of the numbers that a parked call came from."""
+    spelled = {one: phone for phone in phones for one in spellings(phone)}
+    rows = with_rows(_HAS_PARKED, dict(PHONE), [{"phone": PersonText.kept(one)} for one in spelled]).returned(
+        connection
+    )
+    return {spelled[str(PersonText.shown(row.phone))] for row in rows}
