@@ -19,7 +19,7 @@ from report import say
 _CHUNK = 20_000
 _NUMBERED = ("seq", "id")  # the database numbers these rows
 _EPOCH_MICROS = 10**15  # a whole number above it is a time: 2001 or later, in microseconds
-_IN_COPIES = "(n BIGINT, a TEXT, b TEXT, caller TEXT, stranger TEXT, age BIGINT)"
+_IN_COPIES = "(n BIGINT, a TEXT, b TEXT, caller TEXT, stranger TEXT, age BIGINT, ours TEXT)"
 _STRANGERS_FROM, _STRANGERS = 13_012_000_000, 6_000_000  # numbers that are valid, and in no mapping
 DAY = 86400.0
 
@@ -121,13 +121,15 @@ def wait_drained(sql: Sql, seconds: float = 120.0) -> bool:
 class Specimen:
     """One call as the service has stored it: its legs' CallSids (two at the most), its caller, and its rows by table.
 
-    Copies of a stranger's call are of strangers, whom the mapping does not know.
+    Copies of a stranger's call are of strangers, whom the mapping does not know. `ours` is the tracked number where copies are
+    to have others of them (`Plan.numbers`), without its plus.
     """
 
     sids: tuple[str, ...]
     caller: str
     rows: Mapping[str, Sequence[Mapping[str, Any]]]
     is_strangers: bool = False
+    ours: str = ""
 
     def altered(self, table: str, **columns: object) -> Specimen:
         """With other values in one table's columns, those that it has."""
@@ -152,7 +154,7 @@ class Plan:
     """How many copies, numbered from `first`, and of which age: the oldest `span_seconds` ago, the newest now.
 
     `seed` makes the CallSids. Callers are `callers` numbers from `callers_from` on. `weights` says how many of a hundred
-    copies are of each specimen.
+    copies are of each specimen. `numbers` are tracked numbers in a row, from `numbers_from` on.
     """
 
     seed: str
@@ -161,6 +163,8 @@ class Plan:
     span_seconds: float = 1.0
     callers_from: int = 14155550000
     callers: int = 10_000
+    numbers_from: int = 14155550200
+    numbers: int = 1
 
 
 def copy(sql: Sql, specimens: Sequence[Specimen], plan: Plan) -> None:
@@ -194,8 +198,8 @@ def _number(sql: Sql, plan: Plan, start: int, end: int) -> None:
     sql.rows(
         f"INSERT INTO bench_copies {series} SELECT n, 'CA' || md5('{plan.seed}' || n), 'CA' || md5('{plan.seed}' || n || 'b'), "
         f"CAST({plan.callers_from} + (n * 7919) % {plan.callers} AS TEXT), "
-        f"CAST({_STRANGERS_FROM} + (n * 7919) % {_STRANGERS} AS TEXT), CAST(({plan.count} - n) * {step} AS BIGINT) "
-        "FROM series",
+        f"CAST({_STRANGERS_FROM} + (n * 7919) % {_STRANGERS} AS TEXT), CAST(({plan.count} - n) * {step} AS BIGINT), "
+        f"CAST({plan.numbers_from} + (n / 100) % {plan.numbers} AS TEXT) FROM series",
         (start, end - 1),
     )
 
@@ -239,6 +243,7 @@ def _exchanged(sql: Sql, one: Specimen, text: str) -> tuple[str, Sequence[object
     """The text with the copy's own CallSids and caller."""
     caller = "stranger" if one.is_strangers else "caller"
     known = [*zip(one.sids, ("a", "b"), strict=False), (one.caller, caller)]
+    known += [(one.ours, "ours")] if one.ours else []
     expression, values = "?" if sql.is_sqlite else "?::text", [text]
     for old, new in known:
         if old in text:

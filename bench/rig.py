@@ -71,7 +71,10 @@ Maker = Callable[[str, Path], str]
 
 @contextmanager
 def databases(kind: str, place: Path) -> Iterator[Maker]:
-    """Gives a function that makes an empty ledger with its tables: (name, code) -> DATABASE_URL. `sqlite` or `postgres`."""
+    """Gives a function that makes an empty ledger with its tables: (name, code) -> DATABASE_URL. `sqlite` or `postgres`.
+
+    Where the place has one of that name, kept by an earlier run, it is that one.
+    """
     if kind == "sqlite":
         yield lambda name, code: _upgraded(f"sqlite:///{place}/{name}.db", code)
         return
@@ -82,7 +85,8 @@ def databases(kind: str, place: Path) -> Iterator[Maker]:
 
     def made(name: str, code: Path) -> str:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                connection.execute(f"CREATE DATABASE {name}".encode())
         return _upgraded(server.get_uri(database=name), code)
 
     try:

@@ -85,7 +85,7 @@ def stand(
     """An empty ledger with the mapping, a sink that answers after so long, and a web process."""
     label = f"{side.name or 'code'}_{name}".rstrip("_")
     inner = place / label
-    inner.mkdir(mode=0o755)
+    inner.mkdir(mode=0o755, exist_ok=True)
     with ExitStack() as stack:
         url = make(label, side.code)
         target, path = stack.enter_context(sink(inner, delay_seconds))
