@@ -235,7 +235,8 @@ def pages_of(stood: Stand, browser: Browser) -> dict[str, str]:
         "unknown callers, the page after": f"/unknown?{_behind(browser, '/unknown')}",
     }
     found |= {
-        f"deliveries, {name}": f"/deliveries?show={name}" for name in ("open", "way", "refused", "maybe", "held", "done")
+        f"deliveries, {name}": f"/deliveries?show={name}"
+        for name in ("open", "way", "refused", "maybe", "held", "done")
     }
     return found | {
         "deliveries, an old page by its key": f"/deliveries?show=done&{_behind(browser, f'/deliveries?show=done&until={deep}')}",
@@ -296,9 +297,7 @@ def each_page(kind: str, stood: Stand, times: int, only: str) -> Table:
             p50, p95 = (percentile(took.waits, share) for share in (0.5, 0.95))
             rows.append([name, p50, p95, took.cpu, took.bytes / 1000, took.wrong])
             say(f"  {name}: {p50:.0f} / {p95:.0f} ms, CPU {took.cpu:.0f} ms{', NOT ANSWERED' if took.wrong else ''}")
-    return Table(
-        f"{kind}: each page {times} times", ["", "p50 ms", "p95 ms", "web CPU ms", "KB", "not answered"], rows
-    )
+    return Table(f"{kind}: each page {times} times", ["", "p50 ms", "p95 ms", "web CPU ms", "KB", "not answered"], rows)
 
 
 def first_paint(kind: str, stood: Stand) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from werkzeug.test import Client
+from werkzeug.test import Client, TestResponse
 
 from offhook.adapters.web.pages import Pages, WsgiApp, is_page
 from offhook.adapters.web.ration import Ration, RationLimits
@@ -59,11 +59,44 @@ def test_whoever_comes_when_all_threads_are_taken_is_asked_to_come_again() -> No
     assert inside.wait(60)
     refused = Client(pages).get("/", buffered=True)
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "7")
-    assert refused.json is None or refused.json["status"] == 503
+    assert_is_a_page(refused)
     leave.set()
     first.join()
     assert answers == [200]
     assert Client(pages).get("/", buffered=True).status_code == 200
+
+
+def assert_is_a_page(answer: TestResponse) -> None:
+    """For a person: no program's words, nothing fetched for it, and nobody frames or keeps it."""
+    assert answer.content_type == "text/html; charset=utf-8"
+    assert "<h1>Busy, try again in a moment</h1>" in answer.text
+    assert not any(word in answer.text for word in ("{", "<script", "<link", "<style"))
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(("taken_by", "other"), [("/", "/api/v1/calls"), ("/api/v1/calls", "/")])
+def test_pages_and_the_api_share_their_threads_and_each_is_refused_in_its_own_words(taken_by: str, other: str) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def waits(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        inside.set()
+        assert leave.wait(60)
+        return app_that_says(b"done")(environ, start_response)
+
+    pages = pages_of(waits, api=waits)
+    first = threading.Thread(target=lambda: Client(pages).get(taken_by, buffered=True))
+    first.start()
+    assert inside.wait(60)
+    refused = Client(pages).get(other, buffered=True)
+    leave.set()
+    first.join()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "7")
+    if other == "/":
+        assert_is_a_page(refused)
+    else:
+        assert refused.content_type == "application/problem+json"
+        assert (refused.json or {})["type"] == "urn:offhook:problem:busy"
 
 
 def test_a_thread_is_free_again_after_an_answer_that_breaks() -> None:
@@ -84,11 +117,15 @@ def test_whoever_would_wait_too_long_for_his_turn_is_asked_to_come_again_and_tak
         return app_that_says(b"done")(environ, start_response)
 
     ration = Ration(RationLimits(share=0.1, busy_callbacks=1, wait_seconds=2.0), lambda: 5.0, lambda: used[0])
-    pages = Client(Pages(computes, {}, 1, ration, 7))
+    pages = Client(Pages(computes, {"/api/": computes}, 1, ration, 7))
     ration.callback_came()
     assert pages.get("/", buffered=True).status_code == 200
     for _ in range(3):
         refused = pages.get("/", buffered=True)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "9")
+        assert "Callbacks come first, and there are many now. No call is lost by it." in refused.text
+        assert_is_a_page(refused)
+        refused = pages.get("/api/v1/calls", buffered=True)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "9")
         assert (refused.content_type, refused.headers["Cache-Control"]) == ("application/problem+json", "no-store")
     assert used == [1.0]

@@ -1,7 +1,8 @@
 """What is neither Twilio's nor health: at most so many threads of a process serve it, so that intake always has the others,
 and for no longer than its ration says.
 
-Whoever comes when all of these are taken, or would wait too long for his turn, is answered at once, and asked to come again.
+Whoever comes when all of these are taken, or would wait too long for his turn, is answered at once, and asked to come again:
+a program of one of the rooms by a problem, a person by a page.
 """
 
 from __future__ import annotations
@@ -21,8 +22,29 @@ from offhook.pipeline.arrival import CALLBACK_PATHS
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _ALWAYS = frozenset({*CALLBACK_PATHS, "/healthz", "/readyz"})
-_NO_THREAD = "All threads for this are taken"
+_NO_THREAD = "Others are served just now, and callbacks come first"
 _NO_TIME = "Callbacks come first, and there are many now"
+_SHUT = (  # nothing of the dashboard is asked for it: neither its style nor who is signed in
+    ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "same-origin"),
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Busy · Offhook</title>
+</head>
+<body>
+<main>
+<h1>Busy, try again in a moment</h1>
+<p>{why}. No call is lost by it. Load this page again {when}.</p>
+</main>
+</body>
+</html>
+"""
 
 
 def is_page(path: str) -> bool:
@@ -41,26 +63,37 @@ class Pages:
         self._ration, self._retry_after_seconds = ration, retry_after_seconds
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        room = self._room(environ.get("PATH_INFO", ""))
+        come_again = _page_again if room is None else _come_again
         if not self._free.acquire(blocking=False):
-            return _come_again(_NO_THREAD, self._retry_after_seconds, start_response)
+            return come_again(_NO_THREAD, self._retry_after_seconds, start_response)
         page = self._ration.begin()
         if not isinstance(page, Page):
             self._free.release()
-            return _come_again(_NO_TIME, math.ceil(page), start_response)
+            return come_again(_NO_TIME, math.ceil(page), start_response)
         after = (page.end, self._free.release)
         try:
-            answer = self._room(environ.get("PATH_INFO", ""))(environ, start_response)
+            answer = (room or self._otherwise)(environ, start_response)
         except BaseException:
             for call in after:
                 call()
             raise
         return ClosingIterator(answer, after)
 
-    def _room(self, path: str) -> WsgiApp:
-        return next((app for begins, app in self._rooms.items() if path.startswith(begins)), self._otherwise)
+    def _room(self, path: str) -> WsgiApp | None:
+        return next((app for begins, app in self._rooms.items() if path.startswith(begins)), None)
 
 
 def _come_again(why: str, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """For a program."""
     headers = [("Content-Type", "application/problem+json"), ("Retry-After", str(seconds))]
     start_response("503 SERVICE UNAVAILABLE", [*headers, *CAREFUL_HEADERS])
     return (f"{json.dumps({'type': 'urn:offhook:problem:busy', 'title': why, 'status': 503})}\n".encode(),)
+
+
+def _page_again(why: str, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """For a person."""
+    headers = [("Content-Type", "text/html; charset=utf-8"), ("Retry-After", str(seconds))]
+    start_response("503 SERVICE UNAVAILABLE", [*headers, *_SHUT, *CAREFUL_HEADERS])
+    when = "in a second" if seconds <= 1 else f"in {seconds} seconds"
+    return (_PAGE.format(why=why, when=when).encode(),)

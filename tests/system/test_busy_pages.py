@@ -96,7 +96,7 @@ def test_pages_that_hang_leave_callbacks_their_threads(database_url: str, tmp_pa
         waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         wait_until(lambda: (watching.execute(waiting).fetchone() or (0,))[0] == 2)
         refused = api.ask("GET", "calls")
-        assert (refused.status, title(refused)) == (503, "All threads for this are taken")
+        assert (refused.status, title(refused)) == (503, "Others are served just now, and callbacks come first")
         assert int(refused.headers["retry-after"]) >= 1
         assert [api.call_comes() for _ in range(5)] == [204] * 5
         assert not any(one.done() for one in hang)
