@@ -32,11 +32,10 @@ from urllib.parse import quote_plus, urlencode
 
 from api import rate
 from bulk import DAY, Plan, Specimen, Sql, add_customers, copy, in_bulk
-from report import Report, Table, asked, options, say
+from report import Report, Side, Table, asked, options, say
 from rig import cpu_seconds, databases, environment, folder, kinds, percentile
 from scale import CUSTOMERS_FROM
-from stand import STRANGER, Stand, converted, parked, skipped, stand, unended, with_legs
-from report import Side
+from stand import Stand, converted, parked, skipped, stand, unended, with_legs
 
 EMAIL, PASSWORD = "bench@example.com", "a short walk by the sea"
 NUMBERS, DAYS = 10, 90
@@ -112,14 +111,12 @@ def _add_history(sql: Sql) -> None:
 
 
 def _add_sums(sql: Sql) -> None:
-    """What `flask tallies rebuild` comes to, in one statement for each table of sums that this version has."""
-    for table, hours, names in (("tallies", 1, "number, outcome, reason"),):
-        unit = f"at - at % {hours * 3_600_000_000}"
-        sql.rows(f"DELETE FROM {table}")
-        sql.rows(
-            f"INSERT INTO {table} SELECT {unit}, {names}, count(*) FROM outcomes WHERE outcome <> 'merged' "
-            f"GROUP BY {unit}, {names}"
-        )
+    """What `flask tallies rebuild` comes to, in one statement; the sums by the day follow by themselves."""
+    hour, names = "at - at % 3600000000", "number, outcome, reason"
+    sql.rows("DELETE FROM tallies")
+    sql.rows(
+        f"INSERT INTO tallies SELECT {hour}, {names}, count(*) FROM outcomes WHERE outcome <> 'merged' GROUP BY {hour}, {names}"
+    )
     sql.rows("UPDATE counters SET value = 1 WHERE name = 'tallies_whole'")
 
 
@@ -403,6 +400,7 @@ def measure(kind: str, arguments: Namespace, report: Report) -> None:
 _ENV: Mapping[str, str] = {
     "OFFHOOK_UNKNOWN_DAYS": "3650",  # the old calls of strangers wait on
     "OFFHOOK_SIGN_IN_ADDRESS_TRIES": "1000",
+    "OFFHOOK_DASHBOARD_ZONE": "America/Los_Angeles",  # whose days are not those that are summed
 }
 
 

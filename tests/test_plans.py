@@ -243,7 +243,10 @@ def lists_calls(ledger: SqlLedger) -> None:
     assert KNOWN in ledger.stories.phones_of("a@example.test", 5)
     assert sum(one.calls for one in ledger.tallies.between(NOW - timedelta(hours=1), NOW + timedelta(hours=1))) > 20
     hours = [NOW + timedelta(hours=number) for number in range(-30 * 24, 3, 24)]
-    assert sum(one.calls for one in ledger.tallies.summed([*hours, NOW + timedelta(hours=1)])) > 20
+    for number in (None, ours):
+        found = ledger.tallies.summed([*hours, NOW + timedelta(hours=1)], number)
+        assert sum(one.calls for one in found.spans) > 20
+        assert sum(one.calls for one in found.places) > 20
     assert ledger.stories.latest_callback_at() is not None
     assert not ledger.stories.phones_of("nobody", 5) and ledger.tallies.is_whole()
 

@@ -14,6 +14,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.ports.tallies import Sums
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import attempt, decide_batch, fold_batch
 from offhook.settings import given
@@ -61,6 +62,46 @@ def test_whatever_is_wrong_is_made_right(ledger: SqlLedger, database_url: str, h
     assert (done.calls, every(ledger)) == (4, right)
     assert done.moved + done.hours > 0
     assert (ledger.tallies.count_anew().moved, ledger.tallies.count_anew().hours) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE day_tallies SET calls = calls + 3",
+        "DELETE FROM day_tallies",
+        "UPDATE day_tallies SET reason = reason || 'x'",
+    ],
+)
+def test_wrong_sums_of_days_are_made_right(ledger: SqlLedger, database_url: str, harm: str) -> None:
+    keep_day(ledger)
+    right = month(ledger)
+    by_hand.change(database_url, harm)
+    assert month(ledger) != right
+    ledger.tallies.count_anew()
+    assert month(ledger) == right
+
+
+def test_sums_of_days_follow_whoever_writes_those_of_hours(ledger: SqlLedger, database_url: str) -> None:
+    """A version that knows no sums of days writes on beside this one, or again after a rollback."""
+    keep_day(ledger)
+    for statement in (
+        f"INSERT INTO tallies SELECT hour + {3_600_000_000}, number, outcome, reason, 7 FROM tallies",
+        "UPDATE tallies SET calls = calls + 5 WHERE outcome = 'refused'",
+        "DELETE FROM tallies WHERE outcome = 'on_its_way'",
+    ):
+        by_hand.change(database_url, statement)
+        found = month(ledger)
+        hours = Counter[str]()
+        for one in every(ledger):
+            hours[one.outcome] += one.calls
+        assert Counter({one.outcome: one.calls for one in found.spans}) == hours
+        assert sum(one.calls for one in found.places) == hours.total()
+
+
+def month(ledger: SqlLedger) -> Sums:
+    """Of whole days alone."""
+    midnight = NOON.replace(hour=0)
+    return ledger.tallies.summed([midnight - timedelta(days=15), midnight + timedelta(days=15)])
 
 
 def test_a_ledger_with_calls_of_before_is_whole_once_they_are_counted(ledger: SqlLedger, database_url: str) -> None:

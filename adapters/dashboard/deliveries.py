@@ -186,8 +186,8 @@ def _pauses_until(way_out: WayOut, now: datetime) -> datetime | None:
 def _outcomes(known: Parts, now: datetime) -> list[list[object]]:
     """A row a day for the chart; none where no call counted in all these days."""
     days = days_to(now, _OUTCOME_DAYS, zone())
-    tallies = known.reads.tallies.between(begin_of(days[0], zone()).astimezone(UTC), now + timedelta(hours=1))
-    found = outcomes_by_day(tallies, days, zone())
+    bounds = [begin_of(day, zone()).astimezone(UTC) for day in (*days, days[-1] + timedelta(days=1))]
+    found = outcomes_by_day(known.reads.tallies.summed(bounds).spans, days, zone())
     rows: list[list[object]] = [[f"{one.day:%b %-d}", one.delivered, one.on_the_way, one.needs_you] for one in found]
     return rows if any(any(row[1:]) for row in rows) else []
 

@@ -66,10 +66,10 @@ def shown() -> str:
     """`?range=` is a key of _RANGES, or `?from=` and `?to=` are days; `?number=` is a tracked number in E.164."""
     known, now = parts(), parts().clock()
     asked = _asked(now)
-    every = _tallies(asked.period)
+    every, spans = _tallies(asked)
     labels = labels_of(known)
     numbers = sorted(({one.number for one in every} | labels.keys() | {asked.number}) - {""})
-    found = overview((one for one in every if asked.number in ("", one.number)), asked.period)
+    found = overview((one for one in every if asked.number in ("", one.number)), asked.period, spans)
     health, facts = _health(now)
     return render_template(
         "overview.html.jinja",
@@ -91,10 +91,13 @@ def shown() -> str:
     )
 
 
-def _tallies(period: Period) -> Sequence[Tally]:
-    """By the hour where that is shown; of many days no more than each one's sums."""
-    tallies = parts().reads.tallies
-    return tallies.between(period.begins, period.ends) if period.by_hour else tallies.summed(period.bounds)
+def _tallies(asked: Asked) -> tuple[Sequence[Tally], Sequence[Tally] | None]:
+    """By the hour where that is shown; of many days no more than the sums of all, and of each its verdicts."""
+    period, tallies = asked.period, parts().reads.tallies
+    if period.by_hour:
+        return tallies.between(period.begins, period.ends), None
+    found = tallies.summed(period.bounds, asked.number or None)
+    return found.places, found.spans
 
 
 def _asked(now: datetime) -> Asked:
@@ -178,8 +181,8 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
 
 def _unknown_of_a_week(now: datetime) -> int:
     begins = (now - timedelta(days=_WEEK)).replace(minute=0, second=0, microsecond=0)
-    tallies = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
-    return sum(one.calls for one in tallies if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
+    found = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
+    return sum(one.calls for one in found.spans if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
 
 
 def _count(number: int, what: str) -> str:

@@ -88,7 +88,7 @@ def _excluded(known: Parts, now: datetime) -> list[tuple[str, int]]:
     """Why calls of these days do not count, the most frequent first: from the sums, so each call is in it."""
     since = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
     sums: Counter[str] = Counter()
-    for one in known.reads.tallies.between(since, now + timedelta(hours=1)):
+    for one in known.reads.tallies.summed([since, now + timedelta(hours=1)]).places:
         if one.outcome == Verdict.DOES_NOT_COUNT:
             sums[one.reason] += one.calls
     return sums.most_common()

@@ -431,6 +431,18 @@ tallies = Table(
     PrimaryKeyConstraint("hour", "number", "outcome", "reason"),
 )
 
+# The same by UTC day. Nobody writes these: triggers on `tallies` do (migration 0017), whichever version writes there.
+day_tallies = Table(
+    "day_tallies",
+    metadata,
+    Column("day", Moment, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "number", "outcome", "reason"),
+)
+
 # Who may use the API. `scopes` are words with a blank between them; of the secret its hash alone is kept.
 tokens = Table(
     "tokens",

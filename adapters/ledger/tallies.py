@@ -19,15 +19,26 @@ from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import KEY, insert, key_of, look_up, named, source, with_rows
-from offhook.adapters.ledger.schema import calls, conversions, counters, decisions, legs, micros, outcomes, tallies
+from offhook.adapters.ledger.schema import (
+    calls,
+    conversions,
+    counters,
+    day_tallies,
+    decisions,
+    legs,
+    micros,
+    outcomes,
+    tallies,
+)
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import Cell, Place, Tally, Told, place_of
-from offhook.pipeline.ports.tallies import CountedAnew
+from offhook.pipeline.ports.tallies import CountedAnew, Sums
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 WHOLE = "tallies_whole"
 _HOUR = timedelta(hours=1)
+_DAY = 86_400_000_000  # microseconds
 _TRIES = 9
 _AT_ONCE = 200  # calls in one transaction, so that no callback waits for it
 
@@ -55,6 +66,11 @@ _PLACE = (  # "WHERE true" lets SQLite read ON as no part of the SELECT
     "WHERE true ON CONFLICT (account_sid, call_sid) DO NOTHING"
 )
 _ADDED = "ON CONFLICT (hour, number, outcome, reason) DO UPDATE SET calls = tallies.calls + excluded.calls"
+_OF_A_DAY = (
+    "DELETE FROM day_tallies WHERE day = :day",
+    "INSERT INTO day_tallies SELECT :day, number, outcome, reason, sum(calls) FROM tallies WHERE hour >= :day AND hour < :until "
+    "GROUP BY number, outcome, reason",
+)
 _WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
@@ -206,8 +222,11 @@ def _is_counted(place: Place) -> bool:
 
 
 def _add(connection: Connection, changes: Mapping[Cell, int]) -> None:
-    """In the order of the cells, so that nobody who waits for another is waited for by him."""
-    insert(tallies, [_tally(cell, changes[cell]) for cell in sorted(changes)], _ADDED).run(connection)
+    """In an order that is also that of the days' sums, which a trigger writes: so nobody who waits for another is waited for
+    by him.
+    """
+    in_order = sorted(changes, key=lambda cell: (cell.number, cell.outcome, cell.reason, cell.hour))
+    insert(tallies, [_tally(cell, changes[cell]) for cell in in_order], _ADDED).run(connection)
 
 
 def _tally(cell: Cell, number: int) -> dict[str, Any]:
@@ -237,17 +256,92 @@ def _statement(is_sqlite: bool, table: Table, names: tuple[str, ...], condition:
     return text(found).columns(*(table.c[name] for name in names))
 
 
+_OF_DAYS = "day_tallies AS t WHERE t.day >= {since} AND t.day < {until}"
+_OF_HOURS = "tallies AS t WHERE t.hour >= {since} AND t.hour < {until}"
+_PLACE_NAMES = "t.number, t.outcome, t.reason"
+_PLACES, _DAYS, _EDGES = range(3)
+
+
 @cache
 def _summed(is_sqlite: bool) -> Any:
-    """The sums of each span (as `v`), which is looked up by the beginnings of its hours."""
-    spans = source(is_sqlite, (("since", "bigint"), ("until", "bigint")))
-    within = "t.hour >= v.since AND t.hour < v.until"
-    names = "t.number, t.outcome, t.reason"
+    """What `_sums` puts together, by one statement, so that nothing moves between its parts: the places of the whole days, and of
+    the hours before and behind them; each day by verdict; and by verdict the hours between each bound and the day next to it.
+    """
+    edges = source(is_sqlite, (("since", "bigint"), ("until", "bigint"), ("at", "bigint")))
+    of_number = "(CAST(:number AS text) IS NULL OR t.number = :number)"
+    total = "CAST(sum(t.calls) AS bigint) AS calls"
+    whole = [
+        _OF_DAYS.format(since=":first_day", until=":last_day"),
+        _OF_HOURS.format(since=":since", until=":head_until"),
+        _OF_HOURS.format(since=":tail_since", until=":until"),
+    ]
+    places = [f"SELECT {_PLACES}, 0, {_PLACE_NAMES}, {total} FROM {rows} GROUP BY {_PLACE_NAMES}" for rows in whole]
+    days = _OF_DAYS.format(since=":since_day", until=":until_day")
+    by_day = f"SELECT {_DAYS}, t.day, '', t.outcome, '', {total} FROM {days} AND {of_number} GROUP BY t.day, t.outcome"
+    hours = f"{_OF_HOURS.format(since='v.since', until='v.until')} AND {of_number}"
     if is_sqlite:
-        found = f"SELECT v.since, {names}, sum(t.calls) AS calls FROM {spans} CROSS JOIN tallies AS t WHERE {within}"
-        return text(f"{found} GROUP BY v.since, {names} HAVING sum(t.calls) <> 0")
-    sums = f"SELECT {names}, CAST(sum(t.calls) AS bigint) AS calls FROM tallies AS t WHERE {within} GROUP BY {names}"
-    return text(f"SELECT v.since, {names}, t.calls FROM {spans} CROSS JOIN LATERAL ({sums}) AS t WHERE t.calls <> 0")
+        grouped = f"{edges} CROSS JOIN {hours} GROUP BY v.at, t.outcome"
+        by_edge = f"SELECT {_EDGES}, v.at, '', t.outcome, '', {total} FROM {grouped}"
+    else:
+        sums = f"SELECT t.outcome, {total} FROM {hours} GROUP BY t.outcome"
+        by_edge = f"SELECT {_EDGES}, v.at, '', s.outcome, '', s.calls FROM {edges} CROSS JOIN LATERAL ({sums}) AS s"
+    return text(" UNION ALL ".join([*places, by_day, by_edge]))
+
+
+def _asked(bounds: Sequence[datetime], number: str | None) -> dict[str, Any]:
+    """The parameters of `_summed`."""
+    since, until = micros(bounds[0]), micros(bounds[-1])
+    first, last = -(-since // _DAY) * _DAY, until // _DAY * _DAY
+    has_days = first < last
+    edges = [(*sorted((at, _near(at))), at) for at in map(micros, bounds) if at != _near(at)]
+    return {
+        "first_day": first,
+        "last_day": last if has_days else first,
+        "since": since,
+        "head_until": first if has_days else until,
+        "tail_since": last if has_days else until,
+        "until": until,
+        "since_day": _near(since),
+        "until_day": _near(until),
+        "number": number,
+        "rows": json.dumps([dict(zip(("since", "until", "at"), edge, strict=True)) for edge in edges]),
+    }
+
+
+def _near(at: int) -> int:
+    """The beginning of a day that is the nearest to a moment."""
+    return (at + _DAY // 2) // _DAY * _DAY
+
+
+def _sums(bounds: Sequence[datetime], rows: Iterable[Any]) -> Sums:
+    """A span is the days between those next to its bounds, with the hours between each bound and that day, or without."""
+    places = Counter[tuple[str, str, str]]()
+    days, edges = (Counter[tuple[int, str]]() for _ in range(2))
+    for kind, at, number, outcome, reason, how_many in rows:
+        if kind == _PLACES:
+            places[number, outcome, reason] += how_many
+        else:
+            (days if kind == _DAYS else edges)[at, outcome] += how_many
+    spans = [Tally(since, "", outcome, "", total) for since, outcome, total in _spans(bounds, days, edges)]
+    return Sums([Tally(bounds[0], *place, total) for place, total in sorted(places.items()) if total], spans)
+
+
+def _spans(
+    bounds: Sequence[datetime], days: Counter[tuple[int, str]], edges: Counter[tuple[int, str]]
+) -> Iterator[tuple[datetime, str, int]]:
+    outcomes = sorted({outcome for _, outcome in (*days, *edges)})
+    for since, until in pairwise(bounds):
+        begins, ends = micros(since), micros(until)
+        for outcome in outcomes:
+            of_days = sum(days[day, outcome] for day in range(_near(begins), _near(ends), _DAY))
+            total = of_days + _beyond(ends, outcome, edges) - _beyond(begins, outcome, edges)
+            if total:
+                yield since, outcome, total
+
+
+def _beyond(at: int, outcome: str, edges: Counter[tuple[int, str]]) -> int:
+    """The calls between the day next to a moment and the moment; less than none where the moment comes first."""
+    return edges[at, outcome] if at > _near(at) else -edges[at, outcome]
 
 
 class TalliesTable:
@@ -266,14 +360,12 @@ class TalliesTable:
         with self._database.read(patient=True) as connection:
             return [Tally(*row) for row in connection.execute(statement)]
 
-    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
-        known = {micros(bound): bound for bound in bounds}
-        spans = [{"since": micros(since), "until": micros(until)} for since, until in pairwise(bounds)]
-        if not spans:
-            return []
+    def summed(self, bounds: Sequence[datetime], number: str | None = None) -> Sums:
+        if len(bounds) < 2:
+            return Sums()
         with self._database.read(patient=True) as connection:
-            rows = connection.execute(_summed(self._database.is_sqlite), {"rows": json.dumps(spans)}).all()
-        return [Tally(known[since], *more) for since, *more in sorted(map(tuple, rows))]
+            rows = connection.execute(_summed(self._database.is_sqlite), _asked(bounds, number)).all()
+        return _sums(bounds, rows)
 
     def is_whole(self) -> bool:
         statement = select(counters.c.value).where(counters.c.name == WHOLE)
@@ -281,12 +373,13 @@ class TalliesTable:
             return bool(connection.execute(statement).scalar())
 
     def count_anew(self) -> CountedAnew:
-        """Each call first, then each hour: a sum that is wrong though every call stands where it belongs."""
+        """Each call first, then each hour, a sum that is wrong though every call stands where it belongs, and each day."""
         found = moved = 0
         for keys in self._pages():
             moved += self._count(keys)
             found += len(keys)
         hours = sum(self._sum(hour) for hour in self._hours())
+        self._sum_days()
         with self._database.write() as connection:
             insert(counters, [{"name": WHOLE, "value": 1}], _WRITTEN).run(connection)
         return CountedAnew(found, moved, hours)
@@ -335,15 +428,32 @@ class TalliesTable:
     def _sum(self, hour: datetime) -> bool:
         """Have one hour's sums be those of its calls. Returns whether they were not."""
         with self._database.write() as connection:
-            if (
-                not self._database.is_sqlite
-            ):  # whoever has changed a sum has committed, and nobody changes one meanwhile
-                connection.execute(text("LOCK TABLE tallies IN SHARE ROW EXCLUSIVE MODE"))
+            self._alone(connection)
             stood, right = _sums_of(connection, hour), _counted_in(connection, hour)
             changes = {cell: right[cell] - stood[cell] for cell in {*right, *stood}}
             wrong = {cell: change for cell, change in changes.items() if change}
             _add(connection, wrong)
         return bool(wrong)
+
+    def _sum_days(self) -> None:
+        """Have the sums of each day be those of its hours, wherever somebody has written them by hand."""
+        seen = [select(func.min(column), func.max(column)) for column in (tallies.c.hour, day_tallies.c.day)]
+        with self._database.read(patient=True) as connection:
+            found = [micros(at) for each in seen for at in connection.execute(each).one() if at is not None]
+        if found:
+            for day in range(min(found) // _DAY * _DAY, max(found) + 1, _DAY):
+                self._sum_day(day)
+
+    def _sum_day(self, day: int) -> None:
+        with self._database.write() as connection:
+            self._alone(connection)
+            for statement in _OF_A_DAY:
+                connection.execute(text(statement), {"day": day, "until": day + _DAY})
+
+    def _alone(self, connection: Connection) -> None:
+        """Whoever has changed a sum has committed, and nobody changes one meanwhile."""
+        if not self._database.is_sqlite:
+            connection.execute(text("LOCK TABLE tallies IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _sums_of(connection: Connection, hour: datetime) -> Counter[Cell]:

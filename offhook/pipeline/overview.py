@@ -133,8 +133,10 @@ class Overview:
         return self.calls - self.counted
 
 
-def overview(tallies: Iterable[Tally], period: Period) -> Overview:
-    """The first page of these tallies, which are of the period."""
+def overview(tallies: Iterable[Tally], period: Period, spans: Iterable[Tally] | None = None) -> Overview:
+    """The first page of these tallies, which are of the period. `spans` are those of the bars, where other ones than these: the
+    same calls, for each day, by verdict alone.
+    """
     every = list(tallies)
     ways = Counter[Ways]()
     why_not = Counter[tuple[str, str]]()
@@ -151,7 +153,7 @@ def overview(tallies: Iterable[Tally], period: Period) -> Overview:
         needs_you=ways[Ways.NEEDS_YOU],
         why_not=[WhyNot(*place, calls) for place, calls in _most(why_not)],
         numbers=_numbers(every),
-        bars=_bars(every, period),
+        bars=_bars(every if spans is None else spans, period),
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import accumulate, pairwise
 
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from offhook.pipeline.ports.tallies import Sums
 from offhook.pipeline.steps import attempt, decide_anew, leave_unfinished_batch, review_parked_batch
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
@@ -36,14 +38,46 @@ def test_sums_of_longer_spans_are_those_of_their_hours(ledger: WholeLedger) -> N
     ledger.append([raw(5, "ringing", at=NOON + HOUR), raw(6, "ringing", at=NOON + 2 * HOUR)])
     steps.fold(ledger)
     bounds = [NOON - MINUTE, NOON + 2 * HOUR, NOON + 3 * HOUR, NOON + 4 * HOUR]
-    assert list(ledger.tallies.summed(bounds)) == [
-        Tally(bounds[0], OURS, "not_finished", "not_ended", 2),
+    found = ledger.tallies.summed(bounds)
+    assert list(found.places) == [
+        Tally(bounds[0], OURS, "not_finished", "not_ended", 3),
         Tally(bounds[0], OURS, "on_its_way", "new", 1),
         Tally(bounds[0], OURS, "refused", "http_400", 1),
         Tally(bounds[0], OURS, "unknown_caller", "caller_not_in_mapping", 1),
-        Tally(bounds[1], OURS, "not_finished", "not_ended", 1),
     ]
-    assert [list(ledger.tallies.summed(few)) for few in ([], [NOON])] == [[], []]
+    assert list(found.spans) == [
+        Tally(bounds[0], "", "not_finished", "", 2),
+        Tally(bounds[0], "", "on_its_way", "", 1),
+        Tally(bounds[0], "", "refused", "", 1),
+        Tally(bounds[0], "", "unknown_caller", "", 1),
+        Tally(bounds[1], "", "not_finished", "", 1),
+    ]
+    assert ledger.tallies.summed(bounds, OURS) == found
+    assert list(ledger.tallies.summed(bounds, "+14155550109").spans) == []
+    assert [ledger.tallies.summed(few) for few in ([], [NOON])] == [Sums(), Sums()]
+
+
+def test_days_of_any_zone_have_the_calls_of_their_hours(ledger: WholeLedger) -> None:
+    """Whole days are summed elsewhere than hours: a day of a zone has some of both, before its midnight or behind it."""
+    for number in range(60):
+        at = NOON + number * 7 * HOUR
+        ledger.append([raw(number, "ringing", at=at, to=OURS if number % 3 else "+14155550109")])
+    steps.fold(ledger)
+    midnight = NOON.replace(hour=0)
+    for begins in (-12, -8, -5, 0, 6, 9, 12, 400):
+        for hours in ([24] * 9, [23, 24, 25, 24], [5, 1, 12, 13, 30, 60], [1], [800]):
+            bounds = list(accumulate(hours, lambda at, length: at + length * HOUR, initial=midnight + begins * HOUR))
+            for wanted in (None, OURS):
+                found = ledger.tallies.summed(bounds, wanted)
+                every = ledger.tallies.between(bounds[0], bounds[-1])
+                assert sum(one.calls for one in found.places) == sum(one.calls for one in every)
+                assert {one.number for one in found.places} == {one.number for one in every}
+                of_it = [one for one in every if wanted in (None, one.number)]
+                spans = [
+                    (since, sum(one.calls for one in of_it if since <= one.hour < until))
+                    for since, until in pairwise(bounds)
+                ]
+                assert [(one.hour, one.calls) for one in found.spans] == [span for span in spans if span[1]]
 
 
 def test_only_hours_that_begin_within_the_time_are_given(ledger: WholeLedger) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from offhook.pipeline.counting import Cell, Tally
-from offhook.pipeline.ports.tallies import CountedAnew
+from offhook.pipeline.ports.tallies import CountedAnew, Sums
 from tests.fakes.kept import Kept
 from tests.fakes.stories import places
 
@@ -20,17 +20,25 @@ class MemoryTallies:
     def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
         every = [place for place in places(self._kept).values() if since <= place.cell.hour < until]
         sums = Counter(place.cell for place in every)
-        return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]
+        return _told(sums)
 
-    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
-        sums = Counter[Cell]()
+    def summed(self, bounds: Sequence[datetime], number: str | None = None) -> Sums:
+        if len(bounds) < 2:
+            return Sums()
+        places, spans = Counter[Cell](), Counter[Cell]()
         for since, until in pairwise(bounds):
             for one in self.between(since, until):
-                sums[Cell(since, one.number, one.outcome, one.reason)] += one.calls
-        return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]
+                places[Cell(bounds[0], one.number, one.outcome, one.reason)] += one.calls
+                if number in (None, one.number):
+                    spans[Cell(since, "", one.outcome, "")] += one.calls
+        return Sums(_told(places), _told(spans))
 
     def is_whole(self) -> bool:
         return self._kept.mapping_version >= 0
 
     def count_anew(self) -> CountedAnew:
         return CountedAnew(len(self._kept.calls))
+
+
+def _told(sums: Counter[Cell]) -> list[Tally]:
+    return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]

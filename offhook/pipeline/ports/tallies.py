@@ -20,6 +20,19 @@ class CountedAnew:
     hours: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of one moment, so that both come to the same calls, where `spans` are of all numbers; none is 0.
+
+    `places` are the sums of the whole time by number, verdict and reason, whose `hour` is its beginning. `spans` are those of
+    each span between two bounds that follow each other by verdict alone: their `hour` is the earlier bound, number and
+    reason are "". Both are in their order.
+    """
+
+    places: Sequence[Tally] = ()
+    spans: Sequence[Tally] = ()
+
+
 class Tallies(Protocol):
     """Sums of calls by hour, tracked number, verdict and reason. Each method raises LedgerUnavailable.
 
@@ -29,9 +42,12 @@ class Tallies(Protocol):
     def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
         """The sums of the hours that begin at `since` or later and before `until`, in their order; none is 0."""
 
-    def summed(self, bounds: Sequence[datetime]) -> Sequence[Tally]:
-        """The sums of the hours that begin between each two bounds that follow each other, the later excluded: the `hour` of
-        such a sum is the earlier bound. In their order; none is 0. However many hours there are, only the sums are given."""
+    def summed(self, bounds: Sequence[datetime], number: str | None = None) -> Sums:
+        """The sums of the hours that begin between the first of these moments, which are in their order, and the last of
+        them, which is excluded; however many hours there are, few rows are read. Of less than two moments there are none.
+
+        `number` is the tracked number whose spans are wanted, None for all of them.
+        """
 
     def is_whole(self) -> bool:
         """Whether every call is counted: not so where calls came before there were sums, until they are counted anew."""
