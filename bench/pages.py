@@ -312,28 +312,30 @@ def first_paint(kind: str, stood: Stand) -> Table:
 
 
 @contextmanager
-def clicking(stood: Stand, people: int, paths: list[str], pause: float) -> Iterator[list[int]]:
+def clicking(stood: Stand, people: int, browser: Browser, paths: list[str], pause: float) -> Iterator[list[int]]:
     """People who click until the block ends; then the list has [answered, asked to wait, anything else]."""
-    known = json.dumps({"port": stood.port, "people": people, "paths": paths, "pause": pause})
+    known = json.dumps(
+        {"port": stood.port, "cookies": browser.cookies, "people": people, "paths": paths, "pause": pause}
+    )
     counts: list[int] = []
     clients = subprocess.Popen(
         [sys.executable, __file__, "--client", known], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
         assert clients.stdout is not None
-        clients.stdout.readline()  # they are signed in
+        clients.stdout.readline()
         yield counts
     finally:
         said, _ = clients.communicate()
         counts += json.loads(said)
 
 
-def click(port: int, people: int, paths: list[str], pause: float) -> None:
+def click(port: int, cookies: dict[str, str], people: int, paths: list[str], pause: float) -> None:
     """Ask until standard input ends; print [answered, asked to wait, anything else]."""
-    ends, counts, first = threading.Event(), [0, 0, 0], Browser(port).sign_in()
+    ends, counts = threading.Event(), [0, 0, 0]
 
     def person(number: int) -> None:
-        browser = Browser(port, dict(first.cookies))
+        browser = Browser(port, dict(cookies))
         mine = itertools.cycle(paths[number * 3 % len(paths) :] + paths[: number * 3 % len(paths)])
         while not ends.is_set():
             status, _ = browser.ask(next(mine))
@@ -354,13 +356,14 @@ def click(port: int, people: int, paths: list[str], pause: float) -> None:
 def beside(kind: str, stood: Stand, arguments: Namespace) -> Table:
     """Rounds of intake alone and with the people, in turns."""
     stood.numbers = itertools.count(time.time_ns() // 1000)  # a kept ledger has seen those of before
-    paths = list(pages_of(stood, Browser(stood.port).sign_in()).values())
+    browser = Browser(stood.port).sign_in()
+    paths = list(pages_of(stood, browser).values())
     rate(stood, 1.0, arguments.most_per_second)
     alone, with_them, ratios, counts = [], [], [], [0, 0, 0]
     for number in range(arguments.rounds):
         say(f"{kind}: round {number + 1} of {arguments.rounds}")
         alone.append(rate(stood, arguments.seconds, arguments.most_per_second))
-        with clicking(stood, arguments.clicking, paths, arguments.pause) as seen:
+        with clicking(stood, arguments.clicking, browser, paths, arguments.pause) as seen:
             with_them.append(rate(stood, arguments.seconds, arguments.most_per_second))
         counts = [sum(pair) for pair in zip(counts, seen, strict=True)]
         ratios.append(with_them[-1] / alone[-1])
