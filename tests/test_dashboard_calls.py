@@ -238,6 +238,7 @@ def test_a_call_that_does_not_count_is_decided_again(site: Browsing) -> None:
     operator, path = site.person(Role.OPERATOR), f"/calls/{sid(3)}"
     page = operator.get(path).text
     assert verdicts(page)[0] == "does_not_count"
+    assert "Does not count: This call is not in Rockerbox because it lasted 5 s; at least 30 s count. " in words(page)
     assert not NEVER.search(words(page)), NEVER.search(words(page))
     assert "How the rules were asked" in page
     assert "min_duration_seconds" in page.split('id="asked"')[1]

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
+from offhook.pipeline import reasons
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
@@ -17,6 +18,7 @@ from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.plain import plain
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.conditions import EVERY
 from offhook.pipeline.rules.trace import ConditionTrace, RuleTrace
 from offhook.pipeline.steps import Judge, attempt, leave_unfinished_batch
 from offhook.pipeline.story import CustomerRow, Story
@@ -57,17 +59,22 @@ def explained(ledger: MemoryLedger, number: int, judge: Judge = steps.JUDGE) -> 
         (
             1,
             "refused",
-            "This call counts, and is not in Rockerbox: Rockerbox refuses what is sent (http_400).",
+            "This call counts, and is not in Rockerbox because Rockerbox refuses what is sent (http_400).",
             "--rebuild",
         ),
-        (2, "on_its_way", "This call counts, and is on its way to Rockerbox: It was decided", "Wait"),
+        (2, "on_its_way", "This call counts, and is on its way to Rockerbox: it was decided", "Wait"),
         (
             3,
             "unknown_caller",
             f"not in Rockerbox because the caller is not in your customer list: no customer has the number {OTHER}.",
             "customers import",
         ),
-        (4, "not_finished", "Nothing is sent of this call yet: No callback with a final status has arrived", "Wait"),
+        (
+            4,
+            "not_finished",
+            "This call is not in Rockerbox yet because no callback with a final status has arrived",
+            "Wait",
+        ),
     ],
 )
 def test_first_come_the_verdict_and_what_can_be_done(
@@ -84,7 +91,7 @@ def test_what_was_delivered_needs_nothing_and_says_when(ledger: MemoryLedger) ->
     taken = Outcome(Result.DELIVERED, "delivered", 200)
     ledger.finish([attempt(sending, taken, LATER, LATER, POLICY)], LATER)
     found = explained(ledger, 2)
-    assert found.sentence == "This call is in Rockerbox: Rockerbox took it. (2026-03-12 13:00:00Z)"
+    assert found.sentence == "This call is in Rockerbox: Rockerbox took it (2026-03-12 13:00:00Z)."
     assert found.remedy == NOTHING_TO_DO
     assert (found.today.verdict, found.today.same) == ("delivered", True)
 
@@ -95,15 +102,22 @@ def test_a_call_that_does_not_count_says_each_reason(ledger: MemoryLedger) -> No
     steps.decide(ledger, LATER)
     found = explained(ledger, 5)
     assert found.verdict == "does_not_count"
-    assert found.sentence.startswith("This call does not count: ")
-    assert all(one.sentence in found.sentence for one in found.decisions[0].reasons)
+    assert found.sentence == "This call is not in Rockerbox because its status is busy; completed counts."
+    assert [one.reason for one in found.decisions[0].reasons] == ["status"]
+
+
+def test_the_verdict_is_one_sentence_whatever_the_reason() -> None:
+    """A reason's sentence goes on behind "because": it is one sentence, and no label that ends in a colon."""
+    for known in reasons.OF_DECISIONS.values():
+        assert not [one for one in known.sentences if ". " in one or not one.endswith(".")]
+    assert not [one.sentence for one in EVERY if one.sentence.startswith("Whether") or ": {found}" in one.sentence]
 
 
 def test_an_unfinished_call_says_what_to_set_once(ledger: MemoryLedger) -> None:
     leave_unfinished_batch(ledger, steps.JUDGE, LATER, 60.0, 10)
     found = explained(ledger, 4)
     assert found.verdict == "not_finished"
-    assert "No final status of the call itself came within" in found.sentence
+    assert "because no final status of the call itself came within" in found.sentence
     assert "Set the status callback on the number itself" in found.remedy
     assert found.remedy not in found.sentence
 

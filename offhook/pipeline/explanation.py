@@ -283,12 +283,13 @@ def explain(
 _SENTENCES = {
     Verdict.DELIVERED: "This call is in Rockerbox: {why}",
     Verdict.ON_ITS_WAY: "This call counts, and is on its way to Rockerbox: {why}",
-    Verdict.HELD: "This call counts, and may be in Rockerbox already, so it is held: {why}",
-    Verdict.REFUSED: "This call counts, and is not in Rockerbox: {why}",
-    Verdict.UNKNOWN_CALLER: "This call is not in Rockerbox because {because}",
-    Verdict.DOES_NOT_COUNT: "This call does not count: {why}",
-    Verdict.NOT_FINISHED: "Nothing is sent of this call yet: {why}",
+    Verdict.HELD: "This call counts, and may be in Rockerbox already, so it waits for you: {why}",
+    Verdict.REFUSED: "This call counts, and is not in Rockerbox because {why}",
+    Verdict.UNKNOWN_CALLER: "This call is not in Rockerbox because {why}",
+    Verdict.DOES_NOT_COUNT: "This call is not in Rockerbox because {why}",
+    Verdict.NOT_FINISHED: "This call is not in Rockerbox yet because {why}",
 }
+_NAMES = ("Offhook", "Rockerbox", "Twilio")
 
 
 def _delivery(story: Story) -> str | None:
@@ -302,25 +303,26 @@ def _said(story: Story, look_up: LookUpLine | None) -> Sequence[ReasonFacts]:
     if story.call.state not in (CallState.OPEN, CallState.SETTLING) and story.decisions:
         last = story.decisions[-1]
         return [_reason(one, by_rule=bool(last.rule)) for one in last.reasons]
-    return [_reason(_undecided(story.call, look_up))]
+    return [_undecided(story.call, look_up)]
 
 
-def _undecided(call: CallLine, look_up: LookUpLine | None) -> Reason:
+def _undecided(call: CallLine, look_up: LookUpLine | None) -> ReasonFacts:
     """Why nothing is decided yet."""
     if call.final_at is not None and look_up is not None:
         return _looked_up(look_up)
     if call.settle_at and call.final_at:
-        return why("settling", until=f"{call.settle_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}")
-    return why("not_ended", 0 if call.final_at is None else 1)
+        return _reason(why("settling", until=f"{call.settle_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"))
+    return _reason(why("not_ended", 0 if call.final_at is None else 1))
 
 
-def _looked_up(look_up: LookUpLine) -> Reason:
+def _looked_up(look_up: LookUpLine) -> ReasonFacts:
     trouble = reasons.known(look_up.reason, reasons.OF_LOOK_UPS) if look_up.reason else None
     if trouble is None:
-        return why("being_looked_up")
-    what = f"{trouble.sentences[0].format(word=look_up.reason)} {trouble.advice}"
+        return _reason(why("being_looked_up"))
+    what = _goes_on(trouble.sentences[0].format(word=look_up.reason))
     at = f"{look_up.due_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
-    return why("being_looked_up", 1, source=look_up.source, at=at, what=what, reason=look_up.reason)
+    said = why("being_looked_up", 1, source=look_up.source, at=at, what=what, reason=look_up.reason)
+    return ReasonFacts(said.word, said.sentence, trouble.advice)
 
 
 def _reason(one: Reason, *, by_rule: bool = False) -> ReasonFacts:
@@ -346,8 +348,13 @@ def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
 def _sentence(found: Verdict, story: Story, said: Iterable[ReasonFacts]) -> str:
     sent = story.conversion
     when = f" ({sent.delivered_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})" if sent and sent.delivered_at else ""
-    said_why = " ".join(one.sentence for one in said)
-    return _SENTENCES[found].format(why=said_why, because=said_why[:1].lower() + said_why[1:]) + when
+    return f"{_SENTENCES[found].format(why='; '.join(_goes_on(one.sentence) for one in said))}{when}."
+
+
+def _goes_on(sentence: str) -> str:
+    """A sentence as part of a longer one."""
+    is_name = sentence.startswith(_NAMES) or (not sentence[1:2].islower() and not sentence.startswith("A "))
+    return (sentence if is_name else sentence[:1].lower() + sentence[1:]).rstrip(".")
 
 
 def _remedy(found: Verdict, said: Iterable[ReasonFacts]) -> str:

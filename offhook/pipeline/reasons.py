@@ -52,7 +52,6 @@ class Known:
 
 
 _NETWORK = "Check ROCKERBOX_URL, and this machine's network and firewall."
-_MAPPED = "the call waits, and is looked at again by itself when the customer list changes."
 _PROXY = "Check whether the proxy of OFFHOOK_EGRESS_PROXY runs and can be reached."
 _SHUT = (
     "Rockerbox, or something in front of it, takes nothing from us: check ROCKERBOX_URL and ROCKERBOX_ADVERTISER_ID, and "
@@ -102,14 +101,15 @@ OF_DECISIONS: Mapping[str, Known] = {
             "The caller is not in your customer list: no customer has the number {number}, which cannot be read as a phone "
             "number of any country.",
         ),
-        f"Import a list of customers that has the number (`flask customers import FILE`): {_MAPPED}",
+        "Add the customer (`flask customers import FILE`); the call is then sent with its own time.",
     ),
     "several_customers": Known(
         (
-            "{people} customers have the number {phone}, so nobody is credited. The call waits until the customer list gives "
-            "the number to one of them.",
+            "{people} customers have the number {phone}, so nobody is credited, and the call waits until the customer list "
+            "gives the number to one of them.",
         ),
-        f"Import a list in which one customer has the number (`flask customers show NUMBER` says who has it): {_MAPPED}",
+        "Give the number to one of the customers who have it (`flask customers show NUMBER` names them, `flask customers "
+        "import FILE` takes a list in which one has it); the call is then sent with its own time.",
     ),
     "unknown_too_long": Known(
         (
@@ -134,7 +134,7 @@ OF_DECISIONS: Mapping[str, Known] = {
     "being_looked_up": Known(
         (
             "It has ended, and its caller is being looked up.",
-            "It has ended, and its caller is being looked up; {source} is asked again at {at} ({reason}). {what}",
+            "It has ended, and its caller is being looked up; {source} is asked again at {at} ({reason}): {what}.",
         ),
     ),
     "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
