@@ -233,6 +233,17 @@ def test_adding_the_customer_sends_the_call_and_writes_the_audit(site: Browsing)
     assert (line.who, line.of_what) == (operator.email, sid(2))
 
 
+@pytest.mark.mostly("sqlite")
+def test_a_customer_who_is_added_on_a_calls_page_has_every_call_of_the_number_decided(site: Browsing) -> None:
+    """As on the page of unknown callers: it is the same step."""
+    site.call(2, caller=BO)
+    site.call(4, caller=BO)
+    operator, path = site.person(Role.OPERATOR), f"/calls/{sid(2)}"
+    operator.post(f"{path}/customer", page=path, email="bo@example.com")
+    assert "The customer is added, and 2 calls were decided again" in operator.get(path).text
+    assert [verdicts(operator.get(f"/calls/{sid(number)}").text)[0] for number in (2, 4)] == ["on_its_way"] * 2
+
+
 def test_a_call_that_does_not_count_is_decided_again(site: Browsing) -> None:
     site.call(3, seconds=5)
     operator, path = site.person(Role.OPERATOR), f"/calls/{sid(3)}"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
-from offhook.pipeline.jobs import BacktestRules, QaFile, enqueue
+from offhook.pipeline.job_kinds import BacktestRules, QaFile, enqueue
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
 from offhook.service import job_runner

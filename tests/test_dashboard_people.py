@@ -15,7 +15,7 @@ from flask import Flask
 
 from offhook.adapters.commands.unknown import unknown
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.jobs import QaFile, enqueue
+from offhook.pipeline.job_kinds import QaFile, enqueue
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
@@ -137,7 +137,7 @@ def test_a_customer_is_added_and_the_calls_leave_the_list_at_once(site: Browsing
     assert "Give an email or a customer id" in post(operator, path, "/unknown")
     assert done(site, Role.OPERATOR) == []
     page = post(operator, path, "/unknown", email="Bo@Example.com", customer_id="C-9", back="/unknown?order=latest")
-    assert "2 calls that waited were decided again" in words(page)
+    assert "2 calls were decided again" in words(page)
     assert callers(page) == [sid(3)]
     assert done(site, Role.OPERATOR) == ["customer added"]
     assert [site.service.ledger.stories.of_call(sid(n))[0].call.state for n in (1, 2, 3)] == [
@@ -343,7 +343,7 @@ def test_an_operator_says_who_has_a_number_and_shows_what_is_hidden(site: Browsi
     operator, ledger = site.person(Role.OPERATOR), site.service.ledger
     assert "That is no phone number" in post(operator, "/customers", "/customers", phone="12", email="bo@example.com")
     said = post(operator, "/customers", "/customers", phone="(415) 555-0102", email="bo@example.com")
-    assert "1 call that waited was decided again" in words(said)
+    assert "1 call was decided again" in words(said)
     row = ledger.find_customers([BO])[BO].row
     page = "/customers?q=bo@example.com"
     for kind, value in (("customer_phone", BO), ("customer_email", "bo@example.com")):
@@ -378,7 +378,7 @@ def test_a_number_of_several_customers_is_given_to_one_of_them(database_url: str
     assert "2 customers have this number" in unknown
     row = str(site.service.ledger.find_customers([BO])[BO].row)
     said = post(operator, "/customers", "/customers/conflicts", row=row, email="bo@example.com")
-    assert "1 call that waited was decided again" in words(said)
+    assert "1 call was decided again" in words(said)
     phones = [one.phone for one in site.service.ledger.history.shared_numbers("", 9)]
     assert sorted(phones) == sorted([CY, DI])
     site.service.ledger.close()

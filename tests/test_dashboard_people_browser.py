@@ -11,7 +11,8 @@ import pytest
 
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.job_files import keep_file
-from offhook.pipeline.jobs import FileRole, ImportCustomers, enqueue
+from offhook.pipeline.job_kinds import ImportCustomers, enqueue
+from offhook.pipeline.jobs import FileRole
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import Role
 from offhook.service import job_runner
@@ -100,7 +101,7 @@ def test_a_customer_is_added_on_the_list_and_seen_to_leave_it(
         rows.first.locator("input[name=email]").fill("new@example.com")
         rows.first.get_by_role("button", name="Add", exact=True).click()
         page.wait_for_selector(".flash")
-        assert "1 call that waited was decided again" in page.locator(".flash").inner_text()
+        assert "1 call was decided again" in page.locator(".flash").inner_text()
         assert page.url.endswith("/unknown?order=latest")
         assert page.locator("tbody tr").count() == before - 1
 

@@ -13,7 +13,7 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.deliveries import DayOutcomes, Show, days_to, filter_of, latency, outcomes_by_day, resting_of
 from offhook.pipeline.delivery import State
-from offhook.pipeline.retrying import RESTING, sort_out
+from offhook.pipeline.sending_again import RESTING, sort_out
 from offhook.pipeline.story import ConversionLine, Verdict
 
 pytestmark = pytest.mark.unit

@@ -21,17 +21,12 @@ from offhook.adapters.jobs.kinds import kinds
 from offhook.adapters.ledger.reading import Reading
 from offhook.pipeline.delivery import Result, RetryPolicy
 from offhook.pipeline.job_files import pieces_of
-from offhook.pipeline.job_runner import Came, JobPace, JobRunner, Kind, Running
-from offhook.pipeline.jobs import (
+from offhook.pipeline.job_kinds import (
     KINDS,
     BacktestRules,
     ExportCalls,
     ImportCustomers,
-    Job,
-    JobEvent,
-    JobState,
     PreflightConversions,
-    Progress,
     QaFile,
     RetryConversions,
     UndoImport,
@@ -40,6 +35,8 @@ from offhook.pipeline.jobs import (
     enqueue,
     read_arguments,
 )
+from offhook.pipeline.job_runner import Came, JobPace, JobRunner, Kind, Running
+from offhook.pipeline.jobs import Job, JobEvent, JobState, Progress
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.worker import Pace, Worker
 from offhook.service import build, create_app, job_pace, job_parts, patience

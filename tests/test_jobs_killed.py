@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from offhook.pipeline.delivery import Result
-from offhook.pipeline.jobs import ImportCustomers, Job, JobState, RetryConversions
+from offhook.pipeline.job_kinds import ImportCustomers, RetryConversions
+from offhook.pipeline.jobs import Job, JobState
 from tests import sinks
 from tests.support import ledger
 from tests.support.office import ANN, Office

@@ -10,7 +10,8 @@ import pytest
 from offhook.adapters.ledger.schema import PersonText, metadata
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.jobs import ExportCalls, JobEvent, Progress, enqueue
+from offhook.pipeline.job_kinds import ExportCalls, enqueue
+from offhook.pipeline.jobs import JobEvent, Progress
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 from offhook.pipeline.steps import decide_batch, release_batch

@@ -45,8 +45,8 @@ from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy, Send
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.ports.outbox import Attempt, Claimed
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.retrying import RETRYABLE
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.sending_again import RETRYABLE
 from offhook.pipeline.steps import (
     Judge,
     attempt,

@@ -36,7 +36,7 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.retrying import RETRYABLE, Lacks, compare, rebuild, uncounted
+from offhook.pipeline.sending_again import RETRYABLE, Lacks, compare, rebuild, uncounted
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionLine, CountedCall, PageMark, Story
 from offhook.pipeline.tokens import Scope, Token

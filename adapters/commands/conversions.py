@@ -16,7 +16,7 @@ from offhook.adapters.commands.retrying import again
 from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports.stories import Stories
-from offhook.pipeline.retrying import RETRYABLE
+from offhook.pipeline.sending_again import RETRYABLE
 from offhook.pipeline.story import COUNTED_UP_TO, CallLine, ConversionLine
 from offhook.pipeline.unfinished import REMEDY, UNFINISHED
 

@@ -13,8 +13,7 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
-from offhook.pipeline.retrying import Today, compare, rebuild
-from offhook.pipeline.sending_again import send_again
+from offhook.pipeline.sending_again import Today, compare, rebuild, send_again
 from offhook.pipeline.story import ConversionLine
 
 _PAGE_ROWS = 200

@@ -9,11 +9,11 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.calls import labels_of, listed
-from offhook.adapters.dashboard.deciding import decided_again
+from offhook.adapters.dashboard.deciding import decided_again, named
 from offhook.adapters.dashboard.parts import Parts, judge_now, parts
 from offhook.adapters.dashboard.way import as_came, counted_hour, differences, headline, way
-from offhook.adapters.dashboard.who import audit, needs, user
-from offhook.pipeline import retrying
+from offhook.adapters.dashboard.who import audit, needs
+from offhook.pipeline import sending_again
 from offhook.pipeline.call import CALL_MOVES, CallEvent
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, our_number
@@ -21,8 +21,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, payload_shown, rows_of_then, would_be_sent
 from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
-from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.retrying import RESTING, compare
+from offhook.pipeline.sending_again import RESTING, compare
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, Story
 from offhook.pipeline.users import Role, plain_email
@@ -205,21 +204,14 @@ def _others(known: Parts, story: Story, phone: str | None) -> Sequence[object]:
 @blueprint.post("/calls/<call_sid>/customer")
 @needs(Role.OPERATOR)
 def add_customer(call_sid: str) -> AnyResponse:
-    """Say who has the caller's number; the call is decided at once where nobody else is deciding."""
+    """Say who has the caller's number; this call and others of the number are decided at once where nobody else decides."""
     story = _story(call_sid)
     phone = story.call.customer_phone or abort(404)
     given = customer_given(phone)
     if isinstance(given, str):
         return _back(story, given, "bad")
-    audit("customer added", story.call.key.call_sid)
-    brought = Brought(Source.DASHBOARD, user().email)
-    parts().ledger.merge_customers([given], brought)
-    done = _decide_again(story)
-    return _back(story, "The customer is added. " + (_SENT if done else _SOON))
-
-
-_SENT = "The call was decided again; if it counts, it leaves in a moment."
-_SOON = "The call is decided again by itself in a moment."
+    also = [story.call.key] if story.call.state in _ANEW else []
+    return _back(story, named(given, story.call.key.call_sid, also))
 
 
 def customer_given(phone: str) -> Customer | str:
@@ -262,14 +254,13 @@ def retry(call_sid: str) -> AnyResponse:
         return _back(story, "There is nothing to send again: look at how it stands now.", "bad")
     if row.maybe_sent and request.form.get("looked") != "yes":
         return _back(story, "It may be in Rockerbox already. Look there first, and say that you did.", "bad")
-    lacks = parts().lacks(row.payload)
-    if lacks:
+    if lacks := sending_again.uncounted([row], parts().lacks).get(row.key):
         return _back(
             story, f"It lacks {lacks}, without which Rockerbox counts nothing: add it to the customer first.", "bad"
         )
     audit("send again", row.key.call_sid)
-    sent = parts().ledger.retry([row.key], parts().ledger.clock())
-    return _back(story, "It is sent again in a moment." if sent else "It had moved on already.")
+    came = sending_again.send_again(parts().ledger, [row], parts().lacks, parts().ledger.clock())
+    return _back(story, "It is sent again in a moment." if came.moved else "It had moved on already.")
 
 
 @blueprint.post("/calls/<call_sid>/rebuild")
@@ -284,7 +275,7 @@ def rebuild(call_sid: str) -> AnyResponse:
     if not today.can_rebuild:
         return _back(story, "Today's rules and customers come to the same, or it may have arrived.", "bad")
     audit("decide again and send", today.row.key.call_sid)
-    done = retrying.rebuild(known.ledger.rebuilding, [today], known.ledger.clock())
+    done = sending_again.rebuild(known.ledger.rebuilding, [today], known.ledger.clock())
     return _back(story, "It was decided again, and is sent in a moment." if done else "It had moved on already.")
 
 

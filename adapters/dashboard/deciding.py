@@ -32,19 +32,20 @@ def decided_again(keys: Sequence[CallKey]) -> int | None:
     return done
 
 
-def named(customer: Customer, of_what: str) -> str:
+def named(customer: Customer, of_what: str, also: Sequence[CallKey] = ()) -> str:
     """Somebody says who has a number: that is written, and the calls that waited for it are decided at once; more of them,
-    or where nobody may decide now, by the worker. Returns what came of it, for whoever said it. Raises LedgerUnavailable.
+    or where nobody may decide now, by the worker. `also` are calls that are decided though they do not wait. Returns what
+    came of it, for whoever said it. Raises LedgerUnavailable.
     """
     ledger = parts().ledger
     audit("customer added", of_what)
     ledger.merge_customers([customer], Brought(Source.DASHBOARD, user().email))
     lines = ledger.stories.calls_of(customer.phone, parts().limits.page_rows)
-    waiting = [one.key for one in lines if one.state == CallState.PARKED]
+    waiting = list({**dict.fromkeys(also), **{one.key: None for one in lines if one.state == CallState.PARKED}})
     if not waiting:
         return "The customer is added."
     done = decided_again(waiting)
     if not done:
         return "The customer is added. The calls that waited are decided again by themselves in a moment."
-    calls = "1 call that waited was" if done == 1 else f"{done} calls that waited were"
+    calls = "1 call was" if done == 1 else f"{done} calls were"
     return f"The customer is added, and {calls} decided again: what counts leaves in a moment, with its own time."

@@ -31,9 +31,8 @@ from offhook.pipeline.deliveries import (
 )
 from offhook.pipeline.delivery import State
 from offhook.pipeline.finding import call_sid
-from offhook.pipeline.jobs import RetryConversions, enqueue
-from offhook.pipeline.retrying import RESTING, Sorted, sort_out
-from offhook.pipeline.sending_again import send_again
+from offhook.pipeline.job_kinds import RetryConversions, enqueue
+from offhook.pipeline.sending_again import RESTING, Sorted, send_again, sort_out
 from offhook.pipeline.story import (
     COUNTED_UP_TO,
     AttemptLine,

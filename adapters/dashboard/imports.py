@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.customers import SOURCES
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import audit, needs, user
-from offhook.pipeline.jobs import UndoImport, enqueue
+from offhook.pipeline.job_kinds import UndoImport, enqueue
 from offhook.pipeline.masking import masking
 from offhook.pipeline.ports.history import ImportLine
 from offhook.pipeline.undoing import Undoing, summed, undoing

@@ -15,7 +15,8 @@ from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import latest_of
 from offhook.adapters.rockerbox.preflight import Preflight, Report
 from offhook.pipeline.job_files import pieces_of
-from offhook.pipeline.jobs import KINDS, FileRole, JobFile, QaFile, enqueue
+from offhook.pipeline.job_kinds import KINDS, QaFile, enqueue
+from offhook.pipeline.jobs import FileRole, JobFile
 from offhook.pipeline.story import HourCount
 from offhook.pipeline.users import Role
 

@@ -18,7 +18,7 @@ from offhook.adapters.dashboard.work import latest_of
 from offhook.adapters.rules_file.problems import Problem, RulesError
 from offhook.pipeline.backtest import OF_STATE
 from offhook.pipeline.call import CallState
-from offhook.pipeline.jobs import BacktestRules, enqueue
+from offhook.pipeline.job_kinds import BacktestRules, enqueue
 from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.rule_figures import rule_figures
 from offhook.pipeline.rules import Rules

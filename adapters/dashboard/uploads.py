@@ -1,4 +1,4 @@
-"""Files of customers that somebody uploads: looked at first, then imported or left. A worker does both (pipeline/jobs.py).
+"""Files of customers that somebody uploads: looked at first, then imported or left. A worker does both (pipeline/job_kinds.py).
 
 Here nothing is read of a file. What a job said of it is shown, at an address that stays.
 """
@@ -19,17 +19,8 @@ from offhook.adapters.customers.columns import names_of
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
-from offhook.pipeline.jobs import (
-    FileRole,
-    ImportCustomers,
-    Job,
-    JobFile,
-    JobState,
-    UndoImport,
-    WrongArguments,
-    enqueue,
-    read_arguments,
-)
+from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArguments, enqueue, read_arguments
+from offhook.pipeline.jobs import FileRole, Job, JobFile, JobState
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.users import Role
 

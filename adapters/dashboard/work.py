@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from offhook.adapters.dashboard.parts import Parts
-from offhook.pipeline.jobs import KINDS, Arguments, Job, JobFile, JobState
+from offhook.pipeline.job_kinds import KINDS, Arguments
+from offhook.pipeline.jobs import Job, JobFile, JobState
 
 _LABELS: Mapping[JobState, tuple[str, str]] = {
     JobState.WAITING: ("waits for a worker", "wait"),

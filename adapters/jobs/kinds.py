@@ -25,8 +25,7 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline import calls_listed
 from offhook.pipeline.backtest import as_record, backtest, weighed_since
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event
-from offhook.pipeline.job_runner import Came, JobRefused, Kind, Running
-from offhook.pipeline.jobs import (
+from offhook.pipeline.job_kinds import (
     KINDS,
     BacktestRules,
     ExportCalls,
@@ -36,13 +35,13 @@ from offhook.pipeline.jobs import (
     RetryConversions,
     UndoImport,
 )
+from offhook.pipeline.job_runner import Came, JobRefused, Kind, Running
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.retrying import Lacks
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.sending_again import send_again
+from offhook.pipeline.sending_again import Lacks, send_again
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, PageMark
 from offhook.pipeline.undoing import undo

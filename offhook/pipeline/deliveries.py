@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import State
-from offhook.pipeline.retrying import RESTING
+from offhook.pipeline.sending_again import RESTING
 from offhook.pipeline.story import ConversionFilter, ConversionLine, Verdict
 
 _MOVING = (State.PENDING, State.SENDING)

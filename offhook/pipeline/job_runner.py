@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
-from offhook.pipeline.jobs import FileRole, JobEvent, Progress, WrongArguments, read_arguments
+from offhook.pipeline.job_kinds import WrongArguments, read_arguments
+from offhook.pipeline.jobs import FileRole, JobEvent, Progress
 from offhook.pipeline.ports.jobs import JobFiles, Jobs, Taken, Word
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
@@ -119,7 +120,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a kind of job is run; `arguments` is the class of KINDS (pipeline/jobs.py)."""
+    """How a kind of job is run; `arguments` is the class of KINDS (pipeline/job_kinds.py)."""
 
     arguments: type[Any]
     run: Callable[[Any, Running], Came]

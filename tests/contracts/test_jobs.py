@@ -10,18 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from offhook.pipeline.job_files import PIECE_BYTES, FileTooLarge, keep_file, pieces_of
-from offhook.pipeline.jobs import (
-    JOB_MOVES,
-    OVER,
-    FileRole,
-    ImportCustomers,
-    JobEvent,
-    JobState,
-    Progress,
-    UndoImport,
-    WrongArguments,
-    enqueue,
-)
+from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArguments, enqueue
+from offhook.pipeline.jobs import JOB_MOVES, OVER, FileRole, JobEvent, JobState, Progress
 from offhook.pipeline.ports.jobs import Taken, Word
 from offhook.pipeline.states import IllegalMove
 from tests.contracts.conftest import WholeLedger

@@ -11,7 +11,8 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.job_files import keep_file, pieces_of
-from offhook.pipeline.jobs import Arguments, FileRole, Job, JobState, enqueue
+from offhook.pipeline.job_kinds import Arguments, enqueue
+from offhook.pipeline.jobs import FileRole, Job, JobState
 from offhook.pipeline.steps import attempt, decide_batch, fold_batch
 from offhook.service import build, job_runner
 from offhook.settings import given
