@@ -23,6 +23,7 @@ ANSWERS: dict[str, tuple[int, int, int, int]] = {
     "GET /": (303, 200, 200, 200),
     "GET /setup": (303, 200, 200, 200),
     "GET /audit": (303, 403, 403, 200),
+    "GET /audit.csv": (303, 403, 403, 200),
     "GET /account": (303, 200, 200, 200),
     "GET /calls": (303, 200, 200, 200),
     "GET /calls/new": (303, 200, 200, 200),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import click
@@ -10,11 +9,8 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, offhook
 from offhook.adapters.commands.shown import Format, show_list, shows
-from offhook.pipeline.ports.audit import Audit
-from offhook.pipeline.users import AuditFilter, AuditLine
-
-_COLUMNS = ("at", "who", "what", "of_what", "from_where", "seq")
-_AT_ONCE = 1000
+from offhook.pipeline.audit_lines import COLUMNS, every
+from offhook.pipeline.users import AuditFilter
 
 
 @click.command(cls=LedgerCommand)
@@ -45,17 +41,7 @@ def audit(
     flask audit --all --csv > audit.csv
     """
     asked = AuditFilter(who, what, of_what, _in_utc(since), _in_utc(until))
-    show_list(_lines(offhook().ledger.audit, asked, None if is_all else limit), shown, _COLUMNS)
-
-
-def _lines(kept: Audit, asked: AuditFilter, limit: int | None) -> Iterator[AuditLine]:
-    before, left = None, limit
-    while left is None or left > 0:
-        lines = kept.lines(asked, before, _AT_ONCE if left is None else min(left, _AT_ONCE))
-        yield from lines
-        if not lines:
-            return
-        before, left = lines[-1].seq, None if left is None else left - len(lines)
+    show_list(every(offhook().ledger.audit, asked, None if is_all else limit), shown, COLUMNS)
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

@@ -86,7 +86,7 @@ def read_filters(arguments: Mapping[str, str], now: datetime, country: str, here
 def _period(
     given: Mapping[str, str], now: datetime, here: tzinfo, wrong: list[str]
 ) -> tuple[datetime | None, datetime | None]:
-    since, until = (_moment(given, name, here, wrong) for name in ("since", "until"))
+    since, until = (moment_of(given, name, here, wrong) for name in ("since", "until"))
     if since or until:
         return since, until
     span = _one_of(given, "span", {one: one for one in SPANS}, wrong) or "all"
@@ -98,7 +98,7 @@ def _period(
     return first.astimezone(UTC), None
 
 
-def _moment(given: Mapping[str, str], name: str, here: tzinfo, wrong: list[str]) -> datetime | None:
+def moment_of(given: Mapping[str, str], name: str, here: tzinfo, wrong: list[str]) -> datetime | None:
     """`2026-11-25T10:30` or `2026-11-25`, in the reader's zone."""
     text = given.get(name)
     if not text:
