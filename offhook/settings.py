@@ -846,11 +846,11 @@ class Settings(BaseSettings):
         description="largest file of rules that the dashboard takes for a backtest",
     )
     dashboard_body_bytes: int = Field(
-        20_000_000,
+        2_000_000,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",
         ge=10_000,
         le=1_000_000_000,
-        description="a larger form or file is not taken by the dashboard (413)",
+        description="a larger form is not taken by the dashboard (413); a file in it has a limit of its own beside",
     )
     dashboard_proxies: int = Field(
         0,
@@ -928,7 +928,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_UPLOAD_MAX_BYTES",
         ge=1024,
         le=10_737_418_240,
-        description="largest file that may be uploaded for a job; it is kept in the database until the job's days are over",
+        description="largest file that may be uploaded, in the dashboard too; it is kept in the database until the job's days are over",
     )
     job_result_max_bytes: int = Field(
         268_435_456,

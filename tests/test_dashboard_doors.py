@@ -53,7 +53,7 @@ ANSWERS: dict[str, tuple[int, int, int, int]] = {
     "POST /customers/uploads": (303, 403, 303, 303),
     "POST /customers/imports/<import_id>/undo": (303, 403, 404, 404),
     "POST /customers/jobs/<job_id>/import": (303, 403, 404, 404),
-    "POST /customers/jobs/<job_id>/cancel": (303, 403, 404, 404),
+    "POST /jobs/<job_id>/stop": (303, 403, 404, 404),
     "POST /customers/jobs/<job_id>/rejected.csv": (303, 403, 404, 404),
     "POST /calls.csv": (303, 403, 200, 200),
     "POST /calls/<call_sid>/customer": (303, 403, 404, 404),

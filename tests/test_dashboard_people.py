@@ -15,7 +15,8 @@ from flask import Flask
 
 from offhook.adapters.commands.unknown import unknown
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.job_kinds import QaFile, enqueue
+from offhook.pipeline.job_kinds import BacktestRules, QaFile, RetryConversions, enqueue
+from offhook.pipeline.jobs import JobState
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
@@ -292,8 +293,16 @@ def test_a_file_that_is_too_large_is_not_kept(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_UPLOAD_MAX_BYTES="2000", OFFHOOK_DASHBOARD_BODY_BYTES="10000")
     operator = site.person(Role.OPERATOR)
     assert "is larger than" in words(operator.get(uploaded(operator, "x" * 3000)).text)
+    assert "is larger than" in words(
+        operator.get(uploaded(operator, "x" * 11_000)).text
+    )  # with a form of its own beside
     file = (io.BytesIO(b"x" * 20_000), "crm.csv")
-    assert operator.post("/customers/uploads", page="/customers", file=file).status_code == 413
+    refused = operator.post("/customers/uploads", page="/customers", file=file)
+    assert refused.status_code == 413
+    assert "A file may have 2 kB here. Gzip it, take it apart" in words(refused.text)
+    assert "up to 2 kB" in words(operator.get("/customers").text)
+    form = operator.post("/deliveries/preview", page="/deliveries", key="x" * 11_000)
+    assert (form.status_code, "Pick less at once" in form.text) == (413, True)
     assert not site.service.ledger.jobs.latest(9)
     site.service.ledger.close()
 
@@ -302,11 +311,33 @@ def test_a_file_that_is_too_large_is_not_kept(database_url: str) -> None:
 def test_a_job_is_stopped_and_one_of_another_kind_is_not_shown_here(site: Browsing) -> None:
     operator, ledger = site.person(Role.OPERATOR), site.service.ledger
     looked = uploaded(operator, "phone,email\n")
-    assert "It was stopped." in words(post(operator, f"{looked}/cancel", looked))
+    number = looked.rpartition("/")[2]
+    listed = operator.get("/customers").text
+    assert f'action="/jobs/{number}/stop"' in listed
+    assert f'href="{looked}"' in listed
+    assert "/stop" not in site.person(Role.VIEWER).get("/customers").text
+    post(operator, f"/jobs/{number}/stop", looked)
+    assert "It was stopped." in words(operator.get(looked).text)
     assert done(site, Role.OPERATOR)[0] == "job stopped"
     other = enqueue(ledger.jobs, QaFile("2026-10"), "ann@example.com", ledger.clock())
     for path in (f"/customers/jobs/{other}", "/customers/jobs/99", "/customers/jobs/x", "/customers/imports/99"):
         assert operator.get(path).status_code == 404
+
+
+@only_sqlite
+def test_a_trial_of_rules_is_stopped_by_an_admin_alone_and_other_work_by_operators(site: Browsing) -> None:
+    ledger, now = site.service.ledger, site.service.ledger.clock()
+    trial = enqueue(ledger.jobs, BacktestRules(now), "ann@example.com", now)
+    retry = enqueue(ledger.jobs, RetryConversions(), "ann@example.com", now)
+    admin, operator = site.person(Role.ADMIN), site.person(Role.OPERATOR)
+    assert f"/jobs/{trial}/stop" not in operator.get("/rules").text
+    assert operator.post(f"/jobs/{trial}/stop", page="/account").status_code == 403
+    assert f"/jobs/{trial}/stop" in admin.get("/rules").text
+    assert f"/jobs/{retry}/stop" in operator.get("/deliveries").text
+    admin.post(f"/jobs/{trial}/stop", page="/rules")
+    operator.post(f"/jobs/{retry}/stop", page="/deliveries", back="/deliveries")
+    assert {job.state for job in ledger.jobs.latest(9)} == {JobState.CANCELLED}
+    assert "It was over already." in words(post(operator, f"/jobs/{retry}/stop", "/deliveries"))
 
 
 @only_sqlite

@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, g, render_template, request
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from offhook.adapters.dashboard import (
     audit,
@@ -27,11 +27,13 @@ from offhook.adapters.dashboard import (
     setup,
     unknown,
     uploads,
+    work,
 )
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.uploads import size_of
 from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import check_every_view, let_in
 from offhook.pipeline.masking import mask_email
@@ -55,6 +57,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     customers.blueprint,
     imports.blueprint,
     uploads.blueprint,
+    work.blueprint,
     doors.blueprint,
     reveal.blueprint,
     setup.blueprint,
@@ -74,6 +77,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _A_YEAR = 31_536_000
+_LEAST_MEMORY = 500_000  # what Werkzeug needs to take files apart: some pieces of a stream
 
 
 def create_dashboard(known: Parts) -> Flask:
@@ -83,6 +87,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.secret_key = known.ledger.sessions.key()
     app.config.update(
         MAX_CONTENT_LENGTH=known.limits.body_bytes,
+        MAX_FORM_MEMORY_SIZE=max(_LEAST_MEMORY, known.limits.body_bytes),
         SESSION_COOKIE_NAME="__Host-offhook" if known.is_https else "offhook",
         SESSION_COOKIE_SECURE=known.is_https,
         SESSION_COOKIE_HTTPONLY=True,
@@ -93,6 +98,7 @@ def create_dashboard(known: Parts) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,  # it ends with the session
         WTF_CSRF_SSL_STRICT=False,  # `_from_our_own_pages` looks at where a form comes from
     )
+    app.before_request(_as_large_as_may_be)
     app.before_request(_from_our_own_pages)
     app.before_request(let_in)
     CSRFProtect(app)
@@ -102,6 +108,7 @@ def create_dashboard(known: Parts) -> Flask:
         app.register_blueprint(blueprint)
     app.after_request(_with_care)
     app.register_error_handler(CSRFError, lambda _error: _said(400, "This form is no longer valid", _FORM))
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(LedgerUnavailable, _no_answer)
     app.register_error_handler(Exception, _unexpected())
@@ -130,9 +137,31 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         zone_name=zone_name,
         endpoints=lambda: app.view_functions,
         version=known.version,
-        upload_size=f"{min(known.limits.upload_bytes, known.limits.body_bytes) / 1_000_000:g} MB",
+        upload_size=size_of(known.limits.upload_bytes),
         Role=Role,
     )
+
+
+def _most_of_file() -> int:
+    """How large the file of this request's form may be, in bytes; 0 where its page takes none."""
+    limits = parts().limits
+    return {"uploads.take": limits.upload_bytes, "rules.try_out": limits.rules_bytes}.get(request.endpoint or "", 0)
+
+
+def _as_large_as_may_be() -> None:
+    """A form with a file may be as large as its file may, and the form itself beside."""
+    request.max_content_length = _most_of_file() + parts().limits.body_bytes
+
+
+def _too_large(_error: HTTPException) -> Response:
+    most = _most_of_file()
+    if request.endpoint == "uploads.take":
+        what = f"A file may have {size_of(most)} here. Gzip it, take it apart, or import it with flask customers import FILE."
+    elif most:
+        what = f"A file may have {size_of(most)} here. Send a smaller one."
+    else:
+        what = f"A form may have {size_of(parts().limits.body_bytes)}. Pick less at once."
+    return _said(413, "That is too large", what)
 
 
 def _from_our_own_pages() -> None:
@@ -175,7 +204,6 @@ _WORDS = {
     403: ("You may not see this", "Your role does not allow it. Ask somebody who is an admin here."),
     404: ("There is no such page", "Look for the call, the number or the order in the search above."),
     405: ("This is no page", "Go back and use the button."),
-    413: ("That is too large", "Send a smaller file."),
     429: ("Too many attempts", "Wait some minutes and try again."),
 }
 

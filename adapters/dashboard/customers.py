@@ -14,8 +14,10 @@ from offhook.adapters.dashboard.calls import Row, hidden, listed
 from offhook.adapters.dashboard.deciding import named
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import local_path, needs
+from offhook.adapters.dashboard.work import latest_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import numbers_ever_of, typed
+from offhook.pipeline.job_kinds import ImportCustomers, UndoImport
 from offhook.pipeline.phone import caller, mask, spellings
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
@@ -75,6 +77,7 @@ def shown() -> str:
         cards=_cards(known, numbers[:_MOST_CARDS]),
         is_more=len(numbers) > _MOST_CARDS,
         imports=() if asked else known.reads.history.imports(_NEWEST_IMPORTS),
+        jobs=() if asked else latest_of(known, ImportCustomers, UndoImport),
         sources=SOURCES,
         hidden=hidden,
     )

@@ -58,7 +58,7 @@ def take() -> AnyResponse:
             parts().ledger.clock(),
         )
     except FileTooLarge as error:
-        flash(f"{error} Take it apart, or import it with flask customers import.", "bad")
+        flash(f"{error} Gzip it, take it apart, or import it with flask customers import FILE.", "bad")
         return redirect(url_for("customers.shown"), 303)
     return _begun(replace(asked, upload=upload, dry_run=True))
 
@@ -80,6 +80,11 @@ def _asked() -> ImportCustomers | str:
         encoding=given["encoding"] if given["encoding"] in _ENCODINGS else None,
         conflict=given["conflict"] if given["conflict"] in _CONFLICTS else None,
     )
+
+
+def size_of(count: int) -> str:
+    """Bytes for people, rounded down."""
+    return f"{count // 10_000 / 100:g} MB" if count >= 1_000_000 else f"{count // 10 / 100:g} kB"
 
 
 def _name_of(file: FileStorage) -> str:
@@ -152,16 +157,6 @@ def make(job_id: str) -> AnyResponse:
     pieces = pieces_of(files, kept.id)
     upload = keep_file(files, FileRole.UPLOAD, kept.name, pieces, kept.size, parts().ledger.clock())
     return _begun(replace(asked, upload=upload, dry_run=False))
-
-
-@blueprint.post("/customers/jobs/<job_id>/cancel")
-@needs(Role.OPERATOR)
-def cancel(job_id: str) -> AnyResponse:
-    found = _job(job_id)
-    audit("job stopped", f"job {found.id}")
-    parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
-    flash("It stops in a moment. What was done until then stays done.")
-    return redirect(url_for("uploads.job", job_id=found.id), 303)
 
 
 @blueprint.post("/customers/jobs/<job_id>/rejected.csv")

@@ -1,4 +1,4 @@
-"""Long work that a page has asked for: the latest jobs of a kind, as people read them. A worker does them."""
+"""Long work that a page has asked for: the latest jobs of a kind, as people read them, and stopping one. A worker does them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from offhook.adapters.dashboard.parts import Parts
-from offhook.pipeline.job_kinds import KINDS, Arguments
-from offhook.pipeline.jobs import Job, JobFile, JobState
+from flask import Blueprint, abort, flash, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
+from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.who import audit, local_path, needs, user
+from offhook.pipeline.job_kinds import KINDS, Arguments, BacktestRules, ImportCustomers, UndoImport
+from offhook.pipeline.jobs import Job, JobFile, JobState
+from offhook.pipeline.users import Role
+
+blueprint = Blueprint("work", __name__)
 _LABELS: Mapping[JobState, tuple[str, str]] = {
     JobState.WAITING: ("waits for a worker", "wait"),
     JobState.RUNNING: ("at work", "wait"),
@@ -19,6 +25,9 @@ _LABELS: Mapping[JobState, tuple[str, str]] = {
 }
 _LOOKED_AT = 100  # the newest jobs of all kinds
 _SHOWN = 5
+_DIGITS = 18
+_BY_ADMINS = (BacktestRules,)
+"""What an admin alone may ask for, and so stop; the others are an operator's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,21 @@ class Work:
         return _LABELS[self.job.state][1]
 
     @property
+    def is_of_customers(self) -> bool:
+        """Whether it has a page of its own."""
+        return KINDS.get(self.job.kind) in (ImportCustomers, UndoImport)
+
+    @property
+    def may_be_stopped(self) -> bool:
+        """Whether it goes on, nobody has asked it to stop, and whoever looks may."""
+        return not self.job.is_over and self.job.cancel_asked_at is None and user().role.may(stopped_by(self.job))
+
+    @property
     def said(self) -> str:
         """How far it is, or what came of it."""
         progress = self.job.progress
+        if self.job.cancel_asked_at is not None and not self.job.is_over:
+            return "it stops in a moment"
         if self.job.is_over or not progress.done:
             return progress.sentence if self.job.is_over else ""
         of = f" of {progress.of_how_many:,}" if progress.of_how_many else ""
@@ -50,7 +71,26 @@ class Work:
         return self.job.result or {}
 
 
-def latest_of(known: Parts, kind: type[Arguments], *, with_files: bool = False) -> list[Work]:
-    """The newest jobs of this kind, a few of them."""
-    found = [job for job in known.reads.jobs.latest(_LOOKED_AT) if KINDS.get(job.kind) is kind][:_SHOWN]
+def latest_of(known: Parts, *kinds: type[Arguments], with_files: bool = False) -> list[Work]:
+    """The newest jobs of these kinds, a few of them."""
+    found = [job for job in known.reads.jobs.latest(_LOOKED_AT) if KINDS.get(job.kind) in kinds][:_SHOWN]
     return [Work(job, known.reads.job_files.of_job(job.id) if with_files else ()) for job in found]
+
+
+def stopped_by(job: Job) -> Role:
+    """Who may stop it: whoever might have asked for it."""
+    return Role.ADMIN if KINDS.get(job.kind) in _BY_ADMINS else Role.OPERATOR
+
+
+@blueprint.post("/jobs/<job_id>/stop")
+@needs(Role.OPERATOR)
+def stop(job_id: str) -> AnyResponse:
+    """Have a job stopped that waits or runs, whichever page has asked for it."""
+    is_number = job_id.isascii() and job_id.isdigit() and len(job_id) <= _DIGITS
+    found = (parts().reads.jobs.job(int(job_id)) if is_number else None) or abort(404)
+    if not user().role.may(stopped_by(found)):
+        abort(403)
+    audit("job stopped", f"job {found.id}")
+    parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
+    flash("It was over already." if found.is_over else "It stops in a moment. What was done until then stays done.")
+    return redirect(local_path(request.form.get("back") or url_for("overview.shown")), 303)
