@@ -5,7 +5,6 @@ Here nothing is read of a file. What a job said of it is shown, at an address th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -18,6 +17,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.customers.columns import names_of
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
+from offhook.adapters.dashboard.work import in_words
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
 from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArguments, enqueue, read_arguments
 from offhook.pipeline.jobs import FileRole, Job, JobFile, JobState
@@ -32,8 +32,6 @@ _CONFLICTS = ("none", "first", "last")
 _CHUNK_BYTES = 65_536
 _LONGEST_NAME = 100
 _DIGITS = 18
-# What the command's sentences call an option, and what the form above calls it.
-_OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
 
 
 @blueprint.post("/customers/uploads")
@@ -117,7 +115,7 @@ def job(job_id: str) -> str:
         name=next((one.name for one in _files(found, FileRole.UPLOAD)), ""),
         result=found.result or {},
         came=bool(found.result) and _is_of_use(cast(dict[str, Any], found.result)),
-        why=_in_words(found.progress.sentence) if found.state == JobState.FAILED else "",
+        why=in_words(found.progress.sentence) if found.state == JobState.FAILED else "",
         has_rejected=bool(_files(found, FileRole.RESULT)),
     )
 
@@ -137,10 +135,6 @@ def _progress(found: Job) -> str:
 
 def _is_of_use(result: dict[str, Any]) -> bool:
     return any(result.get(name) for name in ("added", "changed", "unchanged", "restored", "retired", "removed"))
-
-
-def _in_words(sentence: str) -> str:
-    return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', sentence)
 
 
 @blueprint.post("/customers/jobs/<job_id>/import")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ _LABELS: Mapping[JobState, tuple[str, str]] = {
 _LOOKED_AT = 100  # the newest jobs of all kinds
 _SHOWN = 5
 _DIGITS = 18
+# What the command's sentences call an option, and what the form of an upload calls it.
+_OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
 _BY_ADMINS = (BacktestRules,)
 """What an admin alone may ask for, and so stop; the others are an operator's."""
 
@@ -62,13 +65,18 @@ class Work:
         if self.job.cancel_asked_at is not None and not self.job.is_over:
             return "it stops in a moment"
         if self.job.is_over or not progress.done:
-            return progress.sentence if self.job.is_over else ""
+            return in_words(progress.sentence) if self.job.is_over else ""
         of = f" of {progress.of_how_many:,}" if progress.of_how_many else ""
         return f"{progress.done:,}{of} {progress.sentence}".strip()
 
     @property
     def result(self) -> Mapping[str, Any]:
         return self.job.result or {}
+
+
+def in_words(sentence: str) -> str:
+    """A job's sentence as a page has it."""
+    return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', sentence)
 
 
 def latest_of(known: Parts, *kinds: type[Arguments], with_files: bool = False) -> list[Work]:
