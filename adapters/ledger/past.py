@@ -23,6 +23,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
+from offhook.pipeline.rules.trace import ASKED
 
 DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
 _OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
@@ -86,6 +87,7 @@ class PastOnSql:
     def rules_used(self, limit: int) -> Sequence[RulesUsed]:
         held = rules_table.c
         newest = select(held.version, held.first_used_at, held.text)
+        newest = newest.where(held.version.not_like(f"{ASKED}%"))
         newest = newest.order_by(held.first_used_at.desc(), held.version).limit(limit)
         with self._database.read(patient=True) as connection:
             return [RulesUsed(*row) for row in connection.execute(newest)]

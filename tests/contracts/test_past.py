@@ -216,6 +216,8 @@ def test_what_each_rule_decided_is_told_by_the_newest_decision_of_each_call(ledg
 
 def test_the_rules_that_were_used_are_given_the_latest_first(ledger: WholeLedger) -> None:
     assert list(ledger.past.rules_used(5)) == []
+    decided_calls(ledger, 1)
+    assert list(ledger.past.rules_used(5)) == []  # what rules ask, which decisions point at, is no file of rules
     old, new = Rules(text="# old"), Rules(min_duration_seconds=7, text="# new")
     ledger.keep_rules(old, NOON)
     ledger.keep_rules(new, minutes(5))

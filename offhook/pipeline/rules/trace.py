@@ -93,6 +93,9 @@ def _conditions_of(keys: int) -> tuple[tuple[str, Condition, str], ...]:
     return tuple((key, CONDITIONS[key], f"{_json(key)}:") for key, place in _PLACES.items() if keys >> place & 1)
 
 
+ASKED = "asked-"  # by which an outline's name is known from a version of rules
+
+
 @dataclass(frozen=True)
 class Outline:
     """What rules ask, as traces point at it: of each rule in its order the name, and key and words of each condition.
@@ -109,7 +112,7 @@ class Outline:
 
     @cached_property
     def name(self) -> str:
-        return f"asked-{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
+        return f"{ASKED}{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
 
 class Trail(Sequence[RuleTrace]):
