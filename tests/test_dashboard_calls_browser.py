@@ -106,7 +106,7 @@ def test_the_customer_is_added_on_the_page_of_the_call(
         page.fill("input[name=email]", "cy@example.com")
         page.get_by_role("button", name="Add", exact=True).click()
         page.wait_for_selector(".flash")
-        assert "The customer is added." in page.locator(".flash").inner_text()
+        assert "The customer is added, and 1 call was decided again" in page.locator(".flash").inner_text()
         assert page.locator("h1 [data-verdict]").get_attribute("data-verdict") == "on_its_way"
 
 

@@ -20,7 +20,6 @@ from offhook.adapters.dashboard.work import latest_of
 from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.deliveries import (
-    DayLatency,
     Show,
     begin_of,
     days_to,
@@ -191,15 +190,19 @@ def _outcomes(known: Parts, now: datetime) -> list[list[object]]:
     return rows if any(any(row[1:]) for row in rows) else []
 
 
-def _latencies(known: Parts, now: datetime) -> list[DayLatency]:
-    """Of each day the newest that were delivered, a page's worth: what is older is not read."""
+def _latencies(known: Parts, now: datetime) -> list[list[object]]:
+    """A row a day for the chart, of the newest that were delivered, a page's worth: what is older is not read."""
     found = []
     for day in days_to(now, _LATENCY_DAYS, zone()):
         since, until = (begin_of(each, zone()).astimezone(UTC) for each in (day, day + timedelta(days=1)))
         wanted = filter_of(Show.DONE, None, since, until)
         page = known.reads.stories.conversions_page(wanted, None, known.limits.page_rows)
         found.append(latency(day, page.conversions))
-    return [one for one in found if one is not None]
+    return [
+        [f"{one.day:%b %-d}", f"{one.most_seconds:.1f}", f"{one.half_seconds:.1f}", one.looked_at]
+        for one in found
+        if one
+    ]
 
 
 # Sending again. A preview says what would happen; the step is the one that `flask conversions retry` makes.

@@ -23,12 +23,21 @@ from offhook.pipeline.words import about_many, why_in_words
 blueprint = Blueprint("overview", __name__)
 
 _RANGES = {"today": (1, "Today"), "7d": (7, "Last 7 days"), "30d": (30, "Last 30 days"), "90d": (90, "Last 90 days")}
-_BARS = ("In Rockerbox", "Unknown caller", "Does not count", "Still open")
+_BARS = {  # and the colour of each
+    "In Rockerbox": "ok",
+    "On its way": "wait",
+    "Needs you": "bad",
+    "Unknown caller": "unknown",
+    "Does not count": "skip",
+    "Not over": "open",
+}
 _IN_BAR: Mapping[str, tuple[Ways, ...]] = {
     "In Rockerbox": (Ways.DELIVERED,),
+    "On its way": (Ways.ON_THE_WAY,),
+    "Needs you": (Ways.NEEDS_YOU,),
     "Unknown caller": (Ways.UNKNOWN_CALLER,),
     "Does not count": (Ways.DOES_NOT_COUNT,),
-    "Still open": (Ways.ON_THE_WAY, Ways.NEEDS_YOU, Ways.NOT_OVER),
+    "Not over": (Ways.NOT_OVER,),
 }
 _WEEK = 7
 _LONGEST_NUMBER = 20
@@ -81,7 +90,8 @@ def shown() -> str:
         is_whole=known.reads.tallies.is_whole(),
         health=health,
         bars=_bars(found, asked.period),
-        series=_BARS,
+        series=list(_BARS),
+        inks=list(_BARS.values()),
         todo=_todo(now, health, facts),
         why=why_in_words,
         can_be_done=about_many,

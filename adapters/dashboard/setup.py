@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import audit, line, needs, user
+from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.tokens import Scope, new_token
 from offhook.pipeline.users import Invite, Role, User, new_secret, plain_email
 
@@ -31,7 +32,9 @@ def _page(link: str = "", token: str = "") -> str:
     return render_template(
         "setup.html.jinja",
         is_ready=is_ready,
-        facts={name: value for name, value in facts.items() if isinstance(value, (str, int, float, bool))},
+        facts={
+            fact_in_words(name): value for name, value in facts.items() if isinstance(value, (str, int, float, bool))
+        },
         versions=versions,
         settings=known.settings(),
         users=known.reads.users.every() if is_admin else (),

@@ -11,6 +11,29 @@ from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
 
 _BEHIND_SECONDS = "backlog_age_seconds"
+_IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
+    "status": "Ready for calls",
+    "reason": "Why not",
+    "what": "Why not",
+    "database": "Database",
+    "migrations": "Tables of the database",
+    "backlog_age_seconds": "Oldest work that waits, seconds",
+    "oldest_callback_not_folded_seconds": "Oldest report of Twilio that is not worked on yet, seconds",
+    "oldest_call_not_decided_seconds": "Oldest call that waits for its decision, seconds",
+    "oldest_caller_not_looked_up_seconds": "Oldest caller that waits to be looked up, seconds",
+    "oldest_conversion_due_seconds": "Oldest that waits to be sent to Rockerbox, seconds",
+    "conversions_held_for_a_person": "Need you",
+    "calls_unfinished": "Calls whose end Twilio never reported",
+    "callers_to_look_up": "Callers to look up",
+    "workers_alive": "Workers that run",
+    "callbacks_refused_in_a_row": "Reports of Twilio refused in a row",
+    "refused_warning": "Refused, and why",
+}
+
+
+def fact_in_words(name: str) -> str:
+    """What a fact of /readyz is called on a page; a new one by its own name."""
+    return _IN_WORDS.get(name, name.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,16 @@
     const table = figure.querySelector("table");
     const canvas = figure.querySelector(".canvas");
     const rows = rowsOf(table);
-    const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
+    const kinds = figure.dataset.inks ? figure.dataset.inks.split(" ") : ["ok", "unknown", "wait", "open"];
+    // A column without a colour of its own stays in the table alone.
+    const drawn = figure.dataset.inks ? kinds.length : undefined;
+    const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent).slice(0, drawn);
     const stacked = figure.dataset.stacked === "yes";
     const plain = names.map((_, at) => rows.map((row) => row[at + 1]));
     const columns = stacked ? stack(plain).reverse() : plain;
     const shown = stacked ? [...plain].reverse() : plain;
     const labels = stacked ? [...names].reverse() : names;
-    const inks = names.map((_, at) => colour(`--bar${(at % 4) + 1}`));
+    const inks = names.map((_, at) => colour(`--bar-${kinds[at % kinds.length]}`));
     const series = labels.map((label, at) => {
       const ink = stacked ? inks[names.length - 1 - at] : inks[at];
       const bars = uPlot.paths.bars({ size: [0.7, 40] });
