@@ -187,7 +187,8 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
     def run(*options: str) -> pytest.RunResult:
-        return pytester.runpytest_subprocess("-p", "offhook.pytest_offhook", "-p", "no:cacheprovider", *options)
+        plugins = ("-p", "offhook.pytest_offhook", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio")
+        return pytester.runpytest_subprocess(*plugins, *options)
 
     return run
 
