@@ -444,6 +444,7 @@ def dashboard(service: Offhook) -> Flask:
             zone=known.dashboard_zone,
             is_https=any(url.startswith("https://") for url in known.public_urls),
             looks_up=bool(known.lookups_toml),
+            home=known.own_url,
         )
     )
 

@@ -1219,6 +1219,11 @@ class Settings(BaseSettings):
         return DedupeKey(self.rockerbox_dedupe_key, self.rockerbox_cross_day) if self.rockerbox_dedupe_key else None
 
     @property
+    def own_url(self) -> str:
+        """Where Offhook is, as far as this machine knows."""
+        return self.public_urls[0].rstrip("/") if self.public_urls else f"http://127.0.0.1:{self.port}"
+
+    @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
 
@@ -1493,11 +1498,13 @@ def _in_file() -> set[str]:
 
 
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*@")
-_PASSWORD = re.compile(r"(?i)(?<=password=)[^&\s]*")
+_PASSWORD = re.compile(
+    r"""(?ix) ( password= | [?&][\w.-]*(?:pass|passwd|pwd|secret|token|key|signature|sig|auth|authorization|code)= ) [^&\s"']*"""
+)
 
 
 def _without_password(text: str) -> str:
-    return _PASSWORD.sub("***", _USER_INFO.sub("***@", text))
+    return _PASSWORD.sub(r"\1***", _USER_INFO.sub("***@", text))
 
 
 def _as_text(value: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from offhook.pipeline.tokens import hashed
-from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, new_secret
+from offhook.pipeline.users import AuditFilter, AuditLine, Role
 from offhook.service import build, dashboard
 from offhook.settings import given
 from tests.support.dashboard import PASSWORD, Client, Site, add_user
@@ -351,26 +351,6 @@ def test_a_link_lets_one_viewer_in_once_and_looking_at_it_does_not_use_it_up(sit
     assert guest.get("/audit").status_code == 403
     assert late.post(path).status_code == 404
     assert "guest@example.com" in guest.get("/account").text
-
-
-def test_the_first_link_makes_an_admin_and_takes_over_nobody(site: Site) -> None:
-    now = site.ledger.clock()
-    links = []
-    for _ in range(2):
-        secret, kept = new_secret()
-        invite = Invite(kept, None, ADMIN, now, now + timedelta(minutes=15))
-        site.ledger.invites.add(invite, AuditLine(now, "test", "link made", "the first user", "test"))
-        links.append(f"/invite/{secret}")
-    client = site.anybody()
-    client.get(links[0])
-    for email, password in (("x", PASSWORD), ("first@example.com", "short"), ("first@example.com", "password12345")):
-        assert client.post(links[0], email=email, password=password).status_code == 400
-    assert client.post(links[0], email="first@example.com", password=PASSWORD).status_code == 303
-    assert client.get("/audit").status_code == 200
-    thief = site.anybody()
-    thief.get(links[1])
-    assert thief.post(links[1], email="viewer@example.com", password="another good password").status_code == 403
-    assert site.anybody().sign_in("viewer@example.com").status_code == 303
 
 
 def test_another_password_ends_every_other_session(site: Site) -> None:

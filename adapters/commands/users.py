@@ -131,7 +131,7 @@ def invite(email: str | None, first: bool, shown: Format) -> None:
     service = offhook()
     secret = first_link(service) if first else _viewer_link(service, _plain(email or ""))
     until = service.settings.first_link_seconds if first else service.settings.invite_seconds
-    link = f"{base_url(service)}/invite/{secret}"
+    link = f"{service.settings.own_url}/invite/{secret}"
     if shown is not Format.TABLE:
         show_record([("link", link), ("seconds", until)], shown)
         return
@@ -159,12 +159,6 @@ def first_link(service: Offhook) -> str:
     if service.ledger.users.every():
         fail("There is a user already: `flask users list`.")
     return _link(service, None, Role.ADMIN, service.settings.first_link_seconds)
-
-
-def base_url(service: Offhook) -> str:
-    """Where the dashboard is, as far as this machine knows."""
-    known = service.settings
-    return known.public_urls[0] if known.public_urls else f"http://127.0.0.1:{known.port}"
 
 
 def _viewer_link(service: Offhook, email: str) -> str:

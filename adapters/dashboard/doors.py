@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, abort, flash, g, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from offhook.adapters.dashboard.addresses import whose
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zones
 from offhook.adapters.dashboard.who import (
@@ -74,7 +75,7 @@ def _is_too_often(email: str, window: datetime) -> bool:
     """Counts this attempt, for the account, whether there is one or not, and for where it comes from."""
     limits, tries = parts().limits, parts().ledger.tries
     over = window - timedelta(seconds=limits.window_seconds)
-    of_address = tries.count(f"address {address()}", window, over)
+    of_address = tries.count(f"address {whose(address())}", window, over)
     if of_address > limits.tries_of_address:
         return True
     return tries.count(_account(email), window, over) > limits.tries_of_account
@@ -116,8 +117,8 @@ def follow(secret: str) -> AnyResponse | str:
 
 def _open(secret: str) -> Invite:
     found = parts().ledger.invites.open(hashed(secret), parts().clock())
-    if found is None:
-        abort(404, _GONE)
+    if found is None or (found.email is None and parts().ledger.users.every()):
+        abort(404, _GONE)  # who comes when there is a user is not the first
     return found
 
 
@@ -135,8 +136,8 @@ def _invited(found: Invite, email: str, password_hash: str | None) -> User:
         if users.add(made, line("user added by link", email, email)):
             return made
         known = users.with_email(email)
-    if known is None or known.disabled_at is not None or password_hash is not None:
-        abort(403)  # a link that makes a user takes over nobody
+    if known is None or known.disabled_at is not None or known.role is not found.role or password_hash is not None:
+        abort(403)  # it takes over nobody, nor anybody who may more by now than the link was made for
     return known
 
 

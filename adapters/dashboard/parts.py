@@ -62,7 +62,8 @@ class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
     country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
     `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
-    `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS).
+    `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS). `home` is the dashboard's address in a link that somebody else
+    gets: as it is set, and not as a request says.
     """
 
     reads: Reading
@@ -83,6 +84,7 @@ class Parts:
     zone: str
     is_https: bool
     looks_up: bool
+    home: str
 
 
 def judge_now(known: Parts) -> Judge | str:

@@ -64,7 +64,7 @@ def invite() -> AnyResponse:
     secret, kept = new_secret()
     until = now + timedelta(seconds=parts().limits.invite_seconds)
     parts().ledger.invites.add(Invite(kept, email, Role.VIEWER, now, until), line("link made", email))
-    return Response(_page(link=url_for("doors.invite", secret=secret, _external=True)))
+    return Response(_page(link=f"{parts().home}{url_for('doors.invite', secret=secret)}"))
 
 
 @blueprint.post("/setup/users/<user_id>/role")
@@ -126,9 +126,11 @@ def create_token() -> AnyResponse:
 @needs(Role.ADMIN)
 def revoke_token() -> AnyResponse:
     name = request.form.get("name", "")
-    audit("token revoked", name[:_LONGEST_NAME])
-    is_gone = parts().ledger.tokens.revoke(name, parts().clock())
-    return _done(f'The token "{name}" is revoked.') if is_gone else _done("There is no such token.", "bad")
+    if all(one.name != name or one.revoked_at for one in parts().ledger.tokens.every()):
+        return _done("There is no such token.", "bad")
+    audit("token revoked", name)
+    parts().ledger.tokens.revoke(name, parts().clock())
+    return _done(f'The token "{name}" is revoked.')
 
 
 def _other(user_id: str) -> User:

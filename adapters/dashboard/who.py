@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, current_app, g, redirect, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from offhook.adapters.dashboard.addresses import outermost
 from offhook.adapters.dashboard.parts import parts
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.tokens import hashed
@@ -68,12 +69,9 @@ def user() -> User:
 
 
 def address() -> str:
-    """Where the request came from, as far as it is known: behind proxies that are believed, what the outermost one saw."""
-    trusted = parts().limits.proxies
-    seen = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",") if one.strip()]
-    if trusted and seen:
-        return seen[max(0, len(seen) - trusted)][:64]
-    return request.remote_addr or "unknown"
+    """Where the request came from, as far as it is known."""
+    said = request.headers.get("X-Forwarded-For", "")
+    return outermost(said, parts().limits.proxies) or request.remote_addr or "unknown"
 
 
 def line(what: str, of_what: str = "", who: str | None = None) -> AuditLine:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import audit, invites, keys, micros, sessions, tries, users
-from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User, in_one_line
 
 _MOST_FORGOTTEN = 100  # each new row takes so many old ones away, so that they never gather
 _COOKIES = "cookies"
@@ -33,8 +33,8 @@ _KEY = text("INSERT INTO keys (name, value) VALUES (:name, :value) ON CONFLICT (
 
 def write_line(connection: Connection, line: AuditLine) -> None:
     """The audit's line, in the transaction of what it tells."""
-    row = {"at": line.at, "who": line.who, "what": line.what, "of_what": line.of_what, "from_where": line.from_where}
-    connection.execute(insert(audit).values(row))
+    words = {name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")}
+    connection.execute(insert(audit).values({"at": line.at, **words}))
 
 
 class UsersTable:
@@ -90,9 +90,9 @@ class UsersTable:
 
     def remove(self, user_id: str, line: AuditLine) -> bool:
         with self._database.write() as connection:
+            _shut_out(connection, user_id)
             if not connection.execute(delete(users).where(users.c.id == user_id)).rowcount:
                 return False
-            _end_all(connection, user_id)
             write_line(connection, line)
         return True
 
@@ -101,7 +101,7 @@ class UsersTable:
             if not connection.execute(update(users).where(users.c.id == user_id).values(**values)).rowcount:
                 return False
             if ends_sessions:
-                _end_all(connection, user_id)
+                _shut_out(connection, user_id)
             write_line(connection, line)
         return True
 
@@ -180,6 +180,8 @@ class InvitesTable:
         }
         with self._database.write() as connection:
             connection.execute(delete(invites).where(invites.c.until_at <= invite.made_at))
+            if invite.email is None:
+                connection.execute(delete(invites).where(invites.c.email.is_(None)))
             connection.execute(insert(invites).values(row))
             write_line(connection, line)
 
@@ -239,6 +241,13 @@ class AuditTable:
         with self._database.read(patient=True) as connection:
             rows = connection.execute(found).all()
         return [AuditLine(row.at, row.who, row.what, row.of_what, row.from_where, row.seq) for row in rows]
+
+
+def _shut_out(connection: Connection, user_id: str) -> None:
+    """No session and no link lets anybody in as this user."""
+    theirs = select(users.c.email).where(users.c.id == user_id).scalar_subquery()
+    connection.execute(delete(invites).where(invites.c.email == theirs))
+    _end_all(connection, user_id)
 
 
 def _end_all(connection: Connection, user_id: str) -> int:

@@ -31,6 +31,17 @@ def test_lines_come_the_newest_first_and_page_by_key(ledger: WholeLedger) -> Non
     assert list(ledger.audit.lines(AuditFilter(), last.seq, 2)) == []
 
 
+def test_a_line_stays_one_line_whatever_somebody_wrote_into_it(ledger: WholeLedger) -> None:
+    """A list of lines in a terminal or a file shows nobody's line as two, nor as another's: control and direction characters go."""
+    forged = "x\r\n2026-11-25  admin@example.com\x1b[2K\u202e\u2028" + "y" * 1000
+    ledger.audit.write(AuditLine(NOON, forged, forged, forged, forged))
+    [found] = ledger.audit.lines(AuditFilter(), None, 1)
+    for word in (found.who, found.what, found.of_what, found.from_where):
+        assert word.isprintable()
+        assert word.startswith("x\ufffd\ufffd2026")
+        assert len(word) == 500
+
+
 def test_a_filter_lets_through_what_it_says(ledger: WholeLedger) -> None:
     kept(ledger)
 

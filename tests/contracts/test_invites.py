@@ -28,6 +28,12 @@ def test_a_link_may_be_followed_once_and_before_its_end(ledger: WholeLedger) -> 
     assert [one.what for one in ledger.audit.lines(AuditFilter(), None, 10)] == ["link made", "link made"]
 
 
+def test_a_link_for_the_first_user_takes_the_place_of_the_one_before(ledger: WholeLedger) -> None:
+    for one in (BO, FIRST, replace(FIRST, id="i3")):
+        ledger.invites.add(one, LINE)
+    assert [ledger.invites.open(each, NOON) is None for each in ("i1", "i2", "i3")] == [False, True, False]
+
+
 def test_what_ended_goes_when_a_new_one_comes(ledger: WholeLedger) -> None:
     ledger.invites.add(BO, LINE)
     ledger.invites.add(replace(FIRST, made_at=NOON + HOUR, until_at=NOON + 2 * HOUR), LINE)

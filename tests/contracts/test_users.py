@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from offhook.pipeline.users import AuditFilter, AuditLine, Role, Session, User
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import NOON
 
 LINE = AuditLine(NOON, "ann@example.com", "user added", "bo@example.com", "127.0.0.1")
 ANN = User("1", "ann@example.com", Role.ADMIN, "hash", NOON)
 BO = User("2", "bo@example.com", Role.VIEWER, None, NOON, zone="Europe/Vienna")
+HOUR = NOON + timedelta(hours=1)
 SESSION = Session("s1", "1", NOON, NOON, "127.0.0.1")
 
 
@@ -48,7 +49,7 @@ def test_what_changes_is_that_one_user_alone(ledger: WholeLedger) -> None:
     assert lines(ledger)[0] == "role"
 
 
-def test_another_password_being_disabled_and_being_removed_end_all_sessions(ledger: WholeLedger) -> None:
+def test_another_password_being_disabled_and_being_removed_end_all_sessions_and_open_links(ledger: WholeLedger) -> None:
     ledger.users.add(ANN, LINE)
     changes: tuple[Callable[[], bool], ...] = (
         lambda: ledger.users.set_password("1", "other", LINE),
@@ -57,8 +58,11 @@ def test_another_password_being_disabled_and_being_removed_end_all_sessions(ledg
     )
     for change in changes:
         ledger.sessions.add(SESSION, NOON - timedelta(days=1), LINE)
+        for invite in (Invite("i1", ANN.email, Role.VIEWER, NOON, HOUR), Invite("i2", BO.email, Role.VIEWER, NOON, HOUR)):
+            ledger.invites.add(invite, LINE)
         assert change()
         assert ledger.sessions.with_id("s1") is None
+        assert [ledger.invites.take(each, NOON) for each in ("i1", "i2")] == [False, True]
     assert ledger.users.add(ANN, LINE), "the email is free again"
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User, in_one_line
 from tests.fakes.kept import Kept
 
 _KEY = "k" * 64
@@ -48,9 +48,9 @@ class MemoryUsers:
         return self._change(user_id, line, ends_sessions=at is not None, disabled_at=at)
 
     def remove(self, user_id: str, line: AuditLine) -> bool:
+        _shut_out(self._kept, user_id)
         if self._kept.users.pop(user_id, None) is None:
             return False
-        _end_all(self._kept, user_id)
         _write(self._kept, line)
         return True
 
@@ -60,7 +60,7 @@ class MemoryUsers:
             return False
         self._kept.users[user_id] = replace(known, **values)
         if ends_sessions:
-            _end_all(self._kept, user_id)
+            _shut_out(self._kept, user_id)
         _write(self._kept, line)
         return True
 
@@ -108,7 +108,7 @@ class MemoryInvites:
         self._kept = kept
 
     def add(self, invite: Invite, line: AuditLine) -> None:
-        over = [one.id for one in self._kept.invites.values() if one.until_at <= invite.made_at]
+        over = [one.id for one in self._kept.invites.values() if one.until_at <= invite.made_at or (one.email is None and invite.email is None)]
         for one in over:
             del self._kept.invites[one]
         self._kept.invites[invite.id] = invite
@@ -158,7 +158,15 @@ def _is_asked(line: AuditLine, asked: AuditFilter) -> bool:
 
 
 def _write(kept: Kept, line: AuditLine) -> None:
-    kept.audit.append(replace(line, seq=len(kept.audit) + 1))
+    words = {name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")}
+    kept.audit.append(replace(line, seq=len(kept.audit) + 1, **words))
+
+
+def _shut_out(kept: Kept, user_id: str) -> None:
+    someone = kept.users.get(user_id)
+    for one in [one for one in kept.invites.values() if someone and one.email == someone.email]:
+        del kept.invites[one.id]
+    _end_all(kept, user_id)
 
 
 def _end_all(kept: Kept, user_id: str) -> int:

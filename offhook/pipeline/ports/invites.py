@@ -12,7 +12,9 @@ class Invites(Protocol):
     """The links, by the hash of what they hold. Each method raises LedgerUnavailable."""
 
     def add(self, invite: Invite, line: AuditLine) -> None:
-        """Keep a new one, with the audit's line; those that ended before it was made are taken away."""
+        """Keep a new one, with the audit's line. Those that ended before it was made are taken away; one for the first user
+        takes the place of the one before.
+        """
 
     def open(self, invite_id: str, now: datetime) -> Invite | None:
         """The link, where it may still be followed at `now`."""

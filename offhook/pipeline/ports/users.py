@@ -28,7 +28,7 @@ class Users(Protocol):
         """The user of this email in lower case; None where there is none."""
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
-        """Another password; all sessions of the user end. False where there is no such user."""
+        """Another password; all sessions and open links of the user end. False where there is no such user."""
 
     def set_role(self, user_id: str, role: Role, line: AuditLine) -> bool:
         """Another role, from the next request on. False where there is no such user."""
@@ -37,7 +37,7 @@ class Users(Protocol):
         """The time zone that the user chose."""
 
     def disable(self, user_id: str, at: datetime | None, line: AuditLine) -> bool:
-        """Nobody may come in as this user from `at` on, and all sessions end; None: may again. False where there is none."""
+        """Nobody may come in as this user from `at` on, and all sessions and open links end; None: may again. False where there is none."""
 
     def remove(self, user_id: str, line: AuditLine) -> bool:
-        """Take the user and all sessions away. False where there is none."""
+        """Take the user away, with all sessions and open links. False where there is none."""
