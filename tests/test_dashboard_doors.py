@@ -372,7 +372,7 @@ def test_set_up_shows_no_secret_and_no_password_of_an_address(database_url: str)
         "DATABASE_URL": database_url,
         "TWILIO_ACCOUNT_SID": f"AC{1:032x}",
         "TWILIO_AUTH_TOKEN": "0123456789abcdef0123456789abcdef",
-        "ROCKERBOX_URL": "https://user:hunter2@rockerbox.example/hook",
+        "ROCKERBOX_URL": "https://user:hunter2@rockerbox.example/hook?advertiser=7&api_key=hunter4&x=1",
         "OFFHOOK_EGRESS_PROXY": "http://user:hunter3@proxy.example:3128",
     }
     service = build(given(known))
@@ -382,8 +382,8 @@ def test_set_up_shows_no_secret_and_no_password_of_an_address(database_url: str)
     client = app.test_client()
     client.post("/login", data={"email": "ann@example.com", "password": PASSWORD})
     page = client.get("/setup").text
-    assert "rockerbox.example/hook" in page
-    for secret in ("0123456789abcdef", "hunter2", "hunter3"):
+    assert "rockerbox.example/hook?advertiser=7&amp;api_key=***&amp;x=1" in page
+    for secret in ("0123456789abcdef", "hunter2", "hunter3", "hunter4"):
         assert secret not in page
     service.ledger.close()
 

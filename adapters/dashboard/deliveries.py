@@ -31,6 +31,7 @@ from offhook.pipeline.deliveries import (
 from offhook.pipeline.delivery import State
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
+from offhook.pipeline.masking import masking
 from offhook.pipeline.sending_again import RESTING, Sorted, send_again, sort_out
 from offhook.pipeline.story import (
     COUNTED_UP_TO,
@@ -95,7 +96,10 @@ class Row:
 
     @property
     def answer(self) -> str:
-        return hidden(answer_in_short(self.latest.answer)) if self.latest else ""
+        """Persons in it are hidden, the numbers that were sent in any spelling: all that Rockerbox knows of the caller is that."""
+        sent = (value for value in sent_fields(self.line.payload).values() if isinstance(value, str))
+        hide = masking(value for value in sent if value.startswith("+"))
+        return answer_in_short(hide(self.latest.answer)) if self.latest else ""
 
     @property
     def may_have_arrived(self) -> bool:

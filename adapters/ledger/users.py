@@ -181,7 +181,7 @@ class InvitesTable:
         with self._database.write() as connection:
             connection.execute(delete(invites).where(invites.c.until_at <= invite.made_at))
             if invite.email is None:
-                connection.execute(delete(invites).where(invites.c.email.is_(None)))
+                _take_back(connection, None)
             connection.execute(insert(invites).values(row))
             write_line(connection, line)
 
@@ -245,9 +245,16 @@ class AuditTable:
 
 def _shut_out(connection: Connection, user_id: str) -> None:
     """No session and no link lets anybody in as this user."""
-    theirs = select(users.c.email).where(users.c.id == user_id).scalar_subquery()
-    connection.execute(delete(invites).where(invites.c.email == theirs))
+    someone = connection.execute(select(users).where(users.c.id == user_id)).first()
+    if someone is not None:
+        _take_back(connection, someone.email)
     _end_all(connection, user_id)
+
+
+def _take_back(connection: Connection, email: str | None) -> None:
+    """The links for this email, or for the first user. There are few links: found among all, as users are."""
+    theirs = [row.id for row in connection.execute(select(invites)) if row.email == email]
+    connection.execute(delete(invites).where(invites.c.id.in_(theirs)))
 
 
 def _end_all(connection: Connection, user_id: str) -> int:

@@ -58,7 +58,10 @@ def test_another_password_being_disabled_and_being_removed_end_all_sessions_and_
     )
     for change in changes:
         ledger.sessions.add(SESSION, NOON - timedelta(days=1), LINE)
-        for invite in (Invite("i1", ANN.email, Role.VIEWER, NOON, HOUR), Invite("i2", BO.email, Role.VIEWER, NOON, HOUR)):
+        for invite in (
+            Invite("i1", ANN.email, Role.VIEWER, NOON, HOUR),
+            Invite("i2", BO.email, Role.VIEWER, NOON, HOUR),
+        ):
             ledger.invites.add(invite, LINE)
         assert change()
         assert ledger.sessions.with_id("s1") is None

@@ -108,7 +108,8 @@ class MemoryInvites:
         self._kept = kept
 
     def add(self, invite: Invite, line: AuditLine) -> None:
-        over = [one.id for one in self._kept.invites.values() if one.until_at <= invite.made_at or (one.email is None and invite.email is None)]
+        kept, is_first = self._kept.invites.values(), invite.email is None
+        over = [one.id for one in kept if one.until_at <= invite.made_at or (is_first and one.email is None)]
         for one in over:
             del self._kept.invites[one]
         self._kept.invites[invite.id] = invite
@@ -158,7 +159,9 @@ def _is_asked(line: AuditLine, asked: AuditFilter) -> bool:
 
 
 def _write(kept: Kept, line: AuditLine) -> None:
-    words = {name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")}
+    words: dict[str, Any] = {
+        name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")
+    }
     kept.audit.append(replace(line, seq=len(kept.audit) + 1, **words))
 
 

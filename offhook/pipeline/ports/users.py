@@ -37,7 +37,7 @@ class Users(Protocol):
         """The time zone that the user chose."""
 
     def disable(self, user_id: str, at: datetime | None, line: AuditLine) -> bool:
-        """Nobody may come in as this user from `at` on, and all sessions and open links end; None: may again. False where there is none."""
+        """Nobody may come in as this user from `at` on; all sessions and open links end. None: may again. False for nobody."""
 
     def remove(self, user_id: str, line: AuditLine) -> bool:
         """Take the user away, with all sessions and open links. False where there is none."""

@@ -1,0 +1,235 @@
+"""The dashboard as an attacker meets it: markup in whatever a stranger can write, odd parameters, forged forms, on every page and
+action that there is. What is new is found by itself: in the app's own map of addresses.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+import pytest
+from flask import Request
+from werkzeug.datastructures import ImmutableMultiDict
+
+from offhook.pipeline.users import AuditFilter, Role
+from tests.support.browsing import Browsing, browsing, sid
+from tests.support.laden import EMAILS, PERSONS, Page, Seen, every_page, laden
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
+
+
+@pytest.fixture(scope="module")
+def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsing]:
+    """Full of markup and of persons. Nothing is changed in it."""
+    file = tmp_path_factory.mktemp("laden") / "offhook.db"
+    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), file)
+    found = laden(f"sqlite:///{file}")
+    yield found
+    found.service.ledger.close()
+
+
+@pytest.fixture(scope="module")
+def pages(site: Browsing) -> list[Seen]:
+    """Each page as an admin sees it."""
+    return list(every_page(site, site.person(Role.ADMIN)))
+
+
+def test_markup_of_a_caller_a_file_rockerbox_or_a_rule_is_text_on_every_page(site: Browsing, pages: list[Seen]) -> None:
+    ran = {seen.path: runs for seen in pages if (runs := Page(seen.answer.text).runs) and _is_html(seen)}
+    assert ran == {}
+    said = {seen.path.partition("?")[0] for seen in pages if "&lt;script&gt;alert(1)" in seen.answer.text}
+    # Where a stranger's words do stand, so that the look above has seen some.
+    of_jobs = {path for path in said if path.startswith("/customers/jobs/")}
+    assert said >= {"/", "/calls", "/customers", "/customers/imports", "/deliveries", "/rules", "/setup", "/audit"}
+    assert {f"/calls/{sid(1)}", f"/calls/{sid(6)}", "/unknown"} <= said
+    assert of_jobs
+
+
+def test_no_page_fails_whatever_is_in_it(pages: list[Seen]) -> None:
+    assert [(seen.path, seen.answer.status_code) for seen in pages if seen.answer.status_code >= 500] == []
+    assert len(pages) > 60
+
+
+def test_nobody_is_shown_a_person_who_did_not_ask_for_it(site: Browsing, pages: list[Seen]) -> None:
+    """Neither in a page, its title or a link, nor in a file or its name: not even an admin, until they ask."""
+    shown = {}
+    for seen in [*pages, *every_page(site, site.person(Role.VIEWER))]:
+        text = f"{seen.answer.headers}\n{seen.answer.text}"
+        digits = re.sub(r"(?<=\d)[\s().-]+(?=\d)", "", text)
+        found = [one for one in PERSONS if one[2:] in digits] + [one for one in EMAILS if one in text]
+        if found:
+            shown[seen.path] = found
+    assert shown == {}
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(site: Browsing, pages: list[Seen]) -> None:
+    """Pages, files, errors and redirects; for somebody and for nobody."""
+    person, nobody = site.person(Role.VIEWER), site.app.test_client()
+    answers = [seen.answer for seen in pages]
+    answers += [nobody.get(seen.path) for seen in pages]
+    answers += [person.client.open(path, method=method) for method in METHODS for path in ("/", "/audit", "/none-such")]
+    answers += [person.client.post("/login", data=b"x" * 600_000, content_type="application/x-www-form-urlencoded")]
+    assert {one.status_code for one in answers} >= {200, 303, 400, 403, 404, 405}
+    for one in answers:
+        assert one.headers["Cache-Control"] == "no-store", one
+        assert {name: one.headers.get(name) for name in HEADERS} == HEADERS, one
+        policy = one.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+
+
+METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND")
+
+
+def test_another_method_and_a_method_in_a_header_do_nothing_that_a_post_may_not(site: Browsing) -> None:
+    admin = site.person(Role.ADMIN)
+    before = _lines(site)
+    for rule in _posts(site):
+        for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            answer = admin.client.open(
+                rule, method=method, headers={"X-HTTP-Method-Override": "POST"}, data={"_method": "POST"}
+            )
+            assert answer.status_code in (200, 303, 404, 405), (method, rule)
+    assert _lines(site) == before
+
+
+def test_no_action_is_taken_without_the_token_of_its_form(site: Browsing) -> None:
+    admin, other = site.person(Role.ADMIN), _token(site.person(Role.ADMIN).get("/account"))
+    before = _lines(site)
+    forged: tuple[dict[str, str], ...] = ({}, {"csrf_token": ""}, {"csrf_token": "x"}, {"csrf_token": other})
+    for rule in _posts(site):
+        for fields in forged:
+            assert admin.client.post(rule, data=fields).status_code == 400, rule
+            answer = admin.client.post(rule, data=json.dumps(fields), content_type="application/json")
+            assert answer.status_code == 400, rule
+    assert _lines(site) == before
+
+
+def test_no_action_is_taken_that_a_browser_says_comes_from_elsewhere(site: Browsing) -> None:
+    admin, before = site.person(Role.ADMIN), _lines(site)
+    token = _token(admin.get("/account"))
+    for rule in _posts(site):
+        for where in ("cross-site", "same-site", "other"):
+            answer = admin.client.post(rule, data={"csrf_token": token}, headers={"Sec-Fetch-Site": where})
+            assert answer.status_code == 400, rule
+    assert _lines(site) == before
+
+
+def test_no_cell_of_a_file_is_a_formula(site: Browsing) -> None:
+    operator = site.person(Role.OPERATOR)
+    paths = {rule.rule for rule in site.app.url_map.iter_rules() if rule.rule.endswith(".csv") and "<" not in rule.rule}
+    assert paths >= {"/calls.csv", "/unknown.csv"}
+    every = urlencode([("col", "caller"), ("col", "customer"), ("col", "number"), ("col", "reason"), ("col", "when")])
+    for path in sorted(paths):
+        files = [operator.get(f"{path}?{every}"), operator.post(f"{path}?{every}", page="/account")]
+        files += [site.person(Role.ADMIN).get(path)]
+        for file in (one for one in files if one.status_code == 200):
+            assert file.content_type == "text/csv; charset=utf-8"
+            assert file.headers["Content-Disposition"].startswith("attachment; ")
+            cells = [cell for line in csv.reader(io.StringIO(file.text)) for cell in line]
+            assert not [cell for cell in cells if _FORMULA.match(cell) or cell.startswith(("\t", "\r"))], path
+
+
+class Noting(ImmutableMultiDict[str, str]):
+    """The parameters of an address; which of them a page looks at is written down."""
+
+    looked_at: ClassVar[set[str]] = set()
+
+    def get(self, key: str, *more: Any, **how: Any) -> Any:
+        self.looked_at.add(key)
+        return super().get(key, *more, **how)
+
+    def getlist(self, key: str, *more: Any) -> Any:
+        self.looked_at.add(key)
+        return super().getlist(key, *more)
+
+    def __contains__(self, key: object) -> bool:
+        self.looked_at.add(str(key))
+        return super().__contains__(key)
+
+
+class NotingRequest(Request):
+    parameter_storage_class = Noting
+
+
+def _key(*parts: object) -> str:
+    """As pages say where the next one begins."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+ODD = (
+    "9" * 400,
+    "\N{ARABIC-INDIC DIGIT THREE}",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    "\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\uffff\U0010ffff",
+    "a\0b",
+    "\r\nX: y",
+    "%00%25_'\"\\{{7*7}}${x}%s",
+    "a" * 5000,
+    _key("0001-01-01", "a", "b"),
+    _key("9999-12-31T23:59:59-14:00", "a", "b"),
+    _key("2026-01-01T00:00:00", "\ud800", "b"),
+    f"1.{'9' * 16}.{sid(1)}",
+)
+
+
+@pytest.mark.mostly("postgres")  # which keeps less as text, and has shorter numbers
+def test_no_parameter_makes_a_page_fail(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ROWS="1")
+    site.know("+14155550101", "ann@example.com")
+    for number in (1, 2):
+        site.call(number)
+    site.app.request_class = NotingRequest
+    admin, failed, tried = site.person(Role.ADMIN), [], set[str]()
+    for rule in site.app.url_map.iter_rules():
+        if "GET" not in (rule.methods or ()) or rule.rule.startswith("/static"):
+            continue
+        paths = [re.sub(r"<\w+>", quote(odd, safe="", errors="replace"), rule.rule) for odd in ODD if rule.arguments]
+        Noting.looked_at.clear()
+        plain = re.sub(r"<\w+>", sid(1), rule.rule)
+        admin.client.get(plain)
+        names = Noting.looked_at - {"q"} | (
+            {"q"} if "q" in rule.rule or rule.rule in ("/search", "/customers") else set()
+        )
+        tried |= names
+        paths += [f"{plain}?{urlencode({name: odd}, errors='replace')}" for name in sorted(names) for odd in ODD]
+        failed += [(path, code) for path in paths if (code := admin.client.get(path).status_code) >= 500]
+    assert failed == []
+    assert tried >= {"after", "since", "before", "day", "from", "q", "who", "next", "account"}
+    site.service.ledger.close()
+
+
+def _token(page: Any) -> str:
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found is not None
+    return found[1]
+
+
+def _posts(site: Browsing) -> list[str]:
+    rules = [rule.rule for rule in site.app.url_map.iter_rules() if "POST" in (rule.methods or ())]
+    return [re.sub(r"<\w+>", sid(6) if rule.startswith(("/calls", "/unknown")) else "1", rule) for rule in rules]
+
+
+def _lines(site: Browsing) -> int:
+    """The last line of the audit."""
+    return site.service.ledger.audit.lines(AuditFilter(), None, 1)[0].seq
+
+
+def _is_html(seen: Seen) -> bool:
+    return str(seen.answer.content_type).startswith("text/html")
