@@ -329,6 +329,8 @@ def test_calls_are_found_by_what_became_of_them_and_by_customer(known: Api) -> N
         for asked in ("outcome=unknown_caller", f"customer=%2B{ANN[1:]}", f"number=%2B{OURS[1:]}&outcome=on_its_way")
     }
     assert list(found.values()) == [[f"CA{8:032x}"], [SID], [SID]]
+    narrowed = ("least_seconds=1&source=webhook", "most_seconds=0", "source=event-stream")
+    assert [len(known.ask("GET", f"calls?{asked}").json["calls"]) for asked in narrowed] == [2, 0, 0]
 
 
 def test_tallies_are_those_of_the_ledger(known: Api) -> None:

@@ -132,6 +132,13 @@ def test_calls_are_exported_as_the_command_lists_them_masked_and_without_formula
     rows = list(csv.DictReader(io.StringIO(revealed)))
     assert [row["customer"] for row in rows] == [f"'{ANN}"] * 3  # text, and no formula
     assert office.done(ExportCalls(since=office.now))["calls"] == 1
+    for narrowed, options, calls in (
+        (ExportCalls(least_seconds=1, source="webhook"), ["--least-seconds", "1", "--source", "webhook"], 5),
+        (ExportCalls(most_seconds=0), ["--most-seconds", "0"], 0),
+        (ExportCalls(source="event-stream"), ["--source", "event-stream"], 0),
+    ):
+        assert office.done(narrowed)["calls"] == calls
+        assert len(json.loads(console("calls", "list", "--json", *options).stdout)) == calls
 
 
 @only_sqlite

@@ -284,7 +284,8 @@ def _may_see(query: models.Reveal) -> bool:
 def _filter(query: models.CallsAsked) -> CallFilter:
     phones = None if query.customer is None else (query.customer,)
     outcome = None if query.outcome is None else query.outcome.value
-    return CallFilter(query.since, query.until, query.number, outcome, query.reason, query.state, phones)
+    narrowed = (query.least_seconds, query.most_seconds, query.source)
+    return CallFilter(query.since, query.until, query.number, outcome, query.reason, query.state, phones, *narrowed)
 
 
 def _call_out(one: CountedCall, is_clear: bool) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.explanation import Explanation
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
+from offhook.pipeline.words import SOURCES
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
 _HASHED = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (32, 40, 64))
@@ -166,6 +167,14 @@ class Reveal(Strict):
     reveal: Literal["true", "false"] = Field("false", description="Whole numbers and emails; needs calls:reveal.")
 
 
+Seconds = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_digits)]
+CallbackSource = Annotated[
+    str,
+    StringConstraints(pattern=f"^(?:{'|'.join(SOURCES)})$"),
+    Field(json_schema_extra={"enum": sorted(SOURCES)}),
+]
+
+
 class CallsAsked(Reveal):
     since: Moment | SkipJsonSchema[None] = None
     until: Moment | SkipJsonSchema[None] = None
@@ -181,6 +190,9 @@ class CallsAsked(Reveal):
         ]
         | SkipJsonSchema[None]
     ) = None
+    least_seconds: Seconds | SkipJsonSchema[None] = Field(None, description="Only calls that lasted at least so long.")
+    most_seconds: Seconds | SkipJsonSchema[None] = Field(None, description="Only calls that lasted so long at most.")
+    source: CallbackSource | SkipJsonSchema[None] = Field(None, description="How Twilio's report of the call came.")
     limit: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_digits)] = 50
     cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=-]{1,400}$")] | SkipJsonSchema[None] = Field(
         None, description="`next` of the page before."

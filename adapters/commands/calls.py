@@ -18,6 +18,7 @@ from offhook.pipeline.finding import numbers_of
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
+from offhook.pipeline.words import SOURCES
 
 _ON_A_TERMINAL = COLUMNS[:-2]
 _STATES = [*(state.value for state in CallState if state is not CallState.MERGED), UNFINISHED]
@@ -40,6 +41,9 @@ def calls() -> None:
 @click.option("--reason", help="Only those with this reason word; `flask today` and docs/reasons.md have them.")
 @click.option("--state", type=click.Choice(_STATES), help="Only those in this state of a call (docs/states.md).")
 @click.option("--customer", help="Only those of a customer: a number in any spelling, an email or a customer id.")
+@click.option("--least-seconds", type=click.IntRange(0), help="Only those that lasted at least so long.")
+@click.option("--most-seconds", type=click.IntRange(0), help="Only those that lasted so long at most.")
+@click.option("--source", type=click.Choice(list(SOURCES)), help="Only those of which Twilio's report came so.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000), help="Most rows shown.")
 @click.option("--reveal", is_flag=True, help="Show callers' numbers whole, not masked.")
 @shows
@@ -52,6 +56,9 @@ def list_(
     reason: str | None,
     state: str | None,
     customer: str | None,
+    least_seconds: int | None,
+    most_seconds: int | None,
+    source: str | None,
     limit: int,
     reveal: bool,
     shown: Format,
@@ -62,12 +69,13 @@ def list_(
     flask calls list --since 1d --outcome unknown_caller
     flask calls list --reason too_short --number "(415) 555-0100" --csv
     flask calls list --customer ann@example.com --json
+    flask calls list --least-seconds 60 --source event-stream
     """
     service = offhook()
     country = service.settings.default_country
     ours = None if number is None else _number(number, country)
     phones = None if customer is None else tuple(numbers_of(service.ledger.stories, customer, country))
-    wanted = CallFilter(since, until, ours, outcome, reason, state, phones)
+    wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
     found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
     columns = _ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
     show_list([row(one, reveal) for one in found[:limit]], shown, columns)

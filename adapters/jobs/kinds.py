@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from itertools import chain, islice
@@ -208,7 +208,7 @@ def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
 
 
 def _export_calls(parts: Parts, asked: ExportCalls, running: Running) -> Came:
-    wanted = CallFilter(asked.since, asked.until, asked.number, asked.outcome, asked.reason, asked.state, asked.phones)
+    wanted = CallFilter(**{each.name: getattr(asked, each.name) for each in fields(CallFilter)})
     written = 0
 
     def rows() -> Iterator[Sequence[object]]:

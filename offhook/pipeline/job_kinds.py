@@ -59,6 +59,9 @@ class ExportCalls:
     state: str | None = None
     phones: tuple[str, ...] | None = None
     reveal: bool = False
+    least_seconds: int | None = None
+    most_seconds: int | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
