@@ -821,7 +821,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_DASHBOARD_LIVE_SECONDS",
         ge=1,
         le=3600,
-        description="how often the page of calls that is open in a browser asks whether there are new ones",
+        description="how often an overview or a list of calls that is open in a browser asks what is new",
     )
     dashboard_books_seconds: float = Field(
         2.0,

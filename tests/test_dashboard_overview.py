@@ -167,3 +167,26 @@ def test_without_javascript_the_chart_is_its_table(browser: Any, filled: Site) -
         page.goto("/?range=7d")
         assert page.locator("figure table tbody tr").count() == 7
         assert page.locator("figure table").is_visible()
+
+
+def test_what_is_looked_at_stays_true_and_does_not_move_under_a_reader(browser: Any, filled: Site) -> None:
+    with page_of(browser, filled, Role.VIEWER) as page:
+        page.clock.install()
+        page.goto("/?range=30d")
+        live = 1000 * int(page.locator("#live").get_attribute("data-live"))
+        as_before = page.locator("[data-figure=calls]").inner_text()
+        page.evaluate(
+            "for (const one of document.querySelectorAll('[data-figure=calls], [data-health]')) one.textContent = '?'"
+        )
+        page.locator("figure summary").click()
+        page.clock.run_for(live)
+        assert [url for url in page.requests if "/overview/now" in url] == []  # somebody reads the figures
+        page.locator("figure summary").click()
+        page.locator("figure summary").evaluate("one => one.blur()")
+        page.clock.run_for(live)
+        page.locator("[data-figure=calls]", has_text=as_before).wait_for()
+        page.locator("[data-health]", has_text="?").first.wait_for(state="detached")
+        assert page.locator("[data-figure=calls]").inner_text() == as_before
+        assert page.locator("figure canvas").count() == 1
+        [asked] = [url for url in page.requests if "/overview/now" in url]
+        assert asked.endswith("?range=30d")

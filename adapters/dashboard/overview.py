@@ -12,7 +12,7 @@ from flask import Blueprint, current_app, render_template, request, url_for
 from offhook.adapters.dashboard.calls import labels_of
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zone, zone_name
-from offhook.adapters.dashboard.who import needs
+from offhook.adapters.dashboard.who import asked_by_itself, needs
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import State
 from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
@@ -73,6 +73,18 @@ class Todo:
 @needs(Role.VIEWER)
 def shown() -> str:
     """`?range=` is a key of _RANGES, or `?from=` and `?to=` are days; `?number=` is a tracked number in E.164."""
+    return _page_of_now()
+
+
+@blueprint.get("/overview/now")
+@needs(Role.VIEWER)
+@asked_by_itself
+def again() -> str:
+    """The same, which the page asks for now and then while somebody looks at it."""
+    return _page_of_now()
+
+
+def _page_of_now() -> str:
     known, now = parts(), parts().clock()
     asked = _asked(now)
     every, spans = _tallies(asked)
@@ -98,6 +110,8 @@ def shown() -> str:
         calls_url=lambda **more: _calls(asked, **more),
         has_page=lambda endpoint: endpoint in current_app.view_functions,
         zone=zone_name(),
+        again=f"{url_for('overview.again')}?{urlencode(_given())}",
+        every=known.limits.live_seconds,
     )
 
 
@@ -152,6 +166,11 @@ def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
 
 def _limits() -> Limits:
     return Limits(parts().limits.behind_seconds, parts().limits.list_days)
+
+
+def _given() -> dict[str, str]:
+    """What the address asks for, of what it may."""
+    return {name: request.args[name] for name in ("range", "from", "to", "number") if name in request.args}
 
 
 def _bars(found: Overview, period: Period) -> list[list[object]]:

@@ -57,6 +57,17 @@
   let later;
   addEventListener("resize", () => { clearTimeout(later); later = setTimeout(anew, 150); });
 
+  // A part that is live is asked for again while its page is looked at and nobody is at work in it: nothing jumps away.
+  const isAtRest = (part) => !part.contains(document.activeElement) && !part.querySelector("details[open]") && getSelection().isCollapsed;
+  let seconds = 0;
+  setInterval(() => {
+    if (document.hidden) return;
+    seconds += 1;
+    for (const part of document.querySelectorAll("[data-live]")) {
+      if (seconds % Number(part.dataset.live) === 0 && isAtRest(part)) htmx.trigger(part, "live");
+    }
+  }, 1000);
+
   // An open menu closes by Escape and by a click elsewhere.
   const closeMenus = (except) => document.querySelectorAll("details.menu[open]").forEach((menu) => { if (menu !== except) menu.open = false; });
   document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
