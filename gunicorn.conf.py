@@ -26,8 +26,14 @@ workers = _settings.web_concurrency
 threads = _settings.web_threads
 worker_connections = _settings.web_connections
 worker_class = whole_requests(
-    Limits(_settings.max_header_bytes, _settings.max_callback_bytes),
-    Patience(_settings.request_seconds, _settings.first_bytes_seconds, _settings.notice_seconds),
+    Limits(_settings.max_header_bytes, _settings.max_callback_bytes, _settings.large_body_bytes),
+    Patience(
+        _settings.request_seconds,
+        _settings.first_bytes_seconds,
+        _settings.notice_seconds,
+        _settings.upload_seconds,
+        _settings.uploads_at_once,
+    ),
 )
 
 # Heroku's router keeps idle connections for 90 s and must not be the second to close one; it gives up after 30 s.

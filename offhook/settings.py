@@ -846,11 +846,25 @@ class Settings(BaseSettings):
         description="largest file of rules that the dashboard takes for a backtest",
     )
     dashboard_body_bytes: int = Field(
-        2_000_000,
+        262_144,
         alias="OFFHOOK_DASHBOARD_BODY_BYTES",
         ge=10_000,
-        le=1_000_000_000,
-        description="a larger form is not taken by the dashboard (413); a file in it has a limit of its own beside",
+        le=10_000_000,
+        description="a larger form is not taken by the dashboard (413); a file in it, of somebody who is signed in, has a limit of its own beside",
+    )
+    upload_seconds: float = Field(
+        120.0,
+        alias="OFFHOOK_UPLOAD_SECONDS",
+        ge=1,
+        le=3600,
+        description="a form or file for the dashboard that is larger than a callback may be and has not arrived whole after so long is closed",
+    )
+    uploads_at_once: int = Field(
+        2,
+        alias="OFFHOOK_UPLOADS_AT_ONCE",
+        ge=1,
+        le=100,
+        description="so many of these may arrive at once in a web process, which holds their bytes; one more is answered 503",
     )
     dashboard_proxies: int = Field(
         0,
@@ -1217,6 +1231,12 @@ class Settings(BaseSettings):
     def dedupe_key(self) -> DedupeKey | None:
         """The account's key; None where nobody has said it."""
         return DedupeKey(self.rockerbox_dedupe_key, self.rockerbox_cross_day) if self.rockerbox_dedupe_key else None
+
+    @property
+    def large_body_bytes(self) -> int:
+        """The largest body of a request that is not Twilio's; 0 where nobody may send a larger one than Twilio."""
+        most_of_file = max(self.upload_max_bytes, self.rules_upload_bytes)
+        return 0 if self.dashboard == "off" else most_of_file + self.dashboard_body_bytes
 
     @property
     def own_url(self) -> str:

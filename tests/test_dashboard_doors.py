@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -403,3 +405,45 @@ def test_the_cookie_holds_no_more_than_a_key_to_a_row(site: Site) -> None:
     assert hashed(held["sid"]) in kept
     assert held.keys() == {"sid", "csrf_token", "_permanent"}
     assert "example.com" not in json.dumps(held)
+
+
+def test_a_file_is_taken_that_is_larger_than_a_callback(site: Site) -> None:
+    operator = site.role(OPERATOR)
+    operator.get("/customers")
+    rows = "phone,email\n" + "".join(f"+1415555{n % 10_000:04},p{n}@example.com\n" for n in range(60_000))
+    files = {"file": ("crm.csv", rows)}
+    address = f"{site.url}/customers/uploads"
+    answer = operator.http.post(
+        address, data={"csrf_token": operator.token}, files=files, allow_redirects=False, timeout=60
+    )
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/customers/jobs/")
+    [kept] = site.ledger.job_files.of_job(int(answer.headers["Location"].rpartition("/")[2]))
+    assert kept.size == len(rows)
+
+
+def test_large_requests_hold_no_more_memory_than_so_many_may(site: Site) -> None:
+    """Their bytes are held before anybody knows whose they are: strangers could fill it, and callbacks would be lost."""
+    head = b"POST /customers/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
+    with ExitStack() as opened:
+
+        def begun() -> socket.socket:
+            made = opened.enter_context(socket.create_connection(("127.0.0.1", site.web.port), timeout=60))
+            made.sendall(head)
+            return made
+
+        def is_told_to_go_on(one: socket.socket) -> bool:
+            return one.recv(100).startswith(b"HTTP/1.1 100 ")
+
+        first, second = begun(), begun()
+        assert is_told_to_go_on(first)
+        assert is_told_to_go_on(second)
+        assert begun().recv(100).startswith(b"HTTP/1.1 503 ")
+        assert site.anybody().get("/login").status_code == 200
+        for one in (first, second):
+            one.sendall(b"x" * 1_000_000)
+            assert one.recv(100).startswith(b"HTTP/1.1 303 ")
+        again = begun()
+        assert is_told_to_go_on(again)
+        again.sendall(b"x" * 1_000_000)
+        assert again.recv(100).startswith(b"HTTP/1.1 303 ")

@@ -176,6 +176,24 @@ def test_what_has_no_certain_end_or_too_far_a_one_is_refused(data: bytes, status
     assert found.status == status
 
 
+def test_a_file_may_be_larger_than_a_callback_where_its_length_is_said_and_it_is_not_twilios() -> None:
+    limits = Limits(head_bytes=8192, body_bytes=1024, large_bytes=5000)
+    signed = b"X-Twilio-Signature: s\r\n"
+
+    def is_waited_for(target: bytes, framing: bytes) -> bool:
+        head = b"POST " + target + b" HTTP/1.1\r\n" + framing + b"\r\n\r\n"
+        return isinstance(look(head, NOTHING, limits), Incomplete)
+
+    assert is_waited_for(b"/customers/uploads", b"Content-Length: 5000")
+    assert not is_waited_for(b"/customers/uploads", b"Content-Length: 5001")
+    assert not is_waited_for(b"/customers/uploads", signed + b"Content-Length: 1025")
+    for target in (b"/twilio/status", b"//twilio/stat%75s"):
+        assert is_waited_for(target, signed + b"Content-Length: 1024")
+        assert not is_waited_for(target, signed + b"Content-Length: 1025")
+    head = b"POST /customers/uploads HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n401\r\n"
+    assert isinstance(look(head, NOTHING, limits), TurnedAway)
+
+
 @pytest.mark.parametrize("target", [b"/twilio/status", b"/twilio/stat%75s?a=b", b"http://x/twilio/status#f"])
 @pytest.mark.parametrize("framing", [b"Content-Length: 1024", b"Content-Length: 99999", b"Transfer-Encoding: chunked"])
 def test_the_body_of_a_callback_without_a_signature_is_not_waited_for(target: bytes, framing: bytes) -> None:

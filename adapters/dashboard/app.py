@@ -101,6 +101,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.before_request(_as_large_as_may_be)
     app.before_request(_from_our_own_pages)
     app.before_request(let_in)
+    app.before_request(_forms_are_small)
     CSRFProtect(app)
     app.before_request(_as_can_be_kept)
     assets, names = create_assets()
@@ -174,6 +175,12 @@ def _from_our_own_pages() -> None:
         "none",
     ):
         abort(400)
+
+
+def _forms_are_small() -> None:
+    """Files come from people alone who are signed in; a form is taken apart field by field, which costs far more than its bytes."""
+    if g.user is None or request.mimetype != "multipart/form-data":
+        request.max_content_length = parts().limits.body_bytes
 
 
 def _as_can_be_kept() -> None:

@@ -27,10 +27,21 @@ _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes of a header (first line and all) and of a body, at most."""
+    """Bytes of a header (first line and all) and of a body, at most. `large_bytes` is the same of a body that says its length
+    beforehand and is not Twilio's: a file that somebody uploads.
+    """
 
     head_bytes: int
     body_bytes: int
+    large_bytes: int = 0
+
+    def takes(self, head: Head) -> bool:
+        """Whether a body of this length is waited for."""
+        return (head.length or 0) <= (self.body_bytes if head.is_twilios else max(self.body_bytes, self.large_bytes))
+
+    def is_large(self, head: Head | None) -> bool:
+        """Whether it is larger than what Twilio sends."""
+        return head is not None and (head.length or 0) > self.body_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class Head:
     length: int | None
     waits_for_100: bool = False
     is_unsigned: bool = False
+    is_twilios: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ def look(data: bytes | bytearray, known: Incomplete, limits: Limits) -> Found:
         return found
     if found.is_unsigned:
         return Whole(found.end, found.path, is_last=True)
-    if found.length is not None and found.length > limits.body_bytes:
+    if not limits.takes(found):
         return TurnedAway(413, "body_too_large")
     return _body(data, found, Incomplete(found, found.end), limits)
 
@@ -141,8 +153,11 @@ def _fields(lines: Sequence[bytes], end: int) -> Head | TurnedAway:
     if expects not in (b"", b"100-continue"):
         return TurnedAway(417, "expect")
     path = _path_of(first[1])
-    unsigned = length != 0 and b"/" + path.lstrip(b"/") in _CALLBACK_PATHS and not fields.get(_SIGNATURE_HEADER)
-    return Head(end, path, length, bool(expects) and first[2] != b"0", unsigned)
+    is_twilios = b"/" + path.lstrip(b"/") in _CALLBACK_PATHS
+    unsigned = length != 0 and is_twilios and not fields.get(_SIGNATURE_HEADER)
+    return Head(
+        end, path, length, bool(expects) and first[2] != b"0", unsigned, is_twilios or _SIGNATURE_HEADER in fields
+    )
 
 
 def _body_length(fields: dict[bytes, bytes], minor: bytes) -> int | TurnedAway | None:

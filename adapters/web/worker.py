@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,12 +46,15 @@ class Patience:
     """Seconds that a request may take to arrive and a client to read.
 
     In `first_bytes_seconds` the first bytes of whoever has just connected are on their way. `notice_seconds` lie between two
-    lines on one condition, and between two tries to hold more connections again.
+    lines on one condition, and between two tries to hold more connections again. What is larger than a callback may take
+    `large_seconds`, and no more than `large_at_once` of it may be on the way: its bytes are held before anybody knows whose they are.
     """
 
     request_seconds: float
     first_bytes_seconds: float
     notice_seconds: float
+    large_seconds: float = 120.0
+    large_at_once: int = 2
 
 
 class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
@@ -69,7 +72,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
 
     def take(self, whole: Whole) -> None:
         """The request is whole: gunicorn's parser gets it and nothing else."""
-        self.parser = http.get_parser(self.cfg, (bytes(self.buffer[: whole.length]),), self.client)
+        self.parser = http.get_parser(self.cfg, _pieces(bytes(self.buffer[: whole.length])), self.client)
         del self.buffer[: whole.length]
         self.is_last = whole.is_last
         self.known, self.was_told_to_continue = NOTHING, False
@@ -100,8 +103,9 @@ class NamelessResponse(wsgi.Response):  # type: ignore[misc]
 
 
 class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
-    """Parks connections in three lines: `arriving` (a request is awaited or has begun), `idle` (between two requests) and
-    `leaving` (answered for the last time; what it still sends is thrown away, so that the answer is not lost).
+    """Parks connections in four lines: `arriving` (a request is awaited or has begun), `large` (the same of one that is larger than
+    a callback), `idle` (between two requests) and `leaving` (answered for the last time; what it still sends is thrown away, so
+    that the answer is not lost).
     """
 
     limits: Limits
@@ -110,7 +114,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.arriving, self.idle, self.leaving = Line(), Line(), Line()
+        self.arriving, self.large, self.idle, self.leaving = Line(), Line(), Line(), Line()
         self.busy = 0  # threads of the pool, and what waits for one
         self.being_served = 0  # connections that the poller gave to a thread and has not had back
         self._counting = threading.Lock()
@@ -185,7 +189,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         try:
             data = conn.sock.recv(_READ_BYTES)
         except BlockingIOError:
-            self._park(conn, self.arriving)
+            self._park(conn, self.large if conn.line is self.large else self.arriving)
         except OSError:
             self._drop(conn)
         else:
@@ -214,11 +218,17 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self._wait_for_more(conn, found)
 
     def _wait_for_more(self, conn: Connection, found: Incomplete) -> None:
+        is_large = self.limits.is_large(found.head)
+        if is_large and conn.line is not self.large:
+            if len(self.large) >= self.patience.large_at_once:
+                self._refuse(conn, TurnedAway(503, "too_many_large"))
+                return
+            conn.deadline = time.monotonic() + self.patience.large_seconds
         conn.known = found
         if found.head is not None and found.head.waits_for_100 and not conn.was_told_to_continue:
             conn.was_told_to_continue = True
             conn.send_at_once(_CONTINUE)
-        self._park(conn, self.arriving)
+        self._park(conn, self.large if is_large else self.arriving)
 
     def _ended(self, conn: Connection) -> None:
         """The client sends no more. What it left unfinished is answered: it may still read."""
@@ -419,7 +429,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """In each turn of gunicorn's loop: the deadlines, and a place for whoever comes next."""
         now = time.monotonic()
-        for line in (self.arriving, self.idle, self.leaving):
+        for line in (self.arriving, self.large, self.idle, self.leaving):
             while line and (conn := next(iter(line))).deadline <= now:
                 self._expire(conn)
         self._hold_more(now)
@@ -427,7 +437,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         self.notices.tick()
 
     def _expire(self, conn: Connection) -> None:
-        if conn.line is not self.arriving:
+        if conn.line not in (self.arriving, self.large):
             self._drop(conn)
             return
         self.notices.count("request_not_whole_in_time" if conn.buffer else "connection_without_request")
@@ -439,7 +449,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         """gunicorn calls it with `force` when it ends."""
         if not force:
             return
-        for line in (self.arriving, self.idle, self.leaving):
+        for line in (self.arriving, self.large, self.idle, self.leaving):
             for conn in list(line):
                 self._drop(conn)
         self.notices.flush()
@@ -456,6 +466,11 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 def worker_class(limits: Limits, patience: Patience) -> type[WholeRequestWorker]:
     """What gunicorn.conf.py gives as `worker_class`."""
     return type("WholeRequests", (WholeRequestWorker,), {"limits": limits, "patience": patience})
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """What gunicorn's parser copies what is left of at each of its reads, so that a large body is no one piece."""
+    return (data[at : at + _READ_BYTES] for at in range(0, len(data), _READ_BYTES))
 
 
 _STATUSES: tuple[tuple[type[Exception], int], ...] = (

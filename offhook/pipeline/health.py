@@ -13,8 +13,7 @@ from offhook.pipeline.ports.history import ImportLine
 _BEHIND_SECONDS = "backlog_age_seconds"
 _IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
     "status": "Ready for calls",
-    "reason": "Why not",
-    "what": "Why not",
+    **dict.fromkeys(("reason", "what"), "Why it is not"),
     "database": "Database",
     "migrations": "Tables of the database",
     "backlog_age_seconds": "Oldest work that waits, seconds",
