@@ -29,6 +29,7 @@ ANSWERS: dict[str, tuple[int, int, int, int]] = {
     "GET /account": (303, 200, 200, 200),
     "GET /calls": (303, 200, 200, 200),
     "GET /calls/new": (303, 200, 200, 200),
+    "GET /overview/now": (303, 200, 200, 200),
     "GET /calls.csv": (303, 200, 200, 200),
     "GET /calls/<call_sid>": (303, 404, 404, 404),
     "GET /search": (303, 200, 200, 200),

@@ -298,6 +298,10 @@ OF_REFUSALS: Mapping[str, Known] = {
     "body_too_large": Known(
         ("The body is larger than OFFHOOK_MAX_CALLBACK_BYTES.",), "Raise the setting where it is Twilio's."
     ),
+    "too_many_large": Known(
+        ("More files for the dashboard arrived at once than OFFHOOK_UPLOADS_AT_ONCE says.",),
+        "Send it again in a moment; raise the setting where there is memory for more.",
+    ),
     **dict.fromkeys(
         ("header_too_large", "trailers_too_large", "request_line_too_long"),
         Known(("The first line or the header of the request is too long ({word}).",), _ODD_HTTP),
