@@ -472,7 +472,8 @@ answers = Table(
     Index("ix_answers_free_at", "free_at"),
 )
 
-# Who may use the dashboard. `password_hash` is Argon2's; NULL for who comes by a link or another provider.
+# Who may use the dashboard. `password_hash` is Argon2's; NULL for who comes by a link or single sign-on. `subject` is who they are
+# to the provider `issuer`; NULL for who never came by one.
 users = Table(
     "users",
     metadata,
@@ -483,7 +484,10 @@ users = Table(
     Column("created_at", Moment, nullable=False),
     Column("disabled_at", Moment),
     Column("zone", Text, nullable=False),
+    Column("issuer", Text),
+    Column("subject", Text),
     Index("uq_users_email", "email", unique=True),
+    Index("uq_users_subject", "issuer", "subject", unique=True),
 )
 
 # Who is signed in; `id` is the hash of what the browser holds. A row that is taken away is a session that has ended.

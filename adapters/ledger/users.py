@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import audit, invites, keys, micros, sessions, tries, users
-from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User, in_one_line
+from offhook.pipeline.users import AuditFilter, AuditLine, Identity, Invite, Role, Session, User, in_one_line
 
 _MOST_FORGOTTEN = 100  # each new row takes so many old ones away, so that they never gather
 _COOKIES = "cookies"
@@ -52,6 +52,7 @@ class UsersTable:
             "created_at": user.created_at,
             "disabled_at": user.disabled_at,
             "zone": user.zone,
+            **_of_identity(user.identity),
         }
         with self._database.write() as connection:
             try:
@@ -74,6 +75,24 @@ class UsersTable:
 
     def with_email(self, email: str) -> User | None:
         return next((user for user in self.every() if user.email == email), None)
+
+    def with_identity(self, identity: Identity) -> User | None:
+        asked = select(users).where(users.c.issuer == identity.issuer, users.c.subject == identity.subject)
+        with self._database.read() as connection:
+            row = connection.execute(asked).first()
+        return None if row is None else _user(row)
+
+    def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
+        changed = update(users).where(users.c.id == user_id).values(**_of_identity(identity))
+        with self._database.write() as connection:
+            try:
+                with connection.begin_nested():
+                    is_there = connection.execute(changed).rowcount > 0
+            except IntegrityError:
+                return False
+            if is_there:
+                write_line(connection, line)
+        return is_there
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
         return self._change(user_id, {"password_hash": password_hash}, line, ends_sessions=True)
@@ -262,7 +281,13 @@ def _end_all(connection: Connection, user_id: str) -> int:
 
 
 def _user(row: Row[Any]) -> User:
-    return User(row.id, row.email, Role(row.role), row.password_hash, row.created_at, row.disabled_at, row.zone)
+    identity = None if row.subject is None else Identity(row.issuer, row.subject)
+    known = (row.password_hash, row.created_at, row.disabled_at, row.zone)
+    return User(row.id, row.email, Role(row.role), *known, identity)
+
+
+def _of_identity(identity: Identity | None) -> dict[str, Any]:
+    return {"issuer": identity and identity.issuer, "subject": identity and identity.subject}
 
 
 def _session(row: Row[Any]) -> Session:

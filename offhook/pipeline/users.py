@@ -28,9 +28,19 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is at a provider of OpenID Connect: the issuer's address, and its own name for them, which it gives to nobody
+    else. https://openid.net/specs/openid-connect-core-1_0.html#ClaimStability
+    """
+
+    issuer: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class User:
-    """`email` in lower case. `password_hash` is Argon2's text; None for who comes by a link or another provider alone.
-    `zone` is the time zone that the user chose, "" for the service's.
+    """`email` in lower case. `password_hash` is Argon2's text; None for who comes by a link or single sign-on alone.
+    `zone` is the time zone that the user chose, "" for the service's. `identity` is None for who never came by single sign-on.
     """
 
     id: str
@@ -40,6 +50,7 @@ class User:
     created_at: datetime
     disabled_at: datetime | None = None
     zone: str = ""
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, Session, User, in_one_line
+from offhook.pipeline.users import AuditFilter, AuditLine, Identity, Invite, Role, Session, User, in_one_line
 from tests.fakes.kept import Kept
 
 _KEY = "k" * 64
@@ -18,7 +18,7 @@ class MemoryUsers:
         self._kept = kept
 
     def add(self, user: User, line: AuditLine) -> bool:
-        if self.with_email(user.email) is not None:
+        if self.with_email(user.email) is not None or (user.identity and self.with_identity(user.identity)):
             return False
         self._kept.users[user.id] = user
         _write(self._kept, line)
@@ -32,6 +32,13 @@ class MemoryUsers:
 
     def with_email(self, email: str) -> User | None:
         return next((user for user in self.every() if user.email == email), None)
+
+    def with_identity(self, identity: Identity) -> User | None:
+        return next((user for user in self.every() if user.identity == identity), None)
+
+    def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
+        known = self.with_identity(identity)
+        return (known is None or known.id == user_id) and self._change(user_id, line, identity=identity)
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
         return self._change(user_id, line, ends_sessions=True, password_hash=password_hash)

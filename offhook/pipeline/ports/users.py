@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.users import AuditLine, Role, User
+from offhook.pipeline.users import AuditLine, Identity, Role, User
 
 
 class Users(Protocol):
@@ -16,7 +16,7 @@ class Users(Protocol):
     """
 
     def add(self, user: User, line: AuditLine) -> bool:
-        """Keep a new one. False, and nothing is kept, where another has this email."""
+        """Keep a new one. False, and nothing is kept, where another has this email, or is this at a provider."""
 
     def every(self) -> Sequence[User]:
         """All of them by their emails."""
@@ -26,6 +26,12 @@ class Users(Protocol):
 
     def with_email(self, email: str) -> User | None:
         """The user of this email in lower case; None where there is none."""
+
+    def with_identity(self, identity: Identity) -> User | None:
+        """The user who is this at a provider; None where nobody is."""
+
+    def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
+        """The user is this at a provider from now on, and nobody else there. False where another user is, or there is no such user."""
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
         """Another password; all sessions and open links of the user end. False where there is no such user."""

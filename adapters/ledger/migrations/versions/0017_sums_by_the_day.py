@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 
 _DAY = 86_400_000_000  # microseconds
 _ADDED = "ON CONFLICT (day, number, outcome, reason) DO UPDATE SET calls = day_tallies.calls + excluded.calls"
