@@ -107,6 +107,23 @@ def whole_url(text: str, example: str) -> str:
     return text
 
 
+def issuer(text: str) -> str:
+    """A provider's address as it names itself; "" stays. What is asked for its addresses and keys must be https, but on this machine.
+
+    Raises ValueError.
+    """
+    if not text:
+        return text
+    example = "https://accounts.google.com"
+    bare = text.removesuffix("/").removesuffix("/.well-known/openid-configuration") if "/.well-known/" in text else text
+    found = _address(bare, example)
+    if found.query or found.fragment or found.username is not None:
+        raise ValueError(f"must be like {example}, with no user, no query and no fragment")
+    if found.scheme != "https" and found.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError(f"must begin with https://, like {example}")
+    return bare
+
+
 def _address(text: str, example: str = "https://calls.example.com") -> SplitResult:
     try:
         found = urlsplit(text)

@@ -82,6 +82,7 @@ from offhook.pipeline.worker import Pace, Worker
 from offhook.settings import Settings, SettingsError, as_they_are, load
 
 if TYPE_CHECKING:  # the libraries of pages are loaded by who needs them
+    from offhook.adapters.dashboard.parts import Elsewhere
     from offhook.adapters.ledger.reading import Reading
 
 _SLACK_SECONDS = 15.0  # for an answer to be written, before another worker asks for the same number
@@ -388,8 +389,9 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
 def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
     """The dashboard, whose libraries are loaded when somebody comes who may find it."""
     known, ledger = service.settings, service.ledger
+    wished = known.dashboard or ("on" if known.oidc_issuer else None)  # the provider knows who may come in
     return DashboardDoor(
-        known.dashboard, ledger, lambda: dashboard(service), otherwise, known.dashboard_look_seconds, ledger.clock
+        wished, ledger, lambda: dashboard(service), otherwise, known.dashboard_look_seconds, ledger.clock
     )
 
 
@@ -442,11 +444,41 @@ def dashboard(service: Offhook) -> Flask:
             preflight_keys=known.preflight_keys,
             version=VERSION,
             zone=known.dashboard_zone,
-            is_https=any(url.startswith("https://") for url in known.public_urls),
+            is_https=any(url.startswith("https://") for url in (*known.public_urls, known.dashboard_url)),
             looks_up=bool(known.lookups_toml),
             home=known.own_url,
+            elsewhere=single_sign_on(service),
         )
     )
+
+
+def single_sign_on(service: Offhook) -> Elsewhere | None:
+    """The provider of OFFHOOK_OIDC_ISSUER; None without one, and then its libraries are not loaded."""
+    known = service.settings
+    if not known.oidc_issuer:
+        return None
+    from offhook.adapters.dashboard.parts import Elsewhere
+    from offhook.adapters.oidc.provider import Bounds, Client, Provider
+    from offhook.pipeline.single_sign_on import Admission
+
+    client = Client(
+        issuer=known.oidc_issuer,
+        id=known.oidc_client_id,
+        secret=known.oidc_client_secret.get_secret_value(),
+        scopes=known.oidc_scopes,
+        role_claim=known.oidc_role_claim,
+        verified_claim=known.oidc_verified_claim,
+    )
+    proxy = known.egress_proxy.get_secret_value()
+    provider = Provider(
+        client,
+        Bounds(known.oidc_seconds, known.oidc_answer_bytes, known.clock_tolerance_seconds),
+        service.ledger.clock,
+        proxy=parse_proxy(proxy) if proxy else None,
+        ca_file=known.ca_file or None,
+        resolver=Resolver(max_threads=known.dns_threads),
+    )
+    return Elsewhere(provider, Admission(frozenset(known.oidc_domains), known.roles_by_group), known.oidc_name)
 
 
 def rules_of(known: Settings) -> Callable[[str | None], Rules]:

@@ -35,6 +35,7 @@ from offhook.pasted import (
     advertiser_id,
     alike,
     api_key,
+    issuer,
     parts,
     public_url,
     secret,
@@ -45,6 +46,7 @@ from offhook.pasted import (
 from offhook.pipeline.delivery import MAYBE_SENT_STATUSES
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.phone import is_region
+from offhook.pipeline.users import Role
 
 _ENV_FILE = ".env"
 _ENCODING = "utf-8-sig"  # some editors of Windows begin a file with a mark
@@ -936,6 +938,66 @@ class Settings(BaseSettings):
         description="how long the link may be followed that makes the first user, which `make run` prints",
     )
 
+    dashboard_url: str = Field(
+        "",
+        alias="OFFHOOK_DASHBOARD_URL",
+        description="the dashboard's address as browsers know it, for links of one use and for single sign-on; unset: the first of "
+        "PUBLIC_URL, else http://127.0.0.1 with PORT",
+    )
+
+    # Single sign-on to the dashboard (docs/dashboard.md)
+    oidc_issuer: str = Field(
+        "",
+        alias="OFFHOOK_OIDC_ISSUER",
+        description="the provider's address (https) as it names itself, e.g. `https://accounts.google.com`; with it go the next three",
+    )
+    oidc_client_id: str = Field("", alias="OFFHOOK_OIDC_CLIENT_ID", description="what the provider calls this Offhook")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), alias="OFFHOOK_OIDC_CLIENT_SECRET", description="the secret that it gave for that"
+    )
+    oidc_domains: Words = Field(
+        (),
+        alias="OFFHOOK_OIDC_DOMAINS",
+        description="whose verified email is of one of these domains may come in, comma-separated; `example.com` is without its subdomains",
+    )
+    oidc_name: str = Field(
+        "your work account", alias="OFFHOOK_OIDC_NAME", description="what stands on the button behind `Sign in with`"
+    )
+    oidc_role_claim: str = Field(
+        "",
+        alias="OFFHOOK_OIDC_ROLE_CLAIM",
+        description="the claim that says what somebody may do, e.g. `groups`; unset: whoever is new is a viewer",
+    )
+    oidc_roles: Words = Field(
+        (),
+        alias="OFFHOOK_OIDC_ROLES",
+        description="the role for each value of that claim, e.g. `offhook-admins=admin,growth=operator`; whoever has none of them stays out",
+    )
+    oidc_scopes: str = Field(
+        "openid email profile",
+        alias="OFFHOOK_OIDC_SCOPES",
+        description="what the provider is asked for; some need one more for groups",
+    )
+    oidc_verified_claim: str = Field(
+        "email_verified",
+        alias="OFFHOOK_OIDC_VERIFIED_CLAIM",
+        description="the claim that says that the email is verified (Microsoft Entra: `xms_edov`)",
+    )
+    oidc_seconds: float = Field(
+        10.0,
+        alias="OFFHOOK_OIDC_SECONDS",
+        gt=0,
+        le=60,
+        description="how long the provider may take for a step of a sign-in, everything together",
+    )
+    oidc_answer_bytes: int = Field(
+        262_144,
+        alias="OFFHOOK_OIDC_ANSWER_BYTES",
+        ge=1024,
+        le=10_000_000,
+        description="a longer answer of the provider is none",
+    )
+
     # Jobs: long work that people ask for and workers do (docs/operating.md)
     upload_max_bytes: int = Field(
         33_554_432,
@@ -1022,6 +1084,49 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return parts(value) if isinstance(value, str) else value
+
+    @field_validator("oidc_domains", "oidc_roles", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        return parts(value) if isinstance(value, str) else value
+
+    @field_validator("oidc_domains")
+    @classmethod
+    def _domains(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        bare = tuple(name.lower().removeprefix("@") for name in names)
+        if not all(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name) for name in bare):
+            raise ValueError("must be domains of emails, e.g. example.com,example.org")
+        return bare
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _groups(cls, pairs: tuple[str, ...]) -> tuple[str, ...]:
+        split = [pair.rpartition("=") for pair in pairs]
+        if not all(group.strip() and role.strip().lower() in list(Role) for group, _, role in split):
+            raise ValueError(f"must be like offhook-admins=admin,growth=operator; the roles are {', '.join(Role)}")
+        return tuple(f"{group.strip()}={role.strip().lower()}" for group, _, role in split)
+
+    @field_validator("oidc_scopes")
+    @classmethod
+    def _scopes(cls, text: str) -> str:
+        if "openid" not in text.split():
+            raise ValueError("must have openid among its words, e.g. openid email profile")
+        return " ".join(text.split())
+
+    @field_validator("oidc_client_secret")
+    @classmethod
+    def _client_secret(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(secret(value.get_secret_value(), "the secret of the client"))
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, url: str) -> str:
+        return issuer(url)
+
+    @field_validator("dashboard_url")
+    @classmethod
+    def _dashboard(cls, url: str) -> str:
+        return public_url(url).rstrip("/") if url else url
 
     @field_validator("customers_columns", mode="before")
     @classmethod
@@ -1216,8 +1321,27 @@ class Settings(BaseSettings):
                 ("TWILIO_AUTH_TOKEN", "TWILIO_ACCOUNT_SID"),
                 "is set without TWILIO_ACCOUNT_SID: set the account that it belongs to",
             ),
+            (
+                bool(self.oidc_role_claim) != bool(self.oidc_roles),
+                ("OFFHOOK_OIDC_ROLE_CLAIM", "OFFHOOK_OIDC_ROLES"),
+                one_of_two.format("OFFHOOK_OIDC_ROLES"),
+            ),
         ]
-        return [(names, what) for is_wrong, names, what in rules if is_wrong]
+        return [*((names, what) for is_wrong, names, what in rules if is_wrong), *self._half_of_oidc()]
+
+    def _half_of_oidc(self) -> list[tuple[tuple[str, ...], str]]:
+        """What single sign-on lacks, where some of it is set; without any of it there is none."""
+        needed = {
+            "OFFHOOK_OIDC_ISSUER": self.oidc_issuer,
+            "OFFHOOK_OIDC_CLIENT_ID": self.oidc_client_id,
+            "OFFHOOK_OIDC_CLIENT_SECRET": self.oidc_client_secret.get_secret_value(),
+            "OFFHOOK_OIDC_DOMAINS": self.oidc_domains,
+        }
+        if not any(needed.values()) and not self.oidc_role_claim:
+            return []
+        return [
+            ((name,), f"is missing: single sign-on needs {', '.join(needed)}") for name in needed if not needed[name]
+        ]
 
     @property
     def numbering(self) -> Numbering:
@@ -1240,8 +1364,14 @@ class Settings(BaseSettings):
 
     @property
     def own_url(self) -> str:
-        """Where Offhook is, as far as this machine knows."""
-        return self.public_urls[0].rstrip("/") if self.public_urls else f"http://127.0.0.1:{self.port}"
+        """Where the dashboard is, as far as this machine knows."""
+        said = self.dashboard_url or next(iter(self.public_urls), "")
+        return said.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def roles_by_group(self) -> dict[str, Role]:
+        """OFFHOOK_OIDC_ROLES: the role for each value of the claim."""
+        return {group: Role(role) for group, _, role in (pair.rpartition("=") for pair in self.oidc_roles)}
 
     @property
     def is_sqlite(self) -> bool:

@@ -64,6 +64,8 @@ ANSWERS: dict[str, tuple[int, int, int, int]] = {
     "POST /calls/<call_sid>/retry": (303, 403, 404, 404),
     "POST /calls/<call_sid>/rebuild": (303, 403, 404, 404),
     "GET /login": (200, 303, 303, 303),
+    "POST /login/oidc": (404, 404, 404, 404),  # where it is set up: test_dashboard_single_sign_on.py
+    "GET /login/oidc/callback": (404, 404, 404, 404),
     "GET /invite/<secret>": (404, 404, 404, 404),
     "GET /static/<name>": (404, 404, 404, 404),
     "POST /account/zone": (303, 303, 303, 303),

@@ -230,3 +230,62 @@ def test_a_deduplication_key_is_its_fields_however_it_is_pasted(text: str) -> No
 def test_what_is_no_deduplication_key_is_refused_before_anything_starts(text: str) -> None:
     with pytest.raises(SettingsError, match=r"ROCKERBOX_DEDUPE_KEY: .*key"):
         settings_of({"ROCKERBOX_DEDUPE_KEY": text})
+
+
+OIDC = {
+    "OFFHOOK_OIDC_ISSUER": "https://id.acme.test/",
+    "OFFHOOK_OIDC_CLIENT_ID": "offhook",
+    "OFFHOOK_OIDC_CLIENT_SECRET": TOKEN,
+    "OFFHOOK_OIDC_DOMAINS": "@Acme.test, acme.example",
+}
+
+
+def test_single_sign_on_is_set_whole_or_not_at_all() -> None:
+    made = settings_of(OIDC)
+    assert made.oidc_domains == ("acme.test", "acme.example")
+    for name in OIDC:
+        with pytest.raises(SettingsError, match=f"(?m)^  {name}: is missing: single sign-on needs") as refused:
+            settings_of({one: text for one, text in OIDC.items() if one != name})
+        assert TOKEN not in str(refused.value)
+    for name, text in (("OFFHOOK_OIDC_ROLE_CLAIM", "groups"), ("OFFHOOK_OIDC_ROLES", "it=admin")):
+        with pytest.raises(SettingsError, match="set both or none"):
+            settings_of({**OIDC, name: text})
+
+
+def test_roles_go_by_the_values_of_the_claim() -> None:
+    roles = "CN=it=admin, growth = Operator"
+    made = settings_of({**OIDC, "OFFHOOK_OIDC_ROLE_CLAIM": "groups", "OFFHOOK_OIDC_ROLES": roles})
+    assert made.roles_by_group == {"CN=it": "admin", "growth": "operator"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("OFFHOOK_OIDC_ISSUER", "http://id.acme.test", "must begin with https://"),
+        ("OFFHOOK_OIDC_ISSUER", "https://id.acme.test/?tenant=1", "no query"),
+        ("OFFHOOK_OIDC_ISSUER", "id.acme.test", "did you mean https://id.acme.test?"),
+        ("OFFHOOK_OIDC_CLIENT_SECRET", "<your secret>", "is a placeholder"),
+        ("OFFHOOK_OIDC_DOMAINS", "*", "must be domains"),
+        ("OFFHOOK_OIDC_DOMAINS", "ann@acme.test", "must be domains"),
+        ("OFFHOOK_OIDC_ROLES", "it=root", "the roles are viewer, operator, admin"),
+        ("OFFHOOK_OIDC_ROLES", "admin", "must be like"),
+        ("OFFHOOK_OIDC_SCOPES", "email", "must have openid"),
+    ],
+)
+def test_what_is_wrong_with_single_sign_on_is_said(name: str, text: str, told: str) -> None:
+    claim = {"OFFHOOK_OIDC_ROLE_CLAIM": "groups", "OFFHOOK_OIDC_ROLES": "it=admin"}
+    with pytest.raises(SettingsError) as refused:
+        settings_of({**OIDC, **claim, name: text})
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "issuer"),
+    [
+        ("https://id.acme.test/.well-known/openid-configuration", "https://id.acme.test"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+        ("http://localhost:9/realm", "http://localhost:9/realm"),
+    ],
+)
+def test_an_issuer_is_taken_as_it_was_meant(text: str, issuer: str) -> None:
+    assert settings_of({**OIDC, "OFFHOOK_OIDC_ISSUER": text}).oidc_issuer == issuer

@@ -35,13 +35,13 @@ def users() -> None:
 def create(email: str, role: str, password_stdin: bool) -> None:
     """Make a user.
 
-    Without --password-stdin they have no password, and come by `flask users invite` (viewers alone).
+    Without --password-stdin they have no password, and come by `flask users invite` (viewers alone) or by single sign-on.
 
     \b
     flask users create --email ann@example.com --role admin --password-stdin
     """
     service, plain = offhook(), _plain(email)
-    if not password_stdin and role != Role.VIEWER:
+    if not password_stdin and role != Role.VIEWER and not service.settings.oidc_issuer:
         fail("Only a viewer may be without a password: add --password-stdin.", 2)
     kept = _password(service, plain) if password_stdin else None
     made = User(new_user_id(), plain, Role(role), kept, service.ledger.clock())

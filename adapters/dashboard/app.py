@@ -18,6 +18,7 @@ from offhook.adapters.dashboard import (
     customers,
     deliveries,
     doors,
+    elsewhere,
     imports,
     overview,
     reveal,
@@ -59,6 +60,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     uploads.blueprint,
     work.blueprint,
     doors.blueprint,
+    elsewhere.blueprint,
     reveal.blueprint,
     setup.blueprint,
     audit.blueprint,
@@ -138,6 +140,7 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         zone_name=zone_name,
         endpoints=lambda: app.view_functions,
         version=known.version,
+        single_sign_on=known.elsewhere.name if known.elsewhere else "",
         upload_size=size_of(known.limits.upload_bytes),
         Role=Role,
     )

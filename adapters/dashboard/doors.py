@@ -45,18 +45,19 @@ def log_in() -> AnyResponse:
     goes_to, email = local_path(request.form.get("next")), plain_email(typed) or ""
     window = _window()
     if _is_too_often(email, window):
-        return _not_in(429, goes_to, typed, "Too many attempts. Wait some minutes and try again.")
+        return not_in(429, goes_to, typed, "Too many attempts. Wait some minutes and try again.")
     someone = parts().ledger.users.with_email(email)
     is_theirs = is_right(someone.password_hash if someone else None, password[: parts().limits.password_most + 1])
     if someone is None or not is_theirs or someone.disabled_at is not None:
         parts().ledger.audit.write(line("sign-in refused", "", someone.email if someone else "unknown"))
-        return _not_in(401, goes_to, typed, _WRONG)
+        return not_in(401, goes_to, typed, _WRONG)
     parts().ledger.tries.forget(_account(email), window)
     sign_in(someone, "password")
     return redirect(goes_to, 303)
 
 
-def _not_in(status: int, goes_to: str, typed: str, wrong: str) -> Response:
+def not_in(status: int, goes_to: str, typed: str, wrong: str) -> Response:
+    """The sign-in page again, which says what is wrong."""
     page = render_template("login.html.jinja", next=goes_to, email=typed[:254], wrong=wrong)
     return Response(page, status=status)
 
@@ -73,12 +74,17 @@ def _window() -> datetime:
 
 def _is_too_often(email: str, window: datetime) -> bool:
     """Counts this attempt, for the account, whether there is one or not, and for where it comes from."""
-    limits, tries = parts().limits, parts().ledger.tries
-    over = window - timedelta(seconds=limits.window_seconds)
-    of_address = tries.count(f"address {whose(address())}", window, over)
-    if of_address > limits.tries_of_address:
+    if is_too_often_from_here():
         return True
-    return tries.count(_account(email), window, over) > limits.tries_of_account
+    over = window - timedelta(seconds=parts().limits.window_seconds)
+    return parts().ledger.tries.count(_account(email), window, over) > parts().limits.tries_of_account
+
+
+def is_too_often_from_here() -> bool:
+    """Counts this attempt for where it comes from, whoever makes it."""
+    limits, window = parts().limits, _window()
+    over = window - timedelta(seconds=limits.window_seconds)
+    return parts().ledger.tries.count(f"address {whose(address())}", window, over) > limits.tries_of_address
 
 
 @blueprint.post("/logout")

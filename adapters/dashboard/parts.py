@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import current_app, g
 
@@ -14,8 +14,12 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox.preflight import Account
 from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.single_sign_on import Admission
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.users import Lifetimes
+
+if TYPE_CHECKING:  # its libraries are loaded where single sign-on is set up
+    from offhook.adapters.oidc.provider import Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Single sign-on: the provider, who may come in by it, and `name` for the button."""
+
+    provider: Provider
+    admission: Admission
+    name: str
+
+    @property
+    def at_start(self) -> str:
+        """The name as a sentence begins with it."""
+        return self.name[:1].upper() + self.name[1:]
+
+
+@dataclass(frozen=True, slots=True)
 class SettingLine:
     """A setting as it is: `value` is "" for a secret, whether set or not; `origin` is a word for where it came from."""
 
@@ -63,7 +81,7 @@ class Parts:
     country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
     `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
     `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS). `home` is the dashboard's address in a link that somebody else
-    gets: as it is set, and not as a request says.
+    gets: as it is set, and not as a request says. `elsewhere` is None without single sign-on.
     """
 
     reads: Reading
@@ -85,6 +103,7 @@ class Parts:
     is_https: bool
     looks_up: bool
     home: str
+    elsewhere: Elsewhere | None = None
 
 
 def judge_now(known: Parts) -> Judge | str:

@@ -1,0 +1,133 @@
+"""`/login/oidc`: coming in by a provider of OpenID Connect. adapters/oidc asks it, pipeline/single_sign_on.py says who may come in.
+
+The browser goes there from a page of its own, by a refresh without delay and not by a redirect: Chromium holds every redirect that
+follows a form to the policy of the form's page, and nobody knows through which addresses a provider leads.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from secrets import compare_digest
+from typing import cast
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, session, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from offhook.adapters.dashboard.doors import is_too_often_from_here, not_in
+from offhook.adapters.dashboard.parts import Elsewhere, parts
+from offhook.adapters.dashboard.who import audit, line, local_path, needs, sign_in
+from offhook.adapters.oidc.begun import Begun, Failed, begin_anew
+from offhook.pipeline.single_sign_on import Refusal, come_in
+from offhook.pipeline.tokens import hashed
+
+log = logging.getLogger("offhook.dashboard")
+
+blueprint = Blueprint("elsewhere", __name__)
+_HOW = "single sign-on"
+_BEGUN = "oidc"
+_LONGEST_CODE = 4096
+_ANEW = "This sign-in was not begun in this browser, took too long, or was finished already. Begin it again."
+_WORDS: Mapping[str, tuple[int, str]] = {
+    "slow": (504, "{name} took too long to answer. Try again in a moment, or use your password."),
+    "unreachable": (502, "{name} cannot be reached now. Try again in a moment, or use your password."),
+    "wrong_answer": (502, "{name} gave an answer that cannot be used. Use your password; an admin finds the reason in the log."),
+    "client_refused": (502, "{name} does not accept this Offhook. Use your password; an admin must look at OFFHOOK_OIDC_CLIENT_ID "
+    "and OFFHOOK_OIDC_CLIENT_SECRET."),
+    "code_refused": (400, "{name} says that this sign-in was used already or is too old. Begin it again."),
+    "forged": (400, "What came back from {name} cannot be trusted. Begin it again; if it stays so, ask an admin here."),
+}  # fmt: skip
+_REFUSED: Mapping[Refusal, str] = {
+    Refusal.NO_EMAIL: "{name} does not say what your email is. Ask an admin here: the provider must give the claim email.",
+    Refusal.UNVERIFIED: "{name} does not say that your email is verified. Verify it there, or ask an admin here.",
+    Refusal.DOMAIN: "Your account is none of those that may come in here. Use another account, or ask an admin here.",
+    Refusal.NO_ROLE: "Your account is in no group that may come in here. Ask an admin here which one it must be.",
+    Refusal.DISABLED: "You may not come in any more. Ask an admin here.",
+    Refusal.TAKEN: "Your email is that of a user here who is another account at the provider. Ask an admin here to remove that user.",
+}
+_GIVEN_UP = "You did not sign in at {name}. Begin again, or use your password."
+_NOT_DONE = "{name} could not sign you in. Begin again, or use your password."
+
+
+@blueprint.post("/login/oidc")
+@needs(None)
+def begin() -> AnyResponse | str:
+    """Leads to the provider. What the browser must come back with is in its cookie, which is signed, and nowhere else."""
+    known, goes_to = _elsewhere(), local_path(request.form.get("next"))
+    if is_too_often_from_here():
+        return not_in(429, goes_to, "", "Too many attempts. Wait some minutes and try again.")
+    begun = begin_anew()
+    try:
+        url = known.provider.address(begun, _back_to())
+    except Failed as error:
+        return _failed(error, goes_to)
+    at = parts().clock().isoformat()
+    session[_BEGUN] = {
+        "state": begun.state,
+        "nonce": begun.nonce,
+        "verifier": begun.verifier,
+        "next": goes_to,
+        "at": at,
+    }
+    return render_template("elsewhere.html.jinja", url=url)
+
+
+@blueprint.get("/login/oidc/callback")
+@needs(None)
+def back() -> AnyResponse:
+    """Where the provider sends the browser back to. Counts only with the state that this browser was sent away with, once."""
+    known, kept = _elsewhere(), session.pop(_BEGUN, None)
+    goes_to = local_path(kept["next"] if kept else None)
+    if kept is None or not _is_ours(kept):
+        return not_in(400, goes_to, "", _ANEW)
+    if "error" in request.args:
+        is_given_up = request.args["error"] == "access_denied"
+        log.info("oidc_not_signed_in", extra={"error": request.args["error"][:100]})
+        return not_in(403, goes_to, "", (_GIVEN_UP if is_given_up else _NOT_DONE).format(name=known.at_start))
+    begun = Begun(kept["state"], kept["nonce"], kept["verifier"])
+    try:
+        account = known.provider.account(request.args.get("code", "")[:_LONGEST_CODE], begun, _back_to())
+    except Failed as error:
+        return _failed(error, goes_to)
+    users = parts().ledger.users
+    found = come_in(users, account, known.admission, parts().clock(), line)
+    if isinstance(found, Refusal):
+        someone = users.with_identity(account.identity)
+        audit("sign-in refused", f"{_HOW}: {found.value}", someone.email if someone else "unknown")
+        return not_in(403, goes_to, "", _REFUSED[found].format(name=known.at_start))
+    sign_in(found, _HOW)
+    return redirect(goes_to, 303)
+
+
+def _elsewhere() -> Elsewhere:
+    return parts().elsewhere or abort(404)
+
+
+def _back_to() -> str:
+    """As it is set, and not as a request says: the provider knows it to the letter."""
+    return f"{parts().home}{url_for('elsewhere.back')}"
+
+
+def _is_ours(kept: Mapping[str, str]) -> bool:
+    """Whether the browser came back with the state of its cookie, in time and for the first time: what was kept of both may have
+    been copied. Writes what is not so.
+    """
+    at, limits = datetime.fromisoformat(kept["at"]), parts().limits
+    age = (parts().clock() - at).total_seconds()
+    is_same = compare_digest(request.args.get("state", "").encode(), kept["state"].encode())
+    over = at - timedelta(seconds=limits.window_seconds)
+    is_first = is_same and parts().ledger.tries.count(f"state {hashed(kept['state'])}", at.astimezone(UTC), over) == 1
+    if is_first and age <= limits.window_seconds:
+        return True
+    audit("sign-in refused", f"{_HOW}: {'too late' if is_first else 'used already' if is_same else 'state'}", "unknown")
+    return False
+
+
+def _failed(error: Failed, goes_to: str) -> Response:
+    """The sign-in page with what to do now, the reason in the log, and in the audit where somebody may have tried to cheat."""
+    log.warning("oidc_failed", extra={"word": error.word, "detail": error.detail})
+    if error.word in ("forged", "code_refused"):
+        audit("sign-in refused", f"{_HOW}: {error.word.replace('_', ' ')}", "unknown")
+    status, text = _WORDS[error.word]
+    return not_in(status, goes_to, "", text.format(name=cast(Elsewhere, parts().elsewhere).at_start))
