@@ -110,7 +110,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Twins]:
         urls = (f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db")
     else:
         server = request.getfixturevalue("postgres")
-        urls = (server.fresh_database(), server.fresh_database())
+        urls = (server.unused_url(), server.unused_url())
     for url in urls:
         give_tables(url, request)
     with twins(urls, tmp_path) as made:

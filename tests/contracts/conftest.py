@@ -81,9 +81,9 @@ class WholeLedger(Inbox, Ledger, Customers, LookUps, Protocol):
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """`memory` for the fake, else a fresh database."""
+    """`memory` for the fake, else where `database_url` makes a fresh database."""
     if request.param == "postgres":
-        return str(request.getfixturevalue("postgres").fresh_database())
+        return str(request.getfixturevalue("postgres").unused_url())
     return "memory" if request.param == "memory" else f"sqlite:///{tmp_path}/offhook.db"
 
 

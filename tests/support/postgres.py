@@ -44,17 +44,19 @@ class PostgresServer:
 
     def fresh_database(self) -> str:
         """The URL of a new, empty database."""
-        name = f"offhook_{next(self._numbers)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return self.url(name)
+        url = self.unused_url()
+        self.copy_into(url, self.url("template1"))
+        return url
+
+    def unused_url(self) -> str:
+        """Where no database is yet."""
+        return self.url(f"offhook_{next(self._numbers)}")
 
     def copy_into(self, url: str, template: str) -> None:
-        """Make the database at `url` anew as a copy of the one at `template`, which nobody may be connected to."""
-        names = [conninfo_to_dict(each)["dbname"] for each in (url, template)]
+        """Make the database at `url`, where there is none, as a copy of the one at `template`, which nobody may be connected to."""
+        new, old = (conninfo_to_dict(each)["dbname"] for each in (url, template))
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {names[0]}".encode())
-            connection.execute(f"CREATE DATABASE {names[0]} TEMPLATE {names[1]}".encode())
+            connection.execute(f"CREATE DATABASE {new} TEMPLATE {old}".encode())
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:@/{database}?host={self._data}"
