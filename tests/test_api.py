@@ -74,6 +74,7 @@ def word(answer: Any) -> str:
 # Who may come in
 
 
+@pytest.mark.mostly("sqlite")
 def test_there_is_no_api_until_there_is_a_token_nor_when_all_are_revoked(database_url: str) -> None:
     api = opened(database_url)
     assert api.ask("GET", "openapi.json").status_code == 404
@@ -84,6 +85,7 @@ def test_there_is_no_api_until_there_is_a_token_nor_when_all_are_revoked(databas
     api.service.ledger.close()
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("token", ["", "offhook_x", f"offhook_{'0' * 12}_{'a' * 43}"])
 def test_whoever_shows_no_token_that_is_known_is_refused(api: Api, token: str) -> None:
     answer = api.ask("GET", f"customers/{ANN}", token=token)
@@ -144,6 +146,7 @@ def test_many_customers_come_in_one_request_of_a_number_the_last(api: Api) -> No
     assert api.ask("GET", f"customers/{ANN}").json["customer_id"] == "C3"
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize(
     "body",
     [{}, {"attributes": {}}, {"email": "no email"}, {"email": None, "customer_id": "1"}, {"other": "1"}, [], "x"],
@@ -153,11 +156,13 @@ def test_what_names_nobody_or_is_no_customer_is_refused(api: Api, body: Any) -> 
     assert (answer.status_code, word(answer)) == (422, "invalid")
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_number_in_another_form_is_refused(api: Api) -> None:
     for phone in ("4155550101", "client:ann", "+1"):
         assert word(api.ask("PUT", f"customers/{phone}", {"customer_id": "1"})) == "invalid"
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_number_that_no_country_has_is_refused_as_in_a_file_and_said_where(api: Api) -> None:
     answer = api.ask("PUT", "customers/+1000000", {"customer_id": "1"})
     assert (answer.status_code, word(answer), answer.json["errors"][0]["where"]) == (422, "invalid", "phone")
@@ -177,6 +182,7 @@ def test_two_spellings_of_one_line_are_one_customer(api: Api) -> None:
     assert api.ask("GET", f"customers/{rows[0]['phone']}").status_code == 404
 
 
+@pytest.mark.mostly("sqlite")
 def test_limits_are_those_that_are_set_and_the_document_says_them(database_url: str) -> None:
     changes = {"ATTRIBUTES": "1", "ATTRIBUTE_CHARACTERS": "3"}
     api = opened(
@@ -201,6 +207,7 @@ def test_limits_are_those_that_are_set_and_the_document_says_them(database_url: 
     api.service.ledger.close()
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_body_that_is_too_large_or_no_json_is_a_problem(database_url: str) -> None:
     api = opened(database_url, OFFHOOK_API_BODY_BYTES="1024", OFFHOOK_API_BULK_ROWS="1")
     api.token = api.may(*ALL)

@@ -64,6 +64,7 @@ def test_a_time_limit_ends_a_command_with_one_line(
     assert "OFFHOOK_STATEMENT_SECONDS" in told[0]
 
 
+@pytest.mark.mostly("sqlite")
 def test_an_import_lets_other_processes_go_first(database_url: str, tmp_path: Path) -> None:
     """The nicest that there is: it stands further back than these tests themselves, however they were started."""
     command = [sys.executable, "-m", "flask", "customers", "import", "-"]

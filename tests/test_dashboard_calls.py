@@ -180,6 +180,7 @@ def test_the_file_has_what_is_filtered_and_no_formula_and_hides_persons_unless_o
     assert [line.what for line in site.service.ledger.audit.lines(AuditFilter(what="reveal calls"), None, 5)]
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_list_that_asks_by_itself_keeps_no_idle_session_alive(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_SESSION_SEEN_SECONDS="0")
     viewer = site.person(Role.VIEWER)
@@ -202,6 +203,7 @@ def test_a_list_that_asks_by_itself_keeps_no_idle_session_alive(database_url: st
 # A call
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_call_of_an_unknown_caller_opens_with_the_verdict_and_what_can_be_done(site: Browsing) -> None:
     site.call(2, caller=BO)
     page = site.person(Role.VIEWER).get(f"/calls/{sid(2)}").text

@@ -157,6 +157,7 @@ def test_the_next_attempt_and_a_pause_stand_on_the_page(database_url: str) -> No
     site.service.ledger.close()
 
 
+@pytest.mark.mostly("sqlite")
 def test_that_rockerbox_takes_nothing_is_said_with_the_reason(site: Browsing) -> None:
     site.call(1)
     comes_to(site, Result.BLOCKED, 401)

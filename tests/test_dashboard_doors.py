@@ -105,6 +105,7 @@ def test_each_page_and_action_answers_each_role_as_the_table_says(site: Site, wh
     assert got == {route: answers[at] for route, answers in ANSWERS.items()}
 
 
+@pytest.mark.mostly("sqlite")
 def test_each_route_has_a_row_in_the_table(database_url: str) -> None:
     service = build(given({"DATABASE_URL": database_url}))
     rules = list(dashboard(service).url_map.iter_rules())
@@ -206,6 +207,7 @@ def test_cookies_are_for_the_server_alone(site: Site) -> None:
     assert "SameSite=Lax" in said
 
 
+@pytest.mark.mostly("sqlite")
 def test_behind_https_the_cookie_is_bound_to_the_host(database_url: str) -> None:
     service = build(given({"DATABASE_URL": database_url, "PUBLIC_URL": "https://calls.example.org"}))
     answer = dashboard(service).test_client().get("/login")
@@ -237,6 +239,7 @@ def test_the_answer_to_somebody_unknown_is_that_to_a_wrong_password(site: Site) 
     assert [status for status, _, _ in said] == [401]
 
 
+@pytest.mark.mostly("sqlite")
 def test_somebody_unknown_is_checked_as_long_as_anybody(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same work is done: one verification with the same parameters, whoever asks."""
     from argon2 import PasswordHasher, extract_parameters
@@ -372,6 +375,7 @@ def test_another_password_ends_every_other_session(site: Site) -> None:
     assert there.sign_in("twice@example.com", "a new and longer one").status_code == 303
 
 
+@pytest.mark.mostly("sqlite")
 def test_set_up_shows_no_secret_and_no_password_of_an_address(database_url: str) -> None:
     known = {
         "DATABASE_URL": database_url,

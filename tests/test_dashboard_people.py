@@ -175,6 +175,7 @@ def test_nothing_is_added_by_a_viewer_nor_without_the_token_of_the_form(site: Br
     assert not site.service.ledger.find_customers([BO])
 
 
+@pytest.mark.mostly("sqlite")
 def test_the_file_to_fill_in_is_that_of_the_command(site: Browsing, app_of: Any) -> None:
     for number, caller in enumerate([BO, CY, BO], start=1):
         site.call(number, caller=caller)

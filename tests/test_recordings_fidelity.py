@@ -174,6 +174,7 @@ def assert_same_conversions(name: str, options: Mapping[str, int], pair: Twins) 
     assert pair.fresh.conversions == pair.original.conversions
 
 
+@pytest.mark.mostly("sqlite")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from([name for name in NAMES if name != "shop-day"]), seed=st.integers(0), copies=st.integers(1, 4)
@@ -183,6 +184,7 @@ def test_no_order_and_no_repetition_changes_a_conversion(name: str, seed: int, c
     assert_same_conversions(name, {"shuffle": seed, "duplicate": copies}, pair)
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("options", [{"shuffle": 7}, {"duplicate": 3}, {"shuffle": 8, "duplicate": 2}])
 def test_no_order_and_no_repetition_changes_a_day_of_a_shop(options: Mapping[str, int], pair: Twins) -> None:
     assert_same_conversions("shop-day", options, pair)
@@ -272,6 +274,7 @@ rows = st.lists(st.sampled_from(CALLERS), min_size=4, unique=True).map(
 )
 
 
+@pytest.mark.mostly("sqlite")
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recording=calls(), customers=rows, rules=st.sampled_from([DEFAULT_RULES, RULES]))
 def test_calls_that_nobody_thought_of_survive_redaction_too(

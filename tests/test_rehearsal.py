@@ -62,6 +62,7 @@ def test_a_parked_call_comes_out_when_its_caller_is_known(offhook_pipeline: Pipe
     assert the_only(offhook_pipeline.run())["delivery"] == "delivered"
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize(
     ("script", "delivery"),
     [

@@ -291,6 +291,7 @@ def test_a_number_of_no_known_plan_finds_its_call_before_it_is_decided(office: O
     assert shown.exit_code == 0 and sid in shown.stdout
 
 
+@pytest.mark.mostly("sqlite")
 def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Office, flask: Any) -> None:
     sid = office.is_called()
     office.decides()
@@ -312,6 +313,7 @@ def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Of
     assert CALLER not in story
 
 
+@pytest.mark.mostly("sqlite")
 def test_what_a_sentence_says_itself_is_not_said_twice(office: Office, flask: Any) -> None:
     sid = office.is_called(CallStatus="in-progress")
     office.decides()
@@ -320,6 +322,7 @@ def test_what_a_sentence_says_itself_is_not_said_twice(office: Office, flask: An
     assert max(part.count(remedy("unfinished")) for part in parts) == 1
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize(
     ("csv", "exit_code"),
     [(HEADER + ANN, 0), (HEADER + ANN + "x,,2\n", 0), (HEADER + "x,,2\n", 1), (HEADER, 1), (HEADER + ANN + BO, 1)],
@@ -330,6 +333,7 @@ def test_an_import_of_which_nothing_was_used_fails(flask: Any, csv: str, exit_co
     assert ("No row of it was of use" in result.stderr) is bool(exit_code)
 
 
+@pytest.mark.mostly("sqlite")
 def test_what_a_person_should_know_is_said_and_what_to_do(flask: Any) -> None:
     Path("crm.csv").write_text("Phone,Mobile,Email,Lead ID\n4155550142,4155550143,ann@example.com,L1\n")
     refused = flask("customers", "import", "crm.csv")

@@ -101,6 +101,7 @@ def dated(ahead_seconds: float) -> sinks.Behaviour:
     return behave
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("ahead", [-65.0, 65.0])
 def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(offhook: Offhook, ahead: float) -> None:
     def send(count: int) -> None:
@@ -126,6 +127,7 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
         assert len(lines("clock_differs")) == 1
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_web_process_that_delivers_says_in_readyz_that_rockerbox_has_another_time(offhook: Offhook) -> None:
     offhook.sink.behave(dated(65))
     with offhook.web(OFFHOOK_WORKER="inline") as web:

@@ -6,6 +6,8 @@ import json
 import ssl
 from pathlib import Path
 
+import pytest
+
 from tests.sinks import Sink
 from tests.support import ledger
 from tests.support.egress import EgressProxy
@@ -13,6 +15,8 @@ from tests.support.processes import flask
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
+
+pytestmark = pytest.mark.mostly("sqlite")
 
 UNTRUSTED = "certificate verify failed: self-signed certificate"
 LOGIN = "me:s3cret"

@@ -110,6 +110,7 @@ def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: O
     assert [row["result"] for row in results] == ["parked", "converted"]
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_running_worker_takes_changed_rules_up_and_holds_on_to_them_when_the_next_are_wrong(offhook: Offhook) -> None:
     rules = offhook.folder / "offhook.toml"
 
@@ -129,6 +130,7 @@ def test_a_running_worker_takes_changed_rules_up_and_holds_on_to_them_when_the_n
         assert worker.log.count("rules_not_changed") == 1
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("behaviour", ["500", "429", "reset", "drip", "black_hole"])
 def test_a_destination_in_trouble_gets_the_same_bytes_again_until_it_takes_them(
     behaviour: str, offhook: Offhook
@@ -246,6 +248,7 @@ def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_sec
     assert re.search(r"^ +\d  .*  delivered +delivered +none: it came late", story, re.MULTILINE)
 
 
+@pytest.mark.mostly("sqlite")
 def test_six_seconds_of_403_kill_nothing_and_are_one_error(offhook: Offhook) -> None:
     """A firewall or a CDN in front of Rockerbox that has taken a dislike to us for a while."""
     offhook.sink.behave(sinks.answer(403, b"<html>Forbidden</html>"))

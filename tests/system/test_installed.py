@@ -77,7 +77,10 @@ def project(forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactor
     return made
 
 
-@pytest.fixture(scope="module", params=["wheel", "sdist", "editable"])
+@pytest.fixture(
+    scope="module",
+    params=["wheel", pytest.param("sdist", marks=pytest.mark.soak), "editable"],  # the wheel is made of the sdist
+)
 def installed(
     request: pytest.FixtureRequest, forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Project:

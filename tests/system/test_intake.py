@@ -88,6 +88,7 @@ def forgeries_of(pairs: Pairs, other_token: str) -> dict[str, tuple[Pairs, str |
     }
 
 
+@pytest.mark.mostly("sqlite")
 def test_each_forgery_of_each_vector_is_refused_with_one_line_and_nothing_kept(web: Web, offhook: Offhook) -> None:
     form = "application/x-www-form-urlencoded"
     for vector in VECTORS:
@@ -103,6 +104,7 @@ def test_each_forgery_of_each_vector_is_refused_with_one_line_and_nothing_kept(w
     assert kept(offhook) == 0
 
 
+@pytest.mark.mostly("sqlite")
 def test_rotation_subaccounts_and_a_second_public_url_verify(web: Web, offhook: Offhook) -> None:
     assert post(web, callback(new_sid()), token="next-token") == 204
     assert post(web, callback(new_sid(), AccountSid=SUBACCOUNT), token="sub-new") == 204
@@ -113,6 +115,7 @@ def test_rotation_subaccounts_and_a_second_public_url_verify(web: Web, offhook: 
     assert kept(offhook) == 4
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize(("algorithm", "digest"), [("HMAC_SHA1", hashlib.sha1), ("HMAC_SHA256", hashlib.sha256)])
 def test_a_shared_key_verifies_and_an_auth_token_is_refused_beside_it(
     algorithm: str, digest: Callable[[], Any], web: Web, offhook: Offhook
@@ -150,23 +153,27 @@ def test_a_json_batch_is_verified_by_its_hash_and_kept_event_by_event(web: Web, 
     assert kept(offhook) == 3
 
 
+@pytest.mark.mostly("sqlite")
 def test_what_is_signed_but_no_call_callback_is_answered_400(web: Web, offhook: Offhook) -> None:
     assert post(web, [("AccountSid", ACCOUNT_SID), ("Anything", "1")]) == 400
     assert post(web, []) == 400
     assert kept(offhook) == 0
 
 
+@pytest.mark.mostly("sqlite")
 def test_other_methods_are_answered_405(web: Web) -> None:
     for method in ("PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"):
         assert ask(web, method, PATH).status == 405
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_callback_over_64_kb_is_answered_413_and_not_kept(web: Web, offhook: Offhook) -> None:
     assert post(web, [*callback(new_sid()), ("Long", "x" * 66_000)]) == 413
     assert post(web, [*callback(new_sid()), ("Long", "x" * 60_000)]) == 204
     assert kept(offhook) == 1
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize(
     "body",
     [
@@ -194,6 +201,7 @@ def test_no_body_becomes_a_500(body: bytes, web: Web, offhook: Offhook) -> None:
     assert kept(offhook) == 0
 
 
+@pytest.mark.mostly("sqlite")
 def test_signed_nonsense_is_answered_400_or_kept_but_never_a_500(web: Web, offhook: Offhook) -> None:
     for nonsense in ("\0", "\ufffd", "x" * 3000, "☎" * 40, "+" * 40):
         for name in (
@@ -209,6 +217,7 @@ def test_signed_nonsense_is_answered_400_or_kept_but_never_a_500(web: Web, offho
             assert post(web, callback(new_sid(), **{name: nonsense})) in (204, 400), (name, nonsense)
 
 
+@pytest.mark.mostly("sqlite")
 def test_without_a_public_url_the_trusted_proxies_words_serve(offhook: Offhook) -> None:
     with offhook.web(PUBLIC_URL="", TWILIO_TRUSTED_PROXIES="1") as web:
         assert "PUBLIC_URL is not set" in web.log
@@ -227,6 +236,7 @@ def test_without_a_public_url_the_trusted_proxies_words_serve(offhook: Offhook) 
     assert kept(offhook) == 1
 
 
+@pytest.mark.mostly("sqlite")
 def test_log_lines_are_json_with_masked_numbers_and_the_platforms_request_id(web: Web) -> None:
     target = f"{PATH}?{urlencode(callback(new_sid()))}"
     ask(web, "GET", target, X_Twilio_Signature="bm8=", X_Request_ID="abc-123")

@@ -73,6 +73,7 @@ def crm() -> Iterator[sinks.Sink]:
         yield running
 
 
+@pytest.mark.mostly("sqlite")
 def test_whatever_a_source_does_each_call_is_decided_once_it_can_be(offhook: Offhook, crm: sinks.Sink) -> None:
     crm.behave(*(TROUBLE * 4), knows(PEOPLE))
     settings = QUICK | {"OFFHOOK_LOOKUPS": of_crm(crm.port)}
@@ -134,6 +135,7 @@ def test_several_workers_that_are_killed_lose_and_skip_none(offhook: Offhook, cr
     assert ledger.count(offhook.database_url, "decisions") == len(NUMBERS)
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_shop_s_database_is_asked_after_the_crm_and_may_be_gone_for_a_while(
     offhook: Offhook, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_shop_s_database_is_asked_after_the_crm_and_may_be_gone_for_a_while(
     assert sent(offhook) == expected()
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_person_asks_the_sources_and_nothing_is_written_unless_it_is_to_be(offhook: Offhook, crm: sinks.Sink) -> None:
     env = offhook.env(OFFHOOK_LOOKUPS=of_crm(crm.port))
 
@@ -185,6 +188,7 @@ def test_a_person_asks_the_sources_and_nothing_is_written_unless_it_is_to_be(off
     assert "that stays" in error
 
 
+@pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("command", [["worker"], ["customers", "lookup", KNOWN[0]]])
 def test_sources_that_cannot_be_used_are_refused_with_all_that_is_wrong(offhook: Offhook, command: list[str]) -> None:
     if not offhook.database_url.startswith("sqlite"):

@@ -17,6 +17,8 @@ from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
 
+pytestmark = pytest.mark.mostly("sqlite")
+
 BY_ID = {"ROCKERBOX_DEDUPE_KEY": "customer_id,date,action"}
 BY_EMAIL = {"ROCKERBOX_DEDUPE_KEY": "email,action", "ROCKERBOX_CROSS_DAY": "true"}  # whatever the hour of the test
 
