@@ -148,6 +148,7 @@ def test_many_unfinished_calls_are_one_line_with_their_number_and_some_names(
     assert day.ledger.stories.unfinished_count() == by_hand.count(day.url, "decisions") == 25
 
 
+@pytest.mark.mostly("sqlite")
 def test_nothing_is_unfinished_while_its_end_may_wait_to_be_folded(day: Day, caplog: pytest.LogCaptureFixture) -> None:
     """After a stop of days the ends lie among thousands of callbacks that wait."""
     day.ledger.append([child()])
