@@ -26,6 +26,7 @@ from tests.support.load import Load
 from tests.support.processes import REPOSITORY, Web, WorkerProcess, environment, flask
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, callback, new_sid
 from tests.support.waiting import wait_until
+from tests.support.warm_flask import warm_flask
 
 PAGES = pages(REPOSITORY)
 BLOCKS = [block for page, text in PAGES.items() for block in blocks(page, text)]
@@ -89,21 +90,42 @@ def as_typed(text: str, sid: str, port: int) -> str:
     return text
 
 
+@contextmanager
+def from_nothing_or_warm(block: Block, program: Path) -> Iterator[None]:
+    """`flask` itself for what README says; the other pages say the same kind of thing many times over."""
+    if block.page == "README.md":
+        program.symlink_to(Path(sys.executable).parent / "flask")
+        yield
+        return
+    with warm_flask(program):
+        yield
+
+
 @pytest.mark.parametrize("block", RUN, ids=str)
 def test_the_commands_of_each_block_do_what_they_are_there_for(
     block: Block, prepared: Prepared, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(prepared.folder, tmp_path / "user")
     (folder / ".venv" / "bin").mkdir(parents=True)
-    (folder / ".venv" / "bin" / "flask").symlink_to(Path(sys.executable).parent / "flask")
+    program = folder / ".venv" / "bin" / "flask"
     # A tap ends by itself when its file is full.
     env = environment(f"sqlite:///{folder}/offhook.db", OFFHOOK_TAP_MAX_BYTES="5000")
-    with receiving(env, folder, block.text) as port:
+    with receiving(env, folder, block.text) as port, from_nothing_or_warm(block, program):
         script = as_typed(block.text, prepared.sid, port)
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script], env=env, cwd=folder, capture_output=True, text=True
         )
     assert done.returncode == 0, f"{block}\n{script}\n{done.stdout}{done.stderr}"
+
+
+def test_a_warm_command_reads_writes_and_fails_like_any_other(tmp_path: Path) -> None:
+    program, env = tmp_path / "flask", environment(f"sqlite:///{tmp_path}/offhook.db")
+    rows = "printf 'phone,email\\n+14155550101,a@example.com\\n'"
+    script = f"./flask db upgrade && {rows} | ./flask customers import - && ./flask none-such"
+    with warm_flask(program):
+        done = subprocess.run(["bash", "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert "SQLite ledger: empty ->" in done.stdout
+    assert (done.returncode, "No such command 'none-such'" in done.stderr) == (2, True), done.stderr
 
 
 @pytest.mark.unit

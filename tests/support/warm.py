@@ -2,8 +2,8 @@
 
 Reading the modules is most of what a short command costs, and the suite starts some thousand processes. What comes out is a
 process like any other: with its own memory, environment, folder, session, signals and exit code. What a start from nothing does
-is tried where it is the subject (the wheel, the Procfile, the lines of the README), and by `Popen` wherever a test
-changes what Python itself reads at its start.
+is tried where it is the subject (the wheel, the Procfile, the lines of the README; `warm_flask` serves other scripts), and by
+`Popen` wherever a test changes what Python itself reads at its start.
 """
 
 from __future__ import annotations
