@@ -309,7 +309,8 @@ def test_a_batch_of_results_is_as_many_statements_as_a_single_one(ledger: SqlLed
         _connection: object, _cursor: object, statement: str, _parameters: object, _context: object, many: bool
     ) -> None:
         assert not many, statement
-        statements.append(statement)
+        if "wal_checkpoint" not in statement:  # it comes now and then, whatever was written
+            statements.append(statement)
 
     asked = []
     for size in (1, 40):

@@ -133,8 +133,8 @@ OF_DECISIONS: Mapping[str, Known] = {
     ),
     "being_looked_up": Known(
         (
-            "It has ended, and its caller is being looked up.",
-            "It has ended, and its caller is being looked up; {source} is asked again at {at} ({reason}): {what}.",
+            "Its caller is being looked up.",
+            "Its caller is being looked up; {source} is asked again at {at} ({reason}): {what}.",
         ),
     ),
     "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),

@@ -108,7 +108,7 @@ def test_while_a_source_is_dead_calls_wait_in_sight_and_survive_a_kill(offhook: 
         assert {row["reason"] for row in rows} == {"connect_refused"} and len(rows) == len(NUMBERS)
         [first] = ledger.query(offhook.database_url, "SELECT min(call_sid) AS sid FROM calls")
         story = flask("conversions", "show", first["sid"], env=offhook.env(), folder=offhook.folder).stdout
-        assert "its caller is being looked up; crm is asked again at" in story and "Nobody listens" in story
+        assert "its caller is being looked up; crm is asked again at" in story and "nobody listens" in story
         worker.kill()
         with sinks.Sink(knows(PEOPLE), port=port), offhook.worker(**settings), ExitStack():
             wait_until(lambda: states(offhook) == {"converted": 16, "parked": 8})
