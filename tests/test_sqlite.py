@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import event
 
@@ -63,6 +64,20 @@ def test_a_file_that_was_read_only_for_a_moment_takes_writes_again() -> None:
         opened.append([final(2)])
         opened.close()
         assert count(f"sqlite:///{file}", "callbacks") == 2
+
+
+def test_a_closed_connection_lets_go_of_its_file_though_somebody_keeps_a_cursor(tmp_path: Path) -> None:
+    """As the traceback of an error does: until it is gone each new connection would be as useless as the one that failed."""
+    ledger = SqlLedger(f"sqlite:///{tmp_path}/offhook.db")
+    ledger.migrations.upgrade()
+    ledger.append([final(1), final(2)])
+    connection = ledger.database.engine.raw_connection()
+    kept = connection.cursor()
+    kept.execute("SELECT seq FROM callbacks")
+    assert kept.fetchone()
+    connection.invalidate()
+    ledger.close()
+    assert [one.path for one in psutil.Process().open_files() if one.path.startswith(str(tmp_path))] == []
 
 
 class Witness:

@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
@@ -205,13 +206,28 @@ def only_read(engine: Engine) -> None:
 
 @cache
 def _connection_class() -> Any:
-    """A connection that knows which files it has, and says when it is closed."""
+    """A connection that knows which files it has, and says when it is closed.
+
+    It closes its cursors, too: SQLite keeps the file open while one is, and an error that somebody holds has one in its traceback.
+    https://www.sqlite.org/c3ref/close.html
+    """
 
     class Opened(module().Connection):  # type: ignore[misc]
         identity: Identity = ()
         when_closed: Callable[[Any], None] | None = None
 
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self._cursors: WeakSet[Any] = WeakSet()
+
+        def cursor(self, *given: Any, **named: Any) -> Any:
+            made = super().cursor(*given, **named)
+            self._cursors.add(made)
+            return made
+
         def close(self) -> None:
+            while self._cursors:
+                self._cursors.pop().close()
             super().close()
             if self.when_closed is not None:
                 self.when_closed(self)
