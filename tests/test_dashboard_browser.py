@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from offhook.pipeline.users import Role
-from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browser import holds_in_every_look, page_of
 from tests.support.dashboard import PASSWORD, Site
 
 # Each page that an admin can open by GET has a row. `None` is nobody.
@@ -31,15 +29,7 @@ PAGES: list[tuple[str, Role | None]] = [
     ("/rockerbox", Role.OPERATOR),
     ("/none-such", Role.VIEWER),
 ]
-LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
 MOST_REQUESTS, MOST_BYTES = 3, 150_000
-
-
-def keep(page: Any, name: str) -> None:
-    """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
-    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 @pytest.mark.parametrize(("path", "role"), PAGES)
@@ -48,12 +38,7 @@ def test_a_page_has_no_finding_of_axe_no_console_error_and_fits_its_window(
 ) -> None:
     with page_of(browser, site, role, is_missing=path == "/none-such") as page:
         page.goto(path)
-        for width, scheme in LOOKS:
-            page.emulate_media(color_scheme=scheme)
-            page.set_viewport_size({"width": width, "height": 900})
-            assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
-            assert not is_wider_than_window(page), f"{path} at {width} px"
-            keep(page, f"{path.strip('/') or 'overview'}-{role or 'nobody'}-{width}-{scheme}")
+        holds_in_every_look(page, f"{path.strip('/') or 'overview'}-{role or 'nobody'}")
 
 
 @pytest.mark.parametrize(("path", "role"), [PAGES[0], PAGES[1], PAGES[2]])

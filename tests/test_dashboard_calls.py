@@ -18,10 +18,8 @@ from offhook.pipeline.story import Verdict
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
 from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.readers import NEVER, words
 
-NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|fold(ed)?|mapping|settle[ds]?|settling)\b", re.IGNORECASE
-)
 POLICY = RetryPolicy()
 
 
@@ -32,11 +30,6 @@ def site(database_url: str) -> Iterator[Browsing]:
     found.know(ANN, "ann@example.com", "C-77")
     yield found
     found.service.ledger.close()
-
-
-def words(page: str) -> str:
-    """What a reader sees of a page."""
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
 
 
 def rows(page: str) -> list[str]:

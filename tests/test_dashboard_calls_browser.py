@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +12,10 @@ from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
 from tests.conftest import give_tables
-from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browser import holds_in_every_look, page_of
 from tests.support.browsing import ANN, BO, RULES, Browsing, browsing, sid
 from tests.support.dashboard import Site
 
-LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
 POLICY = RetryPolicy()
 EVERY_COLUMN = "&".join(
     f"col={one}"
@@ -60,13 +57,6 @@ def _sent(inside: Browsing, number: int, outcome: Outcome, after: timedelta = ti
     ledger.finish([attempt(claimed, outcome, now, now + after, POLICY)], now + after)
 
 
-def keep(page: Any, name: str) -> None:
-    """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
-    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_of_calls_has_no_finding_of_axe_no_console_error_and_fits_its_window(
     browser: Any, calls: tuple[Site, Browsing], name: str
@@ -74,12 +64,7 @@ def test_a_page_of_calls_has_no_finding_of_axe_no_console_error_and_fits_its_win
     with page_of(browser, calls[0], Role.OPERATOR) as page:
         page.goto(PAGES[name])
         page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
-        for width, scheme in LOOKS:
-            page.emulate_media(color_scheme=scheme)
-            page.set_viewport_size({"width": width, "height": 900})
-            assert axe_findings(page) == [], f"{name} at {width} px, {scheme}"
-            assert not is_wider_than_window(page), f"{name} at {width} px"
-            keep(page, f"{name}-{width}-{scheme}")
+        holds_in_every_look(page, name)
 
 
 def test_each_outcome_of_the_list_can_be_seen(browser: Any, calls: tuple[Site, Browsing]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +15,10 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
 from offhook.service import job_runner
 from tests.conftest import give_tables
-from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browser import holds_in_every_look, page_of
 from tests.support.browsing import ANN, BO, RULES, Browsing, browsing, sid
 from tests.support.dashboard import Site
 
-LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
 POLICY = RetryPolicy()
 PAGES = ("/deliveries", "/deliveries?show=done", "/rules", "/rockerbox")
 MOST_REQUESTS, MOST_BYTES = 3, 150_000
@@ -59,22 +57,6 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     yield site, inside
     site.close()
     ledger.close()
-
-
-def keep(page: Any, name: str) -> None:
-    """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
-    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-def holds_in_every_look(page: Any, name: str) -> None:
-    for width, scheme in LOOKS:
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 900})
-        assert axe_findings(page) == [], f"{name} at {width} px, {scheme}"
-        assert not is_wider_than_window(page), f"{name} at {width} px"
-        keep(page, f"{name}-{width}-{scheme}")
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -21,11 +21,9 @@ from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, Browsing, Person, browsing, sid
+from tests.support.readers import NEVER, words
 
 CY, DI = "+14155550103", "+14155550104"
-NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|fold(ed)?|mapping|settle[ds]?|settling)\b", re.IGNORECASE
-)
 only_sqlite = pytest.mark.mostly("sqlite")
 
 
@@ -36,11 +34,6 @@ def site(database_url: str) -> Iterator[Browsing]:
     found.know(ANN, "ann@example.com", "C-77")
     yield found
     found.service.ledger.close()
-
-
-def words(page: str) -> str:
-    """What a reader sees of a page."""
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
 
 
 def figures(page: str) -> dict[str, str]:

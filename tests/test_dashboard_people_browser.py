@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +15,10 @@ from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import Role
 from offhook.service import job_runner
 from tests.conftest import give_tables
-from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browser import holds_in_every_look, keep, page_of
 from tests.support.browsing import ANN, BO, RULES, Browsing, browsing
 from tests.support.dashboard import Site
 
-LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
 CY, DI = "+14155550103", "+14155550104"
 LIST = f"phone,email,customer_id,tier\n{ANN},ann@example.com,C-78,gold\n{DI},di@example.com,,\nnobody,x@example.com,,\n"
 PAGES = {
@@ -64,13 +61,6 @@ def people(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ledger.close()
 
 
-def keep(page: Any, name: str) -> None:
-    """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
-    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_of_people_has_no_finding_of_axe_no_console_error_and_fits_its_window(
     browser: Any, people: tuple[Site, Browsing], name: str
@@ -79,12 +69,7 @@ def test_a_page_of_people_has_no_finding_of_axe_no_console_error_and_fits_its_wi
         page.goto(PAGES[name])
         keep(page, f"people-{name}-closed")
         page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
-        for width, scheme in LOOKS:
-            page.emulate_media(color_scheme=scheme)
-            page.set_viewport_size({"width": width, "height": 900})
-            assert axe_findings(page) == [], f"{name} at {width} px, {scheme}"
-            assert not is_wider_than_window(page), f"{name} at {width} px"
-            keep(page, f"people-{name}-{width}-{scheme}")
+        holds_in_every_look(page, f"people-{name}")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -7,7 +7,6 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from html import unescape
 
 import pytest
 
@@ -17,10 +16,8 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.readers import NEVER, words
 
-NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|fold(ed)?|mapping|settle[ds]?|settling)\b", re.IGNORECASE
-)
 PAGE = "/rockerbox"
 
 
@@ -30,10 +27,6 @@ def site(database_url: str) -> Iterator[Browsing]:
     found.know(ANN, "ann@example.com", "C-77")
     yield found
     found.service.ledger.close()
-
-
-def words(page: str) -> str:
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
 
 
 def delivered(site: Browsing, at: datetime) -> None:

@@ -13,10 +13,8 @@ import pytest
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid
+from tests.support.readers import NEVER, words
 
-NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|fold(ed)?|mapping|settle[ds]?|settling|hash)\b", re.IGNORECASE
-)
 BLOCKS = """min_duration_seconds = 30
 [[rule]]
 name = "Short ones of the spring"
@@ -31,10 +29,6 @@ def site(database_url: str) -> Iterator[Browsing]:
     found.know(ANN, "ann@example.com")
     yield found
     found.service.ledger.close()
-
-
-def words(page: str) -> str:
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
 
 
 def tries(person: Person, text: str | bytes, *, csrf: bool = True, **fields: str) -> tuple[int, str]:

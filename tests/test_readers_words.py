@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from offhook.pipeline import reasons
@@ -22,12 +20,10 @@ from offhook.pipeline.words import (
     to_do,
     word_of,
 )
+from tests.support.readers import NEVER
 
 pytestmark = pytest.mark.unit
 
-NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|folds?|folded|mapping|settled?|settles|settling)\b", re.IGNORECASE
-)
 OF_PAGES = {**reasons.OF_DECISIONS, **reasons.OF_CONVERSIONS, **reasons.OF_ATTEMPTS}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tests.support.dashboard import Site
 from tests.support.needed import require
 
 AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.min.js"
+LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
 _PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FROM_OUTSIDE = """async () => {
     // axe is no part of the page: the page's own policy stays as it is, and the driver evaluates it.
@@ -78,6 +80,23 @@ def axe_findings(page: Any) -> list[str]:
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text() + "\n;0")
     return list(page.evaluate(_FROM_OUTSIDE))
+
+
+def keep(page: Any, name: str) -> None:
+    """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
+    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def holds_in_every_look(page: Any, name: str) -> None:
+    """Wide and narrow, light and dark: axe finds nothing, and the page does not scroll sideways."""
+    for width, scheme in LOOKS:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 900})
+        assert axe_findings(page) == [], f"{name} at {width} px, {scheme}"
+        assert not is_wider_than_window(page), f"{name} at {width} px"
+        keep(page, f"{name}-{width}-{scheme}")
 
 
 def is_wider_than_window(page: Any) -> bool:
