@@ -9,6 +9,7 @@ https://owasp.org/www-community/attacks/CSV_Injection
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterable
 from typing import IO
@@ -33,6 +34,13 @@ def as_it_was(cell: str) -> str:
     if "'" not in cell:
         return cell
     return _MARKS.sub(lambda marks: marks[0][1:], cell) if cell.strip("'") else cell[1:]
+
+
+def as_csv(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as the text of a file, or of a piece of one."""
+    text = io.StringIO()
+    write_rows(text, rows)
+    return text.getvalue()
 
 
 def write_rows(file: IO[str], rows: Iterable[Iterable[object]]) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
 from itertools import chain, islice
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 
-from offhook.adapters.customers.spreadsheet import write_rows
+from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import moment_of
-from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.parts import csv_named, parts, row_number
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import needs
 from offhook.pipeline.audit_lines import COLUMNS, PAGE, every
@@ -22,7 +21,6 @@ from offhook.pipeline.users import AuditFilter, AuditLine, Role
 blueprint = Blueprint("audit", __name__)
 _FIELDS = ("who", "what", "of", "since", "until")
 _LONGEST = 254
-_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Asked:
 def shown() -> str:
     """`?who=`, `?what=`, `?of=`, `?since=` and `?until=` narrow it; `?before=` is the key of the page after."""
     asked, limit = _asked(), parts().limits.page_rows
-    lines = parts().reads.audit.lines(asked.wanted, _key(request.args.get("before", "")), limit + 1)
+    lines = parts().reads.audit.lines(asked.wanted, row_number(request.args.get("before", "")), limit + 1)
     more: dict[str, Any] = dict(asked.given)
     older = url_for("audit.shown", before=lines[limit - 1].seq, **more) if len(lines) > limit else None
     newest = url_for("audit.shown", **more) if "before" in request.args else None
@@ -59,16 +57,13 @@ def file() -> Response:
     """All of what is filtered, as `flask audit --all --csv` writes it, without formulas. It has no caller in clear."""
     lines = _file(every(parts().reads.audit, _asked().wanted))
     first = next(lines)  # what goes wrong at the first question is a page, not half a file
-    headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    return Response(chain([first], lines), content_type="text/csv; charset=utf-8", headers=headers)
+    return csv_named("audit.csv", chain([first], lines))
 
 
 def _file(lines: Iterator[AuditLine]) -> Iterator[str]:
     header: tuple[tuple[str, ...], ...] = (COLUMNS,)
     while (some := list(islice(lines, PAGE))) or header:
-        text = StringIO()
-        write_rows(text, chain(header, ([_cell(getattr(one, name)) for name in COLUMNS] for one in some)))
-        yield text.getvalue()
+        yield as_csv(chain(header, ([_cell(getattr(one, name)) for name in COLUMNS] for one in some)))
         header = ()
 
 
@@ -86,7 +81,3 @@ def _asked() -> Asked:
     since, until = (moment_of(given, name, zone(), wrong) for name in ("since", "until"))
     wanted = AuditFilter(given.get("who", ""), given.get("what", ""), given.get("of", ""), since, until)
     return Asked(given, wanted, wrong)
-
-
-def _key(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

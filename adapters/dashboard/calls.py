@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -12,9 +10,9 @@ from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
 
-from offhook.adapters.customers.spreadsheet import as_text
+from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
-from offhook.adapters.dashboard.parts import Parts, judge_now, parts
+from offhook.adapters.dashboard.parts import Parts, csv_named, judge_now, parts
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
 from offhook.pipeline import reasons
@@ -180,8 +178,7 @@ def _file(*, is_clear: bool) -> Response:
     known, wanted, columns = parts(), _wanted(_asked()), _columns()
     lines = _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear))
     first = next(lines)  # what goes wrong at the first question is a page, not half a file
-    headers = {"Content-Disposition": 'attachment; filename="calls.csv"'}
-    return Response(chain([first], lines), content_type="text/csv; charset=utf-8", headers=headers)
+    return csv_named("calls.csv", chain([first], lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,28 +192,22 @@ class File:
 
 def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], into: File) -> Iterator[str]:
     """The file, a question's worth at a time, so that memory stays small; the header comes with the first rows."""
-    header = _line(["Call id", *(one.label for one in columns if one.name != "id")])
+    header = [["Call id", *(one.label for one in columns if one.name != "id")]]
     after: PageMark | None = None
     while wanted is not None:
         page = known.reads.stories.calls(wanted, after, _PAGE)
         rows = _rows(known, page.calls, into.labels, is_clear=into.is_clear)
-        lines = (_line([row.one.call.key.call_sid, *_cells(row, columns, into.zone)]) for row in rows)
-        yield header + "".join(lines)
-        header = ""
+        yield as_csv(chain(header, ([row.one.call.key.call_sid, *_cells(row, columns, into.zone)] for row in rows)))
+        header = []
         if (after := page.after) is None:
             return
-    yield header
+    yield as_csv(header)
 
 
 def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
     began = row.one.call.first_received_at.astimezone(here).isoformat(timespec="seconds")
-    return [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
-
-
-def _line(cells: Sequence[object]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow(["" if cell is None else as_text(cell) for cell in cells])
-    return out.getvalue()
+    cells = [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
+    return ["" if cell is None else cell for cell in cells]
 
 
 def _asked() -> Asked:

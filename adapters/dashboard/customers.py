@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.call import customer_given
 from offhook.adapters.dashboard.calls import Row, hidden, listed
 from offhook.adapters.dashboard.deciding import named
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import local_path, needs
 from offhook.adapters.dashboard.work import latest_of
 from offhook.pipeline.customer import Customer
@@ -37,7 +37,6 @@ SOURCES: Mapping[Source, str] = {
 _LONGEST = 320  # characters of what is looked for
 _MOST_CARDS, _MOST_CALLS, _MOST_LINES = 10, 10, 20
 _NEWEST_IMPORTS = 5
-_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +146,8 @@ def _phone_given() -> str | None:
 
 def _phone_of_row(text: str) -> str | None:
     """The number that a row of history is about."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        return None
-    line = parts().reads.history.line(int(text))
+    number = row_number(text)
+    line = None if number is None else parts().reads.history.line(number)
     return None if line is None else line.customer.phone
 
 

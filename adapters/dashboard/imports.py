@@ -8,7 +8,7 @@ from flask import Blueprint, abort, flash, redirect, render_template, request, u
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.customers import SOURCES
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.pipeline.job_kinds import UndoImport, enqueue
 from offhook.pipeline.masking import masking
@@ -17,14 +17,13 @@ from offhook.pipeline.undoing import Undoing, summed, undoing
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("imports", __name__)
-_DIGITS = 18
 
 
 @blueprint.get("/customers/imports")
 @needs(Role.VIEWER)
 def shown() -> str:
     """`?before=` is the number of the import behind which the page begins."""
-    known, limit, before = parts(), parts().limits.page_rows, _number(request.args.get("before", ""))
+    known, limit, before = parts(), parts().limits.page_rows, row_number(request.args.get("before", ""))
     found = known.reads.history.imports(limit + 1, before)
     return render_template(
         "imports.html.jinja",
@@ -84,10 +83,6 @@ def undo(import_id: str) -> AnyResponse:
 
 
 def _line(import_id: str) -> ImportLine:
-    number = _number(import_id)
+    number = row_number(import_id)
     found = parts().reads.history.import_(number) if number else None
     return found or abort(404)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

@@ -23,21 +23,13 @@ from offhook.pipeline.words import about_many, why_in_words
 blueprint = Blueprint("overview", __name__)
 
 _RANGES = {"today": (1, "Today"), "7d": (7, "Last 7 days"), "30d": (30, "Last 30 days"), "90d": (90, "Last 90 days")}
-_BARS = {  # and the colour of each
-    "In Rockerbox": "ok",
-    "On its way": "wait",
-    "Needs you": "bad",
-    "Unknown caller": "unknown",
-    "Does not count": "skip",
-    "Not over": "open",
-}
-_IN_BAR: Mapping[str, tuple[Ways, ...]] = {
-    "In Rockerbox": (Ways.DELIVERED,),
-    "On its way": (Ways.ON_THE_WAY,),
-    "Needs you": (Ways.NEEDS_YOU,),
-    "Unknown caller": (Ways.UNKNOWN_CALLER,),
-    "Does not count": (Ways.DOES_NOT_COUNT,),
-    "Not over": (Ways.NOT_OVER,),
+_BARS: Mapping[Ways, tuple[str, str]] = {  # what each is called, and its colour in the style sheet
+    Ways.DELIVERED: ("In Rockerbox", "ok"),
+    Ways.ON_THE_WAY: ("On its way", "wait"),
+    Ways.NEEDS_YOU: ("Needs you", "bad"),
+    Ways.UNKNOWN_CALLER: ("Unknown caller", "unknown"),
+    Ways.DOES_NOT_COUNT: ("Does not count", "skip"),
+    Ways.NOT_OVER: ("Not over", "open"),
 }
 _WEEK = 7
 _LONGEST_NUMBER = 20
@@ -102,8 +94,8 @@ def _page_of_now() -> str:
         is_whole=known.reads.tallies.is_whole(),
         health=health,
         bars=_bars(found, asked.period),
-        series=list(_BARS),
-        inks=list(_BARS.values()),
+        series=[name for name, _ in _BARS.values()],
+        inks=[ink for _, ink in _BARS.values()],
         todo=_todo(now, health, facts),
         why=why_in_words,
         can_be_done=about_many,
@@ -175,9 +167,7 @@ def _given() -> dict[str, str]:
 
 def _bars(found: Overview, period: Period) -> list[list[object]]:
     form = "%H:%M" if period.days == 1 else "%-d %b %H:%M" if period.by_hour else "%-d %b"
-    return [
-        [bar.at.strftime(form), *(sum(bar.ways[way] for way in _IN_BAR[name]) for name in _BARS)] for bar in found.bars
-    ]
+    return [[bar.at.strftime(form), *(bar.ways[way] for way in _BARS)] for bar in found.bars]
 
 
 def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> list[Todo]:
@@ -198,9 +188,11 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
         todo.append(
             Todo(_count(unknown, "call"), "of unknown callers in 7 days wait for a customer.", link, "Add them")
         )
-    if any(line.name == "customers" and line.kind == "wait" for line in health):
-        line = next(line for line in health if line.name == "customers")
-        todo.append(Todo("The customer list", f"{line.said}.", _page("customers.shown"), "Import"))
+    todo += [
+        Todo("The customer list", f"{line.said}.", _page("customers.shown"), "Import")
+        for line in health
+        if line.name == "customers" and line.kind == "wait"
+    ]
     open_ = facts.get("calls_unfinished")
     if isinstance(open_, int) and open_:
         why = "ended without Twilio saying so: set the status callback on the number itself."

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app, g
+from flask import Response, current_app, g
 
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.store import SqlLedger
@@ -104,6 +104,23 @@ class Parts:
     looks_up: bool
     home: str
     elsewhere: Elsewhere | None = None
+
+
+_DIGITS = 18  # of a row's number; more is in no database
+
+
+def row_number(text: str) -> int | None:
+    """The number of a row, as an address or a form has it. None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+
+
+def csv_named(name: str, pieces: Iterable[str] | Iterable[bytes], size: int | None = None) -> Response:
+    """A file to keep, piece by piece. `size` is in bytes, where it is known beforehand."""
+    answer = Response(pieces, content_type="text/csv; charset=utf-8")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    if size is not None:
+        answer.content_length = size
+    return answer
 
 
 def judge_now(known: Parts) -> Judge | str:

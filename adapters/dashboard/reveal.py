@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 
 from flask import Blueprint, abort, render_template, request
 
-from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.parts import parts, row_number
 from offhook.adapters.dashboard.who import audit, local_path, needs
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("reveal", __name__)
 Reveal = Callable[[str], str | None]
-_DIGITS = 18
 
 
 def _caller_of(call_sid: str) -> str | None:
@@ -23,7 +22,8 @@ def _caller_of(call_sid: str) -> str | None:
 
 def _customer_of(row: str) -> Customer | None:
     """Who had a number, by the row of the customers' history that says so."""
-    line = parts().reads.history.line(int(row)) if row.isascii() and row.isdigit() and len(row) <= _DIGITS else None
+    number = row_number(row)
+    line = None if number is None else parts().reads.history.line(number)
     return None if line is None else line.customer
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, csv_named, parts, row_number
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import latest_of
 from offhook.adapters.rockerbox.preflight import Preflight, Report
@@ -24,7 +24,6 @@ blueprint = Blueprint("rockerbox", __name__)
 SPANS = (1, 7, 30, 90)
 """How many days of conversions may be checked."""
 _USUAL_SPAN = 7
-_DIGITS = 18
 _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 
 
@@ -117,12 +116,10 @@ def ask_qa() -> AnyResponse:
 def take_qa(file_id: str) -> AnyResponse:
     """The file, whole: emails and customer ids are in clear."""
     known = parts()
-    is_number = file_id.isascii() and file_id.isdigit() and len(file_id) <= _DIGITS
-    found = (_qa_file(known, int(file_id)) if is_number else None) or abort(404)
+    number = row_number(file_id)
+    found = (None if number is None else _qa_file(known, number)) or abort(404)
     audit("reveal qa file", found.name)
-    headers = {"Content-Disposition": f'attachment; filename="{found.name}"', "Content-Length": str(found.size)}
-    pieces = pieces_of(known.reads.job_files, found.id)
-    return Response(pieces, content_type="text/csv; charset=utf-8", headers=headers)
+    return csv_named(found.name, pieces_of(known.reads.job_files, found.id), found.size)
 
 
 def _qa_file(known: Parts, file_id: int) -> JobFile | None:

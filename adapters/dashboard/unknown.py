@@ -5,7 +5,6 @@ A number is named by the CallSid of its last call, in links as in forms, so that
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.customers.spreadsheet import write_rows
+from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.call import customer_given
 from offhook.adapters.dashboard.calls import labels_of
 from offhook.adapters.dashboard.deciding import named
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, csv_named, parts
 from offhook.adapters.dashboard.who import audit, local_path, needs
 from offhook.pipeline.counting import our_number
 from offhook.pipeline.customer import Customer
@@ -138,21 +137,14 @@ def file_to_fill_in() -> Response:
 
 
 def _file(found: Sequence[UnknownCaller], hide: Masking) -> Response:
-    headers = {"Content-Disposition": 'attachment; filename="unknown.csv"'}
-    return Response(_lines(found, hide), content_type="text/csv; charset=utf-8", headers=headers)
+    return csv_named("unknown.csv", _lines(found, hide))
 
 
 def _lines(found: Sequence[UnknownCaller], hide: Masking) -> Iterator[str]:
-    yield _csv([TO_FILL_IN])
+    yield as_csv([TO_FILL_IN])
     for first in range(0, len(found), _ROWS_AT_ONCE):
         rows = [row_to_fill_in(one, hide) for one in found[first : first + _ROWS_AT_ONCE]]
-        yield _csv([[_cell(row[name]) for name in TO_FILL_IN] for row in rows])
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    write_rows(text, rows)
-    return text.getvalue()
+        yield as_csv([[_cell(row[name]) for name in TO_FILL_IN] for row in rows])
 
 
 def _cell(value: object) -> str:

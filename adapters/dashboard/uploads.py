@@ -15,7 +15,7 @@ from werkzeug.utils import secure_filename
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.customers.columns import names_of
-from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.parts import csv_named, parts, row_number
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
 from offhook.adapters.dashboard.work import in_words
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
@@ -31,7 +31,6 @@ _ENCODINGS = ("cp1252", "utf-16", "utf-8")
 _CONFLICTS = ("none", "first", "last")
 _CHUNK_BYTES = 65_536
 _LONGEST_NAME = 100
-_DIGITS = 18
 
 
 @blueprint.post("/customers/uploads")
@@ -160,15 +159,13 @@ def rejected(job_id: str) -> Response:
     found = _job(job_id)
     kept = next(iter(_files(found, FileRole.RESULT)), None) or abort(404)
     audit("reveal rejected rows", f"job {found.id}")
-    headers = {"Content-Disposition": 'attachment; filename="rejected.csv"'}
-    pieces = pieces_of(parts().reads.job_files, kept.id)
-    return Response(pieces, content_type="text/csv; charset=utf-8", headers=headers)
+    return csv_named("rejected.csv", pieces_of(parts().reads.job_files, kept.id))
 
 
 def _job(job_id: str) -> Job:
     """One about customers; 404 for any other."""
-    is_number = job_id.isascii() and job_id.isdigit() and len(job_id) <= _DIGITS
-    found = parts().reads.jobs.job(int(job_id)) if is_number else None
+    number = row_number(job_id)
+    found = None if number is None else parts().reads.jobs.job(number)
     return found if found is not None and found.kind in _KINDS else abort(404)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Blueprint, abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import audit, local_path, needs, user
 from offhook.pipeline.job_kinds import KINDS, Arguments, BacktestRules, ImportCustomers, UndoImport
 from offhook.pipeline.jobs import Job, JobFile, JobState
@@ -26,7 +26,6 @@ _LABELS: Mapping[JobState, tuple[str, str]] = {
 }
 _LOOKED_AT = 100  # the newest jobs of all kinds
 _SHOWN = 5
-_DIGITS = 18
 # What the command's sentences call an option, and what the form of an upload calls it.
 _OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
 _BY_ADMINS = (BacktestRules,)
@@ -94,8 +93,8 @@ def stopped_by(job: Job) -> Role:
 @needs(Role.OPERATOR)
 def stop(job_id: str) -> AnyResponse:
     """Have a job stopped that waits or runs, whichever page has asked for it."""
-    is_number = job_id.isascii() and job_id.isdigit() and len(job_id) <= _DIGITS
-    found = (parts().reads.jobs.job(int(job_id)) if is_number else None) or abort(404)
+    number = row_number(job_id)
+    found = (None if number is None else parts().reads.jobs.job(number)) or abort(404)
     if not user().role.may(stopped_by(found)):
         abort(403)
     audit("job stopped", f"job {found.id}")

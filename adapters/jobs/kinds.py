@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta, tzinfo
@@ -16,7 +15,7 @@ from offhook.adapters.customers.csv_file import ImportReport, Replace, import_cs
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.merging import Conflict
-from offhook.adapters.customers.spreadsheet import write_rows
+from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.jobs.importing import Diff, DryRun, Waiting, record, samples_of
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox import preflight, qa
@@ -232,9 +231,7 @@ def _as_csv(rows: Iterable[Iterable[object]]) -> Iterator[bytes]:
     """No cell of it is a formula."""
     each = iter(rows)
     while some := list(islice(each, _ROWS_AT_ONCE)):
-        text = io.StringIO()
-        write_rows(text, some)
-        yield text.getvalue().encode()
+        yield as_csv(some).encode()
 
 
 def _chunks_of(file: Path) -> Iterator[bytes]:

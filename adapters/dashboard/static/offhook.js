@@ -18,8 +18,8 @@
     const rows = rowsOf(table);
     const kinds = figure.dataset.inks ? figure.dataset.inks.split(" ") : ["ok", "unknown", "wait", "open"];
     // A column without a colour of its own stays in the table alone.
-    const drawn = figure.dataset.inks ? kinds.length : undefined;
-    const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent).slice(0, drawn);
+    const most = figure.dataset.inks ? kinds.length : undefined;
+    const names = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent).slice(0, most);
     const stacked = figure.dataset.stacked === "yes";
     const plain = names.map((_, at) => rows.map((row) => row[at + 1]));
     const columns = stacked ? stack(plain).reverse() : plain;
