@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable
 from typing import IO
 
+from offhook.pipeline.plain import plain
+
 _FORMULAS = r"=+\-@＝＋－＠"  # the full-width ones count where Japanese or Chinese is the language
 # The apostrophes, none or some, where one more makes text of what comes: at the beginning, and behind a separator.
 _MARKS = re.compile(
@@ -37,9 +39,9 @@ def as_it_was(cell: str) -> str:
 
 
 def as_csv(rows: Iterable[Iterable[object]]) -> str:
-    """Rows as the text of a file, or of a piece of one."""
+    """Rows of values as the text of a file, or of a piece of one: nothing for None, a time as JSON has it."""
     text = io.StringIO()
-    write_rows(text, rows)
+    write_rows(text, (["" if cell is None else plain(cell) for cell in row] for row in rows))
     return text.getvalue()
 
 

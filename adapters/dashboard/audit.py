@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
 
@@ -63,14 +62,8 @@ def file() -> Response:
 def _file(lines: Iterator[AuditLine]) -> Iterator[str]:
     header: tuple[tuple[str, ...], ...] = (COLUMNS,)
     while (some := list(islice(lines, PAGE))) or header:
-        yield as_csv(chain(header, ([_cell(getattr(one, name)) for name in COLUMNS] for one in some)))
+        yield as_csv(chain(header, ([getattr(one, name) for name in COLUMNS] for one in some)))
         header = ()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value
 
 
 def _asked() -> Asked:

@@ -206,8 +206,7 @@ def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], i
 
 def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
     began = row.one.call.first_received_at.astimezone(here).isoformat(timespec="seconds")
-    cells = [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
-    return ["" if cell is None else cell for cell in cells]
+    return [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
 
 
 def _asked() -> Asked:

@@ -144,10 +144,4 @@ def _lines(found: Sequence[UnknownCaller], hide: Masking) -> Iterator[str]:
     yield as_csv([TO_FILL_IN])
     for first in range(0, len(found), _ROWS_AT_ONCE):
         rows = [row_to_fill_in(one, hide) for one in found[first : first + _ROWS_AT_ONCE]]
-        yield as_csv([[_cell(row[name]) for name in TO_FILL_IN] for row in rows])
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return "" if value is None else str(value)
+        yield as_csv([[row[name] for name in TO_FILL_IN] for row in rows])

@@ -214,17 +214,13 @@ def _export_calls(parts: Parts, asked: ExportCalls, running: Running) -> Came:
         nonlocal written
         yield calls_listed.COLUMNS
         for one in calls_listed.every(parts.ledger.stories, wanted):
-            yield [_cell(value) for value in calls_listed.row(one, asked.reveal).values()]
+            yield list(calls_listed.row(one, asked.reveal).values())
             written += 1
             running.progress(written, None, "calls")
 
     running.keep("calls.csv", _as_csv(rows()), parts.ledger.clock())
     hidden = "" if asked.reveal else ", numbers of callers masked"
     return Came(f"{written:,} calls{hidden}.", {"calls": written, "is_whole": parts.ledger.tallies.is_whole()})
-
-
-def _cell(value: object) -> object:
-    return "" if value is None else plain(value)
 
 
 def _as_csv(rows: Iterable[Iterable[object]]) -> Iterator[bytes]:
