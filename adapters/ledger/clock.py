@@ -8,6 +8,7 @@ off, or jumps, does as all the others do.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from offhook.pipeline.skew import Skew, log_change, skew_seconds
 
 log = logging.getLogger("offhook.ledger")
 
-_VAGUE_SECONDS = 0.5
 TOLERANCE_SECONDS = 5.0
 
 
@@ -39,6 +39,10 @@ class _Anchor:
     steady: float
 
 
+def _carried_on(anchor: _Anchor, steady: float) -> datetime:
+    return anchor.database + timedelta(seconds=steady - anchor.steady)
+
+
 class LedgerClock:
     """Tells the time; `anchor` holds it against the database's clock, as often as one likes, and logs when `machine`, this
     machine's own, differs from it by more than `tolerance_seconds`."""
@@ -48,27 +52,28 @@ class LedgerClock:
     ) -> None:
         self._machine = machine
         self._anchor: _Anchor | None = None
+        self._anchoring = threading.Lock()
         self._skew = Skew(tolerance_seconds)
 
     def __call__(self) -> datetime:
         """An aware UTC time; this machine's until the first anchor."""
         anchor = self._anchor
-        if anchor is None:
-            return self._machine()
-        return anchor.database + timedelta(seconds=steady_seconds() - anchor.steady)
+        return self._machine() if anchor is None else _carried_on(anchor, steady_seconds())
 
     def anchor(self, database: datetime, asked_at: float, answered_at: float) -> None:
-        """The database said `database` between the two moments of the steady clock; the middle is as good as any.
+        """The database said `database` between the two moments of the steady clock.
 
-        What took long says little about when it was said, and does not replace what is known.
+        When it answered its time was that at least, and later by no more than the question took. What is gone by is moved only
+        where it lies outside of that, and to its edge: so it goes back where the database's own clock did, and never else.
         """
-        took = answered_at - asked_at
-        if took / 2 > _VAGUE_SECONDS and self._anchor is not None:
-            return
-        self._anchor = _Anchor(database, answered_at - took / 2)
+        took = timedelta(seconds=answered_at - asked_at)
+        with self._anchoring:
+            known = database if self._anchor is None else _carried_on(self._anchor, answered_at)
+            held = min(max(known, database), database + took)
+            if self._anchor is None or held != known:
+                self._anchor = _Anchor(held, answered_at)
         now = self._machine()
-        observed = skew_seconds(now - timedelta(seconds=took), now, database)
-        log_change(log, self._skew.observe(observed), self._skew, "database")
+        log_change(log, self._skew.observe(skew_seconds(now - took, now, database)), self._skew, "database")
 
     @property
     def ahead_seconds(self) -> float | None:
