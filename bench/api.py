@@ -20,7 +20,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from report import Report, asked, compared, options, say, sides
+from report import Report, asked, compared, in_turns, options, sides
 from rig import databases, folder, kinds
 from stand import Stand, closed_loop, stand
 
@@ -91,14 +91,20 @@ def measure(kind: str, arguments: Namespace) -> dict[str, dict[str, float]]:
 
 
 def rounds(stood: Stand, token: str, kind: str, arguments: Namespace) -> dict[str, float]:
-    ratios, alone, beside, answered = [], [], [], 0
-    for number in range(arguments.rounds):
-        say(f"{kind}: round {number + 1} of {arguments.rounds}")
-        alone.append(rate(stood, arguments.seconds, arguments.most_per_second))
+    answered = 0
+
+    def measured() -> float:
+        return rate(stood, arguments.seconds, arguments.most_per_second)
+
+    def measured_beside() -> float:
+        nonlocal answered
         with busy(stood, token) as counts:
-            beside.append(rate(stood, arguments.seconds, arguments.most_per_second))
+            found = measured()
         answered += counts[0]
-        ratios.append(beside[-1] / alone[-1])
+        return found
+
+    alone, beside = in_turns(measured, measured_beside, arguments.rounds, kind)
+    ratios = [one / other for one, other in zip(beside, alone, strict=True)]
     return {
         "callbacks/s alone": statistics.median(alone),
         "callbacks/s with a busy API": statistics.median(beside),

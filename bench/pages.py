@@ -32,7 +32,7 @@ from urllib.parse import quote_plus, urlencode
 
 from api import rate
 from bulk import DAY, Plan, Specimen, Sql, add_customers, copy, in_bulk
-from report import Report, Side, Table, asked, options, say
+from report import Report, Side, Table, asked, in_turns, options, say
 from rig import cpu_seconds, databases, environment, folder, kinds, percentile
 from scale import CUSTOMERS_FROM
 from stand import Stand, converted, parked, skipped, stand, unended, with_legs
@@ -359,14 +359,19 @@ def beside(kind: str, stood: Stand, arguments: Namespace) -> Table:
     browser = Browser(stood.port).sign_in()
     paths = list(pages_of(stood, browser).values())
     rate(stood, 1.0, arguments.most_per_second)
-    alone, with_them, ratios, counts = [], [], [], [0, 0, 0]
-    for number in range(arguments.rounds):
-        say(f"{kind}: round {number + 1} of {arguments.rounds}")
-        alone.append(rate(stood, arguments.seconds, arguments.most_per_second))
+    counts = [0, 0, 0]
+
+    def measured() -> float:
+        return rate(stood, arguments.seconds, arguments.most_per_second)
+
+    def measured_beside() -> float:
         with clicking(stood, arguments.clicking, browser, paths, arguments.pause) as seen:
-            with_them.append(rate(stood, arguments.seconds, arguments.most_per_second))
-        counts = [sum(pair) for pair in zip(counts, seen, strict=True)]
-        ratios.append(with_them[-1] / alone[-1])
+            found = measured()
+        counts[:] = [sum(pair) for pair in zip(counts, seen, strict=True)]
+        return found
+
+    alone, with_them = in_turns(measured, measured_beside, arguments.rounds, kind)
+    ratios = [one / other for one, other in zip(with_them, alone, strict=True)]
     rows = [
         ["callbacks/s alone", statistics.median(alone)],
         ["callbacks/s beside people who click", statistics.median(with_them)],

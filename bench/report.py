@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -72,6 +72,18 @@ def sides(arguments: argparse.Namespace) -> list[Side]:
 def say(text: str) -> None:
     """Progress, for whoever waits."""
     print(f"[{time.monotonic() - _BEGUN:6.1f} s] {text}", file=sys.stderr, flush=True)
+
+
+def in_turns(
+    one: Callable[[], float], other: Callable[[], float], rounds: int, word: str
+) -> tuple[list[float], list[float]]:
+    """What both measure, round by round. Each is first in every other round: what comes second has the larger ledger."""
+    found: dict[Callable[[], float], list[float]] = {one: [], other: []}
+    for number in range(rounds):
+        say(f"{word}: round {number + 1} of {rounds}")
+        for measured in (one, other) if number % 2 == 0 else (other, one):
+            found[measured].append(measured())
+    return found[one], found[other]
 
 
 class Report:
