@@ -13,7 +13,9 @@ from tests.support.dashboard import Site
 from tests.support.needed import require
 
 AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.min.js"
-LOOKS = [(1280, "light"), (1280, "dark"), (360, "dark"), (360, "light")]
+LOOKS = [(1280, "light"), (360, "dark")]  # between them each width and each scheme
+EVERY_LOOK = [*LOOKS, (360, "light"), (1280, "dark")]
+_KEPT_IN = os.environ.get("OFFHOOK_SCREENSHOTS")
 _PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 _FROM_OUTSIDE = """async () => {
     // axe is no part of the page: the page's own policy stays as it is, and the driver evaluates it.
@@ -84,14 +86,15 @@ def axe_findings(page: Any) -> list[str]:
 
 def keep(page: Any, name: str) -> None:
     """A screenshot, where OFFHOOK_SCREENSHOTS names a folder."""
-    folder = os.environ.get("OFFHOOK_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    if _KEPT_IN:
+        page.screenshot(path=Path(_KEPT_IN) / f"{name}.png", full_page=True)
 
 
 def holds_in_every_look(page: Any, name: str) -> None:
-    """Wide and narrow, light and dark: axe finds nothing, and the page does not scroll sideways."""
-    for width, scheme in LOOKS:
+    """Wide and narrow, light and dark: axe finds nothing, and the page does not scroll sideways. Where pictures are kept (`make
+    soak`), in each scheme at each width.
+    """
+    for width, scheme in EVERY_LOOK if _KEPT_IN else LOOKS:
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
         assert axe_findings(page) == [], f"{name} at {width} px, {scheme}"
