@@ -59,7 +59,7 @@ def succeeds(*command: str) -> None:
 def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """How pip is asked for each form. The sdist is made of the tree, and the wheel of the sdist."""
     source, dist = copy_tree(tmp_path_factory.mktemp("clone") / "offhook"), tmp_path_factory.mktemp("dist")
-    succeeds("build", "--outdir", str(dist), str(source))
+    succeeds("build", "--installer", "uv", "--outdir", str(dist), str(source))
     [wheel], [sdist] = dist.glob("*.whl"), dist.glob("*.tar.gz")
     return {"wheel": [f"{wheel}[pytest]"], "sdist": [str(sdist)], "editable": ["--editable", str(source)]}
 
