@@ -52,6 +52,7 @@ from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.adapters.ledger.waited import taken_seconds
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rules_file.problems import RulesError
@@ -521,6 +522,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         known.log_repeat_seconds,
         max(1, min(known.page_threads, known.web_threads - 1)),
         RationLimits(known.page_share, known.page_busy_callbacks, known.page_wait_seconds),
+        taken_seconds,
     )
     app = create_web(
         inbox or service.ledger,

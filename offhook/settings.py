@@ -681,7 +681,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_PAGE_SHARE",
         gt=0,
         le=1,
-        description="of a web process's time, what all that is not Twilio's may take while callbacks come in; the rest waits, or is answered 503",
+        description="of a web process's time, what all that is not Twilio's may take while callbacks come in, with what Postgres works for it; the rest waits, or is answered 503",
     )
     page_busy_callbacks: int = Field(
         50,

@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from offhook.adapters.ledger import postgres, sqlite
 from offhook.adapters.ledger.clock import TOLERANCE_SECONDS, LedgerClock
 from offhook.adapters.ledger.refused import LedgerRefused
+from offhook.adapters.ledger.waited import count_waiting
 from offhook.adapters.ledger.watch import Watch, Watchdog
 from offhook.adapters.ledger.write_lock import FairLock
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -70,6 +71,8 @@ class Database:
         _tell_watches(self.engine, self._driver)
         if reads_only and self.is_sqlite:
             sqlite.only_read(self.engine)
+        if reads_only and not self.is_sqlite:
+            count_waiting(self.engine)
 
     def _engine(self, url: str, pool_size: int) -> Engine:
         known = self._patience

@@ -1,6 +1,7 @@
 """How much of a process's time pages may take: while callbacks come in, a small share of it, else all that they like.
 
-Pages and callbacks share one interpreter, in which one thread runs at a time: what a page computes, no callback can.
+Pages and callbacks share one interpreter, in which one thread runs at a time: what a page computes, no callback can. They share
+a database, too: what its server works for a page, it does not for a callback.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class RationLimits:
 
 
 class Ration:
-    """For all threads of a process. Time is the processor's, in seconds, as a page's own thread used it.
+    """For all threads of a process. Time is in seconds, as `used` says that a page's own thread took it.
 
     It is charged when a page is done, so one that took long is paid back by those after it. What a page takes as a rule is
     set aside when it begins: else whoever waits would begin at once when the first of them may.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,13 +40,14 @@ class Health(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WebLimits:
-    """Bytes and seconds, from the settings."""
+    """Bytes and seconds, from the settings. `page_seconds` says what its thread has taken so far, for a page."""
 
     max_callback_bytes: int
     retry_after_seconds: int
     log_repeat_seconds: float = EVERY_SECONDS
     page_threads: int = 4
     ration: RationLimits = field(default_factory=RationLimits)
+    page_seconds: Callable[[], float] = time.thread_time
 
 
 def create_web(
@@ -82,7 +84,7 @@ def create_web(
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
     otherwise = dashboard(app.wsgi_app) if dashboard else app.wsgi_app
-    ration = Ration(limits.ration)
+    ration = Ration(limits.ration, used=limits.page_seconds)
     pages = Pages(otherwise, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
     front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages, ration.callback_came)
     app.wsgi_app = front  # type: ignore[method-assign]
