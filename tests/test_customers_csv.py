@@ -28,7 +28,7 @@ from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 pytestmark = pytest.mark.unit
 
 HEADER = "phone,email,customer_id\n"
-FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class Table:

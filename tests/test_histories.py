@@ -65,7 +65,7 @@ from tests.fakes.steps import JUDGE
 from tests.support.moves_seen import MovesSeen, every_move, picture_of
 from tests.support.postgres import PostgresServer
 
-EXAMPLES = int(os.environ.get("OFFHOOK_STATEFUL_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("OFFHOOK_STATEFUL_EXAMPLES", "8"))
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 CALLS = 5
 NUMBERS = st.integers(0, CALLS - 1)

@@ -84,6 +84,7 @@ def test_each_change_is_one_place_of_the_text_and_is_python() -> None:
         compile(mutant.applied(TOY), mutant.file, "exec")
 
 
+@pytest.mark.soak  # it runs a suite for each change
 def test_what_no_test_notices_is_printed_and_what_one_notices_is_not(
     toy: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

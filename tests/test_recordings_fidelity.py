@@ -175,7 +175,7 @@ def assert_same_conversions(name: str, options: Mapping[str, int], pair: Twins) 
 
 
 @pytest.mark.mostly("sqlite")
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from([name for name in NAMES if name != "shop-day"]), seed=st.integers(0), copies=st.integers(1, 4)
 )
@@ -275,7 +275,7 @@ rows = st.lists(st.sampled_from(CALLERS), min_size=4, unique=True).map(
 
 
 @pytest.mark.mostly("sqlite")
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recording=calls(), customers=rows, rules=st.sampled_from([DEFAULT_RULES, RULES]))
 def test_calls_that_nobody_thought_of_survive_redaction_too(
     recording: list[Record], customers: list[Customer], rules: str, pair: Twins

@@ -183,12 +183,15 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """(options) -> what came of pytest with the plugin, as others run it."""
+    """(options) -> what came of pytest with the plugin, as others run it: in this process, as a start takes a second, or in several."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(*options: str) -> pytest.RunResult:
-        plugins = ("-p", "offhook.pytest_offhook", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio")
-        return pytester.runpytest_subprocess(*plugins, *options)
+        ours = ("-p", "offhook.pytest_offhook", "-p", "no:cacheprovider")
+        if "-n" in options:
+            return pytester.runpytest_subprocess("-p", "xdist", *ours, *options)
+        return pytester.runpytest_inprocess(*ours, *options)
 
     return run
 

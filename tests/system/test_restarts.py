@@ -54,11 +54,11 @@ def test_at_sighup_no_callback_is_refused_or_cut(offhook: Offhook) -> None:
         Load(web.twilio, threads=3, pause_seconds=0.05) as load,
         Load(KeptAlive(web.port), threads=3, pause_seconds=0.05) as kept,
     ):
-        for _ in range(3):
-            more(load, 40)
+        for _ in range(2):
+            more(load, 20)
             reload(web)
-        more(load, 40)
-        more(kept, 40)
+        more(load, 20)
+        more(kept, 20)
     assert (set(load.answers), set(kept.answers)) == ({204}, {204})
     assert "Traceback" not in web.log
     assert_kept(load, offhook.database_url)
@@ -70,12 +70,12 @@ def test_with_a_socket_that_stays_no_callback_is_refused_or_cut_by_stop_and_star
     with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
         web = Web(offhook.env(), offhook.folder, fd=server.fileno())
         with web, Load(web.twilio, threads=6, pause_seconds=0.05) as load:
-            for _ in range(3):
-                more(load, 60)
+            for _ in range(2):
+                more(load, 30)
                 web.terminate()
                 assert web.wait() == 0, web.log[-3000:]
                 web.start()
-            more(load, 60)
+            more(load, 30)
     assert set(load.answers) == {204}
     assert_kept(load, offhook.database_url)
 
