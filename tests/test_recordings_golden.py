@@ -183,7 +183,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """(options) -> what came of pytest with the plugin, as others run it: in this process, as a start takes a second, or in several."""
+    """(options) -> what came of pytest with the plugin, as others run it: in this process, as a start takes long, or in several."""
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
