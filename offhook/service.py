@@ -479,7 +479,8 @@ def single_sign_on(service: Offhook) -> Elsewhere | None:
         ca_file=known.ca_file or None,
         resolver=Resolver(max_threads=known.dns_threads),
     )
-    return Elsewhere(provider, Admission(frozenset(known.oidc_domains), known.roles_by_group), known.oidc_name)
+    admission = Admission(frozenset(known.oidc_domains), known.roles_by_group)
+    return Elsewhere(provider, admission, known.oidc_name, known.oidc_sign_out)
 
 
 def rules_of(known: Settings) -> Callable[[str | None], Rules]:

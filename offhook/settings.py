@@ -963,6 +963,12 @@ class Settings(BaseSettings):
     oidc_name: str = Field(
         "your work account", alias="OFFHOOK_OIDC_NAME", description="what stands on the button behind `Sign in with`"
     )
+    oidc_sign_out: bool = Field(
+        True,
+        alias="OFFHOOK_OIDC_SIGN_OUT",
+        description="whether signing out leads on to the provider's own sign-out, for who came by it; it must know `<dashboard>/login` as "
+        "a post-logout redirect address",
+    )
     oidc_role_claim: str = Field(
         "",
         alias="OFFHOOK_OIDC_ROLE_CLAIM",

@@ -7,14 +7,18 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+import requests
 from joserfc.jwk import OctKey, RSAKey
 
+from offhook.adapters.passwords import hash_of
+from offhook.main import commands_alone
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
 from tests.sinks import Sink, black_hole, drip_body
@@ -28,9 +32,11 @@ from tests.support.providers import (
     Visitor,
     asked_of,
     forging_provider,
+    led_to,
     real_provider,
     settings_for,
 )
+from tests.support.readers import words as words_of
 
 pytestmark = pytest.mark.mostly("sqlite")
 
@@ -87,12 +93,12 @@ def comes_by(site: Browsing, provider: RealProvider, login: str = "ann") -> tupl
     return who, who.comes_back(provider.sign_in(who.sent_to(), login))
 
 
-def forged(site: Browsing, forger: Forger, who: Visitor | None = None) -> Any:
-    """The answer to a browser that comes back from the forger."""
+def forged(site: Browsing, forger: Forger, who: Visitor | None = None, said: str = "code=c") -> Any:
+    """The answer to a browser that comes back from the forger with this."""
     someone = who or visitor(site)
     asked = asked_of(someone.sent_to())
     forger.nonce = asked["nonce"]
-    return someone.client.get(f"{CALLBACK}?code=c&state={asked['state']}")
+    return someone.client.get(f"{CALLBACK}?{said}&state={asked['state']}")
 
 
 def audit(site: Browsing) -> list[tuple[str, str, str]]:
@@ -101,11 +107,17 @@ def audit(site: Browsing) -> list[tuple[str, str, str]]:
     return [(one.what, one.of_what, one.who) for one in reversed(lines)]
 
 
-def said(answer: Any) -> str:
+def said_by(answer: Any) -> str:
     found = re.search(r'role="alert">([^<]*)<', answer.text)
     assert found is not None, answer.text
     assert 'name="password"' in answer.text, "a password still leads in"
     return unescape(found[1])
+
+
+def by_password_in(who: Visitor, email: str = "ann@example.com") -> Any:
+    token = re.search(r'name="csrf_token" value="([^"]+)"', who.client.get("/login").text)
+    assert token is not None
+    return who.client.post("/login", data={"csrf_token": token[1], "email": email, "password": PASSWORD})
 
 
 def test_somebody_whom_the_provider_knows_comes_in_as_a_viewer_and_to_the_page_that_was_asked_for(
@@ -124,6 +136,26 @@ def test_somebody_whom_the_provider_knows_comes_in_as_a_viewer_and_to_the_page_t
     assert user is not None
     assert user.identity is not None
     assert (user.identity.issuer, user.identity.subject) == (provider.issuer, "ann")
+
+
+def test_set_up_and_the_command_say_who_is_linked_and_since_when(dashboards: Dashboards, forger: Forger) -> None:
+    site = dashboards.by(forger.issuer)
+    began = site.service.ledger.clock()
+    forged(site, forger)
+    add_user(site.service.ledger, "bo@example.com", Role.VIEWER, None)
+    page = site.person(Role.ADMIN).get("/setup").text
+    ann, bo = (
+        words_of(page.partition(f"<td>{name}@example.com</td>")[2].partition("</tr>")[0]) for name in ("ann", "bo")
+    )
+    assert f"{forger.issuer}, since {began:%b} " in ann
+    assert forger.issuer not in bo
+    app = commands_alone()
+    app.extensions["offhook"] = site.service
+    listed = json.loads(app.test_cli_runner().invoke(args=["users", "list", "--json"]).stdout)
+    by_email = {one["email"]: one for one in listed}
+    assert by_email["ann@example.com"]["single_sign_on"] == forger.issuer
+    assert datetime.fromisoformat(by_email["ann@example.com"]["linked_at"]) >= began.replace(microsecond=0)
+    assert (by_email["bo@example.com"]["single_sign_on"], by_email["bo@example.com"]["linked_at"]) == (None, None)
 
 
 def test_what_is_asked_of_the_provider_is_a_code_with_pkce_a_state_and_a_nonce(
@@ -164,7 +196,7 @@ def test_whoever_may_not_come_in_reads_why_and_can_use_a_password(
     for login, (_, words) in refused.items():
         who, answer = comes_by(site, provider, login)
         assert answer.status_code == 403
-        assert words in said(answer)
+        assert words in said_by(answer)
         assert not who.is_in
     assert not site.service.ledger.users.every()
     assert {(what, who) for what, _, who in audit(site)} == {("sign-in refused", "unknown")}
@@ -182,7 +214,7 @@ def test_who_was_disabled_stays_out_and_their_old_session_with_them(
     site.service.ledger.users.disable(user.id, site.service.ledger.clock(), line)
     after, answer = comes_by(site, provider)
     assert answer.status_code == 403
-    assert "may not come in any more" in said(answer)
+    assert "may not come in any more" in said_by(answer)
     assert not before.is_in
     assert not after.is_in
 
@@ -196,7 +228,7 @@ def test_a_user_who_was_there_is_found_by_the_verified_email_and_nobody_else_by_
     who, _ = comes_by(site, provider)
     assert who.client.get("/audit").status_code == 200
     other, answer = comes_by(site, provider, "successor")
-    assert "is another account at the provider" in said(answer)
+    assert "is another account at the provider" in said_by(answer)
     assert not other.is_in
 
 
@@ -217,7 +249,7 @@ def test_a_code_or_a_state_counts_once_and_in_the_browser_that_was_sent_away_alo
     assert who.comes_back(came).status_code == 400
     with thief.client.session_transaction() as cookie:
         cookie.update(copied)  # all that the other browser had before
-    assert "finished already" in said(thief.comes_back(came))
+    assert "finished already" in said_by(thief.comes_back(came))
     assert not thief.is_in
     reasons = [of_what for what, of_what, _ in audit(site) if what == "sign-in refused"]
     assert reasons == ["single sign-on: state", "single sign-on: used already"]
@@ -234,8 +266,8 @@ def test_a_used_code_is_refused_by_the_provider_and_the_page_says_to_begin_again
     assert who.comes_back(came).status_code == 303
     other = visitor(site)
     state = asked_of(other.sent_to())["state"]
-    answer = other.client.get(f"{CALLBACK}?code={quote(asked['code'])}&state={state}")
-    assert (answer.status_code, "used already or is too old" in said(answer)) == (400, True)
+    answer = other.client.get(f"{CALLBACK}?code={quote(asked['code'])}&state={state}&iss={quote(provider.issuer)}")
+    assert (answer.status_code, "used already or is too old" in said_by(answer)) == (400, True)
 
 
 def test_a_sign_in_is_a_new_session_whatever_the_browser_had(dashboards: Dashboards, provider: RealProvider) -> None:
@@ -296,7 +328,7 @@ def test_an_id_token_that_is_not_for_this_sign_in_lets_nobody_in(
     forger.claims = claims
     site = dashboards.by(forger.issuer)
     answer = forged(site, forger)
-    assert (answer.status_code, "cannot be trusted" in said(answer)) == (400, True)
+    assert (answer.status_code, "cannot be trusted" in said_by(answer)) == (400, True)
     assert audit(site) == [("sign-in refused", "single sign-on: forged", "unknown")]
 
 
@@ -320,7 +352,7 @@ def test_an_id_token_that_the_provider_did_not_sign_lets_nobody_in(
         token = {"access_token": "a", "token_type": "Bearer", "id_token": texts[how]}
         forger.answers["/token"] = (200, json.dumps(token).encode())
     answer = who.client.get(f"{CALLBACK}?code=c&state={asked['state']}")
-    assert (answer.status_code, "cannot be trusted" in said(answer)) == (400, True)
+    assert (answer.status_code, "cannot be trusted" in said_by(answer)) == (400, True)
     assert not who.is_in
 
 
@@ -362,7 +394,7 @@ def test_an_answer_that_cannot_be_used_is_a_page_that_says_so_with_the_password_
         forger.answers[path] = (status, body)
         answer = who.client.get(f"{CALLBACK}?code=c&state={asked['state']}")
     assert answer.status_code in (502, 504)
-    assert "Use your password" in said(answer) or "use your password" in said(answer)
+    assert "Use your password" in said_by(answer) or "use your password" in said_by(answer)
 
 
 @pytest.mark.parametrize(
@@ -400,12 +432,12 @@ def test_a_provider_that_is_down_or_slow_costs_no_more_than_its_time(dashboards:
         free.bind(("127.0.0.1", 0))
         down = dashboards.by(f"http://127.0.0.1:{free.getsockname()[1]}")
         answer = visitor(down).begins()
-    assert (answer.status_code, "cannot be reached now" in said(answer)) == (502, True)
+    assert (answer.status_code, "cannot be reached now" in said_by(answer)) == (502, True)
     for behaviour in (black_hole(), drip_body()):
         with Sink(behaviour) as sink:
             slow = dashboards.by(f"http://127.0.0.1:{sink.port}", OFFHOOK_OIDC_SECONDS="0.3")
             answer = visitor(slow).begins()
-        assert (answer.status_code, "took too long" in said(answer)) == (504, True)
+        assert (answer.status_code, "took too long" in said_by(answer)) == (504, True)
 
 
 def test_who_gave_up_at_the_provider_reads_that_and_the_providers_own_words_stay_outside(
@@ -417,7 +449,7 @@ def test_who_gave_up_at_the_provider_reads_that_and_the_providers_own_words_stay
         state = asked_of(who.sent_to())["state"]
         answer = who.client.get(f"{CALLBACK}?error={error}&error_description=<b>call+me</b>&state={state}")
         assert answer.status_code == 403
-        assert words in said(answer)
+        assert words in said_by(answer)
         assert "call me" not in answer.text
 
 
@@ -427,7 +459,7 @@ def test_a_client_that_the_provider_does_not_know_names_the_settings(
     provider.knows({"ann": ANN})
     site = dashboards.by(provider.issuer, OFFHOOK_OIDC_CLIENT_SECRET="another")
     _, answer = comes_by(site, provider)
-    assert (answer.status_code, "OFFHOOK_OIDC_CLIENT_SECRET" in said(answer)) == (502, True)
+    assert (answer.status_code, "OFFHOOK_OIDC_CLIENT_SECRET" in said_by(answer)) == (502, True)
 
 
 def test_so_many_sign_ins_are_begun_from_one_address(dashboards: Dashboards, forger: Forger) -> None:
@@ -440,11 +472,7 @@ def test_so_many_sign_ins_are_begun_from_one_address(dashboards: Dashboards, for
 def test_a_password_leads_in_as_before(dashboards: Dashboards, forger: Forger) -> None:
     site = dashboards.by(forger.issuer)
     add_user(site.service.ledger, "bo@example.com", Role.VIEWER)
-    who = visitor(site)
-    token = re.search(r'name="csrf_token" value="([^"]+)"', who.client.get("/login").text)
-    assert token is not None
-    form = {"csrf_token": token[1], "email": "bo@example.com", "password": PASSWORD}
-    assert who.client.post("/login", data=form).status_code == 303
+    assert by_password_in(visitor(site), "bo@example.com").status_code == 303
 
 
 def test_there_is_no_button_where_nothing_is_set_up(database_url: str) -> None:
@@ -464,7 +492,141 @@ def test_the_browser_comes_back_to_the_address_that_it_knows(dashboards: Dashboa
         assert asked["redirect_uri"] == home + CALLBACK
 
 
-def test_in_a_browser_the_button_leads_to_the_provider_and_back_without_a_script(
+ISSUER = "{issuer}"
+
+
+@pytest.mark.parametrize(
+    ("names_itself", "said", "status"),
+    [
+        (True, f"&iss={ISSUER}", 303),
+        (True, "", 400),
+        (True, "&iss=", 400),
+        (True, "&iss=https://evil.example", 400),
+        (True, f"&iss={ISSUER}/", 400),
+        (True, f"&iss={ISSUER}&iss={ISSUER}", 400),
+        (True, f"&iss={ISSUER}&iss=https://evil.example", 400),
+        (None, "", 303),
+        (None, f"&iss={ISSUER}", 303),
+        (None, "&iss=https://evil.example", 400),
+    ],
+)
+def test_a_browser_that_another_provider_sends_back_does_not_come_in(
+    dashboards: Dashboards, forger: Forger, names_itself: bool | None, said: str, status: int
+) -> None:
+    """Mix-up: the code of one provider would be shown to another. https://www.rfc-editor.org/rfc/rfc9207"""
+    if names_itself is not None:
+        forger.metadata = {"authorization_response_iss_parameter_supported": names_itself}
+    site = dashboards.by(forger.issuer)
+    for came_with in ("code=c", "error=access_denied"):
+        who = visitor(site)
+        answer = forged(site, forger, who, came_with + said.format(issuer=forger.issuer))
+        if status == 400:
+            assert (answer.status_code, "cannot be trusted" in said_by(answer)) == (400, True)
+            assert not who.is_in
+        else:
+            assert answer.status_code == (303 if came_with == "code=c" else 403)
+    assert ("/token" in forger.asked) == (status == 303), "a code that may be of another is shown to nobody"
+    refused = [("sign-in refused", "single sign-on: forged", "unknown")] * 2
+    assert (audit(site) == refused) == (status == 400)
+
+
+def test_a_sign_in_that_was_begun_by_a_version_before_is_begun_again(dashboards: Dashboards, forger: Forger) -> None:
+    site = dashboards.by(forger.issuer)
+    who = visitor(site)
+    state = asked_of(who.sent_to())["state"]
+    with who.client.session_transaction() as cookie:
+        cookie["oidc"] = {name: value for name, value in cookie["oidc"].items() if name != "issuer"}
+    answer = who.client.get(f"{CALLBACK}?code=c&state={state}")
+    assert (answer.status_code, "Begin it again" in said_by(answer)) == (400, True)
+
+
+@pytest.mark.parametrize("leave", ["/logout", "/account/sign-out-everywhere"])
+def test_who_came_by_the_provider_signs_out_here_first_and_then_there(
+    dashboards: Dashboards, provider: RealProvider, leave: str
+) -> None:
+    provider.knows({"ann": ANN})
+    site = dashboards.by(provider.issuer)
+    who, elsewhere, browser = visitor(site), visitor(site), requests.Session()
+    for one in (who, elsewhere):
+        one.comes_back(provider.sign_in(one.sent_to(), "ann", browser))
+    again = visitor(site).sent_to()
+    assert provider.knows_who_it_is(browser, again)
+    answer = who.leaves(leave)
+    assert (answer.status_code, who.is_in, elsewhere.is_in) == (200, False, leave == "/logout")
+    assert "ann@example.com" not in answer.text
+    assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+    goes_to = led_to(answer)
+    assert goes_to is not None
+    came_back = provider.sign_out(goes_to, browser)
+    assert came_back == asked_of(goes_to)["post_logout_redirect_uri"]
+    assert urlsplit(came_back).path == "/login"
+    assert not provider.knows_who_it_is(browser, again)
+
+
+def test_nothing_that_a_browser_says_changes_where_signing_out_leads(dashboards: Dashboards, forger: Forger) -> None:
+    forger.metadata = {"end_session_endpoint": f"{forger.issuer}/end?tenant=a%26b"}
+    site = dashboards.by(forger.issuer, PUBLIC_URL="https://calls.example.org")
+    who = visitor(site)
+    forged(site, forger, who)
+    evil = "https://evil.example"
+    answer = who.leaves(f"/logout?next={evil}", next=evil, back=evil, post_logout_redirect_uri=evil, state="x")
+    goes_to = led_to(answer)
+    assert goes_to is not None
+    assert goes_to.startswith(f"{forger.issuer}/end?")
+    assert asked_of(goes_to) == {
+        "tenant": "a&b",
+        "client_id": "offhook",
+        "post_logout_redirect_uri": "https://calls.example.org/login",
+    }
+
+
+@pytest.mark.parametrize("end", [None, "", 7, "http://evil.example/end", "javascript:alert(1)", "down"])
+def test_without_a_sign_out_there_that_can_be_used_the_session_here_ends_all_the_same(
+    dashboards: Dashboards, forger: Forger, end: object
+) -> None:
+    forger.metadata = {} if end is None else {"end_session_endpoint": end}
+    site = dashboards.by(forger.issuer)
+    who = visitor(site)
+    forged(site, forger, who)
+    assert who.is_in, "what is wrong with signing out keeps nobody from coming in"
+    if end == "down":
+        forger.answers["/.well-known/openid-configuration"] = (503, b"")
+    answer = who.leaves()
+    assert (answer.status_code, answer.headers["Location"], who.is_in) == (303, "/login", False)
+    assert ("could not be asked to sign you out there" in who.client.get("/login").text) == bool(end)
+
+
+def test_who_came_by_a_password_or_by_another_provider_is_sent_nowhere(
+    dashboards: Dashboards, forger: Forger, provider: RealProvider
+) -> None:
+    forger.metadata = {"end_session_endpoint": f"{forger.issuer}/end"}
+    site, later = dashboards.by(forger.issuer), dashboards.by(provider.issuer)
+    linked, by_password, later_on = visitor(site), visitor(site), visitor(later)
+    forged(site, forger, linked)
+    user, [line] = site.service.ledger.users.every()[0], site.service.ledger.audit.lines(AuditFilter(), None, 1)
+    site.service.ledger.users.set_password(user.id, hash_of(PASSWORD), line)
+    by_password_in(by_password)
+    forger.asked.clear()
+    assert by_password.leaves().headers["Location"] == "/login"
+    assert forger.asked == []
+    forged(site, forger, linked)
+    with linked.client.session_transaction() as cookie, later_on.client.session_transaction() as other:
+        other["sid"] = cookie["sid"]
+    assert later_on.is_in
+    assert later_on.leaves().headers["Location"] == "/login"
+
+
+def test_signing_out_there_can_be_switched_off(dashboards: Dashboards, forger: Forger) -> None:
+    forger.metadata = {"end_session_endpoint": f"{forger.issuer}/end"}
+    site = dashboards.by(forger.issuer, OFFHOOK_OIDC_SIGN_OUT="no")
+    who = visitor(site)
+    forged(site, forger, who)
+    forger.asked.clear()
+    assert who.leaves().headers["Location"] == "/login"
+    assert (who.is_in, forger.asked) == (False, [])
+
+
+def test_in_a_browser_the_buttons_lead_to_the_provider_and_back_without_a_script(
     browser: Any, provider: RealProvider, sqlite_template: str, tmp_path: Path
 ) -> None:
     """The policy of our pages lets a form lead to pages of ours alone, and Chromium holds redirects to it as well."""
@@ -487,5 +649,11 @@ def test_in_a_browser_the_button_leads_to_the_provider_and_back_without_a_script
             page.click("button[type=submit]")  # what the provider may say of them
             page.wait_for_url(f"{site.url}/setup")
             assert "ann@example.com, viewer" in page.content()
+            page.click("summary:has-text('ann')")
+            page.click("text=Sign out")
+            page.click("text=Yes, sign me out")
+            page.wait_for_url(f"{site.url}/login")
+            page.click("text=Sign in with your work account")
+            page.wait_for_selector("input[name=login]")
     finally:
         site.close()

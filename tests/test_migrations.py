@@ -234,6 +234,27 @@ def test_a_filled_ledger_gets_the_indexes_that_a_fresh_one_has(
         one.close()
 
 
+def test_since_when_somebody_was_linked_before_that_was_kept_is_in_the_audit(
+    opened: SqlLedger, empty_database_url: str
+) -> None:
+    upgrade_to(empty_database_url, "0017")
+    for name, subject in (("ann", "'s-1'"), ("bo", "'s-2'"), ("cy", "NULL")):
+        user = f"'{name}', '{name}@example.com', 'viewer', 1, '', 'https://id.example.com', {subject}"
+        columns = "id, email, role, created_at, zone, issuer, subject"
+        ledger.change(empty_database_url, f"INSERT INTO users ({columns}) VALUES ({user})")
+    for at, what, name in (
+        (1_000_000, "single sign-on linked", "ann"),
+        (2_000_000, "single sign-on linked", "ann"),
+        (3_000_000, "sign in", "ann"),
+        (4_000_000, "user added by single sign-on", "cy"),
+    ):
+        line = f"{at}, '', '{what}', '{name}@example.com', ''"
+        ledger.change(empty_database_url, f"INSERT INTO audit (at, who, what, of_what, from_where) VALUES ({line})")
+    opened.migrations.upgrade()
+    linked = [one.linked_at and one.linked_at.timestamp() for one in opened.users.every()]
+    assert linked == [2.0, None, None]
+
+
 # What this version says about tables that it did not make
 
 

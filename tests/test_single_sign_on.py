@@ -53,7 +53,7 @@ def test_whoever_is_new_is_a_viewer_without_a_password(kept: Kept) -> None:
 
 def test_the_first_time_a_verified_email_leads_to_the_user_who_was_there(kept: Kept) -> None:
     before = known(kept)
-    assert comes(kept) == replace(before, identity=THERE)
+    assert comes(kept) == replace(before, identity=THERE, linked_at=NOON)
     assert done(kept)[1:] == ["single sign-on linked"]
 
 

@@ -12,7 +12,7 @@ from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhoo
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.pipeline.users import AuditLine, Invite, Role, User, new_secret, new_user_id, plain_email
 
-_COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions")
+_COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions", "single_sign_on", "linked_at")
 _WHO, _WHERE = "flask users", "terminal"
 
 
@@ -56,6 +56,8 @@ def create(email: str, role: str, password_stdin: bool) -> None:
 def list_(shown: Format) -> None:
     """List the users, with the number of their sessions.
 
+    `single_sign_on` is the provider that knows the user, `linked_at` since when, as far as it is known.
+
     \b
     flask users list
     flask users list --json
@@ -69,6 +71,8 @@ def list_(shown: Format) -> None:
             "disabled_at": one.disabled_at,
             "has_password": one.password_hash is not None,
             "sessions": len(ledger.sessions.of_user(one.id)),
+            "single_sign_on": one.identity.issuer if one.identity else None,
+            "linked_at": one.linked_at,
         }
         for one in ledger.users.every()
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint, Response, abort, flash, g, redirect, render_template, request, session, url_for
+from flask import Blueprint, Response, abort, flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.addresses import whose
+from offhook.adapters.dashboard.leaving import leave
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zones
 from offhook.adapters.dashboard.who import (
@@ -90,8 +91,7 @@ def is_too_often_from_here() -> bool:
 @blueprint.post("/logout")
 @needs(None)
 def logout() -> AnyResponse:
-    sign_out()
-    return redirect(url_for("doors.login"), 303)
+    return leave(sign_out())
 
 
 @blueprint.get("/invite/<secret>")
@@ -179,7 +179,7 @@ def change_password() -> AnyResponse:
             render_template("account.html.jinja", sessions=sessions, wrong=wrong, least=_least()), status=400
         )
     parts().ledger.users.set_password(user().id, hash_of(new), line("password changed", user().email))
-    sign_in(user(), "password changed")
+    sign_in(user(), "password changed", came_by=g.session.came_by)
     flash("The password is changed, and every other session has ended.")
     return redirect(url_for("doors.account"), 303)
 
@@ -187,10 +187,9 @@ def change_password() -> AnyResponse:
 @blueprint.post("/account/sign-out-everywhere")
 @needs(Role.VIEWER)
 def everywhere() -> AnyResponse:
-    sign_out_everywhere()
-    session.clear()
+    came_by = sign_out_everywhere()
     flash("You are signed out everywhere.")
-    return redirect(url_for("doors.login"), 303)
+    return leave(came_by)
 
 
 def _least() -> int:

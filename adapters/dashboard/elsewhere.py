@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from secrets import compare_digest
-from typing import cast
+from typing import Any, cast
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -18,7 +19,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.doors import is_too_often_from_here, not_in
 from offhook.adapters.dashboard.parts import Elsewhere, parts
 from offhook.adapters.dashboard.who import audit, line, local_path, needs, sign_in
-from offhook.adapters.oidc.begun import Begun, Failed, begin_anew
+from offhook.adapters.oidc.begun import Begun, Failed
 from offhook.pipeline.single_sign_on import Refusal, come_in
 from offhook.pipeline.tokens import hashed
 
@@ -57,19 +58,11 @@ def begin() -> AnyResponse | str:
     known, goes_to = _elsewhere(), local_path(request.form.get("next"))
     if is_too_often_from_here():
         return not_in(429, goes_to, "", "Too many attempts. Wait some minutes and try again.")
-    begun = begin_anew()
     try:
-        url = known.provider.address(begun, _back_to())
+        url, begun = known.provider.begin(_back_to())
     except Failed as error:
         return _failed(error, goes_to)
-    at = parts().clock().isoformat()
-    session[_BEGUN] = {
-        "state": begun.state,
-        "nonce": begun.nonce,
-        "verifier": begun.verifier,
-        "next": goes_to,
-        "at": at,
-    }
+    session[_BEGUN] = {**asdict(begun), "next": goes_to, "at": parts().clock().isoformat()}
     return render_template("elsewhere.html.jinja", url=url)
 
 
@@ -79,13 +72,17 @@ def back() -> AnyResponse:
     """Where the provider sends the browser back to. Counts only with the state that this browser was sent away with, once."""
     known, kept = _elsewhere(), session.pop(_BEGUN, None)
     goes_to = local_path(kept["next"] if kept else None)
-    if kept is None or not _is_ours(kept):
+    begun = _begun_of(kept) if kept and _is_ours(kept) else None
+    if begun is None:
         return not_in(400, goes_to, "", _ANEW)
+    try:
+        begun.check_issuer(request.args.getlist("iss"))
+    except Failed as error:
+        return _failed(error, goes_to)
     if "error" in request.args:
         is_given_up = request.args["error"] == "access_denied"
         log.info("oidc_not_signed_in", extra={"error": request.args["error"][:100]})
         return not_in(403, goes_to, "", (_GIVEN_UP if is_given_up else _NOT_DONE).format(name=known.at_start))
-    begun = Begun(kept["state"], kept["nonce"], kept["verifier"])
     try:
         account = known.provider.account(request.args.get("code", "")[:_LONGEST_CODE], begun, _back_to())
     except Failed as error:
@@ -96,7 +93,7 @@ def back() -> AnyResponse:
         someone = users.with_identity(account.identity)
         audit("sign-in refused", f"{_HOW}: {found.value}", someone.email if someone else "unknown")
         return not_in(403, goes_to, "", _REFUSED[found].format(name=known.at_start))
-    sign_in(found, _HOW)
+    sign_in(found, _HOW, came_by=account.identity.issuer)
     return redirect(goes_to, 303)
 
 
@@ -107,6 +104,14 @@ def _elsewhere() -> Elsewhere:
 def _back_to() -> str:
     """As it is set, and not as a request says: the provider knows it to the letter."""
     return f"{parts().home}{url_for('elsewhere.back')}"
+
+
+def _begun_of(kept: Mapping[str, Any]) -> Begun | None:
+    """None for what a version before has put into the cookie."""
+    try:
+        return Begun(**{one.name: kept[one.name] for one in fields(Begun)})
+    except KeyError:
+        return None
 
 
 def _is_ours(kept: Mapping[str, str]) -> bool:

@@ -52,11 +52,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Single sign-on: the provider, who may come in by it, and `name` for the button."""
+    """Single sign-on: the provider, who may come in by it, and `name` for the button. `signs_out`: who came by it and signs out here
+    signs out there as well.
+    """
 
     provider: Provider
     admission: Admission
     name: str
+    signs_out: bool
 
     @property
     def at_start(self) -> str:

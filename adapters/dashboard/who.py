@@ -88,8 +88,11 @@ def audit(what: str, of_what: str = "", who: str | None = None) -> None:
     parts().ledger.audit.write(line(what, of_what, who))
 
 
-def sign_in(someone: User, how: str) -> None:
-    """A new session for this browser: whatever it carried before is none. Raises LedgerUnavailable."""
+def sign_in(someone: User, how: str, came_by: str = "") -> None:
+    """A new session for this browser: whatever it carried before is none. `came_by` is the issuer of single sign-on.
+
+    Raises LedgerUnavailable.
+    """
     before = session.get(_SECRET)
     session.clear()  # the CSRF token, too
     if before:
@@ -98,24 +101,30 @@ def sign_in(someone: User, how: str) -> None:
     now = parts().clock()
     over = now - timedelta(seconds=parts().limits.lifetimes.whole_seconds)
     parts().ledger.sessions.add(
-        Session(kept, someone.id, now, now, address()), over, line("sign in", how, someone.email)
+        Session(kept, someone.id, now, now, address(), came_by), over, line("sign in", how, someone.email)
     )
     session[_SECRET] = secret
     session.permanent = True
 
 
-def sign_out() -> None:
-    """End this browser's session. Raises LedgerUnavailable."""
+def sign_out() -> str:
+    """End this browser's session; nobody asks from now on. The issuer that it came by, "" for none. Raises LedgerUnavailable."""
     if g.session is not None:
         parts().ledger.sessions.end(g.session.id, line("sign out"))
-    session.clear()
+    return _forget_who_asks()
 
 
-def sign_out_everywhere() -> int:
-    """End all sessions of who asks: how many. Raises LedgerUnavailable."""
-    ended = parts().ledger.sessions.end_all(user().id, line("sign out everywhere"))
+def sign_out_everywhere() -> str:
+    """The same with all sessions of who asks."""
+    parts().ledger.sessions.end_all(user().id, line("sign out everywhere"))
+    return _forget_who_asks()
+
+
+def _forget_who_asks() -> str:
+    came_by = g.session.came_by if g.session else ""
     session.clear()
-    return ended
+    g.user, g.session = None, None
+    return came_by
 
 
 def local_path(given: str | None) -> str:

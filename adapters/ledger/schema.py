@@ -473,7 +473,7 @@ answers = Table(
 )
 
 # Who may use the dashboard. `password_hash` is Argon2's; NULL for who comes by a link or single sign-on. `subject` is who they are
-# to the provider `issuer`; NULL for who never came by one.
+# to the provider `issuer`; NULL for who never came by one. `linked_at`: since when; NULL where that is not known.
 users = Table(
     "users",
     metadata,
@@ -486,11 +486,13 @@ users = Table(
     Column("zone", Text, nullable=False),
     Column("issuer", Text),
     Column("subject", Text),
+    Column("linked_at", Moment),
     Index("uq_users_email", "email", unique=True),
     Index("uq_users_subject", "issuer", "subject", unique=True),
 )
 
-# Who is signed in; `id` is the hash of what the browser holds. A row that is taken away is a session that has ended.
+# Who is signed in; `id` is the hash of what the browser holds. A row that is taken away is a session that has ended. `came_by` is the
+# issuer of single sign-on; "" or NULL for a password or a link.
 sessions = Table(
     "sessions",
     metadata,
@@ -499,6 +501,7 @@ sessions = Table(
     Column("created_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
     Column("address", Text, nullable=False),
+    Column("came_by", Text),
     Index("ix_sessions_user_id", "user_id"),
     Index("ix_sessions_created_at", "created_at"),
 )

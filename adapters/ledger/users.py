@@ -52,7 +52,7 @@ class UsersTable:
             "created_at": user.created_at,
             "disabled_at": user.disabled_at,
             "zone": user.zone,
-            **_of_identity(user.identity),
+            **_of_identity(user.identity, user.linked_at),
         }
         with self._database.write() as connection:
             try:
@@ -83,7 +83,7 @@ class UsersTable:
         return None if row is None else _user(row)
 
     def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
-        changed = update(users).where(users.c.id == user_id).values(**_of_identity(identity))
+        changed = update(users).where(users.c.id == user_id).values(**_of_identity(identity, line.at))
         with self._database.write() as connection:
             try:
                 with connection.begin_nested():
@@ -137,6 +137,7 @@ class SessionsTable:
             "user_id": session.user_id,
             "created_at": session.created_at,
             "seen_at": session.seen_at,
+            "came_by": session.came_by,
             "address": session.address,
         }
         with self._database.write() as connection:
@@ -283,12 +284,12 @@ def _end_all(connection: Connection, user_id: str) -> int:
 def _user(row: Row[Any]) -> User:
     identity = None if row.subject is None else Identity(row.issuer, row.subject)
     known = (row.password_hash, row.created_at, row.disabled_at, row.zone)
-    return User(row.id, row.email, Role(row.role), *known, identity)
+    return User(row.id, row.email, Role(row.role), *known, identity, row.linked_at)
 
 
-def _of_identity(identity: Identity | None) -> dict[str, Any]:
-    return {"issuer": identity and identity.issuer, "subject": identity and identity.subject}
+def _of_identity(identity: Identity | None, linked_at: datetime | None) -> dict[str, Any]:
+    return {"issuer": identity and identity.issuer, "subject": identity and identity.subject, "linked_at": linked_at}
 
 
 def _session(row: Row[Any]) -> Session:
-    return Session(row.id, row.user_id, row.created_at, row.seen_at, row.address)
+    return Session(row.id, row.user_id, row.created_at, row.seen_at, row.address, row.came_by or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -18,13 +19,27 @@ class Failed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """It belongs into the browser's cookie, and counts once."""
+    """It belongs into the browser's cookie, and counts once. `issuer` is whom the browser was sent to; `names_itself`: that one says
+    who it is when it sends a browser back.
+    """
 
     state: str
     nonce: str
     verifier: str
+    issuer: str
+    names_itself: bool
+
+    def check_issuer(self, said: Sequence[str]) -> None:
+        """`said` is each `iss` that the browser came back with. Raises Failed where another provider than the one that was asked
+        sent it, or nobody says who did: a code of one provider is never shown to another.
+
+        https://www.rfc-editor.org/rfc/rfc9207#section-2.4
+        """
+        if list(said) != [self.issuer] and (said or self.names_itself):
+            raise Failed("forged", "iss")
 
 
-def begin_anew() -> Begun:
+def begin_anew(issuer: str, *, names_itself: bool) -> Begun:
     """https://www.rfc-editor.org/rfc/rfc7636#section-4.1: 256 random bits each."""
-    return Begun(*(secrets.token_urlsafe(32) for _ in range(3)))
+    state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+    return Begun(state, nonce, verifier, issuer, names_itself)

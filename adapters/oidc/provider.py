@@ -1,7 +1,8 @@
-"""A provider of OpenID Connect: where a browser is sent to sign in, and who came back. Keeps nothing of it between two sign-ins, so
-that its keys and addresses may change at any time. Shows no secret, no code and no token.
+"""A provider of OpenID Connect: where a browser is sent to sign in and out, and who came back. Keeps nothing of it between two
+sign-ins, so that its keys and addresses may change at any time. Shows no secret, no code and no token.
 
 Authorization code flow with PKCE: https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth, https://www.rfc-editor.org/rfc/rfc7636
+Signing out there: https://openid.net/specs/openid-connect-rpinitiated-1_0.html
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from authlib.common.urls import add_params_to_uri
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.discovery import get_well_known_url
@@ -19,7 +21,7 @@ from requests import Session
 from requests.adapters import BaseAdapter
 from requests.exceptions import RequestException
 
-from offhook.adapters.oidc.begun import Begun, Failed
+from offhook.adapters.oidc.begun import Begun, Failed, begin_anew
 from offhook.adapters.oidc.id_token import Expected, Forged, claims_of, keys_in
 from offhook.adapters.oidc.requests import InTime, Unreachable, Way
 from offhook.adapters.proxies import Proxy
@@ -60,14 +62,18 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class _Metadata:
-    """https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata"""
+    """https://openid.net/specs/openid-connect-discovery-1_0.html#ProviderMetadata; `names_itself` is RFC 9207's. `end_session` is as
+    it was said: what is wrong with it keeps nobody from coming in.
+    """
 
     issuer: str
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
     userinfo_endpoint: str
+    end_session: Any
     auth_method: str
+    names_itself: bool
 
 
 class Provider:
@@ -87,15 +93,31 @@ class Provider:
         adapter = BoundedAdapter(_AT_ONCE, trusting(ca_file))
         self._way = Way(adapter, resolver or Resolver(), proxy, bounds.answer_bytes)
 
-    def address(self, begun: Begun, redirect_uri: str) -> str:
-        """Where the browser goes to sign in. Raises Failed."""
-        session = self._session()
-        known = self._metadata(session)
+    def begin(self, redirect_uri: str) -> tuple[str, Begun]:
+        """Where the browser goes to sign in, and what it must come back with. Raises Failed."""
+        known = self._metadata(self._session())
+        begun = begin_anew(known.issuer, names_itself=known.names_itself)
         oauth = self._oauth(known, redirect_uri)
         url, _ = oauth.create_authorization_url(
             known.authorization_endpoint, state=begun.state, nonce=begun.nonce, code_verifier=begun.verifier
         )
-        return str(url)
+        return str(url), begun
+
+    def address_to_leave(self, came_by: str, back_to: str) -> str:
+        """Where the browser goes to sign out there, of somebody who came by this issuer, and from there to `back_to`; "" where the
+        provider has no such place, or is another one. Raises Failed.
+
+        It is not said who signs out: the ID token, which could say it, is not kept, and in an address many would read it.
+        """
+        known = self._metadata(self._session())
+        if not known.end_session or known.issuer != came_by:
+            return ""
+        try:
+            place = _endpoint("end_session_endpoint", known.end_session, known.issuer)
+        except ValueError as error:
+            raise Failed("wrong_answer", f"the provider's configuration: {error}") from None
+        asked = [("client_id", self._client.id), ("post_logout_redirect_uri", back_to)]
+        return str(add_params_to_uri(place, asked))
 
     def account(self, code: str, begun: Begun, redirect_uri: str) -> Account:
         """Who came back with this code. Raises Failed."""
@@ -224,17 +246,24 @@ def _metadata_of(said: Any, issuer: str) -> _Metadata:
     named = said.get("issuer") if isinstance(said, dict) else None
     if not isinstance(named, str) or named.rstrip("/") != issuer.rstrip("/"):
         raise ValueError("it is that of another issuer; OFFHOOK_OIDC_ISSUER must be the one that it names")
-    loopback = urlsplit(issuer).hostname in _LOOPBACK
-    found = [_endpoint(said, name, loopback) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")]
-    userinfo = _endpoint(said, "userinfo_endpoint", loopback) if said.get("userinfo_endpoint") else ""
-    authorization, token, jwks = found
+    needed = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    authorization, token, jwks = (_endpoint(name, said.get(name), issuer) for name in needed)
+    userinfo = said.get("userinfo_endpoint")
     return _Metadata(
-        named, authorization, token, jwks, userinfo, _auth_method(said.get("token_endpoint_auth_methods_supported"))
+        issuer=named,
+        authorization_endpoint=authorization,
+        token_endpoint=token,
+        jwks_uri=jwks,
+        userinfo_endpoint=_endpoint("userinfo_endpoint", userinfo, issuer) if userinfo else "",
+        end_session=said.get("end_session_endpoint"),
+        auth_method=_auth_method(said.get("token_endpoint_auth_methods_supported")),
+        names_itself=said.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
-def _endpoint(said: Mapping[str, Any], name: str, loopback: bool) -> str:
-    url = said.get(name)
+def _endpoint(name: str, url: Any, issuer: str) -> str:
+    """Raises ValueError for what is no address by TLS; on loopback there is none."""
+    loopback = urlsplit(issuer).hostname in _LOOPBACK
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or not parts.hostname:
         raise ValueError(f"{name} is no address")

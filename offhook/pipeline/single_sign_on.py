@@ -87,7 +87,7 @@ def _user_of(users: Users, account: Account, role: Role, now: datetime, line: Li
     identity, email = account.identity, plain_email(account.email) or ""
     known = users.with_identity(identity) or users.with_email(email)
     if known is None:
-        made = User(new_user_id(), email, role, None, now, identity=identity)
+        made = User(new_user_id(), email, role, None, now, identity=identity, linked_at=now)
         if users.add(made, line("user added by single sign-on", email, email)):
             return made
         known = users.with_identity(identity)  # at the same moment, in another window

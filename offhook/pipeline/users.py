@@ -40,7 +40,8 @@ class Identity:
 @dataclass(frozen=True, slots=True)
 class User:
     """`email` in lower case. `password_hash` is Argon2's text; None for who comes by a link or single sign-on alone.
-    `zone` is the time zone that the user chose, "" for the service's. `identity` is None for who never came by single sign-on.
+    `zone` is the time zone that the user chose, "" for the service's. `identity` is None for who never came by single sign-on;
+    `linked_at` is since when it is that one, as far as it is known.
     """
 
     id: str
@@ -51,17 +52,19 @@ class User:
     disabled_at: datetime | None = None
     zone: str = ""
     identity: Identity | None = None
+    linked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`id` is the hash of what the browser holds."""
+    """`id` is the hash of what the browser holds. `came_by` is the issuer of single sign-on, "" for a password or a link."""
 
     id: str
     user_id: str
     created_at: datetime
     seen_at: datetime
     address: str
+    came_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ HOUR = timedelta(hours=1)
 LINE = AuditLine(NOON, "ann@example.com", "sign in", "password", "127.0.0.1")
 OURS = Session("s1", "1", NOON, NOON, "127.0.0.1")
 LATER = replace(OURS, id="s2", created_at=NOON + HOUR)
-OTHERS = replace(OURS, id="s3", user_id="2")
+OTHERS = replace(OURS, id="s3", user_id="2", came_by="https://id.example.com")
 
 
 def test_sessions_are_found_by_their_hash_and_by_their_user(ledger: WholeLedger) -> None:

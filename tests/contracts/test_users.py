@@ -82,14 +82,15 @@ def test_who_is_enabled_again_is_as_before(ledger: WholeLedger) -> None:
 def test_who_somebody_is_at_a_provider_is_one_user_alone(ledger: WholeLedger) -> None:
     there = Identity("https://id.example.com", "s-1")
     assert ledger.users.add(ANN, LINE)
-    assert ledger.users.add(replace(BO, identity=there), LINE)
-    assert ledger.users.with_identity(there) == replace(BO, identity=there)
+    linked = replace(BO, identity=there, linked_at=NOON)
+    assert ledger.users.add(linked, LINE)
+    assert ledger.users.with_identity(there) == linked
     assert ledger.users.with_identity(replace(there, issuer="https://other.example.com")) is None
     assert not ledger.users.link("1", there, replace(LINE, what="linked"))
     assert not ledger.users.link("3", replace(there, subject="s-3"), LINE)
     assert not ledger.users.add(replace(BO, id="4", email="cy@example.com", identity=there), LINE)
     assert lines(ledger) == ["user added", "user added"]
     other = replace(there, subject="s-2")
-    assert ledger.users.link("1", other, replace(LINE, what="linked"))
-    assert ledger.users.with_identity(other) == replace(ANN, identity=other)
+    assert ledger.users.link("1", other, replace(LINE, what="linked", at=HOUR))
+    assert ledger.users.with_identity(other) == replace(ANN, identity=other, linked_at=HOUR)
     assert lines(ledger)[0] == "linked"

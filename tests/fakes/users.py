@@ -38,7 +38,9 @@ class MemoryUsers:
 
     def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
         known = self.with_identity(identity)
-        return (known is None or known.id == user_id) and self._change(user_id, line, identity=identity)
+        return (known is None or known.id == user_id) and self._change(
+            user_id, line, identity=identity, linked_at=line.at
+        )
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
         return self._change(user_id, line, ends_sessions=True, password_hash=password_hash)

@@ -13,6 +13,7 @@ const configuration = {
       // A native client's loopback address may have any port: https://www.rfc-editor.org/rfc/rfc8252#section-7.3
       application_type: "native",
       redirect_uris: ["http://127.0.0.1/login/oidc/callback", "http://localhost/login/oidc/callback"],
+      post_logout_redirect_uris: ["http://127.0.0.1/login", "http://localhost/login"],
     },
   ],
   claims: { openid: ["sub"], email: ["email", "email_verified"], profile: ["groups"] },

@@ -49,9 +49,9 @@ class RealProvider:
     def knows(self, accounts: Claims) -> None:
         requests.put(f"{self.issuer}/accounts", json=accounts, timeout=60).raise_for_status()
 
-    def sign_in(self, address: str, login: str) -> str:
+    def sign_in(self, address: str, login: str, browser: requests.Session | None = None) -> str:
         """What a person does there, without JavaScript: the address that the provider sends the browser back to."""
-        browser = requests.Session()
+        browser = browser or requests.Session()
         page = browser.get(address, timeout=60)
         while True:
             form = re.search(r'action="([^"]+)"', page.text)
@@ -65,6 +65,18 @@ class RealProvider:
                     return str(goes_to)
                 answer = browser.get(goes_to, allow_redirects=False, timeout=60)
             page = answer
+
+    def knows_who_it_is(self, browser: requests.Session, address: str) -> bool:
+        """Whether nobody is asked who they are whom this browser is sent there with."""
+        return 'name="login"' not in browser.get(address, timeout=60).text
+
+    def sign_out(self, address: str, browser: requests.Session) -> str:
+        """Somebody says yes there: the address that the provider sends the browser back to."""
+        page = browser.get(address, timeout=60)
+        form, secret = (re.search(text, page.text) for text in (r'action="([^"]+)"', r'name="xsrf" value="(\w+)"'))
+        assert form is not None and secret is not None, page.text
+        said = {"xsrf": secret[1], "logout": "yes"}
+        return browser.post(unescape(form[1]), data=said, allow_redirects=False, timeout=60).headers["Location"]
 
 
 @contextmanager
@@ -87,7 +99,7 @@ def real_provider(accounts: Claims) -> Iterator[RealProvider]:
 @dataclass
 class Forger:
     """A provider that answers with whatever it is set up to: `claims` change those of an honest ID token (None takes one away), `key`
-    signs it, `answers` replace an answer by its path: (status, body).
+    signs it, `answers` replace an answer by its path: (status, body), and `metadata` are more of its configuration.
     """
 
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1", "use": "sig"}))
@@ -95,13 +107,14 @@ class Forger:
     algorithm: str = "RS256"
     signs_with: RSAKey | OctKey | None = None
     answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     issuer: str = ""
     nonce: str = ""
     asked: list[str] = field(default_factory=list)
     forms: list[dict[str, list[str]]] = field(default_factory=list)
 
     def be_honest(self) -> None:
-        self.claims, self.answers, self.signs_with, self.algorithm = {}, {}, None, "RS256"
+        self.claims, self.answers, self.metadata, self.signs_with, self.algorithm = {}, {}, {}, None, "RS256"
         self.asked.clear()
         self.forms.clear()
 
@@ -123,6 +136,7 @@ class Forger:
                 "authorization_endpoint": f"{at}/auth",
                 "token_endpoint": f"{at}/token",
                 "jwks_uri": f"{at}/jwks",
+                **self.metadata,
             },
             "/jwks": {"keys": [{"kty": "new"}, self.key.as_dict(private=False)]},
             "/token": {"access_token": "a", "token_type": "Bearer", "id_token": self.id_token()},
@@ -181,9 +195,15 @@ class Visitor:
 
     def sent_to(self, goes_to: str = "/setup") -> str:
         """The provider's address, by the page that leads there."""
-        found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', self.begins(goes_to).text)
+        found = led_to(self.begins(goes_to))
         assert found is not None
-        return unescape(found[1])
+        return found
+
+    def leaves(self, path: str = "/logout", **said: str) -> Any:
+        """The answer to the button that signs out."""
+        token = re.search(r'name="csrf_token" value="([^"]+)"', self.client.get("/account").text)
+        assert token is not None
+        return self.client.post(path, data={"csrf_token": token[1], **said})
 
     def comes_back(self, address: str) -> Any:
         parts = urlsplit(address)
@@ -192,6 +212,12 @@ class Visitor:
     @property
     def is_in(self) -> bool:
         return bool(self.client.get("/account").status_code == 200)
+
+
+def led_to(answer: Any) -> str | None:
+    """Where a page leads the browser by itself; None for one that does not."""
+    found = re.search(r'http-equiv="refresh" content="0; url=([^"]+)"', answer.text)
+    return unescape(found[1]) if found else None
 
 
 def asked_of(address: str) -> dict[str, str]:

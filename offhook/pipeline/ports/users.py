@@ -31,7 +31,9 @@ class Users(Protocol):
         """The user who is this at a provider; None where nobody is."""
 
     def link(self, user_id: str, identity: Identity, line: AuditLine) -> bool:
-        """The user is this at a provider from now on, and nobody else there. False where another user is, or there is no such user."""
+        """The user is this at a provider from the line's time on, and nobody else there. False where another user is, or there is
+        no such user.
+        """
 
     def set_password(self, user_id: str, password_hash: str, line: AuditLine) -> bool:
         """Another password; all sessions and open links of the user end. False where there is no such user."""
