@@ -383,6 +383,7 @@ def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
             country=known.default_country,
             lower_emails=known.email_lowercase,
             version=VERSION,
+            proxies=known.dashboard_proxies,
         )
     )
 

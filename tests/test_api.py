@@ -18,10 +18,13 @@ from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.tokens import Scope, new_token
+from offhook.pipeline.users import AuditFilter, AuditLine
+from offhook.service import api as create_api
 from offhook.service import build, web
 from offhook.settings import given
 from tests.support.arriving import read_request
@@ -30,6 +33,10 @@ ANN, BO = "+14155550101", "+14155550102"
 ALL = [one.value for one in Scope]
 OURS = "+14155550199"
 SID = f"CA{7:032x}"
+
+
+def line(what: str) -> AuditLine:
+    return AuditLine(datetime.now(UTC), "test", what, "", "test")
 
 
 @dataclass
@@ -44,11 +51,14 @@ class Api:
         said = {"Authorization": f"Bearer {self.token if token is None else token}"}
         said |= {name.replace("_", "-"): value for name, value in headers.items()}
         data: dict[str, Any] = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        return self.client.open(f"/api/v1/{path}", method=method, headers=said, buffered=True, **data)
+        here = {"REMOTE_ADDR": "127.0.0.1"}
+        return self.client.open(
+            f"/api/v1/{path}", method=method, headers=said, environ_base=here, buffered=True, **data
+        )
 
     def may(self, *scopes: str) -> str:
         token, text = new_token("-".join(scopes), scopes, datetime.now(UTC))
-        self.service.ledger.tokens.add(token)
+        self.service.ledger.tokens.add(token, line("token made"))
         return text
 
 
@@ -80,7 +90,7 @@ def test_there_is_no_api_until_there_is_a_token_nor_when_all_are_revoked(databas
     assert api.ask("GET", "openapi.json").status_code == 404
     api.token = api.may("tallies:read")
     assert api.ask("GET", "openapi.json").json["openapi"].startswith("3.1")
-    api.service.ledger.tokens.revoke("tallies:read", datetime.now(UTC))
+    api.service.ledger.tokens.revoke("tallies:read", datetime.now(UTC), line("token revoked"))
     assert api.ask("GET", "openapi.json").status_code == 404
     api.service.ledger.close()
 
@@ -380,6 +390,55 @@ def test_what_was_refused_is_decided_anew_where_that_is_asked(known: Api) -> Non
     assert b"ann.other@example.com" in story.conversion.payload
     assert story.conversion.state == "pending"
     assert len(story.replaced) == 1
+
+
+WRITES = {
+    "PUT /api/v1/customers/<phone>",
+    "DELETE /api/v1/customers/<phone>",
+    "POST /api/v1/customers:bulk",
+    "POST /api/v1/conversions/<string:sid>:retry",
+}
+
+
+def test_what_a_token_writes_or_reveals_is_a_line_of_the_audit_and_what_is_refused_is_none(known: Api) -> None:
+    rules: Any = create_api(known.service).url_map.iter_rules()  # type: ignore[attr-defined]
+    found = {f"{method} {rule.rule}" for rule in rules for method in rule.methods - {"GET", "HEAD", "OPTIONS"}}
+    assert found == WRITES
+    refused(known)
+    named, retry = {"customer_id": "1"}, f"conversions/{SID}:retry"
+    asked: list[tuple[str, str, Any, list[tuple[str, str]]]] = [
+        ("PUT", f"customers/{BO}", named, [("customer added", mask(BO))]),
+        ("PUT", f"customers/{BO}", {}, []),
+        ("POST", "customers:bulk", {"customers": [{"phone": BO, **named}]}, [("customers imported", "1 customers")]),
+        ("POST", "customers:bulk", {"customers": [{"phone": "x", **named}]}, []),
+        ("DELETE", f"customers/{BO}", None, [("customer removed", mask(BO))]),
+        ("DELETE", f"customers/{BO}", None, []),
+        ("GET", "calls", None, []),
+        ("GET", "calls?reveal=true", None, [("reveal calls", "a page of 1 calls")]),
+        ("GET", f"calls/{SID}", None, []),
+        ("GET", f"calls/{SID}?reveal=true", None, [("reveal call", SID)]),
+        ("POST", retry, None, [("send again", SID)]),
+        ("POST", retry, None, []),
+    ]
+    for method, path, body, lines in asked:
+        before = len(written(known))
+        known.ask(method, path, body)
+        assert [(one.what, one.of_what) for one in written(known)[before:]] == lines, (method, path)
+    known.service.ledger.merge_customers([Customer(ANN, "ann.other@example.com", None)])
+    refused(known)
+    answers = [known.ask("POST", f"{retry}?rebuild=true", Idempotency_Key="k").json for _ in range(2)]
+    assert answers == [{"retried": 1, "rebuilt": 1}] * 2
+    assert [(one.what, one.of_what) for one in written(known)[-2:]] == [
+        ("send again", SID),
+        ("decide again and send", SID),
+    ], "what comes twice is done once"
+    assert {(one.who, one.from_where) for one in written(known)} == {(f"token {'-'.join(ALL)}", "127.0.0.1")}
+
+
+def written(known: Api) -> list[AuditLine]:
+    """What tokens did, the oldest first."""
+    lines = known.service.ledger.audit.lines(AuditFilter(), None, 50)
+    return [one for one in reversed(lines) if one.who != "test"]
 
 
 def test_what_would_not_be_sent_today_is_not_decided_anew_and_the_same_is_sent_as_it_is(known: Api) -> None:

@@ -18,6 +18,7 @@ from flask_openapi3.openapi import OpenAPI
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from werkzeug.exceptions import HTTPException
 
+from offhook.adapters.addresses import outermost
 from offhook.adapters.api import models
 from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
 from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
@@ -27,6 +28,7 @@ from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, lo
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
+from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
 from offhook.pipeline.ports.history import History
@@ -36,10 +38,11 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.sending_again import RETRYABLE, Lacks, compare, rebuild, uncounted
+from offhook.pipeline.sending_again import RETRYABLE, Lacks, compare, in_short, rebuild, uncounted
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionLine, CountedCall, PageMark, Story
 from offhook.pipeline.tokens import Scope, Token
+from offhook.pipeline.users import AuditLine
 
 log = logging.getLogger("offhook.api")
 
@@ -67,6 +70,8 @@ class Writes(Protocol):
     @property
     def answered(self) -> Answered: ...
     @property
+    def audit(self) -> Audit: ...
+    @property
     def rebuilding(self) -> Rebuilding: ...
     def merge_customers(self, rows: Sequence[Customer], brought: Brought, /) -> MergeCounts: ...
     def retire_customers(self, phones: Sequence[str], brought: Brought, /) -> int: ...
@@ -89,7 +94,9 @@ class ApiLimits:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API stands on. `judge` returns the rules' judge, or in words why there is none."""
+    """What the API stands on. `judge` returns the rules' judge, or in words why there is none. So many `proxies` are believed about
+    where a request comes from.
+    """
 
     reads: Reads
     writes: Writes
@@ -101,6 +108,7 @@ class Parts:
     country: str
     lower_emails: bool
     version: str
+    proxies: int
 
 
 def create_api(parts: Parts) -> OpenAPI:
@@ -144,22 +152,22 @@ def _customer_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
     @app.put("/api/v1/customers/<phone>", **_may(models.Merged, 409))
     def customer_put(path: models.PhonePath, header: models.Write, body: models.CustomerIn) -> Response:
         """Say who has a number. Needs customers:write."""
-        token = _needs(Scope.CUSTOMERS_WRITE)
+        _needs(Scope.CUSTOMERS_WRITE)
         row = _customer_in(path.phone, body, parts)
-        return once(header.key, lambda: parts.writes.merge_customers([row], _brought(token))._asdict())
+        return once(header.key, lambda: _merged([row], parts, "customer added", mask(row.phone)))
 
     @app.delete("/api/v1/customers/<phone>", **_may(None, 404, 409))
     def customer_delete(path: models.PhonePath, header: models.Write) -> Response:
         """Nobody has this number any more; history keeps who had it. Needs customers:write."""
-        token = _needs(Scope.CUSTOMERS_WRITE)
-        return once(header.key, lambda: _retired(path.phone, token, parts))
+        _needs(Scope.CUSTOMERS_WRITE)
+        return once(header.key, lambda: _retired(path.phone, parts))
 
     @app.post("/api/v1/customers:bulk", **_may(models.Merged, 409))
     def customers_bulk(header: models.Write, body: models.Bulk) -> Response:
         """Say who has many numbers; of a number that stands there twice the last counts. Needs customers:write."""
-        token = _needs(Scope.CUSTOMERS_WRITE)
+        _needs(Scope.CUSTOMERS_WRITE)
         rows = _customers_in(body, parts)
-        return once(header.key, lambda: parts.writes.merge_customers(rows, _brought(token))._asdict())
+        return once(header.key, lambda: _merged(rows, parts, "customers imported", f"{len(rows)} customers"))
 
 
 def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
@@ -169,6 +177,8 @@ def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         is_clear = _may_see(query)
         limit = min(query.limit, parts.limits.page_rows)
         page = parts.reads.stories.calls(_filter(query), _mark(query.cursor), limit)
+        if is_clear and page.calls:
+            _audit(parts, "reveal calls", f"a page of {len(page.calls)} calls")
         rows = [_call_out(one, is_clear) for one in page.calls]
         return _answer({"calls": rows, "next": _cursor(page.after)})
 
@@ -177,6 +187,8 @@ def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         """Why a call is in Rockerbox, or is not: the whole explanation. Needs calls:read."""
         is_clear = _may_see(query)
         story = _story(parts.reads.stories, path.sid)
+        if is_clear:
+            _audit(parts, "reveal call", story.call.key.call_sid)
         ends = [story.call.from_, story.call.to, story.call.customer_phone]
         hide = in_clear if is_clear else masking(ends)
         rows = rows_of_then(parts.reads.history, story)
@@ -261,13 +273,22 @@ def _customer_out(found: Customer) -> dict[str, Any]:
     }
 
 
-def _brought(token: Token) -> Brought:
-    return Brought(Source.API, token.name)
+def _brought() -> Brought:
+    return Brought(Source.API, _token().name)
 
 
-def _retired(phone: str, token: Token, parts: Parts) -> None:
-    if not parts.writes.retire_customers([phone], _brought(token)):
-        raise Problem(404, "unknown-customer", "Nobody is known to have this number")
+def _merged(rows: Sequence[Customer], parts: Parts, what: str, of_what: str) -> dict[str, int]:
+    _audit(parts, what, of_what)
+    return parts.writes.merge_customers(rows, _brought())._asdict()
+
+
+def _retired(phone: str, parts: Parts) -> None:
+    """Raises Problem where nobody has it."""
+    if phone in parts.reads.find_customers([phone]):
+        _audit(parts, "customer removed", mask(phone))
+        if parts.writes.retire_customers([phone], _brought()):
+            return
+    raise Problem(404, "unknown-customer", "Nobody is known to have this number")
 
 
 # Calls
@@ -362,6 +383,7 @@ def _sent_as_it_is(held: Sequence[ConversionLine], parts: Parts) -> int:
         field = next(iter(lacking.values()))
         what = f"it has no {field}; rebuild=true decides it anew, once customers or rules have it"
         raise Problem(409, "lacks-a-field", "It lacks a field of the account's deduplication key", what)
+    _audit(parts, "send again", in_short(held))
     return parts.writes.retry([line.key for line in held], parts.clock())
 
 
@@ -378,7 +400,10 @@ def _rebuilt(held: Sequence[ConversionLine], parts: Parts) -> dict[str, int]:
     found = compare(parts.writes.rebuilding, held, judge, parts.lacks, parts.clock())
     same = [one.row for one in found if one.is_the_same]
     sent = _sent_as_it_is(same, parts) if same else 0
-    rebuilt = rebuild(parts.writes.rebuilding, found, parts.clock())
+    anew = [one for one in found if one.can_rebuild]
+    if anew:
+        _audit(parts, "decide again and send", in_short([one.row for one in anew]))
+    rebuilt = rebuild(parts.writes.rebuilding, anew, parts.clock())
     if not sent + rebuilt:
         what = (
             "it may have arrived, or was not refused with a 4xx, or would not be sent today, or lacks a field of the account's key; "
@@ -447,12 +472,17 @@ def _token() -> Token:
     return found
 
 
-def _needs(scope: Scope) -> Token:
+def _needs(scope: Scope) -> None:
     """Raises Problem where the token may not."""
-    token = _token()
-    if scope.value not in token.scopes:
+    if scope.value not in _token().scopes:
         raise Problem(403, "forbidden", f"This token has no scope {scope.value}")
-    return token
+
+
+def _audit(parts: Parts, what: str, of_what: str) -> None:
+    """Keeps a line of what the token does. Before it is done: nothing is done without its line. Raises LedgerUnavailable."""
+    said = request.headers.get("X-Forwarded-For", "")
+    where = outermost(said, parts.proxies) or request.remote_addr or "unknown"
+    parts.writes.audit.write(AuditLine(parts.clock(), f"token {_token().name}", what, of_what, where))
 
 
 def _may(answer: type[BaseModel] | None, *statuses: int) -> dict[str, Any]:

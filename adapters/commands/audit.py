@@ -1,4 +1,4 @@
-"""`flask audit`: who did what in the dashboard and with `flask users`."""
+"""`flask audit`: who did what in the dashboard, by the API and by commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def audit(
     is_all: bool,
     shown: Format,
 ) -> None:
-    """List who did what, the newest first: sign-ins, reveals, and every action of the dashboard.
+    """List who did what, the newest first: sign-ins, reveals, and every action of the dashboard, the API and commands.
 
     \b
     flask audit

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, fail, offhook
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.pipeline.customer import Customer
@@ -61,7 +62,8 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
     flask customers undo 12 --dry-run
     flask customers undo 12 --yes
     """
-    ledger = offhook().ledger
+    service = offhook()
+    ledger = service.ledger
     line = ledger.history.import_(import_id) or fail(
         f"There is no import {import_id}; `flask customers imports` lists them.", 2
     )
@@ -79,6 +81,7 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
         return
     if not yes and not click.confirm("Take it back?", err=True):
         fail("Nothing was changed.")
+    audit(service, "flask customers", "import taken back", f"import {import_id}")
     brought = Brought(Source.UNDO, f"import {import_id}", run=secrets.token_hex(8))
     for _page in undo(ledger.history, ledger, import_id, brought):
         pass

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
@@ -171,6 +172,7 @@ def restored() -> None:
         _finish_books(service)
     except RulesError as error:
         fail(str(error))
+    audit(service, "flask db", "restored from a backup", "the ledger")
     since = resend_since(service.ledger.clock(), service.policy)
     found = service.ledger.backups.doubt(since)
     click.echo(f"{found.waiting} conversions wait, and may have been sent since the backup was made:")

@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.recordings.format import Record
 from offhook.adapters.recordings.month import month
@@ -26,7 +27,7 @@ from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.delivery import Sending
 from offhook.pipeline.ports.outbox import Attempt
 from offhook.pipeline.steps import Judge, decide_batch, deliver, fold_batch, give_up_batch
-from offhook.pipeline.users import AuditLine, Invite, Role, new_secret
+from offhook.pipeline.users import Invite, Role, new_secret
 
 DAYS, CALLS_A_DAY, SEED = 30, 45, 7
 DEMO_USER = "demo@offhook.example"
@@ -106,7 +107,7 @@ def link(service: Offhook, sandbox: Sandbox) -> str:
     secret, kept = new_secret()
     now = service.ledger.clock()
     invite = Invite(kept, DEMO_USER, Role.ADMIN, now, now + timedelta(seconds=_LINK_SECONDS))
-    service.ledger.invites.add(invite, AuditLine(now, "flask up", "link made", DEMO_USER, "terminal"))
+    service.ledger.invites.add(invite, line(service, "flask up", "link made", DEMO_USER))
     return f"{service.settings.public_urls[0]}/invite/{secret}"
 
 

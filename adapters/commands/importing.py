@@ -15,7 +15,8 @@ from typing import Any, cast
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerCommand, fail, fail_without_database, offhook
+from offhook.adapters.commands.audited import audit
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, fail_without_database, offhook
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
@@ -151,7 +152,7 @@ def import_(
                 remark=_warn,
                 lower_emails=settings.email_lowercase,
                 replacing=Replace(1.0 if yes_retire else settings.customers_retire_share) if is_whole else None,
-                beforehand=_saying(waiting) if not dry_run and shown is Format.TABLE else waiting.look,
+                beforehand=waiting.look if dry_run else _noting(service, file, waiting, is_said=shown is Format.TABLE),
             )
     except ImportRefused as error:
         fail(str(error), 2)
@@ -298,13 +299,15 @@ def _show_waiting(waiting: Waiting, dry_run: bool) -> None:
         click.echo(f"It would release {_in_words(waiting)}.")
 
 
-def _saying(waiting: Waiting) -> Beforehand:
-    """Looks, and says what the import releases, before it does."""
+def _noting(service: Offhook, file: str, waiting: Waiting, *, is_said: bool) -> Beforehand:
+    """Looks, says what the import releases where that `is_said`, and writes the audit's line, before anything changes."""
 
     def look(will_name: Callable[[Collection[str]], bool]) -> None:
         waiting.look(will_name)
-        if waiting.calls:
+        if waiting.calls and is_said:
             click.echo(f"This releases {_in_words(waiting)}.", err=True)
+        name = "standard input" if file == "-" else Path(file).name
+        audit(service, "flask customers", "customers imported", name)
 
     return look
 

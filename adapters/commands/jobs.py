@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.pipeline.jobs import Job, JobFile
@@ -92,7 +93,10 @@ def cancel(job_id: int) -> None:
     flask jobs cancel 12
     """
     service = offhook()
-    job = service.ledger.jobs.ask_cancel(job_id, service.ledger.clock()) or _none(job_id)
+    job = service.ledger.jobs.job(job_id) or _none(job_id)
+    if not job.is_over:
+        audit(service, "flask jobs", "job stopped", f"job {job_id}")
+        job = service.ledger.jobs.ask_cancel(job_id, service.ledger.clock()) or _none(job_id)
     if job.cancel_asked_at is None:
         fail(f"Job {job_id} is over: {job.state}. {job.progress.sentence}")
     click.echo(f"Job {job_id} is cancelled." if job.is_over else f"Job {job_id} is asked to stop.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.pipeline.look_up import Answer, Asked, Found, Later, LookUpPolicy, NotThere
@@ -94,6 +95,8 @@ def _save(service: Offhook, asked: Asked) -> None:
     """What somebody else said of the number, an import for one, stays."""
     ledger, lifetime = service.ledger, service.settings.lookup_fresh_seconds
     kept = [phone for phone, one in ledger.find_customers([asked.phone]).items() if one.fresh_until is None]
+    if not kept and not isinstance(asked.answer, Later):
+        audit(service, "flask customers", "look-up saved", mask(asked.phone))
     take_in(ledger, [asked], kept, ledger.clock(), LookUpPolicy(fresh_seconds=lifetime))
     if kept:
         click.echo("Not saved: the mapping has this number from elsewhere, and that stays.", err=True)

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 import click
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import changed_line
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import changed_fields
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
-from offhook.pipeline.sending_again import Today, compare, rebuild, send_again
+from offhook.pipeline.sending_again import Today, compare, in_short, rebuild, send_again, uncounted
 from offhook.pipeline.story import ConversionLine
 
+_WHO = "flask conversions"
 _PAGE_ROWS = 200
 _MOST_COMPARED = 1000  # where the same is sent again: to compare more would only keep a person waiting
 _MOST_SHOWN = 20
@@ -115,6 +117,8 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
     """
     wanted = [one for one in found if one.can_rebuild]
     same = [one.row for one in found if (with_others and one.would_be_sent) or one.is_the_same]
+    if wanted:
+        audit(service, _WHO, "decide again and send", in_short([one.row for one in wanted]))
     rebuilt = rebuild(service.ledger.rebuilding, wanted, service.ledger.clock())
     if wanted:
         click.echo(f"{rebuilt} were decided anew; what they were before stays in `flask conversions show`.")
@@ -129,12 +133,15 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> int:
     """Those that Rockerbox can count."""
+    lacking = uncounted(rows, service.settings.lacks)
+    if counted := [row for row in rows if row.key not in lacking]:
+        audit(service, _WHO, "send again", in_short(counted))
     now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
     sent = send_again(service.ledger, rows, service.settings.lacks, now)
     if sent.lacking:
-        call, lacking = next(iter(sent.lacking.items()))
+        call, field = next(iter(sent.lacking.items()))
         click.echo(
             f"{len(sent.lacking)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
-            f"{lacking}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
+            f"{field}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
         )
     return sent.moved

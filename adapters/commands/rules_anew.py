@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
@@ -87,6 +88,7 @@ def apply_command(since: datetime, yes: bool) -> None:
         return
     if not yes and not _agrees(f"Decide these {changes} skipped and waiting calls anew?"):
         fail("Nothing was changed. `--yes` does it without a question.")
+    audit(service, "flask rules", "rules applied", f"{changes} calls")
     wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
     done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
     click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")

@@ -8,6 +8,7 @@ from typing import cast
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, fail, offhook
 from offhook.adapters.commands.periods import length
 from offhook.adapters.commands.shown import Format, show_record, shows
@@ -83,6 +84,8 @@ def sync(location: str, every_seconds: float | None, shown: Format) -> None:
         report = syncing.now()
     except ImportRefused as error:
         fail(str(error))
+    if report is not None:
+        audit(service, "flask customers", "customers imported", source.name)
     counts = None if report is None else counts_of(report)
     if shown is Format.TABLE and counts is None:
         click.echo(f"{source.name} is the same as last time.")

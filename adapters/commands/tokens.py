@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.pipeline.tokens import Scope, Token, new_token
 
+_WHO = "flask tokens"
 _LONGEST_NAME = 100
 _COLUMNS = ("name", "scopes", "created_at", "last_used_at", "revoked_at", "id")
 
@@ -47,7 +49,7 @@ def create(name: str, scopes: tuple[str, ...], shown: Format) -> None:
     if not plain or len(plain) > _LONGEST_NAME or not plain.isprintable():
         fail(f"A name has 1 to {_LONGEST_NAME} characters that can be printed.", 2)
     token, text = new_token(plain, scopes, service.ledger.clock())
-    if not service.ledger.tokens.add(token):
+    if not service.ledger.tokens.add(token, line(service, _WHO, "token made", plain)):
         fail(f'There is a token "{plain}" already: take another name, or revoke that one first.')
     if shown is not Format.TABLE:
         show_record([("name", token.name), ("scopes", token.scopes), ("id", token.id), ("token", text)], shown)
@@ -83,7 +85,7 @@ def revoke(name: str) -> None:
     \b
     flask tokens revoke crm
     """
-    service = offhook()
-    if not service.ledger.tokens.revoke(name.strip(), service.ledger.clock()):
+    service, plain = offhook(), name.strip()
+    if not service.ledger.tokens.revoke(plain, service.ledger.clock(), line(service, _WHO, "token revoked", plain)):
         fail(f'There is no token "{name}" that could be revoked; `flask tokens list` lists them.')
     click.echo(f'"{name}" is revoked, everywhere within {service.settings.api_tokens_seconds:g} s.')

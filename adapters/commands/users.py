@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.pipeline.users import AuditLine, Invite, Role, User, new_secret, new_user_id, plain_email
 
 _COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions", "single_sign_on", "linked_at")
-_WHO, _WHERE = "flask users", "terminal"
+_WHO = "flask users"
 
 
 @click.group(cls=LedgerGroup)
@@ -215,4 +216,4 @@ def _password(service: Offhook, email: str) -> str:
 
 
 def _line(service: Offhook, what: str, of_what: str) -> AuditLine:
-    return AuditLine(service.ledger.clock(), _WHO, what, of_what, _WHERE)
+    return line(service, _WHO, what, of_what)

@@ -11,8 +11,8 @@ How to add a page:
 4. What changes something is a POST by `show.confirm(...)` (it carries the CSRF token), `@needs(Role.OPERATOR)`, writes
    `audit(what, of_what)` (who.py) before it acts, and ends with `flash(...)` and a redirect. Nothing is done by GET.
 5. One row in the table ANSWERS of tests/test_dashboard_doors.py (path, what each role gets), and the path in PAGES of
-   tests/test_dashboard_browser.py (axe, console, 360 px). The words of issue: In Rockerbox, On its way, Unknown caller, Does not
-   count, Needs you.
+   tests/test_dashboard_browser.py (axe, console, 360 px); an action has one in tests/test_dashboard_audited.py (its line). The
+   words of issue: In Rockerbox, On its way, Unknown caller, Does not count, Needs you.
 
 No inline script, style or handler (the CSP refuses them): classes in static/offhook.css, data attributes in static/offhook.js.
 Every page works without JavaScript; htmx makes it quicker where `hx-get`/`hx-post` stand beside a real `href`/`action`.

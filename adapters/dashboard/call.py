@@ -232,16 +232,13 @@ def customer_given(phone: str) -> Customer | str:
 def decide_again(call_sid: str) -> AnyResponse:
     """Decide a call that waits or does not count, by today's rules and customers."""
     story = _story(call_sid)
+    if story.call.state not in _ANEW or isinstance(judge_now(parts()), str):
+        return _back(story, "It cannot be decided again now.", "bad")
     audit("decide again", story.call.key.call_sid)
-    done = _decide_again(story)
+    done = decided_again([story.call.key])
     if done is None:
         return _back(story, "Calls are being decided right now. Try again in a moment.", "bad")
     return _back(story, "It was decided again." if done else "It stands as it did: more of it has just arrived.")
-
-
-def _decide_again(story: Story) -> int | None:
-    """How many were decided; None while another decides, or where the rules cannot be used. Waits for a worker's turn to end."""
-    return decided_again([story.call.key]) if story.call.state in _ANEW else None
 
 
 @blueprint.post("/calls/<call_sid>/retry")

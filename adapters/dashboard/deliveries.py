@@ -32,7 +32,7 @@ from offhook.pipeline.delivery import State
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
 from offhook.pipeline.masking import masking
-from offhook.pipeline.sending_again import RESTING, Sorted, send_again, sort_out
+from offhook.pipeline.sending_again import RESTING, Sorted, in_short, send_again, sort_out
 from offhook.pipeline.story import (
     COUNTED_UP_TO,
     AttemptLine,
@@ -248,7 +248,7 @@ def retry() -> AnyResponse:
     rows = found.sendable(with_doubtful=looked)
     if not rows:
         return _back(f"Nothing was sent.{_stays(found, looked=looked) or ' It had moved on already.'}", "bad")
-    audit("send again", rows[0].key.call_sid if len(rows) == 1 else _how_many(rows))
+    audit("send again", in_short(rows))
     came = send_again(known.ledger, rows, known.lacks, known.ledger.clock())
     return _back(f"{_count(came.moved, 'is', 'are')} sent again in a moment.{_stays(found, looked=looked)}")
 
@@ -319,11 +319,6 @@ def _looked_at(known: Parts, fields: Sequence[tuple[str, str]]) -> tuple[Sequenc
         if (after := page.after) is None:
             return found, False
     return found, True
-
-
-def _how_many(rows: Sequence[ConversionLine]) -> str:
-    doubtful = sum(row.maybe_sent for row in rows)
-    return f"{len(rows)} conversions{f', {doubtful} of which may have arrived' if doubtful else ''}"
 
 
 def _count(count: int, one: str, many: str) -> str:

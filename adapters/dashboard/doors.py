@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, abort, flash, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.addresses import whose
+from offhook.adapters.addresses import whose
 from offhook.adapters.dashboard.leaving import leave
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zones
 from offhook.adapters.dashboard.who import (
     address,
+    audit,
     line,
     local_path,
     needs,
@@ -50,7 +51,7 @@ def log_in() -> AnyResponse:
     someone = parts().ledger.users.with_email(email)
     is_theirs = is_right(someone.password_hash if someone else None, password[: parts().limits.password_most + 1])
     if someone is None or not is_theirs or someone.disabled_at is not None:
-        parts().ledger.audit.write(line("sign-in refused", "", someone.email if someone else "unknown"))
+        audit("sign-in refused", "password", someone.email if someone else "unknown")
         return not_in(401, goes_to, typed, _WRONG)
     parts().ledger.tries.forget(_account(email), window)
     sign_in(someone, "password")
@@ -143,6 +144,7 @@ def _invited(found: Invite, email: str, password_hash: str | None) -> User:
             return made
         known = users.with_email(email)
     if known is None or known.disabled_at is not None or known.role is not found.role or password_hash is not None:
+        audit("sign-in refused", f"link of {email}", "unknown")
         abort(403)  # it takes over nobody, nor anybody who may more by now than the link was made for
     return known
 
@@ -160,7 +162,7 @@ def choose_zone() -> AnyResponse:
     wished = request.form.get("zone", "")
     if wished and wished not in zones():
         abort(400)
-    parts().ledger.users.set_zone(user().id, wished)
+    parts().ledger.users.set_zone(user().id, wished, line("time zone chosen", wished or "the service's"))
     return redirect(local_path(request.form.get("back")), 303)
 
 
@@ -173,6 +175,7 @@ def change_password() -> AnyResponse:
     wrong = _why_not(new, user().email)
     if not is_right(user().password_hash, old[: parts().limits.password_most + 1]):
         wrong = "The password of now is another one."
+        audit("password change refused", user().email)
     if wrong:
         sessions = parts().ledger.sessions.of_user(user().id)
         return Response(

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, flash, redirect, render_template, 
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.parts import parts
-from offhook.adapters.dashboard.who import audit, line, needs, user
+from offhook.adapters.dashboard.who import line, needs, user
 from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.tokens import Scope, new_token
 from offhook.pipeline.users import Invite, Role, User, new_secret, plain_email
@@ -116,8 +116,7 @@ def create_token() -> AnyResponse:
     if not name or len(name) > _LONGEST_NAME or not name.isprintable() or not scopes or set(scopes) - set(Scope):
         return _done("A token needs a name and at least one thing that it may do.", "bad")
     token, text = new_token(name, scopes, parts().clock())
-    audit("token made", name)
-    if not parts().ledger.tokens.add(token):
+    if not parts().ledger.tokens.add(token, line("token made", name)):
         return _done(f'There is a token "{name}" already: take another name, or revoke that one first.', "bad")
     return Response(_page(token=text))
 
@@ -126,10 +125,8 @@ def create_token() -> AnyResponse:
 @needs(Role.ADMIN)
 def revoke_token() -> AnyResponse:
     name = request.form.get("name", "")
-    if all(one.name != name or one.revoked_at for one in parts().ledger.tokens.every()):
+    if not parts().ledger.tokens.revoke(name, parts().clock(), line("token revoked", name)):
         return _done("There is no such token.", "bad")
-    audit("token revoked", name)
-    parts().ledger.tokens.revoke(name, parts().clock())
     return _done(f'The token "{name}" is revoked.')
 
 

@@ -44,7 +44,6 @@ def take() -> AnyResponse:
         flash(str(asked), "bad")
         return redirect(url_for("customers.shown"), 303)
     name = _name_of(file)
-    audit("customers looked at", name)
     try:
         upload = keep_file(
             parts().ledger.job_files,
@@ -57,6 +56,7 @@ def take() -> AnyResponse:
     except FileTooLarge as error:
         flash(f"{error} Gzip it, take it apart, or import it with flask customers import FILE.", "bad")
         return redirect(url_for("customers.shown"), 303)
+    audit("customers looked at", name)
     return _begun(replace(asked, upload=upload, dry_run=True))
 
 

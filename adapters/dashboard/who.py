@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, current_app, g, redirect, request, session, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.addresses import outermost
+from offhook.adapters.addresses import outermost
 from offhook.adapters.dashboard.parts import parts
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.tokens import hashed

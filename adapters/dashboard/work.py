@@ -97,7 +97,10 @@ def stop(job_id: str) -> AnyResponse:
     found = (None if number is None else parts().reads.jobs.job(number)) or abort(404)
     if not user().role.may(stopped_by(found)):
         abort(403)
-    audit("job stopped", f"job {found.id}")
-    parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
-    flash("It was over already." if found.is_over else "It stops in a moment. What was done until then stays done.")
+    if found.is_over:
+        flash("It was over already.")
+    else:
+        audit("job stopped", f"job {found.id}")
+        parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
+        flash("It stops in a moment. What was done until then stays done.")
     return redirect(local_path(request.form.get("back") or url_for("overview.shown")), 303)

@@ -11,7 +11,9 @@ from sqlalchemy import Row, or_, select, text, update
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import insert
 from offhook.adapters.ledger.schema import tokens
+from offhook.adapters.ledger.users import write_line
 from offhook.pipeline.tokens import Token
+from offhook.pipeline.users import AuditLine
 
 _UNLESS_NAMED = "ON CONFLICT (name) WHERE revoked_at IS NULL DO NOTHING"
 
@@ -22,7 +24,7 @@ class TokensTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, token: Token) -> bool:
+    def add(self, token: Token, line: AuditLine) -> bool:
         row = {
             "id": token.id,
             "name": token.name,
@@ -32,17 +34,23 @@ class TokensTable:
         }
         with self._database.write() as connection:
             insert(tokens, [row], _UNLESS_NAMED).run(connection)
-            return connection.execute(select(tokens.c.id).where(tokens.c.id == token.id)).first() is not None
+            is_kept = connection.execute(select(tokens.c.id).where(tokens.c.id == token.id)).first() is not None
+            if is_kept:
+                write_line(connection, line)
+        return is_kept
 
     def every(self) -> Sequence[Token]:
         with self._database.read() as connection:
             rows = connection.execute(select(tokens).order_by(tokens.c.created_at, tokens.c.id)).all()
         return [_token(row) for row in rows]
 
-    def revoke(self, name: str, now: datetime) -> bool:
+    def revoke(self, name: str, now: datetime, line: AuditLine) -> bool:
         found = update(tokens).where(tokens.c.name == name, text("revoked_at IS NULL")).values(revoked_at=now)
         with self._database.write() as connection:
-            return connection.execute(found).rowcount > 0
+            is_revoked = connection.execute(found).rowcount > 0
+            if is_revoked:
+                write_line(connection, line)
+        return is_revoked
 
     def used(self, token_id: str, at: datetime) -> None:
         earlier = or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at < at)

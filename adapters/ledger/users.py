@@ -100,9 +100,8 @@ class UsersTable:
     def set_role(self, user_id: str, role: Role, line: AuditLine) -> bool:
         return self._change(user_id, {"role": role.value}, line)
 
-    def set_zone(self, user_id: str, zone: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(update(users).where(users.c.id == user_id).values(zone=zone))
+    def set_zone(self, user_id: str, zone: str, line: AuditLine) -> bool:
+        return self._change(user_id, {"zone": zone}, line)
 
     def disable(self, user_id: str, at: datetime | None, line: AuditLine) -> bool:
         return self._change(user_id, {"disabled_at": at}, line, ends_sessions=at is not None)
@@ -137,8 +136,8 @@ class SessionsTable:
             "user_id": session.user_id,
             "created_at": session.created_at,
             "seen_at": session.seen_at,
-            "came_by": session.came_by,
             "address": session.address,
+            "came_by": session.came_by,
         }
         with self._database.write() as connection:
             connection.execute(_FORGET_SESSIONS, {"before": micros(over_before)})

@@ -91,6 +91,14 @@ def uncounted(rows: Sequence[ConversionLine], lacks: Lacks) -> Mapping[CallKey, 
     return {row.key: lacking for row in rows if (lacking := lacks(row.payload))}
 
 
+def in_short(rows: Sequence[ConversionLine]) -> str:
+    """What these are, for the audit: the CallSid of the only one, else how many, and how many of them may have arrived."""
+    if len(rows) == 1:
+        return rows[0].key.call_sid
+    doubtful = sum(row.maybe_sent for row in rows)
+    return f"{len(rows)} conversions{f', {doubtful} of which may have arrived' if doubtful else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class Sorted:
     """Conversions that somebody wants sent again, by what may become of each.

@@ -34,6 +34,7 @@ def test_an_email_is_one_users_and_a_change_of_nobody_leaves_no_line(ledger: Who
     assert not ledger.users.add(replace(BO, email=ANN.email), LINE)
     assert not ledger.users.set_role("3", Role.ADMIN, LINE)
     assert not ledger.users.set_password("3", "hash", LINE)
+    assert not ledger.users.set_zone("3", "UTC", LINE)
     assert not ledger.users.disable("3", NOON, LINE)
     assert not ledger.users.remove("3", LINE)
     assert lines(ledger) == ["user added"]
@@ -43,10 +44,10 @@ def test_an_email_is_one_users_and_a_change_of_nobody_leaves_no_line(ledger: Who
 def test_what_changes_is_that_one_user_alone(ledger: WholeLedger) -> None:
     ledger.users.add(ANN, LINE)
     ledger.users.add(BO, LINE)
-    ledger.users.set_zone("2", "UTC")
+    assert ledger.users.set_zone("2", "UTC", replace(LINE, what="zone"))
     assert ledger.users.set_role("2", Role.OPERATOR, replace(LINE, what="role"))
     assert list(ledger.users.every()) == [ANN, replace(BO, role=Role.OPERATOR, zone="UTC")]
-    assert lines(ledger)[0] == "role"
+    assert lines(ledger)[:2] == ["role", "zone"]
 
 
 def test_another_password_being_disabled_and_being_removed_end_all_sessions_and_open_links(ledger: WholeLedger) -> None:

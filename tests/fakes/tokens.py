@@ -7,27 +7,31 @@ from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.tokens import Token
+from offhook.pipeline.users import AuditLine
 from tests.fakes.kept import Kept
+from tests.fakes.users import write_line
 
 
 class MemoryTokens:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
 
-    def add(self, token: Token) -> bool:
+    def add(self, token: Token, line: AuditLine) -> bool:
         if self._holds(token.name) is not None:
             return False
         self._kept.tokens[token.id] = token
+        write_line(self._kept, line)
         return True
 
     def every(self) -> Sequence[Token]:
         return sorted(self._kept.tokens.values(), key=lambda token: (token.created_at, token.id))
 
-    def revoke(self, name: str, now: datetime) -> bool:
+    def revoke(self, name: str, now: datetime, line: AuditLine) -> bool:
         found = self._holds(name)
         if found is None:
             return False
         self._kept.tokens[found.id] = replace(found, revoked_at=now)
+        write_line(self._kept, line)
         return True
 
     def used(self, token_id: str, at: datetime) -> None:

@@ -21,7 +21,7 @@ class MemoryUsers:
         if self.with_email(user.email) is not None or (user.identity and self.with_identity(user.identity)):
             return False
         self._kept.users[user.id] = user
-        _write(self._kept, line)
+        write_line(self._kept, line)
         return True
 
     def every(self) -> Sequence[User]:
@@ -48,10 +48,8 @@ class MemoryUsers:
     def set_role(self, user_id: str, role: Role, line: AuditLine) -> bool:
         return self._change(user_id, line, role=role)
 
-    def set_zone(self, user_id: str, zone: str) -> None:
-        known = self._kept.users.get(user_id)
-        if known is not None:
-            self._kept.users[user_id] = replace(known, zone=zone)
+    def set_zone(self, user_id: str, zone: str, line: AuditLine) -> bool:
+        return self._change(user_id, line, zone=zone)
 
     def disable(self, user_id: str, at: datetime | None, line: AuditLine) -> bool:
         return self._change(user_id, line, ends_sessions=at is not None, disabled_at=at)
@@ -60,7 +58,7 @@ class MemoryUsers:
         _shut_out(self._kept, user_id)
         if self._kept.users.pop(user_id, None) is None:
             return False
-        _write(self._kept, line)
+        write_line(self._kept, line)
         return True
 
     def _change(self, user_id: str, line: AuditLine, *, ends_sessions: bool = False, **values: Any) -> bool:
@@ -70,7 +68,7 @@ class MemoryUsers:
         self._kept.users[user_id] = replace(known, **values)
         if ends_sessions:
             _shut_out(self._kept, user_id)
-        _write(self._kept, line)
+        write_line(self._kept, line)
         return True
 
 
@@ -83,7 +81,7 @@ class MemorySessions:
         for one in over:
             del self._kept.sessions[one]
         self._kept.sessions[session.id] = session
-        _write(self._kept, line)
+        write_line(self._kept, line)
 
     def with_id(self, session_id: str) -> Session | None:
         return self._kept.sessions.get(session_id)
@@ -100,12 +98,12 @@ class MemorySessions:
     def end(self, session_id: str, line: AuditLine) -> bool:
         if self._kept.sessions.pop(session_id, None) is None:
             return False
-        _write(self._kept, line)
+        write_line(self._kept, line)
         return True
 
     def end_all(self, user_id: str, line: AuditLine) -> int:
         ended = _end_all(self._kept, user_id)
-        _write(self._kept, line)
+        write_line(self._kept, line)
         return ended
 
     def key(self) -> str:
@@ -122,7 +120,7 @@ class MemoryInvites:
         for one in over:
             del self._kept.invites[one]
         self._kept.invites[invite.id] = invite
-        _write(self._kept, line)
+        write_line(self._kept, line)
 
     def open(self, invite_id: str, now: datetime) -> Invite | None:
         known = self._kept.invites.get(invite_id)
@@ -154,7 +152,7 @@ class MemoryAudit:
         self._kept = kept
 
     def write(self, line: AuditLine) -> None:
-        _write(self._kept, line)
+        write_line(self._kept, line)
 
     def lines(self, asked: AuditFilter, before: int | None, limit: int) -> Sequence[AuditLine]:
         found = [one for one in reversed(self._kept.audit) if _is_asked(one, asked)]
@@ -167,7 +165,8 @@ def _is_asked(line: AuditLine, asked: AuditFilter) -> bool:
     return is_in_time and all(not wanted or wanted == is_ for wanted, is_ in words)
 
 
-def _write(kept: Kept, line: AuditLine) -> None:
+def write_line(kept: Kept, line: AuditLine) -> None:
+    """The audit's line."""
     words: dict[str, Any] = {
         name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")
     }

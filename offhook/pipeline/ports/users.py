@@ -41,8 +41,8 @@ class Users(Protocol):
     def set_role(self, user_id: str, role: Role, line: AuditLine) -> bool:
         """Another role, from the next request on. False where there is no such user."""
 
-    def set_zone(self, user_id: str, zone: str) -> None:
-        """The time zone that the user chose."""
+    def set_zone(self, user_id: str, zone: str, line: AuditLine) -> bool:
+        """The time zone that the user chose. False where there is no such user."""
 
     def disable(self, user_id: str, at: datetime | None, line: AuditLine) -> bool:
         """Nobody may come in as this user from `at` on; all sessions and open links end. None: may again. False for nobody."""

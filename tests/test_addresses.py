@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from offhook.adapters.dashboard.addresses import outermost, whose
+from offhook.adapters.addresses import outermost, whose
 from offhook.pipeline.users import AuditFilter
 from tests.support.browsing import Browsing, browsing
 
