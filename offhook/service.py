@@ -222,7 +222,11 @@ def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge])
             columns=cast(tuple[str, str, str], settings.customers_columns),
             country=settings.default_country,
             conflict=settings.shared_numbers,
-            limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+            limits=limits_of(
+                settings.customers_attributes,
+                settings.customers_attribute_characters,
+                settings.customers_unpacked_bytes,
+            ),
             lower_emails=settings.email_lowercase,
             retire_share=settings.customers_retire_share,
         ),

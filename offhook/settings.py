@@ -391,6 +391,12 @@ class Settings(BaseSettings):
         le=86_400,
         description="a list that takes longer to come is not taken from an address",
     )
+    customers_unpacked_bytes: int = Field(
+        1_000_000_000,
+        alias="OFFHOOK_CUSTOMERS_UNPACKED_BYTES",
+        ge=1024,
+        description="a gzipped list that comes to more when it is unpacked is not imported (five million customers come to about that)",
+    )
     customers_batch_rows: int = Field(
         500,
         alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",

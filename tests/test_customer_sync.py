@@ -137,6 +137,19 @@ def test_what_is_no_whole_list_changes_nothing(sink: sinks.Sink, behaviour: sink
     assert office.people() == {} and office.ledger.syncs.version(office.sync.name) is None
 
 
+@pytest.mark.parametrize("headers", [('ETag: "1"',), ("Content-Encoding: gzip",)])
+def test_a_packed_list_that_unpacks_to_more_than_it_may_changes_nothing(
+    sink: sinks.Sink, headers: tuple[str, ...]
+) -> None:
+    """A server that packs what is packed already packs it twice; the outer one is held to OFFHOOK_CUSTOMERS_SYNC_MAX_BYTES."""
+    packed = gzip.compress(BOTH + b"nobody,\n" * 1000)
+    sink.behave(answer(gzip.compress(packed) if "gzip" in headers[0] else packed, *headers))
+    office = Office(at(sink), limits=ImportLimits(unpacked=5000))
+    with pytest.raises(ImportRefused, match="OFFHOOK_CUSTOMERS_UNPACKED_BYTES"):
+        office.sync.now()
+    assert office.people() == {} and office.ledger.syncs.version(office.sync.name) is None
+
+
 DRIPS = {
     "its head": sinks.drip_head(0.02),
     "its body": sinks.drip_body(0.02),

@@ -196,6 +196,32 @@ def test_a_gzipped_file_that_was_cut_off_is_refused_before_anything_is_taken(imp
     assert imported.table.transactions == []
 
 
+@pytest.mark.parametrize(
+    "content",
+    [HEADER + "+14158675309,,C1\n" * 100, '{"phone": "+14158675309", "customer_id": "C1"}\n' * 50, HEADER + "x" * 3000],
+)
+def test_a_gzipped_file_that_unpacks_to_more_than_it_may_is_refused_before_anything_is_taken(
+    imported: Import, content: str
+) -> None:
+    with pytest.raises(ImportRefused, match=r"more than 1,200 bytes .*OFFHOOK_CUSTOMERS_UNPACKED_BYTES.*smaller files"):
+        imported(gzip.compress(content.encode()), limits=ImportLimits(unpacked=1200), chunk_rows=10)
+    assert imported.table.transactions == [] and not imported.rejects.exists()
+
+
+def test_a_gzipped_file_may_unpack_to_as_much_as_the_limit_says_and_one_that_is_not_packed_to_more(
+    imported: Import,
+) -> None:
+    content = (HEADER + "+14158675309,,C1\n" * 100).encode()
+    assert imported(gzip.compress(content), limits=ImportLimits(unpacked=len(content))).rows == 100
+    assert imported(content, limits=ImportLimits(unpacked=1200)).rows == 100
+
+
+def test_rows_that_cannot_be_used_are_progress_too(imported: Import) -> None:
+    seen: list[int] = []
+    imported(HEADER + "nobody,,\n" * 95, chunk_rows=10, progress=seen.append)
+    assert len(seen) == 11
+
+
 def test_standard_input_is_a_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = HEADER + "+14158675309,,C1\nx,,C1\n"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(text.encode()))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,23 @@ def test_replacing_is_refused_with_what_to_say(console: Console) -> None:
     assert console("customers", "show", BO).exit_code == 0
     assert console("customers", "import", "customers.csv", "--replace", "--yes-retire").exit_code == 0
     assert console("customers", "show", BO).exit_code == 1
+
+
+def test_a_packed_file_that_unpacks_to_more_than_it_may_is_refused_with_what_to_do(
+    console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFFHOOK_CUSTOMERS_UNPACKED_BYTES", "5000")
+    packed = tmp_path / "customers.csv.gz"
+    packed.write_bytes(gzip.compress((everybody(ANN) + "nobody,,\n" * 1000).encode()))
+    bounded = Console(tmp_path)
+    for command in (("import", "customers.csv.gz"), ("import", "customers.csv.gz", "--dry-run")):
+        refused = bounded("customers", *command)
+        assert refused.exit_code == 2 and "more than 5,000 bytes when it is unpacked" in refused.stderr
+    synced = bounded("customers", "sync", "customers.csv.gz")
+    assert synced.exit_code == 1 and "OFFHOOK_CUSTOMERS_UNPACKED_BYTES" in synced.stderr
+    assert bounded("customers", "show", ANN).exit_code == 1
+    packed.write_bytes(gzip.compress(everybody(ANN).encode()))
+    assert bounded("customers", "import", "customers.csv.gz").exit_code == 0
 
 
 def test_what_was_taken_for_what_is_said(console: Console) -> None:

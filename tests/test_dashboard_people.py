@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import re
 from collections.abc import Iterator
@@ -280,6 +281,20 @@ def test_what_cannot_be_imported_says_why_in_words_of_the_form(site: Browsing) -
         assert "--" not in page
     for said, why in (({"columns": "phone"}, "Name three columns"), ({"country": "XX"}, "A country is two letters")):
         assert why in words(operator.get(uploaded(operator, "phone,email\n", **said)).text)
+
+
+def test_a_packed_file_that_unpacks_to_more_than_it_may_is_not_imported_and_says_so(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_CUSTOMERS_UNPACKED_BYTES="5000")
+    operator = site.person(Role.OPERATOR)
+    packed = gzip.compress(f"phone,email\n{BO},bo@example.com\n".encode() + b"nobody,\n" * 1000)
+    looked = uploaded(operator, packed, "crm.csv.gz")
+    work(site)
+    page = operator.get(looked).text
+    assert "crm.csv.gz comes to more than 5,000 bytes when it is unpacked" in words(page)
+    assert "Make several smaller files of it" in words(page)
+    assert "/import" not in page.replace("/customers/imports", "")
+    assert not site.service.ledger.find_customers([BO])
+    site.service.ledger.close()
 
 
 @only_sqlite

@@ -147,7 +147,11 @@ def import_(
                 conflict=policy,
                 rejects_path=rejects_path,
                 encoding=encoding,
-                limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+                limits=limits_of(
+                    settings.customers_attributes,
+                    settings.customers_attribute_characters,
+                    settings.customers_unpacked_bytes,
+                ),
                 progress=progress,
                 remark=_warn,
                 lower_emails=settings.email_lowercase,

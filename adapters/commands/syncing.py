@@ -31,7 +31,9 @@ def sync_source(settings: Settings, location: str = "", every_seconds: float | N
         columns=cast(tuple[str, str, str], settings.customers_columns),
         region=settings.default_country,
         conflict=settings.shared_numbers,
-        limits=limits_of(settings.customers_attributes, settings.customers_attribute_characters),
+        limits=limits_of(
+            settings.customers_attributes, settings.customers_attribute_characters, settings.customers_unpacked_bytes
+        ),
         lower_emails=settings.email_lowercase,
         replacing=Replace(settings.customers_retire_share) if settings.customers_sync_replace else None,
         access=Access(

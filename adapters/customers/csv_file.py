@@ -131,7 +131,7 @@ def import_csv(
     bounds = limits or ImportLimits()
     _must_be_writable(rejects_path or default_rejects_path(path), path)
     with _staging_trouble(), _staging() as staging:
-        with open_lines(path, encoding, bounds.row) as lines:
+        with open_lines(path, encoding, bounds.row, bounds.unpacked) as lines:
             reading = _Reading(lines, columns, region, bounds, staging, lower_emails=lower_emails)
             for text in reading.remarks:
                 remark(text)
@@ -256,21 +256,24 @@ class _Reading:
         return self._fields.customer_ids_that_are_emails
 
     def chunks(self, chunk_rows: int) -> Iterator[int]:
-        """Stage the whole file; yields after each chunk how many numbers were taken."""
-        taken = self._taken()
-        while chunk := list(islice(taken, chunk_rows)):
+        """Stage the whole file; yields after each chunk of its records, used or not, how many numbers were taken."""
+        records = self._records()
+        while records_read := list(islice(records, chunk_rows)):
+            chunk = list(chain.from_iterable(records_read))
             self._staging.executemany("INSERT INTO taken VALUES (?, ?, ?, ?, ?, ?)", chunk)
             self.numbers += len(chunk)
             yield self.numbers
 
-    def _taken(self) -> Iterator[_Taken]:
+    def _records(self) -> Iterator[Sequence[_Taken]]:
+        """What was taken of each record; nothing of one that cannot be used."""
         lines = self._lines
         delimiter = self.columns.delimiter
         records: Iterator[list[str] | str] = lines if delimiter is None else csv.reader(lines, delimiter=delimiter)
         while True:
             lines.begin_record()
+            taken: Sequence[_Taken] = ()
             try:
-                yield from self._of_record(next(records))
+                taken = self._of_record(next(records))
             except StopIteration:
                 return
             except Problem as problem:
@@ -278,6 +281,7 @@ class _Reading:
                     self._reject(problem, lines.record_text())
             except (RecordTooLong, csv.Error):
                 self._reject_first_line()
+            yield taken
 
     def _of_record(self, record: list[str] | str) -> list[_Taken]:
         """Raises Problem where nothing of it can be used."""

@@ -40,6 +40,7 @@ class ImportLimits:
 
     `people` is how many customers of one number are told apart; of more it is said that there are at least so many, and of
     these `named` are kept by name. `attributes` is how many further columns are kept of a customer, `attribute` how long each.
+    `unpacked` is the bytes of a gzipped file, unpacked.
     """
 
     row: int = 65_536
@@ -50,11 +51,12 @@ class ImportLimits:
     named: int = 20
     attributes: int = 50
     attribute: int = 500
+    unpacked: int = 1_000_000_000
 
 
-def limits_of(attributes: int, attribute: int) -> ImportLimits:
-    """The usual limits but for these two."""
-    return ImportLimits(attributes=attributes, attribute=attribute)
+def limits_of(attributes: int, attribute: int, unpacked: int) -> ImportLimits:
+    """The usual limits but for these three."""
+    return ImportLimits(attributes=attributes, attribute=attribute, unpacked=unpacked)
 
 
 class Problem(Exception):

@@ -15,9 +15,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from offhook.adapters.file_kinds import LONGEST_BEGINNING, PICTURES, SHEETS, FileKind, file_kind
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 class ImportRefused(Exception):
@@ -26,6 +29,30 @@ class ImportRefused(Exception):
 
 class RecordTooLong(Exception):
     """A record did not end within the allowed number of characters, or not before the end of the file."""
+
+
+class _Unpacked(io.RawIOBase):
+    """The bytes of a gzip file, up to `most` of them. Raises ImportRefused for one more: a small file may hold any number."""
+
+    def __init__(self, packed: IO[bytes], most: int, name: str) -> None:
+        super().__init__()
+        self._plain = gzip.GzipFile(fileobj=packed)
+        self._most = self._left = most
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        count = self._plain.readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise ImportRefused(
+                f"{self._name} comes to more than {self._most:,} bytes when it is unpacked "
+                "(OFFHOOK_CUSTOMERS_UNPACKED_BYTES), and nothing of it was imported. Make several smaller files of it, or "
+                "have the setting raised."
+            )
+        return count
 
 
 class Lines:
@@ -156,15 +183,16 @@ def _printable(text: str) -> str:
 
 
 @contextmanager
-def open_lines(path: Path | str, encoding: str | None, longest: int) -> Iterator[Lines]:
+def open_lines(path: Path | str, encoding: str | None, longest: int, most_unpacked: int) -> Iterator[Lines]:
     """The lines of a file, gzipped or not, or of standard input (`-`). Raises ImportRefused.
 
-    Without an `encoding` it is UTF-8, or UTF-16 where the file begins with that one's mark.
+    `longest` is in characters. A gzipped file may come to `most_unpacked` bytes; one that is not packed has no limit here. Without
+    an `encoding` it is UTF-8, or UTF-16 where the file begins with that one's mark.
     """
     name = "Standard input" if str(path) == "-" else str(path)
     source = _open(path, name)
     try:
-        plain = _unzipped(source, name)
+        plain = _unzipped(source, most_unpacked, name)
         text = _decoded(plain, encoding or _encoding_of(plain, name))
         yield Lines(text, source, longest, name)
         text.detach()  # standard input stays open
@@ -183,12 +211,12 @@ def _open(path: Path | str, name: str) -> io.BufferedReader:
         raise ImportRefused(f"{name} cannot be opened: {error.strerror}.") from None
 
 
-def _unzipped(source: io.BufferedReader, name: str) -> io.BufferedReader:
+def _unzipped(source: io.BufferedReader, most: int, name: str) -> io.BufferedReader:
     kind = file_kind(_beginning(source, name))
     if kind is not FileKind.GZIP:
         _refuse(kind, name)
         return source
-    plain: io.BufferedReader = io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=source)))
+    plain: io.BufferedReader = io.BufferedReader(_Unpacked(source, most, name))
     _refuse(file_kind(_beginning(plain, name)), name)
     return plain
 
