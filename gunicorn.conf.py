@@ -80,6 +80,7 @@ def _other_port():  # type: ignore[no-untyped-def]
 def post_worker_init(worker):  # type: ignore[no-untyped-def]
     """Callbacks are received by the database's clock. OFFHOOK_WORKER=inline: this process folds, decides and delivers as well."""
     service = worker.wsgi.extensions["offhook"]
+    worker.knows = worker.wsgi.extensions["offhook.knows"]
     service.ledger.look_at_clock()
     worker.cfg.set("graceful_timeout", _settings.web_stop_seconds)  # in this process: requests get no longer than that
     if _settings.worker == "inline":

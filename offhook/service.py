@@ -397,8 +397,15 @@ def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
     known, ledger = service.settings, service.ledger
     wished = known.dashboard or ("on" if known.oidc_issuer else None)  # the provider knows who may come in
     return DashboardDoor(
-        wished, ledger, lambda: dashboard(service), otherwise, known.dashboard_look_seconds, ledger.clock
+        wished, ledger, lambda: dashboard(service), signed_in, otherwise, known.dashboard_look_seconds, ledger.clock
     )
+
+
+def signed_in(app: Flask, cookies: str) -> bool:
+    """Whether cookies are of somebody who is signed in to this dashboard. Raises LedgerUnavailable."""
+    from offhook.adapters.dashboard.who import is_signed_in
+
+    return is_signed_in(app, cookies)
 
 
 def dashboard(service: Offhook) -> Flask:

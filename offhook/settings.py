@@ -865,7 +865,8 @@ class Settings(BaseSettings):
         alias="OFFHOOK_UPLOAD_SECONDS",
         ge=1,
         le=3600,
-        description="a form or file for the dashboard that is larger than a callback may be and has not arrived whole after so long is closed",
+        description="a form or file for the dashboard that is larger than a callback may be and has not arrived whole after so long is closed; "
+        "of who is not signed in none is taken (413)",
     )
     uploads_at_once: int = Field(
         2,

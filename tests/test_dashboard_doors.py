@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ from offhook.pipeline.users import AuditFilter, AuditLine, Role
 from offhook.service import build, dashboard
 from offhook.settings import given
 from tests.support.dashboard import PASSWORD, Client, Site, add_user
+from tests.support.raw import Raw, ask
 
 VIEWER, OPERATOR, ADMIN = Role
 NOBODY = "nobody"
@@ -429,28 +429,46 @@ def test_a_file_is_taken_that_is_larger_than_a_callback(site: Site) -> None:
     assert kept.size == len(rows)
 
 
-def test_large_requests_hold_no_more_memory_than_so_many_may(site: Site) -> None:
-    """Their bytes are held before anybody knows whose they are: strangers could fill it, and callbacks would be lost."""
-    head = b"POST /customers/uploads HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n"
-    with ExitStack() as opened:
+def large(cookies: str = "", target: str = "/customers/uploads") -> bytes:
+    """The header of a request with a body of a megabyte, whose sender waits to be let in."""
+    lines = [f"POST {target} HTTP/1.1", "Host: 127.0.0.1", "Content-Length: 1000000", "Expect: 100-continue"]
+    return "\r\n".join([*lines, *([f"Cookie: {cookies}"] if cookies else []), "", ""]).encode()
 
-        def begun() -> socket.socket:
-            made = opened.enter_context(socket.create_connection(("127.0.0.1", site.web.port), timeout=60))
-            made.sendall(head)
-            return made
 
-        def is_told_to_go_on(one: socket.socket) -> bool:
-            return one.recv(100).startswith(b"HTTP/1.1 100 ")
+def carried(client: Client) -> str:
+    return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
-        first, second = begun(), begun()
-        assert is_told_to_go_on(first)
-        assert is_told_to_go_on(second)
-        assert begun().recv(100).startswith(b"HTTP/1.1 503 ")
+
+def test_nobody_who_is_not_signed_in_has_a_large_body_waited_for(site: Site) -> None:
+    anybody, gone = site.anybody(), site.anybody()
+    anybody.get("/login")
+    gone.sign_in("viewer@example.com")
+    over = carried(gone)
+    assert gone.post("/logout").status_code == 303
+    signed_in = carried(site.role(VIEWER))
+    strangers = ["", carried(anybody), over, "offhook=x.y.z", signed_in[:-1], f"x{signed_in}"]
+    assert all("offhook=" in cookies for cookies in strangers[1:])
+    for cookies in strangers:
+        for target in ("/customers/uploads", "/login", "/api/customers", "/nowhere"):
+            answer = ask(site.web.port, large(cookies, target))
+            assert (answer.status, answer.headers["connection"]) == (413, "close")
+            assert b"Only somebody who is signed in may send as much" in answer.body
+    assert "large_of_nobody" in site.web.log
+
+
+def test_large_requests_hold_no_more_memory_than_so_many_may_and_strangers_take_no_place(site: Site) -> None:
+    """Their bytes are held: without a limit they could fill the memory, and callbacks would be lost."""
+    port, cookies = site.web.port, carried(site.role(OPERATOR))
+    with ExitStack() as held:
+        for _ in range(6):
+            held.enter_context(Raw(port)).send(large())
+        let_in = [held.enter_context(Raw(port)).send(large(cookies)) for _ in range(2)]
+        assert [raw.answer().status for raw in let_in] == [100, 100]
+        assert ask(port, large(cookies)).status == 503  # all places are taken
+        assert ask(port, large()).status == 413  # which is no stranger's business
         assert site.anybody().get("/login").status_code == 200
-        for one in (first, second):
-            one.sendall(b"x" * 1_000_000)
-            assert one.recv(100).startswith(b"HTTP/1.1 303 ")
-        again = begun()
-        assert is_told_to_go_on(again)
-        again.sendall(b"x" * 1_000_000)
-        assert again.recv(100).startswith(b"HTTP/1.1 303 ")
+        for raw in let_in:
+            assert b"A file may have" in raw.send(b"x" * 1_000_000).answer().body  # the page's word, once all is here
+        again = held.enter_context(Raw(port)).send(large(cookies))
+        assert again.answer().status == 100
+        assert again.send(b"x" * 1_000_000).answer().status == 413

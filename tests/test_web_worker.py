@@ -23,9 +23,10 @@ from gunicorn.http import errors, message, parser, unreader, wsgi
 from gunicorn.workers import base, gthread
 
 from offhook.adapters.logs import MaskingJsonFormatter
-from offhook.adapters.web.framing import Limits
+from offhook.adapters.web.framing import Head, Incomplete, Limits, TurnedAway
 from offhook.adapters.web.notices import Notices
 from offhook.adapters.web.worker import Connection, Patience, WholeRequestWorker, status_of, worker_class
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 pytestmark = pytest.mark.unit
 
@@ -118,6 +119,24 @@ def test_a_connection_that_the_system_does_not_watch_is_dropped(worker: WholeReq
             worker.nr_conns = 1
             worker._park(conn, worker.arriving)
     assert (worker.nr_conns, len(worker.arriving)) == (0, 0)
+
+
+@pytest.mark.parametrize(("is_known", "status"), [(True, None), (False, 413), (None, 503)])
+def test_who_may_send_more_than_a_callback_is_asked_by_the_cookies_of_the_header(
+    worker: WholeRequestWorker, gone: Connection, is_known: bool | None, status: int | None
+) -> None:
+    """Nobody may, before the web process says who is signed in, and where the database does not say."""
+    found = Incomplete(Head(100, b"/customers/uploads", 99_999, cookies=b"offhook=a"), 100)
+    assert worker._admitted(found, gone) == TurnedAway(413, "large_of_nobody")
+
+    def knows(cookies: str) -> bool:
+        if is_known is None:
+            raise LedgerUnavailable("gone")
+        return is_known and cookies == "offhook=a"
+
+    worker.knows = knows
+    answer = worker._admitted(found, gone)
+    assert (answer.status if isinstance(answer, TurnedAway) else None) == status
 
 
 def test_a_condition_that_lasts_is_logged_at_once_and_then_once_a_minute_with_its_count(

@@ -31,6 +31,7 @@ from offhook.adapters.dashboard import (
     work,
 )
 from offhook.adapters.dashboard.assets import create_assets
+from offhook.adapters.dashboard.door import COOKIE
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
@@ -90,7 +91,7 @@ def create_dashboard(known: Parts) -> Flask:
     app.config.update(
         MAX_CONTENT_LENGTH=known.limits.body_bytes,
         MAX_FORM_MEMORY_SIZE=max(_LEAST_MEMORY, known.limits.body_bytes),
-        SESSION_COOKIE_NAME="__Host-offhook" if known.is_https else "offhook",
+        SESSION_COOKIE_NAME=f"__Host-{COOKIE}" if known.is_https else COOKIE,
         SESSION_COOKIE_SECURE=known.is_https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",

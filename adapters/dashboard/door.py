@@ -6,15 +6,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from offhook.pipeline.arrival import SIGNATURE_HEADER
 from offhook.pipeline.ports.invites import Invites
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.users import Users
 
+if TYPE_CHECKING:
+    from flask import Flask
+
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+COOKIE = "offhook"
+"""The session's cookie; a prefix may stand before it."""
 _SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"
 _HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Content-Type", "text/plain")]
 
@@ -32,25 +37,28 @@ class DashboardDoor:
     """A WSGI app before the dashboard, which `build` makes when the first request comes in while it is on.
 
     `wished` None: on when there is a user, or a link that makes one; looked up every `look_seconds`. Whoever signs a request
-    as Twilio does, to an address that is none, is `otherwise`'s, as is everybody while it is off.
+    as Twilio does, to an address that is none, is `otherwise`'s, as is everybody while it is off. `is_signed_in` is asked with the
+    dashboard and a request's cookies.
     """
 
     def __init__(
         self,
         wished: Literal["on", "off"] | None,
         ledger: _Ledger,
-        build: Callable[[], WsgiApp],
+        build: Callable[[], Flask],
+        is_signed_in: Callable[[Flask, str], bool],
         otherwise: WsgiApp,
         look_seconds: float,
         clock: Callable[[], datetime],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._wished, self._ledger, self._build, self._otherwise = wished, ledger, build, otherwise
+        self._is_signed_in = is_signed_in
         self._look_seconds, self._clock, self._steady = look_seconds, clock, steady
         self._guard = threading.Lock()
         self._is_on = False
         self._known_until = float("-inf")
-        self._app: WsgiApp | None = None
+        self._app: Flask | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if self._wished == "off" or environ.get(_SIGNATURE):
@@ -62,13 +70,21 @@ class DashboardDoor:
             return (b"The database does not answer now. Try again in a moment.\n",)
         return app(environ, start_response)
 
+    def knows(self, cookies: str) -> bool:
+        """Whether a request with these cookies is somebody's who is signed in. Nothing is loaded or asked for one that has none of
+        ours. Raises LedgerUnavailable.
+        """
+        if self._wished == "off" or f"{COOKIE}=" not in cookies:
+            return False
+        return (self._wished == "on" or self._somebody_may_come()) and self._is_signed_in(self._built(), cookies)
+
     def _somebody_may_come(self) -> bool:
         if self._steady() >= self._known_until:
             self._is_on = bool(self._ledger.users.every()) or self._ledger.invites.any_open(self._clock())
             self._known_until = self._steady() + self._look_seconds
         return self._is_on
 
-    def _built(self) -> WsgiApp:
+    def _built(self) -> Flask:
         with self._guard:
             if self._app is None:
                 self._app = self._build()

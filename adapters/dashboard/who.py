@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from flask import Flask, Response, abort, current_app, g, redirect, request, ses
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.addresses import outermost
-from offhook.adapters.dashboard.parts import parts
+from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret
@@ -61,6 +61,15 @@ def let_in() -> AnyResponse | None:
     if not g.user.role.may(needed):
         abort(403)
     return None
+
+
+def is_signed_in(app: Flask, cookies: str) -> bool:
+    """Whether a request with these cookies is somebody's who is signed in: asked before its body is read. What is not signed by
+    our key asks nothing of the ledger. Raises LedgerUnavailable.
+    """
+    carried = app.session_interface.open_session(app, app.request_class({"HTTP_COOKIE": cookies}))
+    known = cast(Parts, app.extensions["offhook.dashboard"])
+    return carried is not None and _signed_in(known, carried.get(_SECRET), known.clock()) is not None
 
 
 def user() -> User:
@@ -138,23 +147,28 @@ def local_path(given: str | None) -> str:
 
 
 def _find_out() -> None:
-    secret = session.get(_SECRET)
-    if not isinstance(secret, str):
+    if _SECRET not in session:
         return
     known, now = parts(), parts().clock()
-    found = known.reads.sessions.with_id(hashed(secret))
-    if found is None or not known.limits.lifetimes.holds(found, now):
+    signed_in = _signed_in(known, session[_SECRET], now)
+    if signed_in is None:
         session.clear()
         return
-    someone = known.reads.users.with_id(found.user_id)
-    if someone is None or someone.disabled_at is not None:
-        session.clear()
-        return
+    someone, found = signed_in
     g.user, g.session = someone, found
     is_person = not hasattr(current_app.view_functions[request.endpoint or ""], _BY_ITSELF)
     if is_person and (now - found.seen_at).total_seconds() >= known.limits.seen_seconds:
         with suppress(LedgerUnavailable):
             known.ledger.sessions.seen(found.id, now)
+
+
+def _signed_in(known: Parts, secret: object, now: datetime) -> tuple[User, Session] | None:
+    """Whose session it is whose secret a cookie holds; None where it is nobody's, or over."""
+    found = known.reads.sessions.with_id(hashed(secret)) if isinstance(secret, str) else None
+    if found is None or not known.limits.lifetimes.holds(found, now):
+        return None
+    someone = known.reads.users.with_id(found.user_id)
+    return None if someone is None or someone.disabled_at is not None else (someone, found)
 
 
 def _to_sign_in() -> AnyResponse:

@@ -17,11 +17,11 @@ _REASONS = {
 }
 
 
-def last_answer(status: int) -> bytes:
-    """A whole HTTP answer, after which the connection is closed. It says the status and no word of the request's."""
+def last_answer(status: int, remedy: str = "") -> bytes:
+    """A whole HTTP answer, after which the connection is closed. It says the status, what to do, and no word of the request's."""
     reason = _REASONS[status]
     headers = "".join(f"{name}: {value}\r\n" for name, value in CAREFUL_HEADERS)
-    text = f"{reason}\n"
+    text = f"{reason}. {remedy}\n" if remedy else f"{reason}\n"
     return (
         f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
         f"{headers}Content-Length: {len(text)}\r\n\r\n{text}"

@@ -28,7 +28,7 @@ _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bytes of a header (first line and all) and of a body, at most. `large_bytes` is the same of a body that says its length
-    beforehand and is not Twilio's: a file that somebody uploads.
+    beforehand and is not Twilio's: a file that somebody uploads who is signed in, which is not for this module to know.
     """
 
     head_bytes: int
@@ -46,7 +46,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A header that is complete: where it ends, and how its body is framed. `length` is None of a chunked body."""
+    """A header that is complete: where it ends, and how its body is framed. `length` is None of a chunked body, `cookies` is
+    the header of that name.
+    """
 
     end: int
     path: bytes
@@ -54,6 +56,7 @@ class Head:
     waits_for_100: bool = False
     is_unsigned: bool = False
     is_twilios: bool = False
+    cookies: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,13 @@ def _fields(lines: Sequence[bytes], end: int) -> Head | TurnedAway:
     is_twilios = b"/" + path.lstrip(b"/") in _CALLBACK_PATHS
     unsigned = length != 0 and is_twilios and not fields.get(_SIGNATURE_HEADER)
     return Head(
-        end, path, length, bool(expects) and first[2] != b"0", unsigned, is_twilios or _SIGNATURE_HEADER in fields
+        end,
+        path,
+        length,
+        bool(expects) and first[2] != b"0",
+        unsigned,
+        is_twilios or _SIGNATURE_HEADER in fields,
+        fields.get(b"cookie", b""),
     )
 
 

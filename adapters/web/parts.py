@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from offhook.pipeline.arrival import Arrived
 
@@ -16,6 +16,16 @@ _REQUEST_ID_LENGTH = 64
 
 UrlsOf = Callable[[str, Mapping[str, str], str], tuple[str, ...]]
 """(raw target, headers, scheme) -> the URLs that Twilio may have signed."""
+
+
+class Dashboard(Protocol):
+    """The pages for people, as the web process needs them: a WSGI app, and whether cookies are of somebody who is signed in.
+
+    `knows` raises LedgerUnavailable.
+    """
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any], /) -> Iterable[bytes]: ...
+    def knows(self, cookies: str, /) -> bool: ...
 
 
 def name_request(environ: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.front import LEFT, Front
 from offhook.adapters.web.intake import Intake, read_body
 from offhook.adapters.web.pages import Pages, WsgiApp
-from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
+from offhook.adapters.web.parts import Dashboard, UrlsOf, arrived_of, forget_request, name_request
 from offhook.adapters.web.ration import Ration, RationLimits
 from offhook.adapters.web.tally import Tally
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
@@ -60,13 +60,13 @@ def create_web(
     clock: Callable[[], datetime],
     version: str = "",
     rooms: Mapping[str, WsgiApp] | None = None,
-    dashboard: Callable[[WsgiApp], WsgiApp] | None = None,
+    dashboard: Callable[[WsgiApp], Dashboard] | None = None,
 ) -> Flask:
     """The Flask app with its three routes, and in front of it what answers callbacks that are kept.
 
     `clock` tells when a callback was received; `version` is said by /readyz. `rooms` are
     WSGI apps by how their paths begin, to which pages.py hands on; `dashboard` makes the app for all other pages, which hands on
-    to the one it gets what is not its own.
+    to the one it gets what is not its own. `extensions["offhook.knows"]` says whether cookies are of somebody who is signed in.
     """
     app = _without_routes(limits, tally, clock)
     intake = Intake(admit, inbox, tally, limits.log_repeat_seconds)
@@ -83,9 +83,10 @@ def create_web(
         app.add_url_rule(path, view_func=twilio_status, methods=["POST", "GET"], provide_automatic_options=False)
     app.add_url_rule("/healthz", "healthz", lambda: jsonify(status="alive"), methods=["GET"])
     app.add_url_rule("/readyz", "readyz", lambda: _readyz(health, version), methods=["GET"])
-    otherwise = dashboard(app.wsgi_app) if dashboard else app.wsgi_app
+    people = dashboard(app.wsgi_app) if dashboard else None
+    app.extensions["offhook.knows"] = people.knows if people else lambda _cookies: False
     ration = Ration(limits.ration, used=limits.page_seconds)
-    pages = Pages(otherwise, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
+    pages = Pages(people or app.wsgi_app, rooms or {}, limits.page_threads, ration, limits.retry_after_seconds)
     front = Front(app.wsgi_app, intake, urls_of, clock, limits.max_callback_bytes, pages, ration.callback_came)
     app.wsgi_app = front  # type: ignore[method-assign]
     return app

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gunicorn import http
@@ -30,6 +31,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 from offhook.adapters.web.answers import last_answer
 from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, look
 from offhook.adapters.web.notices import Notices
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 log = logging.getLogger("offhook.web")
 
@@ -46,8 +48,8 @@ class Patience:
     """Seconds that a request may take to arrive and a client to read.
 
     In `first_bytes_seconds` the first bytes of whoever has just connected are on their way. `notice_seconds` lie between two
-    lines on one condition, and between two tries to hold more connections again. What is larger than a callback may take
-    `large_seconds`, and no more than `large_at_once` of it may be on the way: its bytes are held before anybody knows whose they are.
+    lines on one condition, and between two tries to hold more connections again. What is larger than a callback and comes from
+    somebody who is signed in may take `large_seconds`, and no more than `large_at_once` of it may be on the way: its bytes are held.
     """
 
     request_seconds: float
@@ -88,8 +90,20 @@ class _Ended:
     """The client sends no more."""
 
 
-_Served = bool | Found | _Ended
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """What is larger than a callback comes from somebody who may send it."""
+
+    found: Incomplete
+
+
+_Served = bool | Found | _Ended | _Admitted
 """True: answered, and the connection is kept; False: answered, and it is not; else not answered yet."""
+
+_REMEDIES = {
+    "large_of_nobody": "Only somebody who is signed in may send as much: sign in, and send it again.",
+    "too_many_large": "Other files arrive just now: send it again in a moment.",
+}
 
 Line = OrderedDict[Connection, None]
 """Parked connections, the next deadline first."""
@@ -106,6 +120,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     """Parks connections in four lines: `arriving` (a request is awaited or has begun), `large` (the same of one that is larger than
     a callback), `idle` (between two requests) and `leaving` (answered for the last time; what it still sends is thrown away, so
     that the answer is not lost).
+
+    `knows` says whether cookies are of somebody who is signed in, and raises LedgerUnavailable. It may take a while, and is asked
+    in a thread of its own: neither the poller nor the threads of the pool wait for it.
     """
 
     limits: Limits
@@ -122,6 +139,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         self.more_at = 0.0  # when to try whether more connections can be held again
         self.notices = Notices(self.patience.notice_seconds, time.monotonic)
         self.aside = ThreadPoolExecutor(1, "aside")
+        self.knows: Callable[[str], bool] = lambda _cookies: False
+        self.porter = ThreadPoolExecutor(1, "porter")
 
     def init_process(self) -> None:
         wsgi.Response = NamelessResponse
@@ -218,17 +237,35 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self._wait_for_more(conn, found)
 
     def _wait_for_more(self, conn: Connection, found: Incomplete) -> None:
-        is_large = self.limits.is_large(found.head)
-        if is_large and conn.line is not self.large:
-            if len(self.large) >= self.patience.large_at_once:
-                self._refuse(conn, TurnedAway(503, "too_many_large"))
-                return
-            conn.deadline = time.monotonic() + self.patience.large_seconds
+        if conn.line is self.large:
+            self._park_for_more(conn, found, self.large)
+        elif found.head is not None and self.limits.is_large(found.head):
+            self._unpark(conn)
+            self._submit(self.porter, conn, partial(self._admitted, found))
+        else:
+            self._park_for_more(conn, found, self.arriving)
+
+    def _admitted(self, found: Incomplete, _conn: Connection) -> _Served:
+        """In the porter's thread: whether more than a callback is waited for."""
+        cookies = found.head.cookies.decode("latin-1") if found.head else ""
+        try:
+            return _Admitted(found) if self.knows(cookies) else TurnedAway(413, "large_of_nobody")
+        except LedgerUnavailable:
+            return TurnedAway(503, "sessions_unavailable")
+
+    def _wait_for_large(self, conn: Connection, found: Incomplete) -> None:
+        if len(self.large) >= self.patience.large_at_once:
+            self._refuse(conn, TurnedAway(503, "too_many_large"))
+            return
+        conn.deadline = time.monotonic() + self.patience.large_seconds
+        self._park_for_more(conn, found, self.large)
+
+    def _park_for_more(self, conn: Connection, found: Incomplete, line: Line) -> None:
         conn.known = found
         if found.head is not None and found.head.waits_for_100 and not conn.was_told_to_continue:
             conn.was_told_to_continue = True
             conn.send_at_once(_CONTINUE)
-        self._park(conn, self.large if is_large else self.arriving)
+        self._park(conn, line)
 
     def _ended(self, conn: Connection) -> None:
         """The client sends no more. What it left unfinished is answered: it may still read."""
@@ -310,6 +347,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self._answered(conn, served)
         elif isinstance(served, _Ended):
             self._ended(conn)
+        elif isinstance(served, _Admitted):
+            self._wait_for_large(conn, served.found)
         else:
             conn.deadline = time.monotonic() + self.patience.request_seconds
             self._found(conn, served)
@@ -330,9 +369,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     # Leaving
 
     def _refuse(self, conn: Connection, refused: TurnedAway) -> None:
-        event = "callback_too_large" if refused.status == 413 else "request_refused"
+        event = "callback_too_large" if refused.check == "body_too_large" else "request_refused"
         log.warning(event, extra={"status": refused.status, "check": refused.check})
-        conn.send_at_once(last_answer(refused.status))
+        conn.send_at_once(last_answer(refused.status, _REMEDIES.get(refused.check, "")))
         self._leave(conn)
 
     def _leave(self, conn: Connection) -> None:
@@ -454,6 +493,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
                 self._drop(conn)
         self.notices.flush()
         self.aside.shutdown(wait=False)
+        self.porter.shutdown(wait=False)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """gunicorn stops: who has sent nothing may still do so for a moment, as a request may be on its way."""

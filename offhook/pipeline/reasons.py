@@ -298,6 +298,16 @@ OF_REFUSALS: Mapping[str, Known] = {
     "body_too_large": Known(
         ("The body is larger than OFFHOOK_MAX_CALLBACK_BYTES.",), "Raise the setting where it is Twilio's."
     ),
+    "large_of_nobody": Known(
+        (
+            "The body is larger than OFFHOOK_MAX_CALLBACK_BYTES, and comes from nobody who is signed in to the dashboard.",
+        ),
+        "Sign in, and send the file again; raise the setting where it is a program of yours.",
+    ),
+    "sessions_unavailable": Known(
+        ("A file came for the dashboard, and the database did not answer whether whoever sends it is signed in.",),
+        "Send it again when the database answers.",
+    ),
     "too_many_large": Known(
         ("More files for the dashboard arrived at once than OFFHOOK_UPLOADS_AT_ONCE says.",),
         "Send it again in a moment; raise the setting where there is memory for more.",
