@@ -425,6 +425,8 @@ def dashboard(service: Offhook) -> Flask:
         password_most=known.password_most_characters,
         invite_seconds=known.invite_seconds,
         page_rows=known.dashboard_rows,
+        short_rows=known.short_list_rows,
+        customer_numbers=known.customer_numbers,
         at_once=known.dashboard_at_once,
         unknown_file_rows=known.unknown_file_rows,
         undo_preview_rows=known.undo_preview_rows,

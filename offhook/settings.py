@@ -793,6 +793,21 @@ class Settings(BaseSettings):
     dashboard_rows: int = Field(
         50, alias="OFFHOOK_DASHBOARD_ROWS", ge=1, le=1000, description="rows on one page of a list in the dashboard"
     )
+    short_list_rows: int = Field(
+        10,
+        alias="OFFHOOK_SHORT_LIST_ROWS",
+        ge=1,
+        le=1000,
+        description="rows of a short list: the calls that a search or `flask explain` may mean; beside something on a page a caller's "
+        "other calls, what was said of a number, the newest imports and jobs",
+    )
+    customer_numbers: int = Field(
+        50,
+        alias="OFFHOOK_CUSTOMER_NUMBERS",
+        ge=1,
+        le=1000,
+        description="numbers of one customer whose calls are looked for; of more it is said that there are more",
+    )
     unknown_file_rows: int = Field(
         10_000,
         alias="OFFHOOK_UNKNOWN_FILE_ROWS",
@@ -844,7 +859,7 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="how much a page of the dashboard looks through: conversions before many are sent again, or checked as `flask "
-        "rockerbox preflight` does; decisions for the rules' figures",
+        "rockerbox preflight` does; decisions for the rules' figures; calls for a list of which few are wanted",
     )
     rules_upload_bytes: int = Field(
         262_144,

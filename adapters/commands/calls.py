@@ -9,6 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.named_call import say_more_numbers
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
@@ -74,12 +75,16 @@ def list_(
     service = offhook()
     country = service.settings.default_country
     ours = None if number is None else _number(number, country)
-    phones = None if customer is None else tuple(numbers_of(service.ledger.stories, customer, country))
+    most = service.settings.customer_numbers
+    numbers = None if customer is None else numbers_of(service.ledger.stories, customer, country, most)
+    phones = None if numbers is None else tuple(numbers.phones)
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
     found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
     columns = _ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
     show_list([row(one, reveal) for one in found[:limit]], shown, columns)
     _say_what_is_left_out(service, shown, len(found) > limit, limit)
+    if numbers is not None and numbers.is_more:
+        say_more_numbers(most)
 
 
 def _number(text: str, country: str) -> str:

@@ -9,18 +9,17 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
-from offhook.adapters.commands.named_call import no_call_of
+from offhook.adapters.commands.named_call import no_call_of, say_more_numbers
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
-from offhook.pipeline.finding import call_sid, calls_named, typed
+from offhook.pipeline.finding import Named, call_sid, calls_named, typed
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.story import CallLine, Story
 from offhook.pipeline.words import STATES
 
-_MOST_CALLS = 20
 _FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
 
 
@@ -72,12 +71,15 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
 
 def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
     """The one call that is meant. Ends the command where it is none, or, with a list, where there are several."""
-    lines = calls_named(service.ledger.stories, name, service.settings.default_country, _MOST_CALLS + 1)
-    if not lines:
+    known = service.settings
+    found = calls_named(
+        service.ledger.stories, name, known.default_country, known.short_list_rows, known.customer_numbers
+    )
+    if not found.calls:
         _fail_without_call(service, name)
-    if len(lines) > 1:
-        _list(lines, name, shown)
-    [line] = lines
+    if len(found.calls) > 1 or found.is_more:
+        _list(found, name, shown, known.customer_numbers)
+    [line] = found.calls
     [story] = [one for one in service.ledger.stories.of_call(line.key.call_sid) if one.call.key == line.key]
     look_up = look_up_for(story, service.ledger.look_up_of)
     rows = rows_of_then(service.ledger.history, story)
@@ -98,11 +100,13 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
     return in_clear if reveal else masking([call.from_, call.to, call.customer_phone])
 
 
-def _list(lines: list[CallLine], name: str, shown: Format) -> NoReturn:
+def _list(found: Named, name: str, shown: Format, most_numbers: int) -> NoReturn:
     """The calls that the name may mean."""
-    show_list([_row(line, in_words=shown is Format.TABLE) for line in lines[:_MOST_CALLS]], shown, _FOUND)
-    more = f" (the {_MOST_CALLS} newest)" if len(lines) > _MOST_CALLS else ""
+    show_list([_row(line, in_words=shown is Format.TABLE) for line in found.calls], shown, _FOUND)
+    more = f" (the newest {len(found.calls)} of more)" if found.is_more else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
+    if found.is_more_numbers:
+        say_more_numbers(most_numbers)
     raise SystemExit(0)
 
 

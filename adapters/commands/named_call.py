@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import click
+
 from offhook.adapters.commands.context import fail
 from offhook.pipeline.finding import call_sid, typed
 from offhook.pipeline.masking import mask_email
@@ -31,6 +33,14 @@ def no_call_of(text: str, country: str) -> tuple[str, int]:
         return f"No call of {mask_email(words)} is known: no customer has this email, or none who has it has called.", 1
     number = f"a phone number, international (+...) or of {country}, nor a customer id or an order id that is known"
     return f"{_shown(words)} is neither a CallSid ({_why_not(words)}) nor {number}.", 2
+
+
+def say_more_numbers(most: int) -> None:
+    """Behind a list of calls: the customer has more than `most` numbers, and the others were not looked for."""
+    click.echo(
+        f"This customer has more than {most} numbers: calls of {most} of them are looked at (OFFHOOK_CUSTOMER_NUMBERS).",
+        err=True,
+    )
 
 
 def _why_not(plain: str) -> str:

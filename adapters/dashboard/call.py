@@ -23,14 +23,13 @@ from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
 from offhook.pipeline.sending_again import RESTING, compare
 from offhook.pipeline.steps import Judge
-from offhook.pipeline.story import CallFilter, Story
+from offhook.pipeline.story import CallFilter, CountedCall, Story
 from offhook.pipeline.users import Role, plain_email
 from offhook.pipeline.words import label_of, to_do, word_of
 
 blueprint = Blueprint("call", __name__)
 CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
 """Twilio's page of a call, behind this its CallSid."""
-_OTHER_CALLS = 10
 _LONGEST_ID = 255
 _ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
 _WHO = ("caller_not_in_mapping", SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG)
@@ -97,7 +96,7 @@ def _page(known: Parts, story: Story) -> str:
     anew = _anew(known, story, judge)
     found = _explained(known, story, anew, hide)
     ours = our_number(story.call.direction, story.call.from_, story.call.to)
-    phone, now = story.call.customer_phone, _customer_now(known, story)
+    others, now = _others(known, story), _customer_now(known, story)
     would_be = _would_be_sent(anew, judge, hide) if found.conversion is None else None
     sent = found.conversion.payload if found.conversion else would_be
     return render_template(
@@ -116,7 +115,8 @@ def _page(known: Parts, story: Story) -> str:
         now=now,
         hide=hide,
         same_rules=_same_rules(found, judge),
-        others=_others(known, story, phone),
+        others=listed(others[: known.limits.short_rows]),
+        is_more_others=len(others) > known.limits.short_rows,
         differences=differences(found),
         ours=ours,
         ours_label=labels_of(known).get(ours, ""),
@@ -190,12 +190,13 @@ def _can_rebuild(known: Parts, story: Story, judge: Judge | str) -> bool:
     return today.can_rebuild
 
 
-def _others(known: Parts, story: Story, phone: str | None) -> Sequence[object]:
+def _others(known: Parts, story: Story) -> Sequence[CountedCall]:
+    """Other calls of the caller, the newest first: one more than are shown, where there are more."""
+    phone = story.call.customer_phone
     if phone is None:
         return ()
-    page = known.reads.stories.calls(CallFilter(phones=(phone,)), None, _OTHER_CALLS + 1)
-    others = [one for one in page.calls if one.call.key != story.call.key]
-    return listed(others[:_OTHER_CALLS])
+    page = known.reads.stories.calls(CallFilter(phones=(phone,)), None, known.limits.short_rows + 2)
+    return [one for one in page.calls if one.call.key != story.call.key]
 
 
 # The buttons. Each makes the step that the command makes.

@@ -12,22 +12,19 @@ from flask import Blueprint, Response, render_template, request, url_for
 
 from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
-from offhook.adapters.dashboard.parts import Parts, csv_named, judge_now, parts
+from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, judge_now, parts
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
 from offhook.pipeline import reasons
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.finding import numbers_of
+from offhook.pipeline.finding import Numbers, numbers_of
 from offhook.pipeline.masking import mask_email
 from offhook.pipeline.phone import mask, mask_numbers_in
-from offhook.pipeline.story import CallFilter, CountedCall, PageMark, Verdict
+from offhook.pipeline.story import LOOKED_AT, CallFilter, CountedCall, PageMark, Verdict
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import SOURCES, STATES, outcome_in_words, reason_in_words, word_of
 
 blueprint = Blueprint("calls", __name__)
-_QUESTIONS = 5  # for one page: each looks at some hundred calls, and few of them may be wanted
-_PAGE = 500  # calls of one question for a file
-_MOST_NEW = 20  # of which it is said how many they are
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -109,7 +106,8 @@ _USUAL = ("when", "number", "caller", "customer", "length", "outcome")
 def shown() -> str:
     """`?after=` is the key of the page after, `?col=` (several) the columns; FIELDS of filters.py the filters."""
     known, asked = parts(), _asked()
-    wanted = _wanted(asked)
+    numbers = _numbers(asked)
+    wanted = _wanted(asked, numbers)
     after = mark_of(request.args.get("after"))
     calls, end = _page(known, wanted, after, known.limits.page_rows)
     columns = _columns()
@@ -132,6 +130,8 @@ def shown() -> str:
         file=url_for("calls.file", **more),
         every=known.limits.live_seconds,
         is_whole=known.reads.tallies.is_whole(),
+        is_more_numbers=numbers is not None and numbers.is_more,
+        most_numbers=known.limits.customer_numbers,
     )
 
 
@@ -141,19 +141,18 @@ def shown() -> str:
 def new() -> str:
     """How many of the calls that are asked for came after `?than=`: a fragment that the list asks for now and then."""
     known, asked, than = parts(), _asked(), mark_of(request.args.get("than"))
-    wanted, count = _wanted(asked), 0
+    wanted, count, most = _wanted(asked, _numbers(asked)), 0, known.limits.short_rows
     if wanted is not None and than is not None:
         since = max(than.at, wanted.since or than.at)
-        page = known.reads.stories.calls(replace(wanted, since=since), None, _MOST_NEW + 2)
+        page = known.reads.stories.calls(replace(wanted, since=since), None, most + 2)
         count = sum(_mark(one) > than for one in page.calls)
     more = _address(asked, _columns())
     again = url_for("calls.new", than=request.args.get("than", ""), **more)
-    is_more, anew = count > _MOST_NEW, url_for("calls.shown", **more)
     return render_template(
         "calls_new.html.jinja",
-        count=min(count, _MOST_NEW),
-        is_more=is_more,
-        anew=anew,
+        count=min(count, most),
+        is_more=count > most,
+        anew=url_for("calls.shown", **more),
         new=again,
         every=known.limits.live_seconds,
     )
@@ -175,7 +174,8 @@ def file_in_clear() -> Response:
 
 
 def _file(*, is_clear: bool) -> Response:
-    known, wanted, columns = parts(), _wanted(_asked()), _columns()
+    known, asked, columns = parts(), _asked(), _columns()
+    wanted = _wanted(asked, _numbers(asked))
     lines = _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear))
     first = next(lines)  # what goes wrong at the first question is a page, not half a file
     return csv_named("calls.csv", chain([first], lines))
@@ -195,7 +195,7 @@ def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], i
     header = [["Call id", *(one.label for one in columns if one.name != "id")]]
     after: PageMark | None = None
     while wanted is not None:
-        page = known.reads.stories.calls(wanted, after, _PAGE)
+        page = known.reads.stories.calls(wanted, after, ROWS_OF_A_QUESTION)
         rows = _rows(known, page.calls, into.labels, is_clear=into.is_clear)
         yield as_csv(chain(header, ([row.one.call.key.call_sid, *_cells(row, columns, into.zone)] for row in rows)))
         header = []
@@ -213,22 +213,27 @@ def _asked() -> Asked:
     return asked_by(request.args, parts().clock(), parts().region)
 
 
-def _wanted(asked: Asked) -> CallFilter | None:
+def _numbers(asked: Asked) -> Numbers | None:
+    """Those of the customer who is asked for; None where nobody is."""
+    known, name = parts(), asked.customer
+    return numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers) if name else None
+
+
+def _wanted(asked: Asked, numbers: Numbers | None) -> CallFilter | None:
     """The filter, with the numbers of the customer who is asked for; None where nobody is known by that name."""
-    if not asked.customer:
+    if numbers is None:
         return asked.wanted
-    phones = tuple(numbers_of(parts().reads.stories, asked.customer, parts().region))
-    return replace(asked.wanted, phones=phones) if phones else None
+    return replace(asked.wanted, phones=tuple(numbers.phones)) if numbers.phones else None
 
 
 def _page(
     known: Parts, wanted: CallFilter | None, after: PageMark | None, limit: int
 ) -> tuple[Sequence[CountedCall], PageMark | None]:
-    """A page of calls, by a few questions where few of those that are looked at are wanted; none where nobody is meant."""
+    """A page of calls, by several questions where few of those that are looked at are wanted; none where nobody is meant."""
     found: list[CountedCall] = []
     if wanted is None:
         return found, None
-    for _ in range(_QUESTIONS):
+    for _ in range(max(1, known.limits.at_once // LOOKED_AT)):
         page = known.reads.stories.calls(wanted, after, limit - len(found))
         found += page.calls
         after = page.after

@@ -35,8 +35,6 @@ SOURCES: Mapping[Source, str] = {
 }
 """What brought customers, in words; its name stands behind."""
 _LONGEST = 320  # characters of what is looked for
-_MOST_CARDS, _MOST_CALLS, _MOST_LINES = 10, 10, 20
-_NEWEST_IMPORTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +67,18 @@ class Card:
 def shown() -> str:
     """`?q=` is a number in any spelling, an email or a customer id."""
     known, asked = parts(), typed(request.args.get("q", "")[:_LONGEST])
-    numbers = numbers_ever_of(known.reads.history, known.reads.stories, asked, known.region) if asked else []
+    most, reads = known.limits.short_rows, known.reads
+    of_one = known.limits.customer_numbers
+    numbers = numbers_ever_of(reads.history, reads.stories, asked, known.region, of_one) if asked else []
+    imports = () if asked else reads.history.imports(most + 1)
     return render_template(
         "customers.html.jinja",
         q=asked,
-        cards=_cards(known, numbers[:_MOST_CARDS]),
-        is_more=len(numbers) > _MOST_CARDS,
-        imports=() if asked else known.reads.history.imports(_NEWEST_IMPORTS),
-        jobs=() if asked else latest_of(known, ImportCustomers, UndoImport),
+        cards=_cards(known, numbers[:most]),
+        is_more=len(numbers) > most,
+        imports=imports[:most],
+        is_more_imports=len(imports) > most,
+        jobs=None if asked else latest_of(known, ImportCustomers, UndoImport),
         sources=SOURCES,
         hidden=hidden,
     )
@@ -93,17 +95,18 @@ def _cards(known: Parts, phones: Sequence[str]) -> list[Card]:
 
 
 def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[HistoryLine]) -> Card:
-    newest = sorted(lines, key=lambda one: (one.from_at, one.customer.row or 0), reverse=True)[:_MOST_LINES]
+    most = known.limits.short_rows
+    newest = sorted(lines, key=lambda one: (one.from_at, one.customer.row or 0), reverse=True)[:most]
     imports = _imports_of(known, newest)
-    calls = known.reads.stories.calls(CallFilter(phones=(phone,)), None, _MOST_CALLS + 1).calls
+    calls = known.reads.stories.calls(CallFilter(phones=(phone,)), None, most + 1).calls
     return Card(
         phone,
         customer,
         _row_of(newest, customer),
         [Said(one, imports.get(one.brought_by or 0), imports.get(one.ended_by or 0)) for one in newest],
-        listed(calls[:_MOST_CALLS]),
+        listed(calls[:most]),
         len(lines) > len(newest),
-        len(calls) > _MOST_CALLS,
+        len(calls) > most,
     )
 
 

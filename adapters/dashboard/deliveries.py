@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.calls import hidden
 from offhook.adapters.dashboard.filters import SPANS, Asked, as_key, asked_by, mark_of
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, parts
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import audit, local_path, needs, user
@@ -66,7 +66,6 @@ _EMPTY: Mapping[Show, str] = {
 _FILTERS = ("span", "since", "until", "reason")
 _OUTCOME_DAYS, _LATENCY_DAYS = 30, 7
 _LONGEST_KEY = 200
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +312,7 @@ def _looked_at(known: Parts, fields: Sequence[tuple[str, str]]) -> tuple[Sequenc
     wanted, found = _resting(dict(fields)), list[ConversionLine]()
     after: PageMark | None = None
     while len(found) < known.limits.at_once:
-        some = min(known.limits.at_once - len(found), _PAGE)
+        some = min(known.limits.at_once - len(found), ROWS_OF_A_QUESTION)
         page = known.reads.stories.conversions_page(wanted, after, some)
         found += page.conversions
         if (after := page.after) is None:

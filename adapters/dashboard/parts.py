@@ -35,6 +35,8 @@ class Limits:
     password_most: int
     invite_seconds: float
     page_rows: int
+    short_rows: int
+    customer_numbers: int
     at_once: int
     unknown_file_rows: int
     undo_preview_rows: int
@@ -109,6 +111,8 @@ class Parts:
     elsewhere: Elsewhere | None = None
 
 
+ROWS_OF_A_QUESTION = 500
+"""Where many rows are read one after the other: of each question, so that no statement takes long. It limits nothing that is shown."""
 _DIGITS = 18  # of a row's number; more is in no database
 
 

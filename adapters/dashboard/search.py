@@ -13,14 +13,13 @@ from offhook.adapters.dashboard.calls import hidden, labels_of
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import needs
 from offhook.pipeline.counting import our_number
-from offhook.pipeline.finding import call_sid, calls_named, numbers_of, typed
+from offhook.pipeline.finding import Named, call_sid, calls_named, numbers_of, typed
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.story import CallLine, Story, verdict
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import outcome_in_words, word_of
 
 blueprint = Blueprint("search", __name__)
-_MOST_CALLS = 20
 _LONGEST = 200  # characters
 
 
@@ -44,18 +43,21 @@ class Hit:
 @needs(Role.VIEWER)
 def shown() -> str | AnyResponse:
     known, name = parts(), typed(request.args.get("q", "")[:_LONGEST])
-    found = calls_named(known.reads.stories, name, known.region, _MOST_CALLS + 1) if name else []
-    if len(found) == 1:
-        key = found[0].key
-        several = len(known.reads.stories.of_call(key.call_sid)) > 1
+    limits, stories = known.limits, known.reads.stories
+    found = calls_named(stories, name, known.region, limits.short_rows, limits.customer_numbers) if name else Named([])
+    if len(found.calls) == 1 and not found.is_more:
+        key = found.calls[0].key
+        several = len(stories.of_call(key.call_sid)) > 1
         account = key.account_sid if several else None
         return redirect(url_for("call.shown", call_sid=key.call_sid, account=account), 303)
     return render_template(
         "search.html.jinja",
         q=name,
-        rows=_hits(known, found[:_MOST_CALLS]),
-        is_more=len(found) > _MOST_CALLS,
-        nothing=_nothing(known, name) if name and not found else "",
+        rows=_hits(known, found.calls),
+        is_more=found.is_more,
+        is_more_numbers=found.is_more_numbers,
+        most_numbers=limits.customer_numbers,
+        nothing=_nothing(known, name) if name and not found.calls else "",
     )
 
 
@@ -102,8 +104,8 @@ def _nothing(known: Parts, name: str) -> str:
     if sid is not None:
         arrived = known.reads.stories.has_callbacks(sid)
         return _ARRIVED if arrived else _NOT_REPORTED
-    customers = known.reads.find_customers(numbers_of(known.reads.stories, name, known.region) or [])
-    if customers:
+    numbers = numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers)
+    if known.reads.find_customers(numbers.phones):
         return "This customer is in your customer list, and no call of theirs has been reported."
     if phone:
         return "No call from or to this number has been reported, and nobody in your customer list has it."

@@ -17,7 +17,7 @@ from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.call import customer_given
 from offhook.adapters.dashboard.calls import labels_of
 from offhook.adapters.dashboard.deciding import named
-from offhook.adapters.dashboard.parts import Parts, csv_named, parts
+from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, parts
 from offhook.adapters.dashboard.who import audit, local_path, needs
 from offhook.pipeline.counting import our_number
 from offhook.pipeline.customer import Customer
@@ -35,7 +35,6 @@ ORDERS: Mapping[str, str] = {_OFTEN: "Most calls first", _LATEST: "Latest call f
 _MARK = re.compile(r"([0-9]{1,9})\.([0-9]{1,16})\.(CA[0-9a-f]{32})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_ROWS_AT_ONCE = 500  # of the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +141,6 @@ def _file(found: Sequence[UnknownCaller], hide: Masking) -> Response:
 
 def _lines(found: Sequence[UnknownCaller], hide: Masking) -> Iterator[str]:
     yield as_csv([TO_FILL_IN])
-    for first in range(0, len(found), _ROWS_AT_ONCE):
-        rows = [row_to_fill_in(one, hide) for one in found[first : first + _ROWS_AT_ONCE]]
+    for first in range(0, len(found), ROWS_OF_A_QUESTION):
+        rows = [row_to_fill_in(one, hide) for one in found[first : first + ROWS_OF_A_QUESTION]]
         yield as_csv([[row[name] for name in TO_FILL_IN] for row in rows])

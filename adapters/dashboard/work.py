@@ -24,8 +24,6 @@ _LABELS: Mapping[JobState, tuple[str, str]] = {
     JobState.FAILED: ("failed", "bad"),
     JobState.CANCELLED: ("stopped", "skip"),
 }
-_LOOKED_AT = 100  # the newest jobs of all kinds
-_SHOWN = 5
 # What the command's sentences call an option, and what the form of an upload calls it.
 _OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
 _BY_ADMINS = (BacktestRules,)
@@ -78,10 +76,20 @@ def in_words(sentence: str) -> str:
     return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', sentence)
 
 
-def latest_of(known: Parts, *kinds: type[Arguments], with_files: bool = False) -> list[Work]:
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest jobs of some kinds; `is_more` where that are not all."""
+
+    works: Sequence[Work]
+    is_more: bool
+
+
+def latest_of(known: Parts, *kinds: type[Arguments], with_files: bool = False) -> Latest:
     """The newest jobs of these kinds, a few of them."""
-    found = [job for job in known.reads.jobs.latest(_LOOKED_AT) if KINDS.get(job.kind) in kinds][:_SHOWN]
-    return [Work(job, known.reads.job_files.of_job(job.id) if with_files else ()) for job in found]
+    names, most = [name for name, kind in KINDS.items() if kind in kinds], known.limits.short_rows
+    found = known.reads.jobs.latest(most + 1, kinds=names)
+    works = [Work(job, known.reads.job_files.of_job(job.id) if with_files else ()) for job in found[:most]]
+    return Latest(works, len(found) > most)
 
 
 def stopped_by(job: Job) -> Role:

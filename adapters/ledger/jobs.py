@@ -58,10 +58,14 @@ class JobsTable:
             row = connection.execute(select(jobs).where(jobs.c.id == job_id)).first()
         return None if row is None else _job(row)
 
-    def latest(self, limit: int, before: int | None = None) -> Sequence[Job]:
+    def latest(self, limit: int, before: int | None = None, kinds: Sequence[str] | None = None) -> Sequence[Job]:
         wanted = select(jobs).order_by(jobs.c.id.desc()).limit(limit)
+        if before is not None:
+            wanted = wanted.where(jobs.c.id < before)
+        if kinds is not None:
+            wanted = wanted.where(jobs.c.kind.in_(kinds))
         with self._database.read() as connection:
-            return list(map(_job, connection.execute(wanted if before is None else wanted.where(jobs.c.id < before))))
+            return list(map(_job, connection.execute(wanted)))
 
     def claim(self, now: datetime, lease_seconds: float, most_attempts: int) -> ClaimedJob:
         due = (text("due_at IS NOT NULL"), jobs.c.due_at <= now)

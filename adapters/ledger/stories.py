@@ -36,6 +36,7 @@ from offhook.pipeline.conversion import Reason
 from offhook.pipeline.delivery import State
 from offhook.pipeline.rules.trace import from_kept, outlines_of
 from offhook.pipeline.story import (
+    LOOKED_AT,
     AttemptLine,
     CallFilter,
     CallLine,
@@ -54,7 +55,6 @@ from offhook.pipeline.story import (
 from offhook.pipeline.unfinished import UNFINISHED
 
 _PAGE_ROWS = 1000
-_LOOKED_AT = 400  # calls for one page when the newest are not those that are wanted: no page takes long, and the next one goes on
 # Callbacks alone are found by a CallSid without its account: an index of random keys on every table costs each call a page.
 _ACCOUNTS = text(
     "SELECT account_sid FROM callbacks WHERE call_sid = :sid UNION "
@@ -142,11 +142,11 @@ class StoriesOnSql:
     def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
         with self._read() as connection:
             # For few of a caller's, Postgres would go through everybody's by their time.
-            few = _LOOKED_AT if wanted.phones is not None else min(limit + 1, _LOOKED_AT)
+            few = LOOKED_AT if wanted.phones is not None else min(limit + 1, LOOKED_AT)
             page = _page(connection, wanted, after, limit, few)
             if page.after is None or len(page.calls) == limit:
                 return page
-            more = _page(connection, wanted, page.after, limit - len(page.calls), _LOOKED_AT)
+            more = _page(connection, wanted, page.after, limit - len(page.calls), LOOKED_AT)
             return CallsPage([*page.calls, *more.calls], more.after)
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from offhook.pipeline.phone import caller, spellings
 from offhook.pipeline.ports.history import History
@@ -10,7 +11,6 @@ from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.sids import CALL, typed_kind
 from offhook.pipeline.story import CallLine
 
-_MOST_NUMBERS = 20  # of one customer
 _QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
 
 
@@ -25,38 +25,58 @@ def call_sid(text: str) -> str | None:
     return f"{CALL}{plain[2:].lower()}" if typed_kind(plain) == CALL else None
 
 
-def numbers_of(stories: Stories, name: str, country: str) -> Sequence[str]:
-    """The numbers by which this customer's calls are known: a number is itself, an email or a customer id is looked up.
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers of a customer, each once; `is_more` where that are not all."""
 
-    `country` is that of numbers written without one. Raises LedgerUnavailable.
+    phones: Sequence[str]
+    is_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The calls that a name may mean, each once, the newest first. `is_more` where that are not all; `is_more_numbers` where the
+    customer has more numbers than were looked for, whose calls may be newer.
+    """
+
+    calls: Sequence[CallLine]
+    is_more: bool = False
+    is_more_numbers: bool = False
+
+
+def numbers_of(stories: Stories, name: str, country: str, most: int) -> Numbers:
+    """The numbers by which this customer's calls are known, up to `most`: a number is itself, an email or a customer id is looked
+    up. `country` is that of numbers written without one. Raises LedgerUnavailable.
     """
     words = typed(name)
     phone = caller(words, country).number
-    found = stories.phones_of(words, _MOST_NUMBERS)
-    return list(dict.fromkeys([*([phone] if phone else []), *found]))
+    found = list(dict.fromkeys([*([phone] if phone else []), *stories.phones_of(words, most + 1)]))
+    return Numbers(found[:most], len(found) > most)
 
 
-def numbers_ever_of(history: History, stories: Stories, name: str, country: str) -> Sequence[str]:
-    """The numbers of whoever goes by this name now or ever did, each line once; a number is itself, known or not.
+def numbers_ever_of(history: History, stories: Stories, name: str, country: str, most: int) -> Sequence[str]:
+    """The numbers of whoever goes by this name now (`most` of them) or ever did, each line once; a number is itself, known or not.
 
     Raises LedgerUnavailable.
     """
-    found = [*numbers_of(stories, name, country), *history.numbers_named(typed(name))]
+    found = [*numbers_of(stories, name, country, most).phones, *history.numbers_named(typed(name))]
     once: dict[str, str] = {}
     for phone in found:
         once.setdefault(spellings(phone)[0], phone)
     return list(once.values())
 
 
-def calls_named(stories: Stories, name: str, country: str, most: int) -> list[CallLine]:
-    """The calls that a name may mean, each once, the newest first; up to `most`. Of several kinds all are given: what one
-    takes for an order id may be a customer's id as well. Raises LedgerUnavailable.
+def calls_named(stories: Stories, name: str, country: str, most: int, most_numbers: int) -> Named:
+    """The calls that a name may mean, up to `most`. Of several kinds all are given: what one takes for an order id may be a
+    customer's id as well. Raises LedgerUnavailable.
     """
     sid = call_sid(name)
     if sid is not None:
-        return [story.call for story in stories.of_call(sid)]
-    found = [line for phone in numbers_of(stories, name, country) for line in stories.calls_of(phone, most)]
-    return _newest([*found, *stories.with_order_id(typed(name), most)])[:most]
+        return Named([story.call for story in stories.of_call(sid)])
+    numbers = numbers_of(stories, name, country, most_numbers)
+    found = [line for phone in numbers.phones for line in stories.calls_of(phone, most + 1)]
+    newest = _newest([*found, *stories.with_order_id(typed(name), most + 1)])
+    return Named(newest[:most], len(newest) > most, numbers.is_more)
 
 
 def _newest(found: Iterable[CallLine]) -> list[CallLine]:

@@ -21,6 +21,8 @@ from offhook.pipeline.rules.trace import RuleTrace
 
 COUNTED_UP_TO = 10_000
 """Nobody reads more of a number; to count on would take longer with every call."""
+LOOKED_AT = 400
+"""Calls that are looked at for one question where few of them are wanted: no question takes long, and whoever asks goes on."""
 
 
 class Verdict(StrEnum):

@@ -70,6 +70,10 @@ def test_the_first_asked_for_is_the_first_taken_up_and_lists_begin_with_the_newe
     assert [claimed(ledger, NOON + 9 * MINUTE).job.id for _ in range(3)] == [first, second, third]
     assert [one.id for one in ledger.jobs.latest(2)] == [third, second]
     assert [one.id for one in ledger.jobs.latest(2, second)] == [first]
+    kind = ledger.jobs.latest(1)[0].kind
+    assert [one.id for one in ledger.jobs.latest(2, kinds=["another", kind])] == [third, second]
+    assert [one.id for one in ledger.jobs.latest(2, second, [kind])] == [first]
+    assert not ledger.jobs.latest(2, kinds=["another"]) and not ledger.jobs.latest(2, kinds=[])
 
 
 def test_a_job_whose_worker_vanished_is_taken_up_again_from_its_checkpoint_and_the_old_one_changes_nothing(

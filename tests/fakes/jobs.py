@@ -34,9 +34,10 @@ class MemoryJobs:
         found = self._kept.jobs.get(job_id)
         return None if found is None else found.job
 
-    def latest(self, limit: int, before: int | None = None) -> Sequence[Job]:
+    def latest(self, limit: int, before: int | None = None, kinds: Sequence[str] | None = None) -> Sequence[Job]:
         every = [one.job for one in self._kept.jobs.values() if before is None or one.job.id < before]
-        return sorted(every, key=lambda job: -job.id)[:limit]
+        wanted = [job for job in every if kinds is None or job.kind in kinds]
+        return sorted(wanted, key=lambda job: -job.id)[:limit]
 
     def claim(self, now: datetime, lease_seconds: float, most_attempts: int) -> ClaimedJob:
         due = [(one.due_at, one) for one in self._kept.jobs.values() if one.due_at is not None and one.due_at <= now]

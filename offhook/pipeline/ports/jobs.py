@@ -50,8 +50,8 @@ class Jobs(Protocol):
     def job(self, job_id: int) -> Job | None:
         """The one of this number."""
 
-    def latest(self, limit: int, before: int | None = None) -> Sequence[Job]:
-        """The newest first, those of lower numbers than `before`."""
+    def latest(self, limit: int, before: int | None = None, kinds: Sequence[str] | None = None) -> Sequence[Job]:
+        """The newest first, those of lower numbers than `before`, of these kinds; None: of all."""
 
     def claim(self, now: datetime, lease_seconds: float, most_attempts: int) -> ClaimedJob:
         """The job that has waited for longest, ours until the lease ends; one whose worker was not heard of in time waits

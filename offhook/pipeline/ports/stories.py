@@ -67,7 +67,8 @@ class Stories(Protocol):
 
     def calls(self, wanted: CallFilter, after: PageMark | None, limit: int) -> CallsPage:
         """The calls that are wanted, up to `limit`, the newest first, from behind `after`. Only calls that are counted: see
-        `Tallies.is_whole`."""
+        `Tallies.is_whole`. Of calls that are not wanted it looks at LOOKED_AT or a few more, and may then have found fewer with
+        others behind `after`: no question takes long."""
 
     def with_order_id(self, order_id: str, limit: int) -> Sequence[CallLine]:
         """The calls whose conversion has this order id, the newest conversion first; `limit` bounds those

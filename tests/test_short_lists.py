@@ -1,0 +1,108 @@
+"""A short list has as many rows as OFFHOOK_SHORT_LIST_ROWS says, and says so where it was cut off; a customer's numbers likewise."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import pytest
+from click import Command
+from flask import Flask
+
+from offhook.adapters.commands.calls import calls
+from offhook.adapters.commands.explain import explain
+from offhook.pipeline.customer import Customer
+from offhook.pipeline.ports.customers import Brought, Source
+from offhook.pipeline.users import Role
+from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.readers import words
+
+pytestmark = pytest.mark.mostly("sqlite")
+_CUT = "The newest 2 of more."
+
+
+@pytest.fixture
+def site(database_url: str) -> Iterator[Browsing]:
+    """Two rows a list, two numbers a customer."""
+    made = browsing(database_url, OFFHOOK_SHORT_LIST_ROWS="2", OFFHOOK_CUSTOMER_NUMBERS="2")
+    made.know(ANN, "ann@example.com")
+    yield made
+    made.service.ledger.close()
+
+
+def listed(page: str, caption: str) -> list[str]:
+    """The calls of one table of a page, in its order."""
+    [table] = re.findall(rf'<caption class="hidden">{caption}</caption>(.*?)</table>', page, re.DOTALL)
+    return re.findall(r'href="/calls/(CA[0-9a-f]{32})', table)
+
+
+def said(site: Browsing, command: Command, *options: str) -> str:
+    app = Flask(__name__)
+    app.extensions["offhook"] = site.service
+    done = app.test_cli_runner().invoke(command, list(options))
+    assert done.exit_code == 0, done.output
+    return str(done.stderr)
+
+
+@pytest.mark.parametrize(("others", "is_cut"), [(2, False), (3, True)])
+def test_other_calls_of_the_caller_are_the_newest_wherever_the_call_itself_stands(
+    site: Browsing, others: int, is_cut: bool
+) -> None:
+    for number in range(1, others + 2):
+        site.call(number)
+    viewer = site.person(Role.VIEWER)
+    for own in (1, others + 1):
+        page = viewer.get(f"/calls/{sid(own)}").text
+        newest = [sid(number) for number in range(others + 1, 0, -1) if number != own][:2]
+        assert listed(page, "Other calls of this caller") == newest
+        assert (_CUT in words(page)) == is_cut
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(2, False), (3, True)])
+def test_a_search_and_explain_list_the_newest_calls_that_may_be_meant(site: Browsing, count: int, is_cut: bool) -> None:
+    for number in range(1, count + 1):
+        site.call(number)
+    page = site.person(Role.VIEWER).get("/search?q=ann@example.com").text
+    assert listed(page, "Calls") == [sid(count), sid(count - 1)]
+    assert ("The newest 2 of more calls" in words(page)) == is_cut
+    assert ("(the newest 2 of more)" in said(site, explain, "ann@example.com")) == is_cut
+
+
+def test_what_is_beside_a_number_and_what_brought_customers_is_cut_off_and_says_so(site: Browsing) -> None:
+    history = [Customer(BO, f"bo{turn}@example.com", None) for turn in range(3)]
+    for turn, customer in enumerate(history):
+        site.service.ledger.merge_customers([customer], Brought(Source.IMPORT, f"{turn}.csv", run=str(turn)))
+        site.call(turn + 1, caller=BO)
+    viewer, operator = site.person(Role.VIEWER), site.person(Role.OPERATOR)
+    page = viewer.get(f"/customers?q=%2B{BO[1:]}").text
+    assert words(page).count(_CUT) == 2  # what was said of it, and its calls
+    assert listed(page, "Calls of number 1") == [sid(3), sid(2)]
+    assert words(viewer.get("/customers").text).count(_CUT) == 1  # what brought customers
+    for turn in range(3):
+        file = (io.BytesIO(b"phone,email\n"), f"{turn}.csv")
+        assert operator.post("/customers/uploads", page="/customers", file=file).status_code == 303
+    page = words(viewer.get("/customers").text)
+    assert page.count(_CUT) == 2 and page.count("waits for a worker") == 2
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(2, False), (3, True)])
+def test_where_a_customer_has_more_numbers_than_are_looked_for_it_is_said(
+    site: Browsing, count: int, is_cut: bool
+) -> None:
+    phones = [f"+1415555016{number}" for number in range(count)]
+    site.service.ledger.merge_customers([Customer(phone, "cy@example.com", None) for phone in phones])
+    for number, phone in enumerate(phones, start=1):
+        site.call(number, caller=phone)
+    viewer, sentence = (
+        site.person(Role.VIEWER),
+        "This customer has more than 2 numbers: calls of 2 of them are looked at",
+    )
+    for path in ("/calls?customer=cy@example.com", "/search?q=cy@example.com"):
+        page = viewer.get(path).text
+        assert listed(page, "Calls") == [sid(2), sid(1)]
+        assert (sentence in words(page)) == is_cut
+    for command in ((calls, "list", "--customer", "cy@example.com"), (explain, "cy@example.com")):
+        assert (f"{sentence} (OFFHOOK_CUSTOMER_NUMBERS)" in said(site, *command)) == is_cut
+    cards = words(viewer.get("/customers?q=cy@example.com").text)
+    assert ("More numbers go by this name; these are 2 of them." in cards) == is_cut
