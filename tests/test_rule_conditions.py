@@ -150,6 +150,14 @@ def test_each_condition_is_read_back(condition: str, blocked: Path) -> None:
     assert read.version != parse(AROUND).version
 
 
+def test_rules_remember_only_so_many_answers_and_decide_on() -> None:
+    rules = parse(f'{AROUND}[[rule]]\nname = "Long"\nwhen.min_duration_seconds = 4500\nskip = "long_ones"\n')
+    nobody = Called(**NOBODY).customer()
+    for seconds in (*range(5000), 4499, 4500, 3):
+        decision = decide(Called(seconds=seconds).call(), nobody, rules, Numbering())
+        assert isinstance(decision, Skip) is (seconds >= 4500)
+
+
 def test_a_call_waits_for_the_row_of_its_customer_where_a_rule_hangs_on_nothing_else() -> None:
     asked = 'when = { min_duration_seconds = 30, customer = { tier = "gold" } }'
     rules = f'{AROUND}[[rule]]\nname = "Gold"\n{asked}\nskip = "gold_ones"\n'

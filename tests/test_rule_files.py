@@ -85,6 +85,14 @@ def test_the_first_block_that_matches_decides_and_the_trace_says_what_each_condi
 
 
 @ANY
+@given(file=files(), calls=st.lists(CALLS, min_size=2, max_size=6))
+def test_rules_decide_as_they_would_decide_their_first_call(file: File, calls: list[Called], folder: Path) -> None:
+    rules = loaded(file.text(), folder)
+    for called in (*calls, *calls):
+        assert decided(rules, called) == decided(loaded(file.text(), folder), called)
+
+
+@ANY
 @given(file=files(), calls=st.lists(CALLS, min_size=1, max_size=3))
 def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_where_that_is_enough(
     file: File, calls: list[Called], folder: Path

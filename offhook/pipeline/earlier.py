@@ -42,28 +42,28 @@ class Earlier:
             return None
         found = self._found.get(Asking(number, self._until[call.key]), ())
         began = (call.started_at, call.key)
-        earlier = [self._as_earlier(row, number) for row in found if row.key != call.key]
-        return sorted((one for one in earlier if _place(one) < began), key=_place, reverse=True)
+        earlier = [one for row in found if row.key != call.key and _place(one := self._as_earlier(row, number)) < began]
+        return sorted(earlier, key=_place, reverse=True) if len(earlier) > 1 else earlier
 
     def _as_earlier(self, row: CallBefore, number: str) -> EarlierCall:
-        state = self._decided.get(row.key, row.state)
-        is_inbound = row.direction is Direction.INBOUND and not self._is_by_agent(row, number)
-        length = timedelta(seconds=row.duration_seconds or 0)
+        key, state, direction, from_, to, seconds, received_at, ended_at, answered = row
+        state = self._decided.get(key, state)
+        is_inbound = direction is Direction.INBOUND and not self._is_by_agent(from_, number)
         return EarlierCall(
-            key=row.key,
-            ours=our_end(row.from_ if row.direction is Direction.OUTBOUND_API else row.to, self._numbering),
-            direction=Direction.INBOUND if is_inbound else Direction.OUTBOUND_API,
-            started_at=row.ended_at - length if row.ended_at else row.first_received_at,
-            ended_at=row.ended_at,
-            state=state,
-            is_missed=is_inbound and row.answered is False and state is CallState.SKIPPED,
+            key,
+            our_end(from_ if direction is Direction.OUTBOUND_API else to, self._numbering),
+            Direction.INBOUND if is_inbound else Direction.OUTBOUND_API,
+            ended_at - timedelta(seconds=seconds or 0) if ended_at else received_at,
+            ended_at,
+            state,
+            is_inbound and answered is False and state is CallState.SKIPPED,
         )
 
-    def _is_by_agent(self, row: CallBefore, number: str) -> bool:
+    def _is_by_agent(self, from_: str, number: str) -> bool:
         """One of our own people called, and was put through to the customer."""
-        if row.from_ == number:
+        if from_ == number:
             return False
-        end = their_end(row.from_, None, self._numbering)
+        end = their_end(from_, None, self._numbering)
         return is_our_own(end, self._ours) and end.number != number
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from itertools import chain
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, text
@@ -81,14 +81,17 @@ def calls_before(connection: Connection, asking: Collection[Asking], limit: int)
     wanted = {one: [(PersonText.kept(phone), micros(one.until)) for phone in spellings(one.phone)] for one in asking}
     every = [{"phone": phone, "until": until} for keys in wanted.values() for phone, until in keys]
     told = {"rows": json.dumps(every), "most": limit}
-    found: dict[tuple[str | None, int], list[CallBefore]] = {}
-    for phone, until, *row in connection.execute(_calls_before(connection.dialect.name == "sqlite"), told):
-        found.setdefault((phone, until), []).append(_call_before(*row))
+    found: dict[tuple[str | None, int], list[Sequence[Any]]] = {}
+    for row in connection.execute(_calls_before(connection.dialect.name == "sqlite"), told):
+        found.setdefault((row[0], row[1]), []).append(row)
     return {one: _latest([found[key] for key in keys if key in found], limit) for one, keys in wanted.items()}
 
 
-def _latest(by_spelling: Sequence[Sequence[CallBefore]], limit: int) -> list[CallBefore]:
-    return sorted(chain.from_iterable(by_spelling), key=_FIRST_RECEIVED, reverse=True)[:limit]
+def _latest(by_spelling: Sequence[list[Sequence[Any]]], limit: int) -> list[CallBefore]:
+    rows = by_spelling[0] if len(by_spelling) == 1 else list(chain.from_iterable(by_spelling))
+    if len(rows) > 1:
+        rows.sort(key=_FIRST_RECEIVED, reverse=True)
+    return [_call_before(*row) for row in rows[:limit]]
 
 
 @cache
@@ -112,12 +115,14 @@ def _calls_before(is_sqlite: bool) -> Any:
     return text(statement)
 
 
-_FIRST_RECEIVED = attrgetter("first_received_at")
+_FIRST_RECEIVED = itemgetter(2 + _BEFORE.index("first_received_at"))
 _STATES = {each.value: each for each in CallState}
 _DIRECTIONS = {each.value: each for each in Direction}
 
 
 def _call_before(
+    _phone: str,
+    _until: int,
     account: str,
     sid: str,
     state: str,

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from offhook.pipeline.rules.between import BETWEEN, Between, Setting, Unknown
-from offhook.pipeline.rules.blocks import Matched, Rule, match
+from offhook.pipeline.rules.blocks import Matched, Rule, Ways
 from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import RESULTS, Number, Own, ResultField, Results
@@ -70,7 +70,11 @@ class Rules(Between, Results, Conditions):
 
     def match(self, facts: Facts) -> Matched:
         """What the rules say of a call: the first that matches."""
-        return match(self.blocks, self.last, self.when_unknown or Unknown.FAILS, facts, self.outline)
+        return self._ways.match(facts)
+
+    @cached_property
+    def _ways(self) -> Ways:
+        return Ways(self.blocks, self.last, self.when_unknown or Unknown.FAILS, self.outline)
 
     @cached_property
     def last(self) -> Rule:

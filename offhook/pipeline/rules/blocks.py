@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,9 @@ from offhook.pipeline.rules.between import Unknown
 from offhook.pipeline.rules.conditions import ALWAYS, Asked, Condition, Conditions, asked_by
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.results import Own
-from offhook.pipeline.rules.trace import Outline, Trail, Tried, failing, looked_at
+from offhook.pipeline.rules.trace import Outline, Trail, Tried, Way, failing, looked_at
 
-Check = tuple[Callable[[Any, Facts], bool | None], Any, Tried]
-"""Whether something holds of what is asked, and what is noted where it does not."""
+_MOST_REMEMBERED = 4096  # answers of a condition, and ways through the rules
 
 
 @dataclass(frozen=True)
@@ -32,23 +31,6 @@ class Rule:
     @cached_property
     def asked(self) -> Asked:
         return asked_by(self.when)
-
-    @cached_property
-    def checks(self) -> tuple[Check, ...]:
-        """Made once: most rules of a file do not match, and are looked at for each call."""
-        every = enumerate(self.asked)
-        return tuple((one.holds, value, failing(self.name, self.asked, place)) for place, (_, one, value, _) in every)
-
-    @cached_property
-    def _ways(self) -> dict[tuple[bool | None, ...], Tried]:
-        return {}
-
-    def looked_at(self, facts: Facts) -> Tried:
-        """All of its conditions. There are few ways how they hold, and each is put down once."""
-        found = tuple([holds(asked, facts) for holds, asked, _ in self.checks])
-        if (seen := self._ways.get(found)) is None:
-            seen = self._ways[found] = looked_at(self.name, self.asked, found)
-        return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,43 +55,113 @@ class Matched:
     waits: bool = False
 
 
-def match(blocks: Sequence[Rule], last: Rule, unknown: Unknown, facts: Facts, outline: Outline) -> Matched:
-    """Go through `blocks` in their order, then to the `last` rule, which is what the file says outside of blocks.
+class _Answers:
+    """Whether what a condition looked at is as each of those asks that ask it, in their order. The same again is the same
+    object, so that it is compared as fast as can be.
+    """
+
+    __slots__ = ("holds",)
+
+    def __init__(self, holds: tuple[bool | None, ...]) -> None:
+        self.holds = holds
+
+
+_Ask = Callable[[Facts], _Answers]
+
+
+def _ask(condition: Condition, asked: Sequence[Any]) -> _Ask:
+    """What all rules ask of one condition, asked at once. Answers are remembered: many calls give a condition the same to
+    look at.
+    """
+    looks_at, holds, tells = condition.looks_at, condition.holds, condition.tells(asked)
+    known: dict[Hashable, _Answers] = {}
+    same: dict[tuple[bool | None, ...], _Answers] = {}
+
+    def answered(seen: Any) -> _Answers:
+        found = tuple([None if seen is None else holds(one, seen) for one in asked])
+        return same.setdefault(found, _Answers(found))
+
+    def ask(facts: Facts) -> _Answers:
+        seen = looks_at(facts)
+        told = seen if tells is None or seen is None else tells(seen)
+        if (answers := known.get(told)) is None:
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
+                same.clear()
+            answers = known[told] = answered(seen)
+        return answers
+
+    return ask
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a way through the rules ends. `against` are the conditions of the last rule that do not hold, with what each asks."""
+
+    rule: Rule | None
+    way: Way
+    waits: bool = False
+    against: tuple[tuple[Condition, str], ...] = ()
+
+
+class Ways:
+    """Ways of calls through `blocks` in their order, then to the `last` rule, which is what the file says outside of blocks.
 
     Of a block that does not match the first condition is noted that fails; the others are not looked at. `outline` is that
-    of all these rules.
+    of all these rules. The same answers lead the same way, so each is gone once and remembered.
     """
-    always = tuple(_broken(facts))
-    tried: list[Tried] = []
-    trail = Trail(tried, facts, outline)
-    for rule in _left(blocks, facts, tried):
-        waits = not always and tried[-1].waits
-        if waits or _holds(tried[-1].comes_to, rule.when_unknown or unknown):
-            return Matched(rule, trail, () if rule.skip else always, waits)
-    seen = last.looked_at(facts)
-    tried.append(seen)
-    if not always and seen.waits:
-        return Matched(None, trail, waits=True)
-    against = () if seen.comes_to else _against(seen, unknown, facts)
-    return Matched(None, trail, (*against, *always))
+
+    def __init__(self, blocks: Sequence[Rule], last: Rule, unknown: Unknown, outline: Outline) -> None:
+        self._blocks, self._last, self._unknown, self._outline = blocks, last, unknown, outline
+        asked: dict[str, tuple[Condition, list[Any]]] = {}
+        for rule in (*blocks, last):
+            for key, one, value, _ in rule.asked:
+                asked.setdefault(key, (one, []))[1].append(value)
+        self._keys = tuple(asked)
+        self._asks = tuple([_ask(one, values) for one, values in asked.values()])
+        self._ends: dict[tuple[bool, tuple[_Answers, ...]], _End] = {}
+
+    def match(self, facts: Facts) -> Matched:
+        """What the rules say of a call: the first that matches."""
+        always = tuple(_broken(facts))
+        answers = tuple([ask(facts) for ask in self._asks])
+        if (end := self._ends.get((not always, answers))) is None:
+            if len(self._ends) >= _MOST_REMEMBERED:
+                self._ends.clear()
+            end = self._ends[not always, answers] = self._end(answers, may_wait=not always)
+        trail = Trail(end.way, facts, self._outline)
+        if end.rule and end.rule.skip:
+            return Matched(end.rule, trail, waits=end.waits)
+        against = [Broken(one, {"found": one.found_in(facts), "asked": shown}) for one, shown in end.against]
+        return Matched(end.rule, trail, (*against, *always), end.waits)
+
+    def _end(self, answers: Sequence[_Answers], *, may_wait: bool) -> _End:
+        left = {key: iter(each.holds) for key, each in zip(self._keys, answers, strict=True)}
+        tried: list[Tried] = []
+        for rule in self._blocks:
+            seen = _seen(rule, [next(left[key]) for key, _, _, _ in rule.asked])
+            tried.append(seen)
+            waits = may_wait and seen.waits
+            if waits or _holds(seen.comes_to, rule.when_unknown or self._unknown):
+                return _End(rule, Way(tried), waits)
+        last = self._last
+        seen = looked_at(last.name, last.asked, tuple([next(left[key]) for key, _, _, _ in last.asked]))
+        way = Way([*tried, seen])
+        if may_wait and seen.waits:
+            return _End(None, way, waits=True)
+        return _End(None, way, against=() if seen.comes_to else tuple(_against(seen, self._unknown)))
 
 
-def _against(seen: Tried, unknown: Unknown, facts: Facts) -> Iterator[Broken]:
+def _seen(rule: Rule, holds: list[bool | None]) -> Tried:
+    if False in holds:
+        return failing(rule.name, rule.asked, holds.index(False))
+    return looked_at(rule.name, rule.asked, tuple(holds))
+
+
+def _against(seen: Tried, unknown: Unknown) -> Iterator[tuple[Condition, str]]:
     for (_, one, _, shown), holds in zip(seen.asked, seen.holds, strict=True):
         if not _holds(holds, unknown):
-            yield Broken(one, {"found": one.found_in(facts), "asked": shown})
-
-
-def _left(blocks: Sequence[Rule], facts: Facts, tried: list[Tried]) -> Iterator[Rule]:
-    """The blocks of which no condition fails. Each that was looked at is the last of `tried` by then."""
-    for rule in blocks:
-        for holds, asked, noted in rule.checks:
-            if holds(asked, facts) is False:
-                tried.append(noted)
-                break
-        else:
-            tried.append(rule.looked_at(facts))
-            yield rule
+            yield one, shown
 
 
 def _holds(found: bool | None, unknown: Unknown) -> bool:
@@ -118,4 +170,4 @@ def _holds(found: bool | None, unknown: Unknown) -> bool:
 
 def _broken(facts: Facts) -> list[Broken]:
     """What speaks against every conversion, whatever the rules are."""
-    return [Broken(one, one.words(True, facts)) for one in ALWAYS if not one.holds(True, facts)]
+    return [Broken(one, one.words(True, facts)) for one in ALWAYS if not one.says(True, facts)]

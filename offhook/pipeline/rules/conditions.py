@@ -5,7 +5,8 @@ What a file may say, what is decided, why, how the rules are read back and the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import time, timedelta
 from enum import StrEnum
@@ -34,6 +35,7 @@ from offhook.pipeline.rules.kinds import (
 from offhook.pipeline.rules.matching import ValueTest
 
 V = TypeVar("V")
+W = TypeVar("W")
 D = TypeVar("D")
 
 
@@ -53,12 +55,32 @@ _DAYS = tuple(Day)
 EVER = timedelta(days=36_500)
 NOBODY_KNOWS = "nobody knows"
 
+Telling = Callable[[Any], Hashable]
+"""As much of what a condition looks at as makes a difference: of two calls with the same it holds of both, or of neither."""
+
+
+def _itself(_asked: Sequence[Any]) -> Telling | None:
+    return None
+
+
+def _between(limits: Sequence[Any]) -> Telling:
+    """Between which of these limits a number lies, each of which it exceeds or not."""
+    in_order = sorted(limits)
+    return lambda number: bisect_left(in_order, number)
+
+
+def _of_names(asked: Sequence[Mapping[str, ValueTest]]) -> Telling:
+    """The values that are asked for, of many that there are."""
+    names = sorted({name for tests in asked for name in tests})
+    return lambda values: tuple([values.get(name) for name in names])
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry.
 
-    `holds` says whether a call is as asked, or None where nobody knows; it is not asked where the rules say nothing (None).
+    `holds` says whether what `looks_at` gives of a call is as asked; that is None where nobody knows. It is not asked where
+    the rules say nothing (None). `tells` makes of all that rules ask what tells calls apart (None: what it looks at itself).
     `reason` is the word of a call that is not, `sentence` the one for the person who asks, of what was {found} (by `found`)
     and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it ...", `english_not` the
     same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is known once the caller
@@ -67,7 +89,8 @@ class Condition:
     """
 
     kind: Kind[Any]
-    holds: Callable[[Any, Facts], bool | None]
+    looks_at: Callable[[Facts], Any]
+    holds: Callable[[Any, Any], bool]
     found: Callable[[Facts], object]
     reason: str
     sentence: str
@@ -79,12 +102,18 @@ class Condition:
     looks_back: bool = False
     needs_zone: bool = False
     of_callbacks: bool = False
+    tells: Callable[[Sequence[Any]], Telling | None] = _itself
 
     def in_english(self, asked: Any) -> str:
         """What the rules ask; empty where they ask nothing."""
         if asked is False:
             return self.english_not
         return self.english.format(asked=self.kind.shown(asked)) if asked else ""
+
+    def says(self, asked: Any, facts: Facts) -> bool | None:
+        """Whether the call is as asked; None where nobody knows."""
+        seen = self.looks_at(facts)
+        return None if seen is None else self.holds(asked, seen)
 
     def found_in(self, facts: Facts) -> str:
         """What the call is, as a sentence may hold it."""
@@ -100,7 +129,8 @@ def _condition(
     kind: Kind[V],
     default: D,
     *,
-    holds: Callable[[V, Facts], bool | None],
+    looks_at: Callable[[Facts], W | None],
+    holds: Callable[[V, W], bool],
     found: Callable[[Facts], object],
     reason: str,
     sentence: str,
@@ -112,33 +142,38 @@ def _condition(
     looks_back: bool = False,
     needs_zone: bool = False,
     of_callbacks: bool = False,
+    tells: Callable[[Sequence[Any]], Telling | None] = _itself,
 ) -> D:
-    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks)
-    entry = Condition(kind, holds, found, reason, sentence, remedy, english, explained, *more)
+    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, tells)
+    entry = Condition(kind, looks_at, holds, found, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
-
-
-def _is(asked: bool, found: bool | None) -> bool | None:
-    return None if found is None else asked == found
 
 
 def _yes_or_no(found: bool | None) -> str | None:
     return None if found is None else ("no", "yes")[found]
 
 
-def _at_least(found: int | None, asked: int) -> bool | None:
-    return None if found is None else found >= asked
+def _equals(asked: bool, found: bool) -> bool:
+    return asked == found
 
 
-def _at_most(found: int | None, asked: int) -> bool | None:
-    return None if found is None else found <= asked
+def _at_least(asked: int, found: int) -> bool:
+    return found >= asked
 
 
-def _among(found: str | None, asked: frozenset[str]) -> bool | None:
-    return None if found is None else found in asked
+def _at_most(asked: int, found: int) -> bool:
+    return found <= asked
 
 
-def _is_within(moment: time, parts: tuple[Part, ...]) -> bool:
+def _longer(asked: int, found: float) -> bool:
+    return found > asked
+
+
+def _among(asked: frozenset[V], found: V) -> bool:
+    return found in asked
+
+
+def _is_within(parts: tuple[Part, ...], moment: time) -> bool:
     for part in parts:  # noqa: SIM110  (any() takes twice as long)
         if moment in part:
             return True
@@ -153,38 +188,37 @@ def _is_first(facts: Facts) -> bool | None:
     return None if facts.earlier is None else not facts.earlier
 
 
-def _no_conversion(facts: Facts, seconds: int) -> bool | None:
-    return None if facts.earlier is None else facts.seconds_since_counted > seconds
+def _since_counted(facts: Facts) -> float | None:
+    return None if facts.earlier is None else facts.seconds_since_counted
 
 
-def _none_of_number(facts: Facts, seconds: int) -> bool | None:
-    return None if facts.earlier is None else facts.seconds_since_counted_of_number > seconds
+def _since_counted_of_number(facts: Facts) -> float | None:
+    return None if facts.earlier is None else facts.seconds_since_counted_of_number
 
 
 def _latest(facts: Facts, *, same_number: bool) -> str | None:
     if facts.earlier is None:
         return None
     found = facts.counted_since(EVER, same_number=same_number)
-    return f"{found.key.call_sid}, {found.started_at:%Y-%m-%d %H:%M} UTC" if found else "none"
+    return f"{found.key.call_sid}, {found.started_at.isoformat(' ', 'minutes')[:16]} UTC" if found else "none"
 
 
-def _attributes_hold(facts: Facts, asked: Mapping[str, ValueTest]) -> bool | None:
-    if facts.who is None or facts.who.people > 1:
-        return None
-    return _are_as_asked(facts.who.attributes, asked)
-
-
-def _are_as_asked(values: Mapping[str, str], asked: Mapping[str, ValueTest]) -> bool:
+def _are_as_asked(asked: Mapping[str, ValueTest], values: Mapping[str, str]) -> bool:
     for name, test in asked.items():  # noqa: SIM110  (all() takes twice as long)
         if not test.holds(values.get(name)):
             return False
     return True
 
 
-def _attributes(facts: Facts) -> str | None:
-    if facts.who is None or facts.who.people > 1:
+def _attributes(facts: Facts) -> Mapping[str, str] | None:
+    return None if facts.who is None or facts.who.people > 1 else facts.who.attributes
+
+
+def _attributes_in_words(facts: Facts) -> str | None:
+    values = _attributes(facts)
+    if values is None:
         return None
-    return ", ".join(f"{name} {value}" for name, value in facts.who.attributes.items()) or "without further columns"
+    return ", ".join([f"{name} {value}" for name, value in values.items()]) or "without further columns"
 
 
 @dataclass(frozen=True)
@@ -194,7 +228,8 @@ class Conditions:
     directions: frozenset[Direction] = _condition(
         Words({each.value: each for each in (Direction.INBOUND, Direction.OUTBOUND_API)}),
         frozenset({Direction.INBOUND}),
-        holds=lambda asked, facts: facts.direction in asked,
+        looks_at=lambda facts: facts.direction,
+        holds=_among,
         found=lambda facts: facts.direction,
         reason="direction",
         sentence="Its direction is {found}; {asked} counts.",
@@ -205,7 +240,8 @@ class Conditions:
     statuses: frozenset[Status] = _condition(
         Words({each.value: each for each in Status if is_terminal(each)}),
         frozenset({Status.COMPLETED}),
-        holds=lambda asked, facts: facts.leg.status in asked,
+        looks_at=lambda facts: facts.leg.status,
+        holds=_among,
         found=lambda facts: facts.leg.status,
         reason="status",
         sentence="Its status is {found}; {asked} counts.",
@@ -216,7 +252,8 @@ class Conditions:
     min_duration_seconds: int = _condition(
         Seconds(example=30),
         0,
-        holds=lambda asked, facts: facts.duration_seconds >= asked,
+        looks_at=lambda facts: facts.duration_seconds,
+        holds=_at_least,
         found=lambda facts: facts.duration_seconds,
         reason="too_short",
         sentence="It lasted {found} s; at least {asked} s count.",
@@ -227,7 +264,8 @@ class Conditions:
     max_duration_seconds: int | None = _condition(
         Seconds(example=3600, at_least=1),
         None,
-        holds=lambda asked, facts: facts.duration_seconds <= asked,
+        looks_at=lambda facts: facts.duration_seconds,
+        holds=_at_most,
         found=lambda facts: facts.duration_seconds,
         reason="too_long",
         sentence="It lasted {found} s; at most {asked} s count.",
@@ -238,7 +276,8 @@ class Conditions:
     only_listed_numbers: bool = _condition(
         YesNo(),
         False,
-        holds=lambda asked, facts: not asked or facts.number is not None,
+        looks_at=lambda facts: facts.number is not None,
+        holds=lambda asked, is_listed: is_listed or not asked,
         found=lambda facts: facts.ours,
         reason="number_not_listed",
         sentence="{found} is not among the tracked numbers.",
@@ -249,7 +288,8 @@ class Conditions:
     tracked_numbers: NumberSet | None = _condition(
         TrackedNumbers(),
         None,
-        holds=lambda asked, facts: facts.ours in asked.numbers,
+        looks_at=lambda facts: facts.ours,
+        holds=lambda asked, ours: ours in asked.numbers,
         found=lambda facts: facts.ours or None,
         reason="other_number",
         sentence="The number was {found}; {asked} counts.",
@@ -260,7 +300,8 @@ class Conditions:
     answered_by_person: bool | None = _condition(
         YesNo(),
         None,
-        holds=lambda asked, facts: _is(asked, facts.by_person),
+        looks_at=lambda facts: facts.by_person,
+        holds=_equals,
         found=lambda facts: _yes_or_no(facts.by_person),
         reason="answered_otherwise",
         sentence="To whether a person answered the answer is {found}; asked is {asked}.",
@@ -274,7 +315,8 @@ class Conditions:
     min_talk_seconds: int | None = _condition(
         Seconds(example=30),
         None,
-        holds=lambda asked, facts: _at_least(facts.talk_seconds, asked),
+        looks_at=lambda facts: facts.talk_seconds,
+        holds=_at_least,
         found=lambda facts: facts.talk_seconds,
         reason="talk_too_short",
         sentence="The talk took {found} s; at least {asked} s count.",
@@ -286,7 +328,8 @@ class Conditions:
     max_talk_seconds: int | None = _condition(
         Seconds(example=3600),
         None,
-        holds=lambda asked, facts: _at_most(facts.talk_seconds, asked),
+        looks_at=lambda facts: facts.talk_seconds,
+        holds=_at_most,
         found=lambda facts: facts.talk_seconds,
         reason="talk_too_long",
         sentence="The talk took {found} s; at most {asked} s count.",
@@ -298,8 +341,9 @@ class Conditions:
     hours: tuple[Part, ...] | None = _condition(
         DayParts(),
         None,
-        holds=lambda asked, facts: _is_within(facts.clock, asked),
-        found=lambda facts: f"{facts.began:%H:%M}",
+        looks_at=lambda facts: facts.clock,
+        holds=_is_within,
+        found=lambda facts: facts.clock.isoformat("minutes"),
         reason="other_hours",
         sentence="It began at {found}; {asked} counts.",
         remedy="Change `hours` of the rules if calls of this hour shall count.",
@@ -310,7 +354,8 @@ class Conditions:
     days: frozenset[Day] | None = _condition(
         Words({each.value: each for each in Day}),
         None,
-        holds=lambda asked, facts: _day(facts) in asked,
+        looks_at=_day,
+        holds=_among,
         found=_day,
         reason="other_day",
         sentence="It began on {found}; {asked} counts.",
@@ -322,7 +367,8 @@ class Conditions:
     holiday_in: Holidays | None = _condition(
         HolidaysOf(),
         None,
-        holds=lambda asked, facts: asked.name_of(facts.began.date()) is not None,
+        looks_at=lambda facts: facts.began.date(),
+        holds=lambda asked, day: asked.name_of(day) is not None,
         found=lambda facts: facts.began.date(),
         reason="no_holiday",
         sentence="It began on {found}, which is no public holiday in {asked}.",
@@ -334,7 +380,8 @@ class Conditions:
     workday_in: Holidays | None = _condition(
         HolidaysOf(),
         None,
-        holds=lambda asked, facts: asked.name_of(facts.began.date()) is None,
+        looks_at=lambda facts: facts.began.date(),
+        holds=lambda asked, day: asked.name_of(day) is None,
         found=lambda facts: facts.began.date(),
         reason="holiday",
         sentence="It began on {found}, a public holiday in {asked}.",
@@ -346,7 +393,8 @@ class Conditions:
     first_call: bool | None = _condition(
         YesNo(),
         None,
-        holds=lambda asked, facts: _is(asked, _is_first(facts)),
+        looks_at=_is_first,
+        holds=_equals,
         found=lambda facts: _yes_or_no(_is_first(facts)),
         reason="not_as_first_call",
         sentence="To whether it is the caller's first call the answer is {found}; asked is {asked}.",
@@ -359,7 +407,9 @@ class Conditions:
     no_conversion_within: int | None = _condition(
         Span(example="30d"),
         None,
-        holds=lambda asked, facts: _no_conversion(facts, asked),
+        looks_at=_since_counted,
+        holds=_longer,
+        tells=_between,
         found=lambda facts: _latest(facts, same_number=False),
         reason="converted_before",
         sentence="The latest call of this caller that counts is {found}; none may be within {asked}.",
@@ -371,7 +421,9 @@ class Conditions:
     no_conversion_within_of_number: int | None = _condition(
         Span(example="30d"),
         None,
-        holds=lambda asked, facts: _none_of_number(facts, asked),
+        looks_at=_since_counted_of_number,
+        holds=_longer,
+        tells=_between,
         found=lambda facts: _latest(facts, same_number=True),
         reason="converted_before_of_number",
         sentence="The latest call of this caller to the same number that counts is {found}; none may be within {asked}.",
@@ -383,7 +435,8 @@ class Conditions:
     withheld: bool | None = _condition(
         YesNo(),
         None,
-        holds=lambda asked, facts: _is(asked, facts.customer.kind is CallerKind.WITHHELD),
+        looks_at=lambda facts: facts.customer.kind is CallerKind.WITHHELD,
+        holds=_equals,
         found=lambda facts: _yes_or_no(facts.customer.kind is CallerKind.WITHHELD),
         reason="not_as_withheld",
         sentence="To whether the caller withheld the number the answer is {found}; asked is {asked}.",
@@ -395,7 +448,8 @@ class Conditions:
     countries: frozenset[str] | None = _condition(
         Codes("countries by their two letters", example="US"),
         None,
-        holds=lambda asked, facts: _among(facts.country, asked),
+        looks_at=lambda facts: facts.country,
+        holds=_among,
         found=lambda facts: facts.country,
         reason="other_country",
         sentence="The caller's number is of {found}; {asked} counts.",
@@ -406,7 +460,8 @@ class Conditions:
     area_codes: frozenset[str] | None = _condition(
         Codes("area codes, digits in quotes", example="415"),
         None,
-        holds=lambda asked, facts: _among(facts.area_code, asked),
+        looks_at=lambda facts: facts.area_code,
+        holds=_among,
         found=lambda facts: facts.area_code,
         reason="other_area_code",
         sentence="The area code of the caller's number is {found}; {asked} counts.",
@@ -417,7 +472,8 @@ class Conditions:
     callers_in: NumberList | None = _condition(
         ListFile(),
         None,
-        holds=lambda asked, facts: (facts.customer.number or "") in asked.numbers,
+        looks_at=lambda facts: facts.customer.number or "",
+        holds=lambda asked, number: number in asked.numbers,
         found=lambda facts: facts.customer.number,
         reason="not_in_list",
         sentence="The caller {found} is not in the list {asked}.",
@@ -429,8 +485,10 @@ class Conditions:
     customer: Mapping[str, ValueTest] | None = _condition(
         ValueTests(example='tier = "gold"'),
         None,
-        holds=lambda asked, facts: _attributes_hold(facts, asked),
-        found=_attributes,
+        looks_at=_attributes,
+        holds=_are_as_asked,
+        tells=_of_names,
+        found=_attributes_in_words,
         reason="other_customer",
         sentence="The customer is {found}; asked is {asked}.",
         remedy="Correct the customer's columns in your list, or `customer` of the rules.",
@@ -441,7 +499,9 @@ class Conditions:
     params: Mapping[str, ValueTest] | None = _condition(
         ValueTests(example='StirVerstat = "TN-Validation-Passed-A"'),
         None,
-        holds=lambda asked, facts: _are_as_asked(facts.leg.details, asked),
+        looks_at=lambda facts: facts.leg.details,
+        holds=_are_as_asked,
+        tells=_of_names,
         found=lambda _: "as its callbacks say",
         reason="other_params",
         sentence="Its parameters are {found}; asked is {asked}.",
@@ -458,7 +518,8 @@ CONDITIONS: Mapping[str, Condition] = {each.name: each.metadata["entry"] for eac
 ALWAYS: tuple[Condition, ...] = (
     Condition(
         YesNo(),
-        holds=lambda _, facts: facts.customer.kind is not CallerKind.WITHHELD,
+        looks_at=lambda facts: facts.customer.kind,
+        holds=lambda _, kind: kind is not CallerKind.WITHHELD,
         found=lambda facts: facts.customer.kind,
         reason="caller_withheld",
         sentence="The caller withheld the number, so nobody can be matched.",
@@ -468,7 +529,8 @@ ALWAYS: tuple[Condition, ...] = (
     ),
     Condition(
         YesNo(),
-        holds=lambda _, facts: facts.customer.kind in (CallerKind.PHONE, CallerKind.NUMBER, CallerKind.WITHHELD),
+        looks_at=lambda facts: facts.customer.kind,
+        holds=lambda _, kind: kind in (CallerKind.PHONE, CallerKind.NUMBER, CallerKind.WITHHELD),
         found=lambda facts: facts.customer.kind,
         reason="caller_not_a_phone",
         sentence="The caller is not a phone number ({found}).",

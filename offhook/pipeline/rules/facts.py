@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import cached_property
@@ -56,7 +56,7 @@ class Facts:
     earlier: Sequence[EarlierCall] | None = None
     zone: tzinfo = field(default=UTC)
 
-    @cached_property
+    @property
     def duration_seconds(self) -> int:
         """A call that nobody answered has no length."""
         return self.leg.duration_seconds or 0
@@ -76,7 +76,7 @@ class Facts:
         """When the call began, in the time zone of the rules."""
         return self.call.started_at.astimezone(self.zone)
 
-    @cached_property
+    @property
     def clock(self) -> time:
         """The time of day at which it began, in that zone."""
         return self.began.time()
@@ -91,21 +91,19 @@ class Facts:
         """The area code of the customer's number; None where it has none."""
         return area_code(self.customer.e164)
 
-    @cached_property
+    @property
     def seconds_since_counted(self) -> float:
         """How long before it the customer's latest call ended that counts; endless where there is none."""
         return self._since_end_of(self._counted(same_number=False))
 
-    @cached_property
+    @property
     def seconds_since_counted_of_number(self) -> float:
         """The same of calls of the same number."""
         return self._since_end_of(self._counted(same_number=True))
 
     def _since_end_of(self, calls: Iterable[EarlierCall]) -> float:
-        if not self.earlier:
-            return math.inf
-        latest = max((one.ended_at or one.started_at for one in calls), default=None)
-        return math.inf if latest is None else (self.call.started_at - latest).total_seconds()
+        ends = [one.ended_at or one.started_at for one in calls]
+        return (self.call.started_at - max(ends)).total_seconds() if ends else math.inf
 
     def counted_since(self, length: timedelta, *, same_number: bool = False) -> EarlierCall | None:
         """The latest call that counts and ended so shortly before this one, of any number or of the same."""
@@ -113,10 +111,10 @@ class Facts:
         counted = self._counted(same_number=same_number)
         return next((one for one in counted if (one.ended_at or one.started_at) >= since), None)
 
-    def _counted(self, *, same_number: bool) -> Iterator[EarlierCall]:
+    def _counted(self, *, same_number: bool) -> Sequence[EarlierCall]:
         """The customer's calls before that count, of any number or of the same."""
-        counted = (one for one in self.earlier or () if one.state in COUNTS)
-        return (one for one in counted if one.ours == self.ours) if same_number else counted
+        counted = [one for one in self.earlier or () if one.state in COUNTS]
+        return [one for one in counted if one.ours == self.ours] if same_number else counted
 
 
 def answered_leg(call: Call) -> Leg | None:
@@ -130,9 +128,11 @@ def answered_leg(call: Call) -> Leg | None:
 def answered_by(call: Call) -> str:
     """Who answered, in Twilio's word: as detection found it for the call itself, else for the leg that was talked to
     longest; "" where none ran."""
-    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0)) if call.children else ()
-    words = (leg.details.get("AnsweredBy", "") for leg in (call.root, *legs) if leg is not None)
-    return next(filter(None, words), "")
+    word = call.root.details.get("AnsweredBy", "") if call.root else ""
+    if word or not call.children:
+        return word
+    legs = sorted(call.children, key=lambda leg: -(leg.duration_seconds or 0))
+    return next(filter(None, (leg.details.get("AnsweredBy") for leg in legs)), "")
 
 
 def talk_seconds(call: Call) -> int | None:

@@ -115,12 +115,29 @@ class Outline:
         return f"{ASKED}{hashlib.sha256(self.text.encode()).hexdigest()[:16]}"
 
 
+class Way:
+    """The rules that were tried, for any number of calls. `marks` is how the journal writes them, `looked_for` what of a call
+    was looked at: many rules ask the same.
+    """
+
+    def __init__(self, tried: Sequence[Tried]) -> None:
+        self.tried = tuple(tried)
+
+    @cached_property
+    def marks(self) -> str:
+        return ",".join(map(_MARK, self.tried))
+
+    @cached_property
+    def looked_for(self) -> tuple[tuple[str, Condition, str], ...]:
+        return _conditions_of(reduce(or_, map(_KEYS, self.tried), 0))
+
+
 class Trail(Sequence[RuleTrace]):
     """The rules that were tried for the call of `facts`. What each condition found is put into words when somebody asks."""
 
-    def __init__(self, tried: Sequence[Tried], facts: Facts, outline: Outline) -> None:
+    def __init__(self, way: Way, facts: Facts, outline: Outline) -> None:
         self.outline = outline
-        self._tried = tried
+        self._way = way
         self._facts = facts
 
     @overload
@@ -131,7 +148,7 @@ class Trail(Sequence[RuleTrace]):
         return self._in_words[place]
 
     def __len__(self) -> int:
-        return len(self._tried)
+        return len(self._way.tried)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and self._in_words == tuple(other)
@@ -142,25 +159,21 @@ class Trail(Sequence[RuleTrace]):
     def __repr__(self) -> str:
         return repr(self._in_words)
 
-    @property
-    def _looked_for(self) -> tuple[tuple[str, Condition, str], ...]:
-        """Many rules ask the same of a call."""
-        return _conditions_of(reduce(or_, map(_KEYS, self._tried), 0))
-
     @cached_property
     def _in_words(self) -> tuple[RuleTrace, ...]:
-        found = {key: condition.found_in(self._facts) for key, condition, _ in self._looked_for}
+        found = {key: condition.found_in(self._facts) for key, condition, _ in self._way.looked_for}
         return tuple(
-            RuleTrace(one.rule, one.comes_to, _conditions(_named(one.asked), one.holds, found)) for one in self._tried
+            RuleTrace(one.rule, one.comes_to, _conditions(_named(one.asked), one.holds, found))
+            for one in self._way.tried
         )
 
     def as_kept(self) -> str:
         """{"asked": the outline's name, "tried": [...], "found": {key: words}}. Of a rule that was tried there is the place
         of its condition that failed, or, where none did or it is the last, a sign for each: 1, 0, or ? where nobody knows.
         """
-        facts, marks = self._facts, ",".join(map(_MARK, self._tried))
-        found = ",".join([before + _quoted(condition.found_in(facts)) for _, condition, before in self._looked_for])
-        return f'{{"asked":"{self.outline.name}","tried":[{marks}],"found":{{{found}}}}}'
+        facts, way = self._facts, self._way
+        found = ",".join([before + _quoted(condition.found_in(facts)) for _, condition, before in way.looked_for])
+        return f'{{"asked":"{self.outline.name}","tried":[{way.marks}],"found":{{{found}}}}}'
 
 
 def _named(asked: Asked) -> list[tuple[str, str]]:
