@@ -146,7 +146,7 @@ def test_an_earlier_call_of_one_of_our_own_people_went_out_by_the_number_that_wa
         CallKey("AC1", "CA0"), CallState.CONVERTED, Direction.INBOUND, from_, TV, 60, began, began, answered=True
     )
     now = outbound()
-    known = Earlier({Asking(asked_about, NOON): [row]}, Numbering(), {now.key: NOON}, frozenset({AGENT}))
+    known = Earlier({Asking(asked_about, NOON, now.key): [row]}, Numbering(), {now.key: NOON}, frozenset({AGENT}))
     [found] = known.before(now, asked_about) or ()
     assert (found.direction, found.ours) == (direction, TV)
 
@@ -166,7 +166,7 @@ def test_a_missed_call_that_an_agent_called_back_by_way_of_a_tracked_number_is_n
     now, rules = outbound(), parse(f'{CALLED_BACK}[ours]\nnumbers = ["{AGENT}"]\n')
 
     def after(*rows: CallBefore) -> Decision:
-        known = Earlier({Asking(CUSTOMER, NOON): rows}, Numbering(), {now.key: NOON}, rules.ours)
+        known = Earlier({Asking(CUSTOMER, NOON, now.key): rows}, Numbering(), {now.key: NOON}, rules.ours)
         return decide(now, ANN, rules, Numbering(), known.before(now, CUSTOMER))
 
     assert isinstance(after(missed_row), Convert)

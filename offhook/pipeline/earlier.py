@@ -30,6 +30,7 @@ class Earlier:
         self._numbering = numbering
         self._until = until
         self._ours = ours
+        self._ours_of: dict[str, str] = {}
         self._decided: dict[CallKey, CallState] = {}
 
     def decided(self, key: CallKey, decision: Decision | Weighed) -> None:
@@ -40,10 +41,12 @@ class Earlier:
         """The calls of the same customer that began before, the latest first; None where nobody knows."""
         if self._until is None or number is None:
             return None
-        found = self._found.get(Asking(number, self._until[call.key]), ())
+        found = self._found.get(Asking(number, self._until[call.key], call.key), ())
+        if not found:
+            return ()
         began = (call.started_at, call.key)
-        earlier = [one for row in found if row.key != call.key and _place(one := self._as_earlier(row, number)) < began]
-        return sorted(earlier, key=_place, reverse=True) if len(earlier) > 1 else earlier
+        earlier = [one for row in found if _place(one := self._as_earlier(row, number)) < began]
+        return sorted(earlier, key=_place, reverse=True)
 
     def _as_earlier(self, row: CallBefore, number: str) -> EarlierCall:
         key, state, direction, from_, to, seconds, received_at, ended_at, answered = row
@@ -51,13 +54,19 @@ class Earlier:
         is_inbound = direction is Direction.INBOUND and not self._is_by_agent(from_, number)
         return EarlierCall(
             key,
-            our_end(from_ if direction is Direction.OUTBOUND_API else to, self._numbering),
+            self._our_end(from_ if direction is Direction.OUTBOUND_API else to),
             Direction.INBOUND if is_inbound else Direction.OUTBOUND_API,
             ended_at - timedelta(seconds=seconds or 0) if ended_at else received_at,
             ended_at,
             state,
             is_inbound and answered is False and state is CallState.SKIPPED,
         )
+
+    def _our_end(self, address: str) -> str:
+        """Calls of many customers have the same few numbers."""
+        if (found := self._ours_of.get(address)) is None:
+            found = self._ours_of[address] = our_end(address, self._numbering)
+        return found
 
     def _is_by_agent(self, from_: str, number: str) -> bool:
         """One of our own people called, and was put through to the customer."""

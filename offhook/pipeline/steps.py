@@ -339,7 +339,7 @@ def _earlier(books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey,
     if not judge.rules.looks_back:
         return Earlier({}, judge.numbering)
     until = {call.key: _settle_at(call, judge) or call.first_received_at for call in calls}
-    asking = {Asking(number, until[key]) for key, number in numbers.items() if number}
+    asking = {Asking(number, until[key], key) for key, number in numbers.items() if number}
     return Earlier(books.calls_before(asking, judge.history_calls), judge.numbering, until, judge.rules.ours)
 
 

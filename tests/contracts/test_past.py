@@ -53,6 +53,8 @@ def test_the_calls_of_each_customer_are_given_the_latest_first_up_to_a_time_and_
     ]
     assert known(ledger, Asking(CALLER, minutes(4)), limit=2) == [[key(4), key(3)]]
     assert known(ledger, Asking("+14155550177", minutes(9))) == [[]]
+    for_two = [Asking(CALLER, minutes(4), key(number)) for number in (4, 2)]
+    assert known(ledger, *for_two, limit=3) == [[key(3), key(2)], [key(4), key(3)]]
     assert known(ledger) == []
 
 

@@ -143,7 +143,7 @@ class MemoryBooks:
         return Settled(_by_root(rows, members), waiting)
 
     def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
-        return {one: self._calls_before(one)[:limit] for one in asking}
+        return {one: [call for call in self._calls_before(one)[:limit] if call.key != one.but] for one in asking}
 
     def _calls_before(self, asked: Asking) -> list[CallBefore]:
         found = [

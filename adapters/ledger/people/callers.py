@@ -67,6 +67,7 @@ def is_call_of(phone: str) -> ColumnElement[bool]:
     return calls.c.customer_phone.in_(spellings(phone))
 
 
+_Row = Sequence[Any]
 _ASKING = (("phone", "text"), ("until", "bigint"))
 _BEFORE = (
     "account_sid", "call_sid", "state", "direction", "from_number", "to_number", "duration_seconds",
@@ -75,23 +76,26 @@ _BEFORE = (
 
 
 def calls_before(connection: Connection, asking: Collection[Asking], limit: int) -> dict[Asking, list[CallBefore]]:
-    """Of each of these, the latest `limit` calls of that customer of which callbacks came until then, the latest first."""
+    """Of each of these, the latest `limit` calls of that customer of which callbacks came until then, the latest first; of
+    these without the one that is not to be given."""
     if not asking:
         return {}
     wanted = {one: [(PersonText.kept(phone), micros(one.until)) for phone in spellings(one.phone)] for one in asking}
-    every = [{"phone": phone, "until": until} for keys in wanted.values() for phone, until in keys]
+    every = [{"phone": phone, "until": until} for phone, until in dict.fromkeys(chain.from_iterable(wanted.values()))]
     told = {"rows": json.dumps(every), "most": limit}
-    found: dict[tuple[str | None, int], list[Sequence[Any]]] = {}
-    for row in connection.execute(_calls_before(connection.dialect.name == "sqlite"), told):
+    found: dict[tuple[str | None, int], list[_Row]] = {}
+    for row in connection.execute(
+        _calls_before(connection.dialect.name == "sqlite"), told
+    ).all():  # one by one costs more
         found.setdefault((row[0], row[1]), []).append(row)
-    return {one: _latest([found[key] for key in keys if key in found], limit) for one, keys in wanted.items()}
+    return {one: _latest([found[key] for key in keys if key in found], limit, one.but) for one, keys in wanted.items()}
 
 
-def _latest(by_spelling: Sequence[list[Sequence[Any]]], limit: int) -> list[CallBefore]:
+def _latest(by_spelling: Sequence[Sequence[_Row]], limit: int, but: CallKey | None) -> list[CallBefore]:
     rows = by_spelling[0] if len(by_spelling) == 1 else list(chain.from_iterable(by_spelling))
     if len(rows) > 1:
-        rows.sort(key=_FIRST_RECEIVED, reverse=True)
-    return [_call_before(*row) for row in rows[:limit]]
+        rows = sorted(rows, key=_FIRST_RECEIVED, reverse=True)[:limit]
+    return [_call_before(row) for row in rows if row[2:4] != but]
 
 
 @cache
@@ -120,21 +124,9 @@ _STATES = {each.value: each for each in CallState}
 _DIRECTIONS = {each.value: each for each in Direction}
 
 
-def _call_before(
-    _phone: str,
-    _until: int,
-    account: str,
-    sid: str,
-    state: str,
-    direction: str,
-    from_: str,
-    to: str,
-    seconds: int | None,
-    first_received_at: int,
-    ended_at: int | None,
-    answered: int | None,
-) -> CallBefore:
-    """Of the columns _BEFORE as the database holds them: a caller may have a hundred such calls, each decision reads them."""
+def _call_before(row: _Row) -> CallBefore:
+    """Of a row of `_calls_before` as the database holds it: a caller may have a hundred such calls, each decision reads them."""
+    _, _, account, sid, state, direction, from_, to, seconds, first_received_at, ended_at, answered = row
     first = moment(first_received_at)
     ends = (PersonText.shown(from_) or "", PersonText.shown(to) or "")
     by_person = None if answered is None else bool(answered)

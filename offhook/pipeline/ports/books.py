@@ -121,17 +121,20 @@ class CallBefore(NamedTuple):
 
 
 class Asking(NamedTuple):
-    """Who is asked about: the customer's number (as `calls` keeps it), and until when callbacks count, UTC."""
+    """Who is asked about: the customer's number (as `calls` keeps it), and until when callbacks count, UTC. `but` is a call
+    that is not given, the one for which it is asked."""
 
     phone: str
     until: datetime
+    but: CallKey | None = None
 
 
 class KnownCalls(Protocol):
     """What is known of calls and callers: all that a decision needs. Changes nothing."""
 
     def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
-        """The calls of each customer of which callbacks came until then: the latest `limit` of each, the latest first."""
+        """The calls of each customer of which callbacks came until then: the latest `limit` of each, the latest first; of
+        these without the one that is not to be given."""
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         """All that is known of these calls."""
