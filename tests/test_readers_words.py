@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from offhook.pipeline import reasons
@@ -39,6 +41,13 @@ def test_a_reason_is_said_without_the_ledgers_words(word: str) -> None:
     ]
     assert [text for text in said if NEVER.search(text)] == []
     assert "_" not in reason_in_words(plain)
+
+
+@pytest.mark.parametrize("word", sorted(OF_PAGES))
+def test_a_sentence_that_pages_show_has_none_of_these_words_in_the_name_of_a_setting_either(word: str) -> None:
+    within = re.compile(NEVER.pattern.replace(r"\b", ""), re.IGNORECASE)
+    said = [text.replace("deadline", "") for text in OF_PAGES[word].sentences]
+    assert [text for text in said if within.search(text)] == []
 
 
 def test_every_verdict_state_and_way_in_has_its_words() -> None:

@@ -35,6 +35,7 @@ from offhook.service import build, create_app
 from offhook.settings import given
 from tests.support import ledger as by_hand
 from tests.support.arriving import read_request
+from tests.support.readers import NEVER
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER, OTHER, OURS = "+14155550142", "+14155550143", "+14155550100"
@@ -309,8 +310,9 @@ def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Of
     office.ledger.finish([attempt(claimed, refused, NOON + HOUR, NOON + HOUR, RetryPolicy())], NOON + HOUR)
     story = flask("conversions", "show", sid).stdout
     lines = [line.strip() for line in story.splitlines()]
-    assert {"dead (http_422)", remedy("http_422")} <= set(lines)
+    assert {"Needs you: Rockerbox answered 422 (http_422)", remedy("http_422")} <= set(lines)
     assert CALLER not in story
+    assert not NEVER.search(story), NEVER.search(story)
 
 
 @pytest.mark.mostly("sqlite")

@@ -20,8 +20,8 @@ from offhook.pipeline.explanation import (
     RuleFacts,
     Today,
 )
-from offhook.pipeline.story import CustomerRow
-from offhook.pipeline.words import STATES, word_of
+from offhook.pipeline.story import CustomerRow, verdict
+from offhook.pipeline.words import STATES, outcome_in_words, word_of
 
 COLUMNS = tuple(field.name for field in fields(Explanation))
 _CALL = ("state", "direction", "status", "duration_seconds", "from_number", "to_number", "customer")
@@ -105,7 +105,7 @@ def _show_sent(found: Explanation) -> None:
     _title("What is sent")
     _show_payload(now.payload)
     due = f", due {in_utc(now.due_at)}" if now.due_at else ""
-    click.echo(f"{now.state} ({now.reason}){due}")
+    click.echo(f"{outcome_in_words(verdict('', now.state), now.reason)} ({now.reason}){due}")
     if now.state != State.DELIVERED:
         _show_remedy(now)
     _show_attempts(one for one in found.attempts if one.of_replaced is None)
@@ -122,9 +122,14 @@ def _show_attempts(attempts: Iterable[AttemptFacts]) -> None:
 
 
 def _in_short(row: AttemptFacts) -> Mapping[str, object]:
-    after = f"none: it came late, {in_utc(row.finished_at)}" if row.came_late else row.next_state
+    after = f"none: it came late, {in_utc(row.finished_at)}" if row.came_late else _after(row.next_state)
     short = {"next_state": after, "answer": row.answer[:_MOST_OF_AN_ANSWER]}
     return {name: getattr(row, name) for name in _ATTEMPT} | short
+
+
+def _after(state: str) -> str:
+    """Where a conversion stands, in a reader's words."""
+    return word_of(verdict("", state)).label
 
 
 def _show_today(today: Today) -> None:

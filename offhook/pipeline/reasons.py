@@ -143,6 +143,15 @@ OF_DECISIONS: Mapping[str, Known] = {
     ),
 }
 
+_OF_WHAT_COUNTS = frozenset(
+    ("counts", "called_us", "we_called", "reached_by_agent", "called_back *", "late", "decided_anew")
+)
+_STANDS_FOR_OTHERS = frozenset(
+    ("rule_says", "being_looked_up")
+)  # the rule's own word, and `settling`, are what is kept
+WHY_NOT = tuple(word for word in OF_DECISIONS if word not in _OF_WHAT_COUNTS | _STANDS_FOR_OTHERS)
+"""The words for which calls are not sent, beside those that a brand's own rules have."""
+
 OF_CONVERSIONS: Mapping[str, Known] = {
     "new": Known(("It was decided, and no attempt has been made yet.",)),
     "rebuilt": Known(("A person asked for it to be decided anew, and other bytes are sent.",)),
@@ -151,8 +160,9 @@ OF_CONVERSIONS: Mapping[str, Known] = {
     "lease_too_short": Known(("It had waited in the worker for too long to be sent in time, and was given back.",)),
     "late_answer": Known(("The answer that it was delivered came late, when its worker was thought to be gone.",)),
     "horizon_passed": Known(
-        ("It was tried until OFFHOOK_RETRY_HORIZON_SECONDS were over.",),
-        "Its attempts show what kept it out. Once that is mended, `flask conversions retry CALLSID` sends it again.",
+        ("It was tried again and again, until the time for that was over.",),
+        "Its attempts show what kept it out. Once that is mended, `flask conversions retry CALLSID` sends it again. "
+        "OFFHOOK_RETRY_HORIZON_SECONDS is how long it is tried.",
     ),
     "leases_expired": Known(
         ("Workers that sent it were killed or stalled, too often to try once more.",),
@@ -161,9 +171,9 @@ OF_CONVERSIONS: Mapping[str, Known] = {
     "day_turned": Known(
         (
             "It may have arrived, and was held before it was sent again: a second copy might arrive on another day of "
-            "Rockerbox's and count, or OFFHOOK_RESEND_AMBIGUOUS allows none.",
+            "Rockerbox's and count, or your settings allow none.",
         ),
-        _WHETHER,
+        f"{_WHETHER} OFFHOOK_RESEND_AMBIGUOUS says what is sent again by itself.",
     ),
     "key_lacks_*": Known(
         (
