@@ -9,18 +9,21 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
-from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, OURS, Browsing, browsing, sid
 from tests.support.readers import NEVER, words
 
 POLICY = RetryPolicy()
+IN_UTC = re.compile(r"[0-9]Z\b")
 
 
 @pytest.fixture
@@ -260,7 +263,9 @@ def test_what_was_refused_is_sent_again_as_it_is_or_as_today_would_have_it(site:
     operator, path = site.person(Role.OPERATOR), f"/calls/{sid(1)}"
     page = operator.get(path).text
     assert verdicts(page)[0] == "refused"
-    assert "Needs you" in page
+    assert "Needs you: This call counts, and is not in Rockerbox because" in words(page)
+    assert "(it answered 422)." in words(page)
+    assert "http_" not in words(page)
     assert not NEVER.search(words(page)), NEVER.search(words(page))
     assert "&lt;b&gt;a***@example.com is no good" in page
     assert f"{path}/rebuild" not in page
@@ -309,10 +314,133 @@ def test_a_call_that_is_not_known_says_where_to_look(site: Browsing) -> None:
     unknown = viewer.get(f"/calls/{sid(9)}")
     assert unknown.status_code == 404
     assert "request inspector" in unknown.text
-    assert "is CA and 32" in viewer.get("/calls/<script>").text
+    assert f"twilio.com/console/voice/calls/logs/{sid(9)}" in unknown.text
+    odd = viewer.get("/calls/<script>").text
+    assert "is CA and 32" in odd
+    assert "twilio.com" not in odd
     site.call(8, decide=False)
     assert "not taken in yet" in viewer.get(f"/calls/{sid(8)}").text
     assert viewer.get(f"/calls/{sid(10).upper()}").status_code == 303
+
+
+@pytest.mark.mostly("sqlite")
+def test_the_times_that_a_calls_page_says_are_of_the_readers_zone(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ZONE="Asia/Tokyo", OFFHOOK_SETTLE_SECONDS="600")
+    site.at = datetime.now(UTC)
+    site.call(2, caller=BO)
+    [story] = site.service.ledger.stories.of_call(sid(2))
+    assert story.call.settle_at is not None
+    until = story.call.settle_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    page = words(site.person(Role.VIEWER).get(f"/calls/{sid(2)}").text)
+    assert f"its legs may still arrive until {until:%b %-d, %H:%M:%S}." in page
+    assert not IN_UTC.search(page), IN_UTC.search(page)
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_what_is_in_rockerbox_says_since_when_in_the_readers_zone(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ZONE="Asia/Tokyo")
+    site.know(ANN, "ann@example.com")
+    site.call(1)
+    delivered_so(site, Result.DELIVERED, 200)
+    [story] = site.service.ledger.stories.of_call(sid(1))
+    assert story.conversion is not None
+    assert story.conversion.delivered_at is not None
+    at = story.conversion.delivered_at.astimezone(ZoneInfo("Asia/Tokyo"))
+    page = words(site.person(Role.VIEWER).get(f"/calls/{sid(1)}").text)
+    assert f" ({at:%b %-d, %H:%M:%S})." in page.split("What happened")[0]
+    assert not IN_UTC.search(page), IN_UTC.search(page)
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_a_call_of_another_year_says_which(site: Browsing) -> None:
+    site.at = datetime(2024, 12, 31, 12, tzinfo=UTC)
+    viewer, path = site.person(Role.VIEWER), f"/calls/{site.call(1)}"
+    assert "Dec 31 2024, 12:01" in words(viewer.get("/calls").text)
+    assert "Tuesday 31 December 2024, 12:01" in words(viewer.get(path).text)
+
+
+@pytest.mark.mostly("sqlite")
+def test_who_has_the_number_today_stands_beside_who_had_it_then(site: Browsing) -> None:
+    path = f"/calls/{site.call(2, caller=BO)}"
+    site.know(BO, "bo@example.com", "C-78")
+    page = words(site.person(Role.VIEWER).get(path).text)
+    today = re.search(
+        r"Email b\*\*\*@example.com Customer id C-78 Known since nobody was known (.{12,18}) File - ", page
+    )
+    assert today is not None, page
+    operator = site.person(Role.OPERATOR)
+    of = re.search(r'value="customer_email"><input type="hidden" name="of" value="(\d+)"', operator.get(path).text)
+    assert of is not None
+    assert "bo@example.com" in operator.post("/reveal", page=path, kind="customer_email", of=of[1]).text
+
+
+@pytest.mark.mostly("sqlite")
+def test_the_rules_of_then_are_a_click_away_where_todays_are_others(database_url: str) -> None:
+    site = browsing(database_url)
+    path = f"/calls/{site.call(3, seconds=5)}"
+    assert "The rules are those of then." in words(site.person(Role.VIEWER).get(path).text)
+    site.service.ledger.close()
+    later = browsing(database_url, OFFHOOK_RULES="min_duration_seconds = 3")
+    viewer = later.person(Role.VIEWER)
+    page = viewer.get(path).text
+    assert "The rules have changed since: those of then , those of today ." in words(page)
+    link = re.search(r'href="(/rules/\w+)">those of then', page)
+    assert link is not None
+    assert "min_duration_seconds = 30" in viewer.get(link[1]).text
+    assert "Outcome Does not count Unknown caller" in words(page)
+    later.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_other_calls_of_a_caller_are_the_newest_of_all_that_there_are(site: Browsing) -> None:
+    for number in range(1, 13):
+        site.call(number)
+    viewer = site.person(Role.VIEWER)
+    page = viewer.get(f"/calls/{sid(1)}").text
+    assert rows(page.split("Other calls of this caller", 1)[1]) == [sid(number) for number in range(12, 2, -1)]
+    assert "The newest 10 of more" in words(page)
+    all_of_them = re.search(r'href="(/calls\?customer=[^"]+)">All calls of this customer', page)
+    assert all_of_them is not None
+    assert len(rows(viewer.get(all_of_them[1]).text)) == 12
+    withheld = words(viewer.get(f"/calls/{site.call(20, caller='anonymous')}").text)
+    assert "The caller has no number by which other calls could be found." in withheld
+    assert "No other call of this number is known" in words(viewer.get(f"/calls/{site.call(21, caller=BO)}").text)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown", "hidden"),
+    [
+        ({"From": OURS, "To": BO, "Direction": "outbound-api"}, ("From TV spring +14155550199", "To +1415***0102"), 1),
+        ({"From": BO, "To": OURS}, ("From +1415***0102", "To TV spring +14155550199"), 1),
+        ({"From": f"whatsapp:{BO}", "To": OURS}, ("From whatsapp:+1415***0102", "To TV spring +14155550199"), 1),
+        ({"From": "client:ann", "To": OURS}, ("From client:an***", "To +1415***0199"), 2),
+    ],
+    ids=["we called", "they called", "spelled otherwise", "an agent's browser"],
+)
+@pytest.mark.mostly("sqlite")
+def test_a_calls_page_says_who_called_whom_and_hides_whose_number_is_not_ours(
+    site: Browsing, said: dict[str, str], shown: tuple[str, str], hidden: int
+) -> None:
+    path = f"/calls/{site.call(2, more=said)}"
+    page = words(site.person(Role.VIEWER).get(path).text)
+    assert all(one in page for one in shown), page
+    assert site.person(Role.OPERATOR).get(path).text.count("Shows it, and writes") == hidden
+
+
+@pytest.mark.mostly("sqlite")
+def test_what_is_shown_of_a_call_that_we_placed_is_the_number_that_was_called(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_RULES='directions = ["inbound", "outbound-api"]')
+    path = f"/calls/{site.call(2, more={'From': OURS, 'To': BO, 'Direction': 'outbound-api'})}"
+    operator = site.person(Role.OPERATOR)
+    for page in (path, "/unknown"):
+        [kind] = re.findall(r'name="kind" value="(\w+)"', operator.get(page).text)
+        assert BO in operator.post("/reveal", page=page, kind=kind, of=sid(2)).text, page
+    for kind, address in (("calling_number", OURS), ("called_number", BO)):
+        assert address in operator.post("/reveal", page=path, kind=kind, of=sid(2)).text
+        assert operator.post("/reveal", page=path, kind=kind, of=sid(9)).status_code == 404
+    site.service.ledger.close()
 
 
 @pytest.mark.mostly("sqlite")
@@ -407,3 +535,24 @@ def test_several_hits_are_listed_and_none_says_what_to_try(site: Browsing) -> No
     ):
         assert said in viewer.get(f"/search?{urlencode({'q': name})}").text, name
     assert "Write a phone number" in viewer.get("/search").text
+
+
+@pytest.mark.mostly("sqlite")
+def test_a_hit_says_what_the_list_of_calls_says_of_it(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_SETTLE_SECONDS="600")
+    others = (("bo@example.com", None), ("bob@example.com", "C-3"))
+    site.service.ledger.merge_customers([Customer(BO, None, None, people=2, others=others)])
+    site.at = datetime.now(UTC) - timedelta(minutes=5)
+    site.call(1, caller=BO)
+    site.at -= timedelta(hours=1)
+    site.call(2, caller=BO)
+    viewer = site.person(Role.VIEWER)
+    found, listed = (viewer.get(path).text for path in ("/search?q=%28415%29+555-0102", "/calls"))
+    told = [re.findall(r"<td.*?</td></tr>", page.split("<tbody>")[1], re.DOTALL) for page in (found, listed)]
+    assert [words(row).split() for row in told[0]] == [words(row).split() for row in told[1]]
+    assert "Just ended" in words(found)
+    assert "Unknown caller: several customers have the number" in words(found)
+    assert "2 customers" in words(found)
+    assert "Times are of UTC." in words(found)
+    assert not NEVER.search(words(found)), NEVER.search(words(found))
+    site.service.ledger.close()

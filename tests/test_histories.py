@@ -34,7 +34,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import CallEvent
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.counting import Cell, Told, figures, kind_of, place_of
+from offhook.pipeline.counting import Cell, figures, kind_of, place_of, told_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Event, Outcome, Resend, Result, RetryPolicy, Sending, State
 from offhook.pipeline.explanation import Explanation, anew_of, explain, rows_of_then
@@ -478,7 +478,7 @@ class History(RuleBasedStateMachine):
         return {story.call.key: story for story in found}
 
     def _full_count(self) -> Counter[Cell]:
-        return Counter(place.cell for place in map(place_of, map(told, self._stories().values())) if place)
+        return Counter(place.cell for place in map(place_of, map(told_of, self._stories().values())) if place)
 
 
 def _counted_for(found: Explanation) -> str:
@@ -488,22 +488,6 @@ def _counted_for(found: Explanation) -> str:
     if found.call.state == "settling" or not found.decisions:
         return found.call.state if found.call.state == "settling" else "not_ended"
     return kind_of(found.decisions[-1].reasons[0].reason)
-
-
-def told(story: Story) -> Told:
-    """What is known of a call, read as people read it."""
-    call, sent = story.call, story.conversion
-    return Told(
-        state="open" if call.state == "unfinished" else call.state,
-        first_received_at=call.first_received_at,
-        direction=call.direction,
-        from_=call.from_,
-        to=call.to,
-        is_decided=call.decided_at is not None,
-        words=[reason.word for reason in story.decisions[-1].reasons] if story.decisions else (),
-        delivery=sent.state if sent else None,
-        why=sent.reason if sent else None,
-    )
 
 
 @cache

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -15,17 +15,28 @@ from offhook.adapters.dashboard.way import as_came, counted_hour, differences, h
 from offhook.adapters.dashboard.who import audit, needs
 from offhook.pipeline import sending_again
 from offhook.pipeline.call import CALL_MOVES, CallEvent
+from offhook.pipeline.callback import Direction
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
-from offhook.pipeline.counting import NOT_ENDED, SETTLING, our_number
+from offhook.pipeline.counting import counted, our_number
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, payload_shown, rows_of_then, would_be_sent
+from offhook.pipeline.explanation import (
+    Anew,
+    Explanation,
+    anew_of,
+    explain,
+    payload_shown,
+    row_of_now,
+    rows_of_then,
+    would_be_sent,
+)
 from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
+from offhook.pipeline.phone import caller
 from offhook.pipeline.sending_again import RESTING, compare
 from offhook.pipeline.steps import Judge
-from offhook.pipeline.story import CallFilter, CountedCall, Story
+from offhook.pipeline.story import CallFilter, CallLine, CountedCall, Story
 from offhook.pipeline.users import Role, plain_email
-from offhook.pipeline.words import label_of, to_do, word_of
+from offhook.pipeline.words import BROUGHT_BY, label_of, to_do, word_of
 
 blueprint = Blueprint("call", __name__)
 CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
@@ -45,6 +56,18 @@ class May:
     retry: bool
     risks: bool
     rebuild: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An end of the call: `kind` is one of reveal.KINDS. `ours` is our number where it is that end, which nobody need hide,
+    and `label` what the rules call it."""
+
+    name: str
+    kind: str
+    address: str
+    ours: str = ""
+    label: str = ""
 
 
 @blueprint.get("/calls/<call_sid>")
@@ -87,7 +110,8 @@ def _unknown(call_sid: str) -> str:
             "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the "
             "status callback sent, to which address, and what was the answer?"
         )
-    return render_template("said.html.jinja", heading="This call is not known", what=what)
+    console = CONSOLE + call_sid if sid_of(call_sid) else ""
+    return render_template("said.html.jinja", heading="This call is not known", what=what, console=console)
 
 
 def _page(known: Parts, story: Story) -> str:
@@ -95,17 +119,16 @@ def _page(known: Parts, story: Story) -> str:
     judge = judge_now(known)
     anew = _anew(known, story, judge)
     found = _explained(known, story, anew, hide)
-    ours = our_number(story.call.direction, story.call.from_, story.call.to)
-    others, now = _others(known, story), _customer_now(known, story)
+    others, now, reason = _others(known, story), _customer_now(known, story), counted(story).reason
     would_be = _would_be_sent(anew, judge, hide) if found.conversion is None else None
     sent = found.conversion.payload if found.conversion else would_be
     return render_template(
         "call.html.jinja",
         found=found,
         word=word_of(found.verdict),
-        label=label_of(found.verdict, _reason(found)),
+        label=label_of(found.verdict, reason),
         sentence=headline(found),
-        to_do=to_do(found.verdict, _reason(found)),
+        to_do=to_do(found.verdict, reason),
         may=_may(known, story, judge),
         way=way(found),
         raws=[as_came(raw, hide) for raw in story.callbacks[: known.limits.page_rows]],
@@ -113,16 +136,33 @@ def _page(known: Parts, story: Story) -> str:
         hour=counted_hour(sent) if sent else None,
         then=found.decisions[-1].customer if found.decisions else None,
         now=now,
+        since=row_of_now(known.reads.history, now) if now else None,
+        brought_by=BROUGHT_BY,
         hide=hide,
         same_rules=_same_rules(found, judge),
         others=listed(others[: known.limits.short_rows]),
         is_more_others=len(others) > known.limits.short_rows,
         differences=differences(found),
-        ours=ours,
-        ours_label=labels_of(known).get(ours, ""),
+        ends=_ends(story.call, labels_of(known), known.region),
         console=CONSOLE + found.call_sid,
-        call=story.call,
     )
+
+
+def _ends(call: CallLine, labels: Mapping[str, str], country: str) -> list[End]:
+    """Who called whom; and the customer, where that is neither: an agent was put through to them."""
+    ours, theirs = our_number(call.direction, call.from_, call.to), call.customer_phone or call.from_
+
+    def is_theirs(address: str) -> bool:
+        return theirs in (address, caller(address, country, sip_users=True).number)
+
+    ends = [
+        End(name, "caller" if is_theirs(address) else kind, address)
+        for name, kind, address in (("From", "calling_number", call.from_), ("To", "called_number", call.to))
+    ]
+    if ours:
+        place = 0 if call.direction == Direction.OUTBOUND_API else 1
+        ends[place] = replace(ends[place], ours=ours, label=labels.get(ours, ""))
+    return ends if any(one.kind == "caller" for one in ends) else [*ends, End("Their number", "caller", theirs)]
 
 
 def _explained(known: Parts, story: Story, anew: Anew, hide: Masking) -> Explanation:
@@ -140,20 +180,6 @@ def _anew(known: Parts, story: Story, judge: Judge | str) -> Anew:
 def _customer_now(known: Parts, story: Story) -> Customer | None:
     phone = story.call.customer_phone
     return known.reads.find_customers([phone]).get(phone) if phone else None
-
-
-def _reason_of(story: Story) -> str:
-    """The word for which the last decision is as it is."""
-    last = story.decisions[-1].reasons if story.decisions else ()
-    return last[0].word if last else ""
-
-
-def _reason(found: Explanation) -> str:
-    if found.conversion is not None:
-        return found.conversion.reason
-    if not found.decisions:
-        return SETTLING if found.call.final_at else NOT_ENDED
-    return next((one.reason for one in found.decisions[-1].reasons), "")
 
 
 def _would_be_sent(anew: Anew, judge: Judge | str, hide: Masking) -> dict[str, str] | None:
@@ -175,7 +201,7 @@ def _may(known: Parts, story: Story, judge: Judge | str) -> May:
     rests = sent is not None and sent.state in RESTING
     rules_hold = not isinstance(judge, str)
     return May(
-        add=sent is None and state in _ANEW and story.call.customer_phone is not None and _reason_of(story) in _WHO,
+        add=sent is None and state in _ANEW and story.call.customer_phone is not None and counted(story).reason in _WHO,
         decide=rules_hold and sent is None and state in _ANEW,
         retry=rests,
         risks=rests and sent is not None and sent.maybe_sent,

@@ -19,21 +19,13 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import numbers_ever_of, typed
 from offhook.pipeline.job_kinds import ImportCustomers, UndoImport
 from offhook.pipeline.phone import caller, mask, spellings
-from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from offhook.pipeline.story import CallFilter
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import BROUGHT_BY
 
 blueprint = Blueprint("customers", __name__)
-SOURCES: Mapping[Source, str] = {
-    Source.IMPORT: "File",
-    Source.SYNC: "List from",
-    Source.API: "API",
-    Source.LOOKUP: "Looked up in",
-    Source.UNDO: "Taken back:",
-    Source.DASHBOARD: "By hand,",
-}
-"""What brought customers, in words; its name stands behind."""
+SOURCES = BROUGHT_BY
 _LONGEST = 320  # characters of what is looked for
 
 

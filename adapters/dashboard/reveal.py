@@ -9,15 +9,31 @@ from flask import Blueprint, abort, render_template, request
 from offhook.adapters.dashboard.parts import parts, row_number
 from offhook.adapters.dashboard.who import audit, local_path, needs
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.story import CallLine
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("reveal", __name__)
 Reveal = Callable[[str], str | None]
 
 
+def _call_of(call_sid: str) -> CallLine | None:
+    return next((story.call for story in parts().reads.stories.of_call(call_sid)), None)
+
+
 def _caller_of(call_sid: str) -> str | None:
-    """The caller's number of a call, by its CallSid."""
-    return next((story.call.from_ for story in parts().reads.stories.of_call(call_sid)), None)
+    """The customer's number of a call, by its CallSid: of a call that we placed it is the number that was called."""
+    call = _call_of(call_sid)
+    return None if call is None else call.customer_phone or call.from_
+
+
+def _from_of(call_sid: str) -> str | None:
+    call = _call_of(call_sid)
+    return None if call is None else call.from_
+
+
+def _to_of(call_sid: str) -> str | None:
+    call = _call_of(call_sid)
+    return None if call is None else call.to
 
 
 def _customer_of(row: str) -> Customer | None:
@@ -44,6 +60,8 @@ def _id_of(row: str) -> str | None:
 
 KINDS: Mapping[str, Reveal] = {
     "caller": _caller_of,
+    "calling_number": _from_of,
+    "called_number": _to_of,
     "customer_phone": _phone_of,
     "customer_email": _email_of,
     "customer_id": _id_of,

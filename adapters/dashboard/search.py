@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.calls import hidden, labels_of
+from offhook.adapters.dashboard.calls import listed
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import needs
-from offhook.pipeline.counting import our_number
+from offhook.pipeline.counting import counted
 from offhook.pipeline.finding import Named, call_sid, calls_named, numbers_of, typed
-from offhook.pipeline.phone import caller, mask
-from offhook.pipeline.story import CallLine, Story, verdict
+from offhook.pipeline.phone import caller
+from offhook.pipeline.story import CallLine, CountedCall
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import outcome_in_words, word_of
 
 blueprint = Blueprint("search", __name__)
 _LONGEST = 200  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A call that may be meant."""
-
-    sid: str
-    account: str
-    at: datetime
-    number: str
-    phone: str
-    who: str
-    seconds: int | None
-    verdict: str
-    outcome: str
-    kind: str
 
 
 @blueprint.get("/search")
@@ -53,7 +32,7 @@ def shown() -> str | AnyResponse:
     return render_template(
         "search.html.jinja",
         q=name,
-        rows=_hits(known, found.calls),
+        rows=listed([_counted(known, line) for line in found.calls]),
         is_more=found.is_more,
         is_more_numbers=found.is_more_numbers,
         most_numbers=limits.customer_numbers,
@@ -61,41 +40,9 @@ def shown() -> str | AnyResponse:
     )
 
 
-def _hits(known: Parts, lines: Sequence[CallLine]) -> list[Hit]:
-    phones = {line.customer_phone for line in lines if line.customer_phone}
-    customers = known.reads.find_customers(phones) if phones else {}
-    labels = labels_of(known)
-    hits = []
-    for line in lines:
-        [story] = [one for one in known.reads.stories.of_call(line.key.call_sid) if one.call.key == line.key]
-        found, reason = _standing(story)
-        number = our_number(line.direction, line.from_, line.to)
-        who = customers.get(line.customer_phone or "")
-        hits.append(
-            Hit(
-                sid=line.key.call_sid,
-                account=line.key.account_sid,
-                at=line.first_received_at,
-                number=labels.get(number) or number,
-                phone=mask(line.customer_phone or line.from_),
-                who=hidden(who.email or who.customer_id or "") if who else "",
-                seconds=line.duration_seconds,
-                verdict=found,
-                outcome=outcome_in_words(found, reason),
-                kind=word_of(found).kind,
-            )
-        )
-    return hits
-
-
-def _standing(story: Story) -> tuple[str, str]:
-    """The verdict on a call, and the word for why."""
-    sent = story.conversion
-    found = verdict(story.call.state, sent.state if sent else None).value
-    if sent is not None:
-        return found, sent.reason
-    last = story.decisions[-1].reasons if story.decisions else ()
-    return found, last[0].word if last else ""
+def _counted(known: Parts, line: CallLine) -> CountedCall:
+    [story] = [one for one in known.reads.stories.of_call(line.key.call_sid) if one.call.key == line.key]
+    return counted(story)
 
 
 def _nothing(known: Parts, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Times as a reader has them: in the time zone of their choice, with UTC beside. Reads no clock."""
+"""Times as a reader has them: in the time zone of their choice, with UTC beside."""
 
 from __future__ import annotations
 
@@ -36,8 +36,19 @@ def zones() -> tuple[str, ...]:
 
 
 def local(moment: datetime, form: str = "%b %-d, %H:%M:%S") -> str:
-    """A moment in the reader's zone."""
-    return moment.astimezone(zone()).strftime(form)
+    """A moment in the reader's zone, with its year where that is not this one."""
+    here = moment.astimezone(zone())
+    if "%Y" not in form and here.year != _this_year():
+        day = "%B" if "%B" in form else "%-d"
+        form = form.replace(day, f"{day} %Y")
+    return here.strftime(form)
+
+
+def _this_year() -> int:
+    """Asked once a request."""
+    if "year" not in g:
+        g.year = parts().clock().astimezone(zone()).year
+    return int(g.year)
 
 
 def utc(moment: datetime) -> str:

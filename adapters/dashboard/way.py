@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
+from offhook.adapters.dashboard.times import local
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.explanation import (
     SPELLING,
@@ -16,6 +18,7 @@ from offhook.pipeline.explanation import (
     Difference,
     Explanation,
 )
+from offhook.pipeline.health import length
 from offhook.pipeline.masking import Masking
 from offhook.pipeline.phone import mask
 from offhook.pipeline.words import SOURCES, reason_in_words, word_of
@@ -60,9 +63,15 @@ def _reported(one: CallbackFacts, *, is_leg: bool) -> str:
 
 def _arrived(one: CallbackFacts) -> str:
     by = SOURCES.get(one.source, one.source)
-    return f"{by}; signature good" + ("" if one.delay_seconds is None else f"; {one.delay_seconds:.1f} s after it")
+    return f"{by}; signature good" + ("" if one.delay_seconds is None else f"; {_soon(one.delay_seconds)} after it")
 
 
+def _soon(seconds: float) -> str:
+    """In tenths of a second; what took minutes is said in those."""
+    return f"{seconds:.1f} s" if seconds < _LONG_SECONDS else length(seconds)
+
+
+_LONG_SECONDS = 120.0
 _RESULTS: Mapping[str, tuple[str, bool]] = {
     "converted": ("Decided: it counts", False),
     "parked": ("Decided: it would count, and it is not known who called", True),
@@ -74,7 +83,7 @@ _RESULTS: Mapping[str, tuple[str, bool]] = {
 def _decision(one: DecisionFacts) -> Step:
     what, is_stop = _RESULTS.get(one.result, ("Decided", False))
     rule = f"by the rule {one.rule}" if one.rule else ""
-    said = " ".join(without_version(reason.sentence, one.rules_version) for reason in one.reasons)
+    said = in_their_zone(" ".join(without_version(reason.sentence, one.rules_version) for reason in one.reasons))
     return Step(one.decided_at, what, "; ".join(filter(None, [rule, said])), is_stop)
 
 
@@ -158,11 +167,32 @@ def counted_hour(payload: Mapping[str, str]) -> tuple[datetime, datetime, dateti
 
 
 def headline(found: Explanation) -> str:
-    """The verdict in one sentence, without a hash."""
+    """The verdict in one sentence, without a hash or a program's word, its times in the reader's zone."""
     text = found.sentence
+    if found.conversion is not None:
+        text = text.replace(f"({found.conversion.reason})", f"({_in_brackets(found.conversion.reason)})")
     for one in found.decisions:
         text = without_version(text, one.rules_version)
-    return text
+    return in_their_zone(text)
+
+
+def _in_brackets(reason: str) -> str:
+    return reason_in_words(reason).replace("Rockerbox answered", "it answered")
+
+
+_IN_UTC = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+def in_their_zone(text: str) -> str:
+    """A sentence with the times that it says in UTC as the reader has them."""
+    return _IN_UTC.sub(lambda found: _as_local(found[0]), text)
+
+
+def _as_local(text: str) -> str:
+    try:
+        return local(datetime.fromisoformat(text))
+    except ValueError:  # no time after all
+        return text
 
 
 def differences(found: Explanation) -> list[tuple[str, str, str]]:

@@ -14,7 +14,8 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
 from offhook.pipeline.ends import is_our_own
 from offhook.pipeline.phone import caller_of_call
-from offhook.pipeline.story import Verdict, verdict
+from offhook.pipeline.story import CountedCall, Story, Verdict, verdict
+from offhook.pipeline.unfinished import UNFINISHED
 
 NOT_ENDED, SETTLING = "not_ended", "settling"
 """The reason words of a call of which nothing was decided yet."""
@@ -79,6 +80,29 @@ def _reason(call: Told) -> str:
     if call.state == CallState.SETTLING:
         return SETTLING
     return kind_of(next(iter(call.words), "")) if call.is_decided else NOT_ENDED
+
+
+def told_of(story: Story) -> Told:
+    """What is known of a call, read as people read it."""
+    call, sent = story.call, story.conversion
+    return Told(
+        state=CallState.OPEN if call.state == UNFINISHED else call.state,
+        first_received_at=call.first_received_at,
+        direction=call.direction,
+        from_=call.from_,
+        to=call.to,
+        is_decided=call.decided_at is not None,
+        words=[reason.word for reason in story.decisions[-1].reasons] if story.decisions else (),
+        delivery=sent.state if sent else None,
+        why=sent.reason if sent else None,
+    )
+
+
+def counted(story: Story) -> CountedCall:
+    """The call as a list has it: where it is counted. A story is of no leg, so there is such a place."""
+    told = told_of(story)
+    number = our_number(told.direction, told.from_, told.to)
+    return CountedCall(story.call, number, verdict(told.state, told.delivery).value, _reason(told))
 
 
 def kind_of(word: str) -> str:

@@ -235,6 +235,12 @@ def rows_of_then(history: History, story: Story) -> dict[int, CustomerRow]:
     return {row.id: row for row in (_row_of_then(history, line) for line in lines)}
 
 
+def row_of_now(history: History, customer: Customer) -> CustomerRow | None:
+    """The row of the customers' history that says who has a number now. None where none does. Raises LedgerUnavailable."""
+    line = None if customer.row is None else history.line(customer.row)
+    return None if line is None else _row_of_then(history, line)
+
+
 def look_up_for(story: Story, look_up_of: Callable[[str], LookUpLine | None]) -> LookUpLine | None:
     """What the call waits for, where its caller is being looked up: `look_up_of` asks by number. Raises LedgerUnavailable."""
     phone = story.call.customer_phone

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.delivery import KEY_LACKS
+from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
@@ -208,3 +209,12 @@ SOURCES: Mapping[str, str] = {
     "amd": "Who answered (detection)",
 }
 """How Twilio's word of a call came, in words."""
+BROUGHT_BY: Mapping[str, str] = {
+    Source.IMPORT: "File",
+    Source.SYNC: "List from",
+    Source.API: "API",
+    Source.LOOKUP: "Looked up in",
+    Source.UNDO: "Taken back:",
+    Source.DASHBOARD: "By hand,",
+}
+"""What brought a customer, in words; its name stands behind."""
