@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
-from tests.support.browsing import ANN, BO, OURS, Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, OURS, RULES, Browsing, browsing, sid
 from tests.support.readers import NEVER, words
 
 POLICY = RetryPolicy()
@@ -174,6 +175,40 @@ def test_the_file_has_what_is_filtered_and_no_formula_and_hides_persons_unless_o
     assert ANN in whole  # as text: the apostrophe before it
     assert all(not cell.startswith(("=", "+", "-", "@")) for line in csv.reader(io.StringIO(whole)) for cell in line)
     assert [line.what for line in site.service.ledger.audit.lines(AuditFilter(what="reveal calls"), None, 5)]
+
+
+def test_a_file_has_its_times_in_the_readers_zone_and_rockerboxs_hour_in_utc(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ZONE="Asia/Tokyo")
+    site.know(ANN, "ann@example.com")
+    site.call(1)
+    site.call(2, caller=BO)
+    [story] = site.service.ledger.stories.of_call(sid(1))
+    assert story.conversion is not None
+    hour = datetime.fromtimestamp(int(json.loads(story.conversion.payload)["timestamp"]), UTC)
+    viewer, asked = site.person(Role.VIEWER), "col=when&col=length&col=decided&col=hour"
+    header, unknown, sent = csv.reader(io.StringIO(viewer.get(f"/calls.csv?{asked}").text))
+    assert header == ["Call id", "Began", "Length, seconds", "Decided", "Rockerbox's hour, UTC"]
+    assert (sent[1][-6:], sent[2], sent[3][-6:], sent[4]) == ("+09:00", "90", "+09:00", f"{hour:%Y-%m-%d %H}:00")
+    assert unknown[4] == ""
+    assert f"{hour:%Y-%m-%d %H}:00" in viewer.get(f"/calls?{asked}").text
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_reasons_to_choose_from_are_those_that_calls_have_with_the_brands_own(database_url: str) -> None:
+    own = '[[rule]]\nname = "Short"\nwhen.max_duration_seconds = 20\nskip = "wrong_number"\n'
+    site = browsing(database_url, OFFHOOK_RULES=RULES + own)
+    site.call(1, seconds=10)
+    site.call(2, seconds=60)
+    viewer = site.person(Role.VIEWER)
+    select = viewer.get("/calls").text.split('name="reason"')[1].split("</select>")[0]
+    options = dict(re.findall(r'value="(\w+)">([^<]+)<', select))
+    assert {"too_short", "settling", "caller_not_in_mapping", "repeat_of"} < set(options)
+    assert not {"counts", "late", "we_called", "decided_anew"} & set(options)
+    assert options["wrong_number"] == "wrong number"
+    assert rows(viewer.get("/calls?reason=wrong_number").text) == [sid(1)]
+    assert not NEVER.search(words(select)), NEVER.search(words(select))
+    site.service.ledger.close()
 
 
 @pytest.mark.mostly("sqlite")

@@ -53,7 +53,13 @@ def test_a_key_of_somebody_elses_begins_with_the_newest(key: str) -> None:
         ({"span": "all"}, CallFilter()),
         ({"span": "today"}, CallFilter(since=datetime(2026, 3, 12, 4, tzinfo=UTC))),  # midnight in summer time
         ({"span": "7"}, CallFilter(since=datetime(2026, 3, 6, 5, tzinfo=UTC))),  # midnight in winter time
-        ({"span": "7", "since": "2026-03-01T10:30"}, CallFilter(since=datetime(2026, 3, 1, 15, 30, tzinfo=UTC))),
+        ({"span": "all", "since": "2026-03-01T10:30"}, CallFilter(since=datetime(2026, 3, 1, 15, 30, tzinfo=UTC))),
+        ({"span": "7", "since": "2026-03-01T10:30"}, CallFilter(since=datetime(2026, 3, 6, 5, tzinfo=UTC))),
+        ({"span": "7", "since": "2026-03-08"}, CallFilter(since=datetime(2026, 3, 8, 5, tzinfo=UTC))),
+        (
+            {"span": "today", "until": "2026-03-01T10:30Z"},
+            CallFilter(datetime(2026, 3, 12, 4, tzinfo=UTC), datetime(2026, 3, 1, 10, 30, tzinfo=UTC)),
+        ),
         ({"until": "2026-03-01T10:30Z"}, CallFilter(until=datetime(2026, 3, 1, 10, 30, tzinfo=UTC))),
         ({"number": "(415) 555-0199"}, CallFilter(number="+14155550199")),
         ({"least": "1:30", "most": "600"}, CallFilter(least_seconds=90, most_seconds=600)),

@@ -14,11 +14,15 @@ from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
 from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, judge_now, parts
 from offhook.adapters.dashboard.times import zone
+from offhook.adapters.dashboard.way import counted_hour
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
 from offhook.pipeline import reasons
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.counting import kind_of
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.explanation import payload_shown
 from offhook.pipeline.finding import Numbers, numbers_of
-from offhook.pipeline.masking import mask_email
+from offhook.pipeline.masking import in_clear, mask_email
 from offhook.pipeline.phone import mask, mask_numbers_in
 from offhook.pipeline.story import LOOKED_AT, CallFilter, CountedCall, PageMark, Verdict
 from offhook.pipeline.users import Role
@@ -30,22 +34,30 @@ _EVER = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column that may be chosen. `kind` is a class of its cells; `text` what a file has of a row."""
+    """A column that may be chosen. `kind` is a class of its cells; `text` what a file has of a row, times in the reader's zone.
+    `unit` is said in a file alone."""
 
     name: str
     label: str
     text: Callable[[Row], object]
     kind: str = ""
+    unit: str = ""
+
+    @property
+    def in_file(self) -> str:
+        return f"{self.label}, {self.unit}" if self.unit else self.label
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A call of the list, the customer who has the caller's number now, and whether persons are shown whole."""
+    """A call of the list, the customer who has the caller's number now, and whether persons are shown whole. `hour` is
+    Rockerbox's (UTC) in which the call counts, where that is asked for and something is sent of it."""
 
     one: CountedCall
     customer: Customer | None
     label: str
     is_clear: bool = False
+    hour: datetime | None = None
 
     @property
     def outcome(self) -> str:
@@ -87,14 +99,15 @@ COLUMNS = (
     Column("number", "Tracked number", lambda row: row.label or row.one.number, "nb"),
     Column("caller", "Caller", lambda row: row.phone, "nb"),
     Column("customer", "Customer", lambda row: row.who),
-    Column("length", "Length", lambda row: row.one.call.duration_seconds, "r"),
+    Column("length", "Length", lambda row: row.one.call.duration_seconds, "r", "seconds"),
     Column("outcome", "Outcome", lambda row: row.outcome),
     Column("reason", "Reason", lambda row: reason_in_words(row.one.reason) if row.one.reason else ""),
     Column("state", "Stands at", lambda row: row.state),
     Column("status", "Twilio says", lambda row: row.one.call.status),
     Column("direction", "Direction", lambda row: row.one.call.direction),
     Column("legs", "Legs", lambda row: row.one.call.legs, "r"),
-    Column("decided", "Decided", lambda row: row.one.call.decided_at and row.one.call.decided_at.isoformat()),
+    Column("decided", "Decided", lambda row: row.one.call.decided_at),
+    Column("hour", "Rockerbox's hour, UTC", lambda row: f"{row.hour:%Y-%m-%d %H:%M}" if row.hour else "", "nb"),
     Column("id", "Call id", lambda row: row.one.call.key.call_sid, "nb"),
 )
 _BY_NAME = {one.name: one for one in COLUMNS}
@@ -114,13 +127,13 @@ def shown() -> str:
     more = _address(asked, columns)
     return render_template(
         "calls.html.jinja",
-        rows=_rows(known, calls, labels_of(known)),
+        rows=_rows(known, calls, labels_of(known), columns),
         columns=columns,
         every_column=COLUMNS,
         asked=asked,
         spans=SPANS,
         outcomes=[(one.value, word_of(one).label) for one in Verdict],
-        reason_words=_reason_words(asked.given.get("reason", "")),
+        reason_words=_reason_words(known, asked.given.get("reason", "")),
         states=state_words(),
         sources=SOURCES,
         numbers=labels_of(known),
@@ -192,11 +205,11 @@ class File:
 
 def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], into: File) -> Iterator[str]:
     """The file, a question's worth at a time, so that memory stays small; the header comes with the first rows."""
-    header = [["Call id", *(one.label for one in columns if one.name != "id")]]
+    header = [["Call id", *(one.in_file for one in columns if one.name != "id")]]
     after: PageMark | None = None
     while wanted is not None:
         page = known.reads.stories.calls(wanted, after, ROWS_OF_A_QUESTION)
-        rows = _rows(known, page.calls, into.labels, is_clear=into.is_clear)
+        rows = _rows(known, page.calls, into.labels, columns, is_clear=into.is_clear)
         yield as_csv(chain(header, ([row.one.call.key.call_sid, *_cells(row, columns, into.zone)] for row in rows)))
         header = []
         if (after := page.after) is None:
@@ -205,8 +218,11 @@ def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], i
 
 
 def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
-    began = row.one.call.first_received_at.astimezone(here).isoformat(timespec="seconds")
-    return [began if one.name == "when" else one.text(row) for one in columns if one.name != "id"]
+    return [_local(one.text(row), here) for one in columns if one.name != "id"]
+
+
+def _local(value: object, here: tzinfo) -> object:
+    return value.astimezone(here).isoformat(timespec="seconds") if isinstance(value, datetime) else value
 
 
 def _asked() -> Asked:
@@ -248,13 +264,33 @@ def listed(calls: Sequence[CountedCall]) -> list[Row]:
 
 
 def _rows(
-    known: Parts, calls: Sequence[CountedCall], labels: Mapping[str, str], *, is_clear: bool = False
+    known: Parts,
+    calls: Sequence[CountedCall],
+    labels: Mapping[str, str],
+    columns: Sequence[Column] = (),
+    *,
+    is_clear: bool = False,
 ) -> list[Row]:
     phones = {one.call.customer_phone for one in calls if one.call.customer_phone}
     customers = known.reads.find_customers(phones) if phones else {}
+    hours = _hours(known, calls) if _BY_NAME["hour"] in columns else {}
     return [
-        Row(one, customers.get(one.call.customer_phone or ""), labels.get(one.number, ""), is_clear) for one in calls
+        Row(
+            one,
+            customers.get(one.call.customer_phone or ""),
+            labels.get(one.number, ""),
+            is_clear,
+            hours.get(one.call.key),
+        )
+        for one in calls
     ]
+
+
+def _hours(known: Parts, calls: Sequence[CountedCall]) -> dict[CallKey, datetime]:
+    """Of each call of which something is sent, Rockerbox's hour in which it counts."""
+    sent = known.reads.stories.conversions_of([one.call.key for one in calls])
+    found = {one.key: counted_hour(payload_shown(one.payload, in_clear)) for one in sent}
+    return {key: hour[0] for key, hour in found.items() if hour is not None}
 
 
 def labels_of(known: Parts) -> Mapping[str, str]:
@@ -278,11 +314,12 @@ def _chosen(names: tuple[str, ...]) -> dict[str, Any]:
     return {} if names == _USUAL else {"col": list(names)}
 
 
-def _reason_words(chosen: str) -> list[tuple[str, str]]:
-    """The reasons that may be asked for, by their words."""
-    words = {word.partition(" ")[0].rstrip("*") for word in reasons.OF_DECISIONS}
-    every = {**{word: reason_in_words(word) for word in words}, **({chosen: reason_in_words(chosen)} if chosen else {})}
-    return sorted(every.items(), key=lambda one: one[1].lower())
+def _reason_words(known: Parts, chosen: str) -> list[tuple[str, str]]:
+    """The reasons that may be asked for, by their words: those of the brand's own rules are among them."""
+    judge = judge_now(known)
+    own = [] if isinstance(judge, str) else [rule.skip for rule in judge.rules.blocks if rule.skip]
+    words = {kind_of(word) for word in (*reasons.WHY_NOT, *own, *([chosen] if chosen else []))}
+    return sorted(((word, reason_in_words(word)) for word in words), key=lambda one: one[1].lower())
 
 
 def _mark(one: CountedCall) -> PageMark:

@@ -31,7 +31,7 @@ FIELDS = (
 )
 """The names of the filters in an address."""
 SPANS: Mapping[str, str] = {"today": "Today", "7": "7 days", "30": "30 days", "90": "90 days", "all": "All time"}
-"""`span` -> what it is called. Days, today included; `since` and `until` go before it."""
+"""`span` -> what it is called. Days, today included; where `since` or `until` is asked for, too, all must hold."""
 SLUGS: Mapping[str, str] = {
     "not-over": CallState.OPEN,
     "just-ended": CallState.SETTLING,
@@ -87,15 +87,17 @@ def _period(
     given: Mapping[str, str], now: datetime, here: tzinfo, wrong: list[str]
 ) -> tuple[datetime | None, datetime | None]:
     since, until = (moment_of(given, name, here, wrong) for name in ("since", "until"))
-    if since or until:
-        return since, until
-    span = _one_of(given, "span", {one: one for one in SPANS}, wrong) or "all"
+    begins = _begin_of(_one_of(given, "span", {one: one for one in SPANS}, wrong) or "all", now, here)
+    return max(filter(None, (since, begins)), default=None), until
+
+
+def _begin_of(span: str, now: datetime, here: tzinfo) -> datetime | None:
     if span == "all":
-        return None, None
+        return None
     days = 0 if span == "today" else int(span) - 1
     midnight = now.astimezone(here).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     first = (midnight - timedelta(days=days)).replace(tzinfo=here)
-    return first.astimezone(UTC), None
+    return first.astimezone(UTC)
 
 
 def moment_of(given: Mapping[str, str], name: str, here: tzinfo, wrong: list[str]) -> datetime | None:
