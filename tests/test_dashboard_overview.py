@@ -14,7 +14,9 @@ from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
 from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browsing import ANN, BO, browsing
 from tests.support.dashboard import Client, Site
+from tests.support.readers import NEVER, words
 
 pytestmark = pytest.mark.mostly("sqlite")
 NEVER_SHOWN = ("parked", "skipped", "dead", "ambiguous", "quarantined", "folded", "mapping", "settling")
@@ -117,6 +119,38 @@ def test_an_empty_overview_says_what_to_do_next(site: Site) -> None:
     page = site.role(Role.VIEWER).get("/?from=2001-01-01&to=2001-01-02").text
     assert figures(page) == dict.fromkeys(("calls", "counted", "delivered", "on_the_way", "needs_you"), 0)
     assert "call a tracked number" in page
+    for list_ in ("Why calls did not", "Tracked numbers"):
+        assert f'aria-label="{list_}' not in page
+    assert page.count("Nobody called in this time. Choose more days above") == 3
+    assert "Nothing needs you now." in text_of(page) or "<li>" in page
+
+
+def test_one_call_is_said_as_one(database_url: str) -> None:
+    inside = browsing(database_url)
+    inside.know(ANN, "ann@example.com")
+    inside.call(1)
+    page = words(inside.person(Role.VIEWER).get("/?range=7d").text)
+    assert "1 call 1 counts by your rules 0 in Rockerbox 1 on its way 0 need you" in page
+    assert "1 call = 1 that counts + 0 that do not; 1 = 0 in Rockerbox + 1 on its way + 0 that need you." in page
+    inside.call(2, seconds=5)
+    inside.call(3, caller=BO)
+    page = words(inside.person(Role.VIEWER).get("/?range=7d").text)
+    assert "3 calls = 1 that counts + 2 that do not;" in page
+    assert "1 call of unknown callers in 7 days waits for a customer." in page
+    assert not NEVER.search(page), NEVER.search(page)
+    inside.service.ledger.close()
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_the_customer_list_that_needs_somebody_is_said_in_a_sentence(database_url: str, is_old: bool) -> None:
+    inside = browsing(database_url, OFFHOOK_CUSTOMERS_OLD_DAYS="0.000000001")
+    if is_old:
+        inside.know(ANN, "ann@example.com")
+    page = words(inside.person(Role.VIEWER).get("/").text)
+    is_said = re.search(r"The customer list was imported \d+ s ago: callers who came since are unknown\.", page)
+    assert bool(is_said) == is_old, page
+    assert ("The customer list was never imported: callers are unknown until it is." in page) != is_old
+    inside.service.ledger.close()
 
 
 @pytest.mark.parametrize("role", list(Role))

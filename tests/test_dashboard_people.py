@@ -84,7 +84,9 @@ def test_empty_lists_say_what_to_do_next(database_url: str) -> None:
     viewer = site.person(Role.VIEWER)
     for path in ("/customers", "/customers/imports"):
         assert "Nobody is in your customer list yet." in words(viewer.get(path).text)
-    assert "No call waits for a customer." in words(viewer.get("/unknown").text)
+    for page in (viewer.get("/unknown").text, site.person(Role.OPERATOR).get("/unknown").text):
+        assert "No call waits for a customer. Nothing has to be done here" in words(page)
+        assert "unknown.csv" not in page  # there is nothing to fill in
     assert "Every number has one customer." in words(viewer.get("/customers/conflicts").text)
     assert "Nobody goes by this name" in words(viewer.get("/customers?q=nobody@example.com").text)
     site.service.ledger.close()

@@ -17,6 +17,7 @@ from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import State
 from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
 from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
+from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import about_many, why_in_words
 
@@ -166,7 +167,7 @@ def _given() -> dict[str, str]:
 
 
 def _bars(found: Overview, period: Period) -> list[list[object]]:
-    form = "%H:%M" if period.days == 1 else "%-d %b %H:%M" if period.by_hour else "%-d %b"
+    form = "%H:%M" if period.days == 1 else "%b %-d, %H:%M" if period.by_hour else "%b %-d"
     return [[bar.at.strftime(form), *(bar.ways[way] for way in _BARS)] for bar in found.bars]
 
 
@@ -180,24 +181,31 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
     held = facts.get("conversions_held_for_a_person")
     if isinstance(held, int) and held:
         link = _page("deliveries.shown") or _plain_calls(outcome="refused")
-        why = "refused by Rockerbox, or nobody knows whether they arrived: a person has to look."
-        todo.append(Todo(_count(held, "call"), why, link, "See them"))
+        they = "it" if held == 1 else "they"
+        why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
+        todo.append(Todo(_count(held, "call"), why, link, "See it" if held == 1 else "See them"))
     unknown = _unknown_of_a_week(now)
     if unknown:
         link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")
-        todo.append(
-            Todo(_count(unknown, "call"), "of unknown callers in 7 days wait for a customer.", link, "Add them")
-        )
-    todo += [
-        Todo("The customer list", f"{line.said}.", _page("customers.shown"), "Import")
-        for line in health
-        if line.name == "customers" and line.kind == "wait"
-    ]
+        why = f"of unknown callers in 7 days {'waits' if unknown == 1 else 'wait'} for a customer."
+        todo.append(Todo(_count(unknown, "call"), why, link, "Add them"))
+    todo += [_of_the_list(line) for line in health if line.name == "customers" and line.kind == "wait"]
     open_ = facts.get("calls_unfinished")
     if isinstance(open_, int) and open_:
         why = "ended without Twilio saying so: set the status callback on the number itself."
-        todo.append(Todo(_count(open_, "call"), why, _plain_calls(outcome="not_finished"), "See them"))
+        link = _plain_calls(outcome="not_finished", reason=UNFINISHED)
+        todo.append(Todo(_count(open_, "call"), why, link, "See it" if open_ == 1 else "See them"))
     return todo
+
+
+def _of_the_list(line: HealthLine) -> Todo:
+    """`imported 9 days ago` is how old it is; else there is none."""
+    is_old = line.said.startswith("imported")
+    why = f"was {line.said}: callers who came since are unknown." if is_old else _NO_LIST
+    return Todo("The customer list", why, _page("customers.shown"), "Import a newer one" if is_old else "Import it")
+
+
+_NO_LIST = "was never imported: callers are unknown until it is."
 
 
 def _unknown_of_a_week(now: datetime) -> int:
