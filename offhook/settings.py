@@ -311,7 +311,7 @@ class Settings(BaseSettings):
     customers_columns: Words = Field(
         DEFAULT_COLUMNS,
         alias="OFFHOOK_CUSTOMERS_COLUMNS",
-        description="the mapping's header names for phone (several: `Phone|Mobile`), email, customer id",
+        description="the header names in a list of customers for phone (several: `Phone|Mobile`), email, customer id",
     )
     shared_numbers: Literal["none", "last", "first"] = Field(
         "none",
@@ -416,7 +416,7 @@ class Settings(BaseSettings):
     lookups: SecretStr = Field(
         SecretStr(""),
         alias="OFFHOOK_LOOKUPS",
-        description="systems of yours that are asked who calls where the mapping does not know: TOML, or the path of a TOML file (docs/lookups.md)",
+        description="systems of yours that are asked who calls where your customer list does not know: TOML, or the path of a TOML file (docs/lookups.md)",
     )
     lookup_deadline_seconds: float = Field(
         5.0,
@@ -490,7 +490,7 @@ class Settings(BaseSettings):
         description="how often an idle worker looks for work (one question; never more often than OFFHOOK_POLL_SECONDS)",
     )
     fold_batch: int = Field(
-        200, alias="OFFHOOK_FOLD_BATCH", ge=1, le=10_000, description="callbacks folded in one transaction"
+        200, alias="OFFHOOK_FOLD_BATCH", ge=1, le=10_000, description="callbacks worked on in one transaction"
     )
     decide_batch: int = Field(
         200, alias="OFFHOOK_DECIDE_BATCH", ge=1, le=10_000, description="calls decided in one transaction"
@@ -507,7 +507,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_BOOKS_NOT_KEPT_SECONDS",
         gt=0,
         le=86400,
-        description="callbacks wait and no worker folds any for so long: an error, and again as often",
+        description="callbacks wait and no worker takes any for so long: an error, and again as often",
     )
     unfinished_hours: float = Field(
         24.0,
@@ -521,7 +521,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_UNKNOWN_DAYS",
         gt=0,
         le=3650,
-        description="how long a call waits for its caller to become known; then it is skipped (unknown_too_long)",
+        description="how long a call waits for its caller to become known; then it does not count (unknown_too_long)",
     )
     heartbeat_seconds: float = Field(
         15.0,
@@ -549,7 +549,11 @@ class Settings(BaseSettings):
         60.0, alias="OFFHOOK_LEASE_SECONDS", gt=0, le=3600, description="how long a worker may hold a conversion"
     )
     max_expired_leases: int = Field(
-        3, alias="OFFHOOK_MAX_EXPIRED_LEASES", ge=1, le=100, description="after so many a conversion is quarantined"
+        3,
+        alias="OFFHOOK_MAX_EXPIRED_LEASES",
+        ge=1,
+        le=100,
+        description="after so many a conversion is kept back for a person",
     )
     stop_seconds: float = Field(
         20.0,
@@ -579,7 +583,7 @@ class Settings(BaseSettings):
         72 * 3600.0,
         alias="OFFHOOK_RETRY_HORIZON_SECONDS",
         gt=0,
-        description="the last attempt is made then; if it fails, the conversion is dead",
+        description="the last attempt is made then; if it fails, the conversion waits for a person",
     )
     retry_after_cap_seconds: float = Field(
         6 * 3600.0, alias="OFFHOOK_RETRY_AFTER_CAP_SECONDS", gt=0, description="longest Retry-After that is honoured"

@@ -396,8 +396,8 @@ def test_an_operator_says_who_has_a_number_and_shows_what_is_hidden(site: Browsi
     assert ledger.find_customers([BO])[BO].customer_id == "C-1"
     assert done(site, Role.OPERATOR) == [
         "customer added",
-        "reveal customer_email",
-        "reveal customer_phone",
+        "reveal customer email",
+        "reveal customer phone",
         "customer added",
     ]
     lines = ledger.audit.lines(AuditFilter(), None, 50)

@@ -13,12 +13,13 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from offhook.adapters.rockerbox.dedupe import KNOWN_FIELDS, DedupeKey, FirstOf
-from offhook.adapters.rockerbox.preflight import CHECKS, MOST_SAMPLES, Account, Level, Preflight, Report
+from offhook.adapters.rockerbox.preflight import CHECKS, IN_WORDS, MOST_SAMPLES, Account, Level, Preflight, Report
 from offhook.adapters.rockerbox.sandbox.journal import Journal, Verdict
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import Resend
 from offhook.pipeline.story import ConversionLine
 from tests.support.processes import REPOSITORY
+from tests.support.readers import NEVER, TERMINAL
 
 pytestmark = pytest.mark.unit
 
@@ -257,3 +258,9 @@ def test_the_first_of_a_mark_is_the_one_that_came_first(marks: list[int], limit:
 def test_an_error_is_more_than_a_warning() -> None:
     assert looked_at([line(email=None)]).errors == 0
     assert CHECKS["without_email"].level is Level.WARNING
+
+
+def test_each_check_has_its_words_for_a_page_where_nobody_has_a_terminal() -> None:
+    assert IN_WORDS.keys() == CHECKS.keys()
+    said = [text for both in IN_WORDS.values() for text in both]
+    assert [text for text in said if TERMINAL.search(text) or NEVER.search(text)] == []

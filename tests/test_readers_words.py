@@ -22,6 +22,7 @@ from offhook.pipeline.words import (
     to_do,
     word_of,
 )
+from offhook.settings import table
 from tests.support.readers import NEVER
 
 pytestmark = pytest.mark.unit
@@ -94,3 +95,8 @@ def test_a_verdict_of_a_newer_version_is_taken_for_what_is_not_over() -> None:
 def test_the_conditions_of_rules_are_explained_without_the_ledgers_words() -> None:
     said = [text for one in EVERY for text in (one.sentence, one.remedy)]
     assert [text for text in said if NEVER.search(text)] == []
+
+
+def test_what_a_setting_means_is_said_without_the_ledgers_words() -> None:
+    """Set-up shows it, beside the setting."""
+    assert [meaning for _, _, meaning in table() if NEVER.search(meaning)] == []

@@ -77,7 +77,7 @@ def shown() -> str:
     value = look(of_what)
     if value is None:
         abort(404)
-    audit(f"reveal {kind}", of_what)
+    audit(f"reveal {kind.replace('_', ' ')}", of_what)
     if request.headers.get("HX-Request"):
         return render_template("revealed.html.jinja", value=value)
     return render_template("reveal.html.jinja", value=value, kind=kind, back=local_path(request.form.get("back")))

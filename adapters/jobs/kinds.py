@@ -177,7 +177,7 @@ def _of_every_attempt(parts: Parts, report: ImportReport, brought: Brought) -> I
 
 def _of_import(report: ImportReport, told: Mapping[str, Any], dry_run: bool) -> str:
     if not report.is_of_use:
-        return "No row of it was of use: the mapping is as it was."
+        return "No row of it was of use: your customer list is as it was."
     counts = ", ".join(f"{told[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
     unused = report.rejected + report.conflicts
     rejected = f" Rows that cannot be used: {unused:,} (rejected.csv)." if unused else ""

@@ -143,6 +143,54 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
+IN_WORDS: Mapping[str, tuple[str, str]] = {
+    "key_field_missing": (
+        "They lack a field of the account's deduplication key, and Rockerbox counts nothing without it: they are kept back, not sent.",
+        "Give these customers the field under Customers, then decide these calls again; or choose a key in the account that "
+        "every conversion has, and have it set here, too.",
+    ),
+    "collapses": (
+        CHECKS["collapses"].sentence,
+        "Where each call shall count, have the account deduplicate by the order id, and leave the order id in the rules as it "
+        "comes: the call's own id.",
+    ),
+    "customer_id_is_email": (
+        CHECKS["customer_id_is_email"].sentence,
+        "Put emails into the email column of your list of customers, and upload it again under Customers.",
+    ),
+    "revenue_format": (
+        CHECKS["revenue_format"].sentence,
+        "Correct the revenue in the rules; the page Rules reads it back.",
+    ),
+    "timestamp_in_the_future": (
+        CHECKS["timestamp_in_the_future"].sentence,
+        "The page of such a call has its times. Have whoever runs this service compare its clock with others.",
+    ),
+    "format": (CHECKS["format"].sentence, CHECKS["format"].remedy),
+    "resend_counts_twice": (
+        "What may have arrived is sent again on another day here, and a key that holds for one day counts it twice.",
+        "Have whoever runs this service send such ones again on the same day alone, which is as Offhook comes; or have the account "
+        "compare across days, with a key without the date, and have that set here, too.",
+    ),
+    "key_not_set": (
+        "Nobody has said here which deduplication key your account has: the order id is presumed, and nothing is kept back that "
+        "Rockerbox would not count.",
+        "Look the key up in the account (Deduplicating Conversions), and have whoever runs this service set it.",
+    ),
+    "crosses_a_day": (
+        CHECKS["crosses_a_day"].sentence,
+        "Nothing, where customers became known later; else look at Deliveries for what keeps conversions waiting. With an order id "
+        "for each call and an account that compares across days, days do not matter.",
+    ),
+    "without_email": (CHECKS["without_email"].sentence, CHECKS["without_email"].remedy),
+    "action_once": (
+        CHECKS["action_once"].sentence,
+        "Compare the actions in the rules, which the page Rules reads back, with those in Rockerbox.",
+    ),
+}
+"""Of each check what a reader of pages is shown: what it means, and what can be done without a terminal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """`is_partial` says that there were more keys than could be remembered, so that only near ones were compared."""
