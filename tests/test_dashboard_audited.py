@@ -216,7 +216,7 @@ def takes_qa(scene: Scene) -> Did:
     job = scene.job()
     scene.work()
     [file] = [one for one in scene.ledger.job_files.of_job(job) if one.role is FileRole.RESULT]
-    return scene.post(scene.site.person(OPERATOR), f"/rockerbox/qa/{file.id}"), [("reveal qa file", file.name)]
+    return scene.post(scene.site.person(OPERATOR), f"/jobs/files/{file.id}"), [("reveal qa file", file.name)]
 
 
 def to_user(what: str, line: str, **fields: Any) -> Act:
@@ -276,7 +276,9 @@ ACTIONS: Mapping[str, Act] = {
     "POST /deliveries/retry": sends_picked,
     "POST /rules/backtest": tries_out,
     "POST /rockerbox/qa": as_(OPERATOR, "/rockerbox/qa", ("qa file asked for", "2026-10"), month="2026-10"),
-    "POST /rockerbox/qa/<file_id>": takes_qa,
+    "POST /rockerbox/checks": as_(OPERATOR, "/rockerbox/checks", ("conversions checked", "7 days"), check="7"),
+    "POST /jobs/files/<file_id>": takes_qa,
+    "POST /calls/files": as_(OPERATOR, "/calls/files", ("calls file asked for", "numbers hidden in part")),
     "POST /setup/users/invite": as_(
         ADMIN, "/setup/users/invite", ("link made", "new@example.com"), email="new@example.com"
     ),

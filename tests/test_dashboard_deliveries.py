@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, Role
@@ -64,6 +65,13 @@ def stands(site: Browsing, number: int) -> str:
     [story] = site.service.ledger.stories.of_call(sid(number))
     assert story.conversion is not None
     return story.conversion.state
+
+
+def hour_of_last_attempt(site: Browsing, number: int) -> str:
+    """As Rockerbox's Webhooks page has hours."""
+    known = CallKey(ACCOUNT, sid(number))
+    at = site.service.ledger.stories.latest_attempts([known])[known].finished_at
+    return f"{at.astimezone(UTC):%b %-d, %H:00} UTC"
 
 
 def audited(site: Browsing) -> list[str]:
@@ -186,6 +194,8 @@ def test_the_preview_of_the_picked_ones_says_what_could_count_twice_and_changes_
         assert re.search(rf'data-figure="{name}">{count}<', page), name
     said = words(page)
     assert "1 may be in Rockerbox already." in said
+    assert hour_of_last_attempt(site, 3) in said
+    assert hour_of_last_attempt(site, 3) in words(operator.get(PAGE).text)
     assert not NEVER.search(said), NEVER.search(said)
     assert [stands(site, number) for number in (1, 2, 3, 4)] == ["delivered", "dead", "ambiguous", "pending"]
     done = post_keys(operator, f"{PAGE}/retry", 1, 2, 3, 4)
@@ -222,7 +232,7 @@ def test_all_that_the_filter_matches_is_sent_again_by_a_job_not_only_what_is_on_
     assert job_runner(service.settings, service.ledger, service.judge).once()
     assert [stands(site, number) for number in (1, 2, 3, 4, 5)] == ["pending", "pending", "dead", "ambiguous", "dead"]
     assert "2 will be sent again." in operator.get(PAGE).text
-    assert audited(site) == ["all: open; 0 that may have arrived"]
+    assert audited(site) == ["all: Not in Rockerbox; 0 that may have arrived"]
     site.service.ledger.close()
 
 

@@ -15,7 +15,7 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
 from offhook.service import job_runner
 from tests.conftest import give_tables
-from tests.support.browser import holds_in_every_look, page_of
+from tests.support.browser import axe_findings, holds_in_every_look, lists_cut_off, page_of
 from tests.support.browsing import ANN, BO, RULES, Browsing, browsing, sid
 from tests.support.dashboard import Site
 
@@ -74,6 +74,13 @@ def test_a_filled_page_has_no_finding_of_axe_no_console_error_and_fits_its_windo
         holds_in_every_look(page, f"{path.strip('/').replace('?', '-')}-open")
 
 
+@pytest.mark.parametrize("path", [*PAGES, "/setup", "/audit", "/account", "/customers", "/customers/imports"])
+def test_on_a_phone_no_list_is_cut_off(browser: Any, filled: tuple[Site, Browsing], path: str) -> None:
+    with page_of(browser, filled[0], Role.ADMIN, width=360) as page:
+        page.goto(path)
+        assert lists_cut_off(page) == []
+
+
 @pytest.mark.parametrize("scripts", [True, False])
 def test_picked_ones_are_sent_again_after_a_preview(browser: Any, filled: tuple[Site, Browsing], scripts: bool) -> None:
     site, inside = filled
@@ -112,4 +119,21 @@ def test_other_rules_are_tried_by_an_admin_who_chooses_a_file(
         page.set_input_files("input[type=file]", file)
         page.get_by_role("button", name="Try them").click()
         page.wait_for_selector(".flash:not(.bad)")
-        assert "waits for a worker" in page.locator("#work").inner_text()
+        assert "waits for a worker" in page.locator("#work-trials").inner_text()
+
+
+def test_a_list_of_work_goes_on_by_itself_while_it_is_looked_at(browser: Any, filled: tuple[Site, Browsing]) -> None:
+    site, inside = filled
+    ledger = inside.service.ledger
+    enqueue(ledger.jobs, QaFile("2026-09"), "ann@example.com", ledger.clock())
+    with page_of(browser, site, Role.OPERATOR) as page:
+        page.goto("/rockerbox")
+        newest = page.locator("#work-qa tbody tr").first
+        newest.get_by_text("waits for a worker").wait_for()
+        runner = job_runner(inside.service.settings, ledger, inside.service.judge)
+        while runner.once():
+            pass
+        newest.get_by_text("done", exact=True).wait_for()
+        newest.get_by_text("Download rockerbox-qa-2026-09.csv").wait_for()
+        assert page.locator("#work-qa[data-live]").count() == 0
+        assert axe_findings(page) == []

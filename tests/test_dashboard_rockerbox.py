@@ -16,7 +16,7 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, Browsing, browsing, sid
-from tests.support.readers import NEVER, words
+from tests.support.readers import NEVER, TERMINAL, words
 
 PAGE = "/rockerbox"
 
@@ -65,20 +65,37 @@ def test_what_preflight_finds_stands_with_what_can_be_done(site: Browsing) -> No
     findings = page.partition('id="findings"')[2].partition("</table>")[0]
     said = words(findings)
     assert "Wrong Their customer id looks like an email" in said
-    assert "ROCKERBOX_DEDUPE_KEY is not set" in said
+    assert "Nobody has said here which deduplication key your account has" in said
     assert f"/calls/{sid(2)}" in findings
     assert "bo@example.com" not in page
     assert not NEVER.search(words(page)), NEVER.search(words(page))
+    assert not TERMINAL.search(words(page)), TERMINAL.search(words(page))
 
 
-def test_preflight_looks_at_the_newest_where_there_are_more_than_a_page_may_look_at(database_url: str) -> None:
+def test_what_is_more_than_a_page_may_look_at_is_checked_by_a_worker(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_DASHBOARD_AT_ONCE="2")
-    site.know(ANN, "ann@example.com")
+    site.know(ANN, "ann@example.com", "ann@example.com")
     for number in (1, 2, 3):
         site.call(number)
-    said = words(site.person(Role.VIEWER).get(f"{PAGE}?check=30").text)
+    viewer, operator, service = site.person(Role.VIEWER), site.person(Role.OPERATOR), site.service
+    said = words(viewer.get(f"{PAGE}?check=30").text)
     assert "2 conversions looked at, the newest" in said
-    assert "flask rockerbox preflight --since 30d" in said
+    assert "An operator here can have all of them checked." in said
+    assert "A worker has checked nothing yet." in said
+    assert operator.post(f"{PAGE}/checks", page=PAGE, check="30").headers["Location"] == f"{PAGE}#work-checks"
+    assert "waits for a worker" in words(viewer.get(PAGE).text)
+    assert job_runner(service.settings, service.ledger, service.judge).once()
+    [job] = service.ledger.jobs.latest(5)
+    assert job.asked_at - datetime.fromisoformat(job.arguments["since"]) < timedelta(days=30, minutes=1)
+    page = viewer.get(PAGE).text
+    assert f'href="{PAGE}?found={job.id}#result"' in page
+    found = words(viewer.get(f"{PAGE}?found={job.id}").text.partition('id="result"')[2])
+    assert "3 conversions looked at; 0 without an email." in found
+    assert re.search(r"Their customer id looks like an email.* 3 Put emails into the email column", found)
+    for text in (words(page), found):
+        assert not TERMINAL.search(text), TERMINAL.search(text)
+    [line] = service.ledger.audit.lines(AuditFilter(who=operator.email), None, 9)
+    assert (line.what, line.of_what) == ("conversions checked", "30 days")
     site.service.ledger.close()
 
 
@@ -94,7 +111,7 @@ def test_the_qa_file_is_written_by_a_worker_and_taken_by_who_may_reveal(site: Br
     [job] = service.ledger.jobs.latest(5)
     assert (job.state, job.asked_by) == (JobState.DONE, operator.email)
     [file] = [one for one in service.ledger.job_files.of_job(job.id) if one.role is FileRole.RESULT]
-    path = f"{PAGE}/qa/{file.id}"
+    path = f"/jobs/files/{file.id}"
     assert path in operator.get(PAGE).text
     assert path not in viewer.get(PAGE).text
     assert viewer.post(path, page=PAGE).status_code == 403
@@ -117,8 +134,8 @@ def test_no_other_file_is_given_out_and_a_month_must_be_one(site: Browsing) -> N
     assert not ledger.jobs.latest(5)
     upload = ledger.job_files.begin(FileRole.UPLOAD, "crm.csv", "text/csv", datetime.now(UTC) - timedelta(hours=1))
     for number in (str(upload), "999", "x", "9" * 40, "-1"):
-        assert operator.post(f"{PAGE}/qa/{number}", page=PAGE).status_code == 404
-    for path in (f"{PAGE}/qa", f"{PAGE}/qa/1"):
+        assert operator.post(f"/jobs/files/{number}", page=PAGE).status_code == 404
+    for path in (f"{PAGE}/qa", f"{PAGE}/checks", "/jobs/files/1"):
         assert operator.post(path, page=PAGE, csrf=False).status_code == 400
         assert operator.get(path).status_code == 405
     assert site.person(Role.VIEWER).post(f"{PAGE}/qa", page=PAGE, month="2026-10").status_code == 403

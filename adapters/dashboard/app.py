@@ -19,6 +19,7 @@ from offhook.adapters.dashboard import (
     deliveries,
     doors,
     elsewhere,
+    exports,
     imports,
     overview,
     reveal,
@@ -31,10 +32,11 @@ from offhook.adapters.dashboard import (
     work,
 )
 from offhook.adapters.dashboard.assets import create_assets
+from offhook.adapters.dashboard.code_marks import with_code
 from offhook.adapters.dashboard.door import COOKIE
 from offhook.adapters.dashboard.nav import nav_of
 from offhook.adapters.dashboard.parts import Parts, parts
-from offhook.adapters.dashboard.times import length_of, local, utc, zone_name, zones
+from offhook.adapters.dashboard.times import length_of, local, utc, utc_hour, zone_name, zones
 from offhook.adapters.dashboard.uploads import size_of
 from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import check_every_view, let_in
@@ -51,6 +53,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     overview.blueprint,
     calls.blueprint,
     call.blueprint,
+    exports.blueprint,
     search.blueprint,
     deliveries.blueprint,
     rules.blueprint,
@@ -128,11 +131,13 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
     app.jinja_env.filters.update(
         local=local,
         utc=utc,
+        utc_hour=utc_hour,
         mask=mask,
         mask_email=mask_email,
         length_of=length_of,
         reason_in_words=reason_in_words,
         in_short=answer_in_short,
+        with_code=with_code,
     )
     app.jinja_env.globals.update(
         assets=names,

@@ -16,6 +16,7 @@ from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_name
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.way import counted_hour
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
+from offhook.adapters.dashboard.work import jobs_listed
 from offhook.pipeline import reasons
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import kind_of
@@ -143,6 +144,8 @@ def shown() -> str:
         file=url_for("calls.file", **more),
         every=known.limits.live_seconds,
         is_whole=known.reads.tallies.is_whole(),
+        files=jobs_listed(known, "exports"),
+        ask_file=url_for("exports.ask", **more),
         is_more_numbers=numbers is not None and numbers.is_more,
         most_numbers=known.limits.customer_numbers,
     )
@@ -240,6 +243,12 @@ def _wanted(asked: Asked, numbers: Numbers | None) -> CallFilter | None:
     if numbers is None:
         return asked.wanted
     return replace(asked.wanted, phones=tuple(numbers.phones)) if numbers.phones else None
+
+
+def wanted_here() -> CallFilter | None:
+    """The calls that the address asks for; None where nobody is known by the name in it."""
+    asked = _asked()
+    return _wanted(asked, _numbers(asked))
 
 
 def _page(

@@ -14,10 +14,9 @@ from offhook.adapters.dashboard.calls import Row, hidden, listed
 from offhook.adapters.dashboard.deciding import named
 from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import local_path, needs
-from offhook.adapters.dashboard.work import latest_of
+from offhook.adapters.dashboard.work import jobs_listed
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import numbers_ever_of, typed
-from offhook.pipeline.job_kinds import ImportCustomers, UndoImport
 from offhook.pipeline.phone import caller, mask, spellings
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from offhook.pipeline.story import CallFilter
@@ -70,7 +69,7 @@ def shown() -> str:
         is_more=len(numbers) > most,
         imports=imports[:most],
         is_more_imports=len(imports) > most,
-        jobs=None if asked else latest_of(known, ImportCustomers, UndoImport),
+        jobs=None if asked else jobs_listed(known, "imports"),
         sources=SOURCES,
         hidden=hidden,
     )

@@ -16,7 +16,7 @@ from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, parts
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.way import answer_in_short
 from offhook.adapters.dashboard.who import audit, local_path, needs, user
-from offhook.adapters.dashboard.work import latest_of
+from offhook.adapters.dashboard.work import jobs_listed
 from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.deliveries import (
@@ -140,7 +140,7 @@ def shown() -> str:
         outcomes=_outcomes(known, now),
         latencies=_latencies(known, now),
         can_send=resting_of(wanted) is not None,
-        jobs=latest_of(known, RetryConversions),
+        jobs=jobs_listed(known, "retries"),
     )
 
 
@@ -267,7 +267,7 @@ def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
         return _back(
             "Nothing was sent: they may be in Rockerbox already. Look there first, and say that you did.", "bad"
         )
-    audit("send again", f"all: {_show(request.form).value}; {len(named)} that may have arrived")
+    audit("send again", f"all: {SHOWN[_show(request.form)]}; {len(named)} that may have arrived")
     for one in asked:
         enqueue(known.ledger.jobs, one, user().email, known.clock())
     return _back("A worker sends them again now. How far it is stands below the list.")

@@ -10,6 +10,7 @@ from offhook.pipeline.users import Role
 
 _PART_OF = {
     "call": "calls",
+    "exports": "calls",
     "imports": "customers",
     "uploads": "customers",
 }  # blueprint -> whose page of the header it is

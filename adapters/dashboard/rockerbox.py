@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.parts import Parts, csv_named, parts, row_number
+from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import audit, needs, user
-from offhook.adapters.dashboard.work import latest_of
-from offhook.adapters.rockerbox.preflight import Preflight, Report
-from offhook.pipeline.job_files import pieces_of
-from offhook.pipeline.job_kinds import KINDS, QaFile, enqueue
-from offhook.pipeline.jobs import FileRole, JobFile
+from offhook.adapters.dashboard.work import asked_for, jobs_listed
+from offhook.adapters.rockerbox.preflight import IN_WORDS, Preflight, Report
+from offhook.pipeline.job_kinds import PreflightConversions, QaFile, enqueue
 from offhook.pipeline.story import HourCount
 from offhook.pipeline.users import Role
 
@@ -39,12 +37,13 @@ class Checked:
 @blueprint.get("/rockerbox")
 @needs(Role.VIEWER)
 def shown() -> str:
-    """`?day=` is a UTC day, `?check=` how many days of conversions are checked."""
+    """`?day=` is a UTC day, `?check=` how many days of conversions are checked, `?found=` a worker's check that is shown."""
     known, now = parts(), parts().clock()
     today = now.astimezone(UTC).date()
     day = _day(request.args.get("day", ""), today)
     since = datetime(day.year, day.month, day.day, tzinfo=UTC)
     counts = known.reads.sent.delivered(since, since + timedelta(days=1))
+    checks = jobs_listed(known, "checks")
     return render_template(
         "rockerbox.html.jinja",
         day=day,
@@ -57,7 +56,10 @@ def shown() -> str:
         account=known.account,
         spans=SPANS,
         at_once=known.limits.at_once,
-        jobs=latest_of(known, QaFile, with_files=True),
+        in_words=IN_WORDS,
+        checks=checks,
+        found=asked_for(known, checks),
+        qa_files=jobs_listed(known, "qa"),
         last_month=(today.replace(day=1) - timedelta(days=1)).strftime("%Y-%m"),
     )
 
@@ -81,10 +83,14 @@ def _hours(counts: Sequence[HourCount], since: datetime) -> list[list[object]]:
     )
 
 
+def _days(given: str) -> int:
+    """How many days are checked; what is none of SPANS is the usual."""
+    return int(given) if given in map(str, SPANS) else _USUAL_SPAN
+
+
 def _checked(known: Parts, now: datetime) -> Checked:
     """The newest conversions of some days, in the order of their making, as preflight wants them."""
-    given = request.args.get("check", "")
-    days = int(given) if given in map(str, SPANS) else _USUAL_SPAN
+    days = _days(request.args.get("check", ""))
     newest = known.reads.stories.conversions([], known.limits.at_once + 1)
     wanted = [line for line in newest[: known.limits.at_once] if line.created_at >= now - timedelta(days=days)]
     look = Preflight(known.account, known.preflight_keys)
@@ -94,7 +100,7 @@ def _checked(known: Parts, now: datetime) -> Checked:
     return Checked(days, look.report(), is_whole)
 
 
-# The file for Conversion QA names persons: whoever asks for it or takes it may reveal, and the audit says so.
+# The file for Conversion QA names persons: whoever asks for it or takes it (work.py) may reveal, and the audit says so.
 
 
 @blueprint.post("/rockerbox/qa")
@@ -108,24 +114,15 @@ def ask_qa() -> AnyResponse:
     audit("qa file asked for", month)
     enqueue(parts().ledger.jobs, QaFile(month), user().email, parts().clock())
     flash("A worker writes the file now. It stands below as soon as it is done.")
-    return redirect(url_for("rockerbox.shown") + "#work", 303)
+    return redirect(url_for("rockerbox.shown", _anchor="work-qa"), 303)
 
 
-@blueprint.post("/rockerbox/qa/<file_id>")
+@blueprint.post("/rockerbox/checks")
 @needs(Role.OPERATOR)
-def take_qa(file_id: str) -> AnyResponse:
-    """The file, whole: emails and customer ids are in clear."""
-    known = parts()
-    number = row_number(file_id)
-    found = (None if number is None else _qa_file(known, number)) or abort(404)
-    audit("reveal qa file", found.name)
-    return csv_named(found.name, pieces_of(known.reads.job_files, found.id), found.size)
-
-
-def _qa_file(known: Parts, file_id: int) -> JobFile | None:
-    """The file of this number, if it is one that such a job has left."""
-    found = known.reads.job_files.file(file_id)
-    if found is None or found.job_id is None or found.role is not FileRole.RESULT or not found.is_whole:
-        return None
-    job = known.reads.jobs.job(found.job_id)
-    return found if job is not None and KINDS.get(job.kind) is QaFile else None
+def ask_check() -> AnyResponse:
+    """Have all conversions of some days checked, however many there are; a worker does it."""
+    known, days = parts(), _days(request.form.get("check", ""))
+    audit("conversions checked", f"{days} days")
+    enqueue(known.ledger.jobs, PreflightConversions(known.clock() - timedelta(days=days)), user().email, known.clock())
+    flash("A worker looks at all of them now. What it finds stands below.")
+    return redirect(url_for("rockerbox.shown", _anchor="work-checks"), 303)

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import audit, needs, user
-from offhook.adapters.dashboard.work import latest_of
+from offhook.adapters.dashboard.work import asked_for, jobs_listed
 from offhook.adapters.rules_file.problems import Problem, RulesError
 from offhook.pipeline.backtest import OF_STATE
 from offhook.pipeline.call import CallState
@@ -50,6 +50,7 @@ class Version:
 @blueprint.get("/rules")
 @needs(Role.VIEWER)
 def shown() -> str:
+    """`?tried=` is the number of a job whose diff is shown; else it is that of the newest."""
     return _page()
 
 
@@ -58,12 +59,14 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     known, now = parts(), parts().clock()
     rules = _rules(known)
     uses = known.reads.past.uses(now - timedelta(days=DAYS), known.limits.at_once)
+    trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
     return render_template(
         "rules.html.jinja",
         sentences=in_english(rules).splitlines() if isinstance(rules, Rules) else [],
         wrong=[] if isinstance(rules, Rules) else rules.problems,
         figures=rule_figures(names, uses.uses),
+        has_rules=bool(names),
         uses=uses,
         at_once=known.limits.at_once,
         days=DAYS,
@@ -71,7 +74,8 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         versions=_versions(known, rules),
         problems=problems,
         spans=SPANS,
-        jobs=latest_of(known, BacktestRules),
+        jobs=trials,
+        tried=asked_for(known, trials),
         in_words=in_words,
     )
 
@@ -141,7 +145,7 @@ def try_out() -> AnyResponse:
     asked = BacktestRules(known.clock() - timedelta(days=days), text)
     enqueue(known.ledger.jobs, asked, user().email, known.clock())
     flash("A worker goes through the calls now. What would change stands below.")
-    return redirect(url_for("rules.shown") + "#work", 303)
+    return redirect(url_for("rules.shown", _anchor="work-trials"), 303)
 
 
 def _upload(most_bytes: int) -> str | None:

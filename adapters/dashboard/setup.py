@@ -12,10 +12,11 @@ from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import line, needs, user
 from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.tokens import Scope, new_token
-from offhook.pipeline.users import Invite, Role, User, new_secret, plain_email
+from offhook.pipeline.users import AuditFilter, Invite, Role, User, new_secret, plain_email
 
 blueprint = Blueprint("setup", __name__)
 _LONGEST_NAME = 100
+_LATEST_LINES = 5
 
 
 @blueprint.get("/setup")
@@ -28,7 +29,7 @@ def _page(link: str = "", token: str = "") -> str:
     known = parts()
     is_ready, facts = known.ready()
     is_admin = user().role.may(Role.ADMIN)
-    versions = {"Offhook": known.version, "Python": platform.python_version(), "Database": _database()}
+    versions = {"Offhook": known.version, "Python": platform.python_version(), "Database": known.reads.database.program}
     return render_template(
         "setup.html.jinja",
         is_ready=is_ready,
@@ -39,14 +40,11 @@ def _page(link: str = "", token: str = "") -> str:
         settings=known.settings(),
         users=known.reads.users.every() if is_admin else (),
         tokens=known.ledger.tokens.every() if is_admin else (),
+        done=known.reads.audit.lines(AuditFilter(), None, _LATEST_LINES) if is_admin else (),
         scopes=[one.value for one in Scope],
         link=link,
         token=token,
     )
-
-
-def _database() -> str:
-    return "SQLite" if parts().reads.database.is_sqlite else "Postgres"
 
 
 @blueprint.post("/setup/users/invite")

@@ -56,6 +56,11 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def utc_hour(moment: datetime) -> str:
+    """The hour of UTC in which it is, as Rockerbox's Webhooks page has hours."""
+    return f"{moment.astimezone(UTC):%b %-d, %H:00} UTC"
+
+
 def length_of(seconds: int | None) -> str:
     """How long a call took: `3:12`, `1:02:05`; nothing where it is not known."""
     if seconds is None:

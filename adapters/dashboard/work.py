@@ -1,4 +1,7 @@
-"""Long work that a page has asked for: the latest jobs of a kind, as people read them, and stopping one. A worker does them."""
+"""Long work that a page has asked for: its jobs as people read them, stopping one, and the files that it has left.
+
+Each page of the dashboard that asks for jobs has its own lists of them (LISTS). A worker does them.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, abort, flash, redirect, request, url_for
+from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.parts import Parts, parts, row_number
-from offhook.adapters.dashboard.who import audit, local_path, needs, user
-from offhook.pipeline.job_kinds import KINDS, Arguments, BacktestRules, ImportCustomers, UndoImport
-from offhook.pipeline.jobs import Job, JobFile, JobState
+from offhook.adapters.dashboard.parts import Parts, csv_named, parts, row_number
+from offhook.adapters.dashboard.who import asked_by_itself, audit, local_path, needs, user
+from offhook.pipeline.job_files import pieces_of
+from offhook.pipeline.job_kinds import (
+    KINDS,
+    Arguments,
+    BacktestRules,
+    ExportCalls,
+    ImportCustomers,
+    PreflightConversions,
+    QaFile,
+    RetryConversions,
+    UndoImport,
+)
+from offhook.pipeline.jobs import FileRole, Job, JobFile, JobState
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("work", __name__)
@@ -28,6 +42,63 @@ _LABELS: Mapping[JobState, tuple[str, str]] = {
 _OPTIONS = {"columns": "Columns", "encoding": "Encoding", "yes-retire": "Remove them however many they are"}
 _BY_ADMINS = (BacktestRules,)
 """What an admin alone may ask for, and so stop; the others are an operator's."""
+_GIVEN_OUT: Mapping[type[Arguments], str] = {QaFile: "reveal qa file", ExportCalls: "reveal calls"}
+"""Whose files are taken from a list, and what the audit says where persons are whole in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """The jobs of a page: the kinds, the list's heading, the sentence while there are none, and the page's endpoint. `result` is the
+    argument by which that page shows what came of one."""
+
+    kinds: tuple[type[Arguments], ...]
+    caption: str
+    empty: str
+    endpoint: str
+    result: str = ""
+
+
+LISTS: Mapping[str, List] = {
+    "exports": List(
+        (ExportCalls,),
+        "Files of calls that were asked for",
+        "No file was asked for yet. Filter the calls, and have the file written: it stands here for some days.",
+        "calls.shown",
+    ),
+    "retries": List(
+        (RetryConversions,),
+        "Many sent again",
+        "Nothing was sent again by a worker yet. Send all again that need you: how far it is then stands here.",
+        "deliveries.shown",
+    ),
+    "imports": List(
+        (ImportCustomers, UndoImport),
+        "Files that were looked at or imported",
+        "No file was looked at yet. Upload a list: what it would change then stands here for some days.",
+        "customers.shown",
+    ),
+    "trials": List(
+        (BacktestRules,),
+        "Rules that were tried",
+        "No other rules were tried yet. An admin uploads a file of rules above; what would change then stands here.",
+        "rules.shown",
+        "tried",
+    ),
+    "checks": List(
+        (PreflightConversions,),
+        "Checks by a worker",
+        "A worker has checked nothing yet. Have it check more than this page looks at: what it finds then stands here.",
+        "rockerbox.shown",
+        "found",
+    ),
+    "qa": List(
+        (QaFile,),
+        "Files for Conversion QA that were asked for",
+        "No file was asked for yet. Choose a month and have it written: it stands here for some days.",
+        "rockerbox.shown",
+    ),
+}
+"""Every list of jobs by its name; each kind is in one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +117,39 @@ class Work:
         return _LABELS[self.job.state][1]
 
     @property
-    def is_of_customers(self) -> bool:
-        """Whether it has a page of its own."""
-        return KINDS.get(self.job.kind) in (ImportCustomers, UndoImport)
+    def address(self) -> str | None:
+        """Where what came of it is shown; None where this row says all."""
+        kind = KINDS.get(self.job.kind)
+        if kind in (ImportCustomers, UndoImport):
+            return url_for("uploads.job", job_id=self.job.id)
+        of = next((one for one in LISTS.values() if kind in one.kinds and one.result), None)
+        shown = of is not None and self.job.result is not None
+        asked: dict[str, Any] = {} if of is None else {of.result: self.job.id}
+        return url_for(of.endpoint, _anchor="result", **asked) if of and shown else None
+
+    @property
+    def names_persons(self) -> bool:
+        """Whether persons are whole in its files."""
+        return KINDS.get(self.job.kind) is not ExportCalls or bool(self.job.arguments.get("reveal"))
+
+    @property
+    def to_take(self) -> Sequence[JobFile]:
+        """The files that whoever looks may download here."""
+        may = KINDS.get(self.job.kind) in _GIVEN_OUT and user().role.may(taken_by(self))
+        return [one for one in self.files if may and one.role is FileRole.RESULT and one.is_whole]
 
     @property
     def may_be_stopped(self) -> bool:
         """Whether it goes on, nobody has asked it to stop, and whoever looks may."""
         return not self.job.is_over and self.job.cancel_asked_at is None and user().role.may(stopped_by(self.job))
+
+    @property
+    def of_what(self) -> str:
+        """What was asked for, in a few words, where a list has jobs that differ by that."""
+        given = self.job.arguments
+        if KINDS.get(self.job.kind) is QaFile:
+            return str(given.get("month", ""))
+        return "numbers whole" if KINDS.get(self.job.kind) is ExportCalls and given.get("reveal") else ""
 
     @property
     def said(self) -> str:
@@ -71,30 +167,70 @@ class Work:
         return self.job.result or {}
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list as a page shows it. `back` is the page's address, for what is done from it; `is_more` where
+    these are not all."""
+
+    name: str
+    of: List
+    jobs: Sequence[Work]
+    back: str
+    is_more: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        return any(not one.job.is_over for one in self.jobs)
+
+    @property
+    def latest(self) -> Work | None:
+        """The newest of which something is to be shown."""
+        return next((one for one in self.jobs if one.job.result is not None), None)
+
+
 def in_words(sentence: str) -> str:
     """A job's sentence as a page has it."""
-    return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', sentence)
+    plain = re.sub(r" \((`flask [^)]*|(OFFHOOK|ROCKERBOX|TWILIO)_\w+)\)", "", sentence)
+    return re.sub(r"--(columns|encoding|yes-retire)\b", lambda found: f'"{_OPTIONS[found[1]]}"', plain)
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
-    """The newest jobs of some kinds; `is_more` where that are not all."""
-
-    works: Sequence[Work]
-    is_more: bool
-
-
-def latest_of(known: Parts, *kinds: type[Arguments], with_files: bool = False) -> Latest:
-    """The newest jobs of these kinds, a few of them."""
-    names, most = [name for name, kind in KINDS.items() if kind in kinds], known.limits.short_rows
+def jobs_listed(known: Parts, name: str, back: str | None = None) -> Listed:
+    """The newest jobs of this list, a few of them, with their files."""
+    of = LISTS[name]
+    names, most = [kind for kind, asked in KINDS.items() if asked in of.kinds], known.limits.short_rows
     found = known.reads.jobs.latest(most + 1, kinds=names)
-    works = [Work(job, known.reads.job_files.of_job(job.id) if with_files else ()) for job in found[:most]]
-    return Latest(works, len(found) > most)
+    here = request.full_path.rstrip("?") if request.method == "GET" else url_for(of.endpoint)
+    works = [Work(job, known.reads.job_files.of_job(job.id)) for job in found[:most]]
+    return Listed(name, of, works, back or here, len(found) > most)
+
+
+def asked_for(known: Parts, list_: Listed) -> Work | None:
+    """The job whose result the address names, else the newest of the list that has one."""
+    number = row_number(request.args.get(list_.of.result, ""))
+    found = None if number is None else known.reads.jobs.job(number)
+    is_one = found is not None and KINDS.get(found.kind) in list_.of.kinds and found.result is not None
+    return Work(found) if found is not None and is_one else list_.latest
 
 
 def stopped_by(job: Job) -> Role:
     """Who may stop it: whoever might have asked for it."""
     return Role.ADMIN if KINDS.get(job.kind) in _BY_ADMINS else Role.OPERATOR
+
+
+def taken_by(work: Work) -> Role:
+    """Who may take its files: whoever may see persons whole, where they are."""
+    return Role.OPERATOR if work.names_persons else Role.VIEWER
+
+
+@blueprint.get("/jobs/of/<name>")
+@needs(Role.VIEWER)
+@asked_by_itself
+def of_list(name: str) -> str:
+    """A list alone: a fragment that its page asks for while something goes on. `?back=` is the page's address."""
+    if name not in LISTS:
+        abort(404)
+    back = local_path(request.args.get("back") or url_for(LISTS[name].endpoint))
+    return render_template("work_alone.html.jinja", list=jobs_listed(parts(), name, back))
 
 
 @blueprint.post("/jobs/<job_id>/stop")
@@ -112,3 +248,19 @@ def stop(job_id: str) -> AnyResponse:
         parts().ledger.jobs.ask_cancel(found.id, parts().ledger.clock())
         flash("It stops in a moment. What was done until then stays done.")
     return redirect(local_path(request.form.get("back") or url_for("overview.shown")), 303)
+
+
+@blueprint.post("/jobs/files/<file_id>")
+@needs(Role.VIEWER)
+def take(file_id: str) -> AnyResponse:
+    """A file that a job has left, whole."""
+    known, number = parts(), row_number(file_id)
+    found = (None if number is None else known.reads.job_files.file(number)) or abort(404)
+    job = (None if found.job_id is None else known.reads.jobs.job(found.job_id)) or abort(404)
+    work, says = Work(job, [found]), _GIVEN_OUT.get(KINDS.get(job.kind, UndoImport))
+    if says is None or found.role is not FileRole.RESULT or not found.is_whole:
+        abort(404)
+    if not user().role.may(taken_by(work)):
+        abort(403)
+    audit(says if work.names_persons else "file taken", found.name)
+    return csv_named(found.name, pieces_of(known.reads.job_files, found.id), found.size)

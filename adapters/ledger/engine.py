@@ -82,6 +82,14 @@ class Database:
         ours = {"connect_seconds": known.connect_seconds, "clock": self.clock, "opened": self._opened}
         return postgres.engine_for(url, **ours, **pool)  # type: ignore[arg-type]
 
+    @property
+    def program(self) -> str:
+        """What this database is, for a person: `SQLite 3.51.3`, `Postgres 16.4`. Without a version before the first connection."""
+        version = getattr(self.engine.dialect, "server_version_info", None) or ()
+        return " ".join(
+            ["SQLite" if self.is_sqlite else "Postgres", *([".".join(map(str, version))] if version else [])]
+        )
+
     @contextmanager
     def turn(self, until: float | None = None) -> Iterator[None]:
         """Our turn to write, if it comes before `until` (monotonic). On Postgres everybody has one. Raises LedgerUnavailable."""

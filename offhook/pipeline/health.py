@@ -25,6 +25,11 @@ _IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
     "calls_unfinished": "Calls whose end Twilio never reported",
     "callers_to_look_up": "Callers to look up",
     "workers_alive": "Workers that run",
+    "workers": "Why nothing is worked on",
+    "worker_last_seen_seconds_ago": "When a worker was last seen, seconds ago",
+    "clock_ahead_of_database_seconds": "This machine's clock ahead of the database's, seconds",
+    "clock_ahead_of_destination_seconds": "This machine's clock ahead of Rockerbox's, seconds",
+    "warning": "Take care",
     "callbacks_refused_in_a_row": "Reports of Twilio refused in a row",
     "refused_warning": "Refused, and why",
 }

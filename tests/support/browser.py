@@ -102,6 +102,13 @@ def holds_in_every_look(page: Any, name: str) -> None:
         keep(page, f"{name}-{width}-{scheme}")
 
 
+def lists_cut_off(page: Any) -> list[str]:
+    """The lists whose rows are wider than what is seen of them: whoever reads them has to scroll sideways."""
+    found = """() => [...document.querySelectorAll('main .scroll')].filter(one => one.scrollWidth > one.clientWidth)
+        .map(one => one.getAttribute('aria-label'))"""
+    return list(page.evaluate(found))
+
+
 def is_wider_than_window(page: Any) -> bool:
     """Whether the page as a whole scrolls sideways."""
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

@@ -1,0 +1,41 @@
+"""Set-up: what it shows of health, versions and settings to whom, in a reader's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from offhook.pipeline.health import fact_in_words
+from offhook.pipeline.users import Role
+from tests.support.browsing import Browsing, browsing
+from tests.support.readers import NEVER, words
+
+
+@pytest.fixture
+def site(database_url: str) -> Iterator[Browsing]:
+    found = browsing(database_url)
+    yield found
+    found.service.ledger.close()
+
+
+def test_the_database_stands_with_its_version_and_each_fact_with_words_of_its_own(site: Browsing) -> None:
+    said = words(site.person(Role.VIEWER).get("/setup").text)
+    assert re.search(r"Database (SQLite|Postgres) \d+\.\d+", said)
+    _, facts = site.app.extensions["offhook.dashboard"].ready()
+    shown = [name for name, value in facts.items() if isinstance(value, (str, int, float, bool))]
+    assert "workers" in shown  # none runs here
+    assert [name for name in shown if fact_in_words(name) == name.replace("_", " ")] == []
+    assert not NEVER.search(said), NEVER.search(said)
+
+
+@pytest.mark.mostly("sqlite")
+def test_an_admin_sees_what_was_done_last_and_nobody_else_does(site: Browsing) -> None:
+    admin = site.person(Role.ADMIN)
+    for number in range(6):
+        admin.post("/setup/users/invite", page="/setup", email=f"viewer{number}@example.com")
+    lines = words(admin.get("/setup").text.partition('id="audit"')[2])
+    assert re.findall(r"link made viewer(\d)@", lines) == ["5", "4", "3", "2", "1"]
+    assert 'href="/audit"' in admin.get("/setup").text.partition('id="audit"')[2]
+    assert 'id="audit"' not in site.person(Role.OPERATOR).get("/setup").text
