@@ -18,8 +18,9 @@ from offhook.pipeline.lookout import Unkept, tell_unkept
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.reasons import OF_THE_DATABASE
 from offhook.pipeline.refusals import IntakeSums
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 from offhook.pipeline.skew import Skew
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.ledger")
 
@@ -68,8 +69,8 @@ class LedgerHealth:
         self._answer_seconds = answer_seconds
         self._cache_seconds = cache_seconds
         self._refused_before_error = refused_before_error
-        self._trouble = Repeated(log, "not_ready", log_repeat_seconds)
-        self._failed = Repeated(log, "readiness_failed", log_repeat_seconds)
+        failed, unavailable = (Repeated(log, event, log_repeat_seconds) for event in ("readiness_failed", "not_ready"))
+        self._trouble = Trouble(failed, unavailable)
         self._guard = threading.Lock()
         self._looking: Future[tuple[bool, Facts]] | None = None
         self._answer: tuple[bool, Facts] = (False, {})
@@ -114,10 +115,10 @@ class LedgerHealth:
         try:
             return self._look()
         except LedgerUnavailable as error:
-            self._trouble.tell(logging.WARNING, kind_of(error), {"word": error.word, "error": str(error)})
+            self._trouble.came_to(error, word=error.word)
             return _not_ready(error.word)
         except Exception as error:
-            self._failed.tell_error(error)
+            self._trouble.came_to(error)
             return _not_ready("failing")
 
     def _look(self) -> tuple[bool, Facts]:
@@ -129,8 +130,7 @@ class LedgerHealth:
             return _not_ready("no_tables", migrations=tables)
         backlog = self._ledger.backlog(self._clock(), self._worker_lost_seconds)
         tell_unkept(log, self._unkept.observe(backlog.oldest_callback, time.monotonic()))
-        self._trouble.works()
-        self._failed.works()
+        self._trouble.came_to(None)
         return True, {
             "status": "ready",
             "database": "writable",

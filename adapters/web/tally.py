@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ from datetime import datetime
 from offhook.pipeline.arrival import Explain, Explained
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.ports.intake_counts import IntakeCounts
-from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run, joined, other_kind_name, refused_name, wrong_path_name
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.web")
 
@@ -71,7 +71,7 @@ class Tally:
         self._told_at: dict[str, float] = {}
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
-        self._not_written = Repeated(log, "counts_not_written", limits.log_repeat_seconds)
+        self._trouble = Trouble(Repeated(log, "counts_not_written", limits.log_repeat_seconds))
 
     def refused(self, check: str, account: str, at: datetime, explain: Explain | None) -> None:
         """A request of which the check failed. `account` is one that we have keys of, else ""; without `explain` it is
@@ -130,29 +130,22 @@ class Tally:
         """Write what has gathered; where the ledger does not take it, it gathers on. Says what must be said."""
         with self._guard:
             pending, self._pending = self._pending, _Pending()
-        try:
-            runs = self._counts.add(pending.counts, tuple(pending.runs.values())) if pending.counts else ()
-            self._not_written.works()
-        except LedgerUnavailable as error:
-            self._not_written.tell(logging.WARNING, kind_of(error), {"error": str(error)})
-            runs = self._taken_back(pending)
-        except Exception as error:  # a bug must not end the counting
-            self._not_written.tell_error(error)
-            runs = self._taken_back(pending)
+        runs: Sequence[Run] = tuple(pending.runs.values())
+        with self._trouble.watching(lambda: self._take_back(pending)):  # a bug must not end the counting
+            runs = self._counts.add(pending.counts, runs) if pending.counts else ()
         try:
             for run in runs:
                 self._tell(run)
         except Exception as error:  # nor must one in what is said
-            self._not_written.tell_error(error)
+            self._trouble.came_to(error)
 
-    def _taken_back(self, pending: _Pending) -> tuple[Run, ...]:
+    def _take_back(self, pending: _Pending) -> None:
         with self._guard:
             for name, count in pending.counts.items():
                 self._pending.count(name, count)
             for run in pending.runs.values():
                 self._pending.refused(run)
         self._news.set()
-        return tuple(pending.runs.values())
 
     def _tell(self, run: Run) -> None:
         """An error once so many were refused and none accepted, and again while it goes on."""

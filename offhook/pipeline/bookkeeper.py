@@ -19,6 +19,7 @@ from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, te
 from offhook.pipeline.ports.books import Bookkeeping
 from offhook.pipeline.ports.ledger import News
 from offhook.pipeline.ports.waiting import Waiting
+from offhook.pipeline.repeated import Repeated
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.seldom import Seldom
 from offhook.pipeline.steps import (
@@ -31,6 +32,7 @@ from offhook.pipeline.steps import (
     release_batch,
     review_parked_batch,
 )
+from offhook.pipeline.trouble import Trouble
 from offhook.pipeline.unfinished import UnfinishedLook
 
 log = logging.getLogger("offhook.worker")
@@ -57,9 +59,9 @@ class BooksPace:
 
 
 class Bookkeeper:
-    """Keeps the books in rounds. `decided` is called after a round that decided something, `came_to` after each
-    with its error or None, `is_busy` says whether deliveries are under way, `clock` is the ledger's time and `steady`
-    counts seconds. With `look_ups` a call waits until its caller was looked up, which others do (looking_up.py).
+    """Keeps the books in rounds. `decided` is called after a round that decided something, `trouble` sees what each came to,
+    `is_busy` says whether deliveries are under way, `clock` is the ledger's time and `steady` counts seconds. With
+    `look_ups` a call waits until its caller was looked up, which others do (looking_up.py).
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class Bookkeeper:
         clock: Callable[[], datetime],
         *,
         decided: Callable[[], None] = lambda: None,
-        came_to: Callable[[Exception | None], None] = lambda _: None,
+        trouble: Trouble | None = None,
         is_busy: Callable[[], bool] = lambda: False,
         steady: Callable[[], float] = time.monotonic,
         changed_rules: Callable[[], Rules | None] = lambda: None,
@@ -83,7 +85,7 @@ class Bookkeeper:
         self._pace = pace
         self._clock = clock
         self._decided = decided
-        self._came_to = came_to
+        self._trouble = trouble or Trouble(Repeated(log, "books_failed"))
         self._is_busy = is_busy
         self._steady = steady
         self._changed_rules = changed_rules
@@ -119,14 +121,9 @@ class Bookkeeper:
 
     def _tried(self, stopping: threading.Event) -> int:
         """A round, whatever comes of it."""
-        try:
-            worked = self.keep_once()
-        except Exception as error:
-            self._came_to(error)
-            stopping.wait(self._pace.trouble_wait_seconds)
-            return 0
-        self._came_to(None)
-        return worked
+        with self._trouble.watching(lambda: stopping.wait(self._pace.trouble_wait_seconds), doing="books"):
+            return self.keep_once()
+        return 0
 
     def _sleep(self, stopping: threading.Event, news: News) -> None:
         """Longer each time that there is nothing to do, until there is news or something is due."""

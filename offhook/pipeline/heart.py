@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from offhook.pipeline.ports.signs import Sign, SignsOfLife
-from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.worker")
 
@@ -49,7 +49,7 @@ class Heart:
         self._steady = steady
         self._sign = Sign(uuid.uuid4().hex, socket.gethostname(), os.getpid(), version, "", clock())
         self._left_at = self._forgot_at = float("-inf")
-        self._trouble = Repeated(log, "no_sign_of_life", pace.log_repeat_seconds)
+        self._trouble = Trouble(Repeated(log, "no_sign_of_life", pace.log_repeat_seconds))
 
     def beat(self, rules_version: str) -> None:
         """Leave a sign where one is due, or the rules are others than the last one says. Never raises."""
@@ -58,24 +58,16 @@ class Heart:
             return
         self._left_at = now
         self._sign = replace(self._sign, rules_version=rules_version)
-        self._tried(self._leave)
+        with self._trouble.watching():
+            self._leave()
 
     def stop(self) -> None:
         """This worker has ended. Never raises."""
-        self._tried(lambda: self._signs.take_back_sign(self._sign.worker_id))
+        with self._trouble.watching():
+            self._signs.take_back_sign(self._sign.worker_id)
 
     def _leave(self) -> None:
         self._signs.leave_sign(self._sign, self._clock())
         if self._steady() - self._forgot_at >= min(self._pace.kept_seconds, _FORGET_EVERY_SECONDS):
             self._signs.forget_signs(self._clock() - timedelta(seconds=self._pace.kept_seconds))
             self._forgot_at = self._steady()
-
-    def _tried(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except LedgerUnavailable as error:
-            self._trouble.tell(logging.WARNING, kind_of(error), {"error": str(error)})
-        except Exception as error:
-            self._trouble.tell_error(error)
-        else:
-            self._trouble.works()

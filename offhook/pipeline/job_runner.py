@@ -22,7 +22,8 @@ from offhook.pipeline.jobs import FileRole, JobEvent, Progress
 from offhook.pipeline.ports.jobs import JobFiles, Jobs, Taken, Word
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.jobs")
 
@@ -201,7 +202,7 @@ class JobRunner:
     ) -> None:
         self._jobs, self._files, self._kinds, self._pace, self._clock = jobs, files, kinds, pace, clock
         self._steady = steady
-        self._trouble = Repeated(log, "jobs_failed", pace.log_repeat_seconds)
+        self._trouble = Trouble(Repeated(log, "jobs_failed", pace.log_repeat_seconds))
         self._cleaned_at = float("-inf")
 
     def run(self, stopping: threading.Event, look: Callable[[], Waiting]) -> None:
@@ -214,18 +215,11 @@ class JobRunner:
 
     def _tried(self, stopping: threading.Event, look: Callable[[], Waiting]) -> bool:
         """Whether there was something to do."""
-        try:
+        with self._trouble.watching():
             if self._steady() - self._cleaned_at >= _CLEAN_EVERY_SECONDS:
                 self._clean()
             job_at = look().job_at
-            done = job_at is not None and job_at <= self._clock() and self.once(stopping)
-        except LedgerUnavailable as error:
-            self._trouble.tell(logging.WARNING, kind_of(error), {"error": str(error)})
-        except Exception as error:
-            self._trouble.tell_error(error)
-        else:
-            self._trouble.works()
-            return done
+            return job_at is not None and job_at <= self._clock() and self.once(stopping)
         return False
 
     def _clean(self) -> None:

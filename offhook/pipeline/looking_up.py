@@ -28,10 +28,10 @@ from offhook.pipeline.look_up import (
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.customers import Brought, Customers, Source
 from offhook.pipeline.ports.look_ups import LookedUp, LookUps, LookUpState, Wanted
-from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.reasons import OF_LOOK_UPS, known
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.look_ups")
 
@@ -151,7 +151,7 @@ class LookingUp:
         self._sources = sources
         self._pace = pace
         self._clock = clock
-        self._trouble = Repeated(log, "look_ups_failed", pace.log_repeat_seconds)
+        self._trouble = Trouble(Repeated(log, "look_ups_failed", pace.log_repeat_seconds))
         self._unanswered = Repeated(log, "look_up_unanswered", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._claimed: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
@@ -197,20 +197,15 @@ class LookingUp:
     def _run(self, look: Callable[[bool], Waiting]) -> None:
         unwritten: list[tuple[Wanted, Asked]] = []
         while not (self._stopping.is_set() and self._outstanding == 0 and not unwritten):
-            try:
+            with self._trouble.watching(self._rest):
                 unwritten += self._answered()
                 self._write(unwritten)
                 self._claim(look)
-            except LedgerUnavailable as error:
-                self._trouble.tell(logging.WARNING, kind_of(error), {"error": str(error)})
-                time.sleep(self._pace.trouble_wait_seconds)
-            except Exception as error:
-                self._trouble.tell_error(error)
-                time.sleep(self._pace.trouble_wait_seconds)
-            else:
-                self._trouble.works()
         for _ in range(self._pace.at_once):
             self._claimed.put(None)
+
+    def _rest(self) -> None:
+        time.sleep(self._pace.trouble_wait_seconds)
 
     def _answered(self) -> list[tuple[Wanted, Asked]]:
         """Answers that have come; waits a little for the first, and a moment for those that come with it."""

@@ -27,13 +27,13 @@ from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
 from offhook.pipeline.ports.destination import Destination
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.outbox import Attempt
-from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
-from offhook.pipeline.repeated import EVERY_SECONDS, Repeated, kind_of
+from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from offhook.pipeline.steps import Judge, attempt, deliver
 from offhook.pipeline.telling import tell_finished, tell_moved
+from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.worker")
 
@@ -93,15 +93,15 @@ class Worker:
         self._clock = clock
         self._own_clock = own_clock
         self._destination_skew = destination_skew or Skew(pace.clock_tolerance_seconds)
-        self._ledger_trouble = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
-        self._books_trouble = Repeated(log, "books_failed", pace.log_repeat_seconds)
+        unavailable = Repeated(log, "ledger_unavailable", pace.log_repeat_seconds)  # books' and dispatch's
+        self._books_trouble = Trouble(Repeated(log, "books_failed", pace.log_repeat_seconds), unavailable)
+        self._dispatch_trouble = Trouble(Repeated(log, "dispatch_failed", pace.log_repeat_seconds), unavailable)
         self._heart = heart
         self._chores = chores or {}
         self._looking_up = looking_up
         self._jobs = jobs
         self._job_thread: threading.Thread | None = None
         self._is_over = threading.Event()
-        self._dispatch_trouble = Repeated(log, "dispatch_failed", pace.log_repeat_seconds)
         self._stopping = threading.Event()
         self._stop_asked: float | None = None  # monotonic
         self._claimed: queue.SimpleQueue[tuple[Sending, datetime] | None] = queue.SimpleQueue()
@@ -119,7 +119,7 @@ class Worker:
             pace,
             clock,
             decided=self._books_moved,
-            came_to=self._books_came_to,
+            trouble=self._books_trouble,
             is_busy=lambda: self._outstanding > 0,
             changed_rules=changed_rules,
             look_ups=looking_up.policy if looking_up else None,
@@ -174,9 +174,6 @@ class Worker:
         while not self._stopping.is_set():
             time.sleep(_STOP_LOOK_SECONDS)
 
-    def _tell_unavailable(self, doing: str, error: LedgerUnavailable) -> None:
-        self._ledger_trouble.tell(logging.WARNING, kind_of(error), {"doing": doing, "error": str(error)})
-
     def _beat(self, heart: Heart) -> None:
         while True:
             heart.beat(self._bookkeeper.rules_version)
@@ -187,25 +184,13 @@ class Worker:
     # The books
 
     def _keep_books(self) -> None:
-        try:
+        with self._books_trouble.watching(doing="books"):  # it only makes the database quicker
             self._ledger.gather_statistics()
-        except Exception as error:  # it only makes the database quicker
-            self._books_came_to(error)
         self._bookkeeper.run(self._stopping, self._ledger.news)
 
     def keep_books_once(self) -> int:
         """One round of folding, deciding and reviewing. Returns how much was done; 0 when there is nothing to do."""
         return self._bookkeeper.keep_once()
-
-    def _books_came_to(self, error: Exception | None) -> None:
-        """What became of a round that the bookkeeper made."""
-        if isinstance(error, LedgerUnavailable):
-            self._tell_unavailable("books", error)
-        elif error is not None:
-            self._books_trouble.tell_error(error)
-        else:
-            self._ledger_trouble.works()
-            self._books_trouble.works()
 
     def _books_moved(self) -> None:
         """Something was decided, or waits for a look-up."""
@@ -228,21 +213,15 @@ class Worker:
         while not (self._stopping.is_set() and self._outstanding == 0 and not unwritten):
             if self._stopping.is_set():
                 self._give_back()
-            try:
+            with self._dispatch_trouble.watching(self._rest, doing="dispatch"):
                 unwritten += self._results()
                 self._write(unwritten)
                 self._claim()
-            except LedgerUnavailable as error:
-                self._tell_unavailable("dispatch", error)
-                time.sleep(self._pace.trouble_wait_seconds)
-            except Exception as error:
-                self._dispatch_trouble.tell_error(error)
-                time.sleep(self._pace.trouble_wait_seconds)
-            else:
-                self._ledger_trouble.works()
-                self._dispatch_trouble.works()
         for _ in range(self._pace.threads):
             self._claimed.put(None)
+
+    def _rest(self) -> None:
+        time.sleep(self._pace.trouble_wait_seconds)
 
     def _results(self) -> list[Attempt]:
         """Results that have come; waits a little for the first, and a moment for those that come with it."""
