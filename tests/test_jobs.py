@@ -215,6 +215,29 @@ def test_every_kind_that_can_be_asked_for_is_run_and_its_arguments_come_through_
             read_arguments(UndoImport, wrong)
 
 
+@pytest.mark.unit
+def test_a_job_that_a_ledger_has_kept_is_read_whatever_was_asked_of_it() -> None:
+    """The names of fields as they stand in ledgers: those of the calls' filter and of the conversions' are among them."""
+    of_both = {"reason": "http_400", "since": NOON.isoformat(), "until": (NOON + HOUR).isoformat()}
+    of_calls = {
+        "number": OURS,
+        "outcome": "held",
+        "state": "converted",
+        "phones": [ANN],
+        "source": "webhook",
+        "reveal": True,
+    }
+    calls = read_arguments(ExportCalls, {**of_both, **of_calls, "least_seconds": 1, "most_seconds": 9})
+    assert calls == ExportCalls(
+        NOON, NOON + HOUR, OURS, "held", "http_400", "converted", (ANN,), 1, 9, "webhook", reveal=True
+    )
+    of_conversions = {"states": ["dead"], "call_sids": ["CA1"], "also_maybe_sent": True, "maybe_sent": False}
+    conversions = read_arguments(RetryConversions, {**of_both, **of_conversions})
+    assert conversions == RetryConversions(
+        ("dead",), "http_400", NOON, NOON + HOUR, maybe_sent=False, call_sids=("CA1",), also_maybe_sent=True
+    )
+
+
 # The runner
 
 

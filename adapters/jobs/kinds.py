@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from itertools import chain, islice
@@ -42,7 +42,7 @@ from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.sending_again import Lacks, send_again
 from offhook.pipeline.steps import Judge
-from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, PageMark
+from offhook.pipeline.story import ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
 
 _ROWS_AT_ONCE = 500  # of a file that is written
@@ -207,13 +207,12 @@ def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
 
 
 def _export_calls(parts: Parts, asked: ExportCalls, running: Running) -> Came:
-    wanted = CallFilter(**{each.name: getattr(asked, each.name) for each in fields(CallFilter)})
     written = 0
 
     def rows() -> Iterator[Sequence[object]]:
         nonlocal written
         yield calls_listed.COLUMNS
-        for one in calls_listed.every(parts.ledger.stories, wanted):
+        for one in calls_listed.every(parts.ledger.stories, asked):
             yield list(calls_listed.row(one, asked.reveal).values())
             written += 1
             running.progress(written, None, "calls")
@@ -284,8 +283,7 @@ def _resting(parts: Parts, asked: RetryConversions, place: Any) -> Iterator[_Pag
     if asked.call_sids is not None:
         yield from _named(parts, asked.call_sids, int(place or 0))
         return
-    states = asked.states or tuple(_RESTING)
-    wanted = ConversionFilter(states, asked.reason, asked.since, asked.until, asked.maybe_sent)
+    wanted = replace(asked, states=asked.states or tuple(_RESTING))
     mark = None if place is None else PageMark(datetime.fromisoformat(place[0]), place[1], place[2])
     while True:
         page = parts.ledger.stories.conversions_page(wanted, mark, _RETRIED_AT_ONCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
@@ -52,7 +52,7 @@ def resting_of(wanted: ConversionFilter) -> ConversionFilter | None:
     states = tuple(state.value for state in RESTING if not wanted.states or state in wanted.states)
     if not states:
         return None
-    return ConversionFilter(states, wanted.reason, wanted.since, wanted.until, wanted.maybe_sent)
+    return replace(wanted, states=states)
 
 
 def days_to(now: datetime, count: int, zone: tzinfo) -> list[date]:

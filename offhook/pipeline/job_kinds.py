@@ -14,13 +14,15 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from offhook.pipeline.ports.jobs import Jobs
+from offhook.pipeline.story import CallFilter, ConversionFilter
 
 
 class WrongArguments(ValueError):
     """What a job was asked with cannot be used; the text says why."""
 
 
-# What may be asked for. A field without a default must be given. Times are aware.
+# What may be asked for. A field without a default must be given. Times are aware. The names of fields stand in jobs that ledgers
+# keep, those of the filters among them: a field that gets another name makes those jobs fail.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,10 @@ class UndoImport:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportCalls:
-    """The calls that match (fields as in CallFilter) as CSV; callers' numbers masked unless `reveal`."""
+class ExportCalls(CallFilter):
+    """The calls that are wanted as CSV; callers' numbers masked unless `reveal`."""
 
-    since: datetime | None = None
-    until: datetime | None = None
-    number: str | None = None
-    outcome: str | None = None
-    reason: str | None = None
-    state: str | None = None
-    phones: tuple[str, ...] | None = None
     reveal: bool = False
-    least_seconds: int | None = None
-    most_seconds: int | None = None
-    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +66,13 @@ class BacktestRules:
 
 
 @dataclass(frozen=True, slots=True)
-class RetryConversions:
-    """Conversions that rest, sent again: those of `call_sids`, else all that match. What may have arrived is left as it is
-    unless `also_maybe_sent`; where `maybe_sent` says so only that is wanted, or only what cannot have.
+class RetryConversions(ConversionFilter):
+    """Conversions that rest, sent again: those of `call_sids`, else all that are wanted. What may have arrived is left as it
+    is unless `also_maybe_sent`.
     """
 
-    states: tuple[str, ...] = ()
-    reason: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
     call_sids: tuple[str, ...] | None = None
     also_maybe_sent: bool = False
-    maybe_sent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
