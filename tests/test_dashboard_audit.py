@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from offhook.pipeline.users import AuditLine, Role
-from tests.support.browsing import Browsing, browsing
+from tests.support.browsing import Browsing, site_of
 
 pytestmark = pytest.mark.mostly("sqlite")
 LONG_AGO = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    found = browsing(database_url)
-    yield found
-    found.service.ledger.close()
+site = site_of()
 
 
 def done(site: Browsing, what: str, of_what: str = "", at: datetime = LONG_AGO) -> None:

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from urllib.parse import urlencode
@@ -20,20 +19,13 @@ from offhook.pipeline.steps import attempt
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, Role
-from tests.support.browsing import ANN, BO, OURS, RULES, Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, OURS, RULES, Browsing, browsing, sid, site_of
 from tests.support.readers import NEVER, words
 
 POLICY = RetryPolicy()
 IN_UTC = re.compile(r"[0-9]Z\b")
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    """ANN is a customer; nobody knows BO."""
-    found = browsing(database_url)
-    found.know(ANN, "ann@example.com", "C-77")
-    yield found
-    found.service.ledger.close()
+site = site_of()
 
 
 def rows(page: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -16,19 +15,13 @@ from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
-from tests.support.browsing import ACCOUNT, ANN, Browsing, Person, browsing, sid
+from tests.support.browsing import ACCOUNT, ANN, Browsing, Person, browsing, sid, site_of
 from tests.support.readers import NEVER, words
 
 POLICY = RetryPolicy()
 PAGE = "/deliveries"
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    found = browsing(database_url)
-    found.know(ANN, "ann@example.com", "C-77")
-    yield found
-    found.service.ledger.close()
+site = site_of()
 
 
 def rows(page: str) -> list[int]:

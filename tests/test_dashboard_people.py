@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import re
-from collections.abc import Iterator
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -21,20 +20,13 @@ from offhook.pipeline.jobs import JobState
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
-from tests.support.browsing import ANN, BO, Browsing, Person, browsing, sid
+from tests.support.browsing import ANN, BO, Browsing, Person, browsing, sid, site_of
 from tests.support.readers import NEVER, words
 
 CY, DI = "+14155550103", "+14155550104"
 only_sqlite = pytest.mark.mostly("sqlite")
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    """ANN is a customer; nobody knows the others."""
-    found = browsing(database_url)
-    found.know(ANN, "ann@example.com", "C-77")
-    yield found
-    found.service.ledger.close()
+site = site_of()
 
 
 def figures(page: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,18 +14,12 @@ from offhook.pipeline.jobs import FileRole, JobState
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
-from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, Browsing, browsing, sid, site_of
 from tests.support.readers import NEVER, TERMINAL, words
 
 PAGE = "/rockerbox"
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    found = browsing(database_url)
-    found.know(ANN, "ann@example.com", "C-77")
-    yield found
-    found.service.ledger.close()
+site = site_of()
 
 
 def delivered(site: Browsing, at: datetime) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
-from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid
+from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid, site_of
 from tests.support.readers import NEVER, words
 
 BLOCKS = """min_duration_seconds = 30
@@ -22,13 +21,7 @@ skip = "much_too_short"
 when = { max_duration_seconds = 9 }
 """
 
-
-@pytest.fixture
-def site(database_url: str) -> Iterator[Browsing]:
-    found = browsing(database_url, OFFHOOK_RULES=BLOCKS)
-    found.know(ANN, "ann@example.com")
-    yield found
-    found.service.ledger.close()
+site = site_of(OFFHOOK_RULES=BLOCKS)
 
 
 def tries(person: Person, text: str | bytes, *, csrf: bool = True, **fields: str) -> tuple[int, str]:

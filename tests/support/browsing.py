@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -121,3 +122,16 @@ def browsing(url: str, **changes: str) -> Browsing:
     known = {"DATABASE_URL": url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t" * 32}
     service = build(given(known | {"OFFHOOK_SETTLE_SECONDS": "0", "OFFHOOK_RULES": RULES} | changes))
     return Browsing(service, dashboard(service))
+
+
+def site_of(**changes: str) -> Any:
+    """The fixture `site` of a file of tests: a dashboard over the test's own database. ANN is a customer, nobody knows others."""
+
+    @pytest.fixture
+    def site(database_url: str) -> Iterator[Browsing]:
+        found = browsing(database_url, **changes)
+        found.know(ANN, "ann@example.com", "C-77")
+        yield found
+        found.service.ledger.close()
+
+    return site
