@@ -16,6 +16,7 @@ from offhook.pipeline.words import (
     SOURCES,
     STATES,
     WORDS,
+    counted,
     label_of,
     outcome_in_words,
     reason_in_words,
@@ -85,6 +86,11 @@ def test_every_verdict_state_and_way_in_has_its_words() -> None:
 def test_a_row_says_what_became_of_a_call_and_why(verdict: str, reason: str, said: str) -> None:
     assert outcome_in_words(verdict, reason) == said
     assert said.startswith(label_of(verdict, reason))
+
+
+def test_one_is_one_and_many_are_many() -> None:
+    said = [counted(count, "call was", "calls were") for count in (0, 1, 2000)]
+    assert said == ["0 calls were", "1 call was", "2,000 calls were"]
 
 
 def test_a_verdict_of_a_newer_version_is_taken_for_what_is_not_over() -> None:

@@ -12,6 +12,7 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.steps import apply_rules
+from offhook.pipeline.words import counted
 
 _PAUSE_SECONDS = 0.05
 
@@ -47,5 +48,5 @@ def named(customer: Customer, of_what: str, also: Sequence[CallKey] = ()) -> str
     done = decided_again(waiting)
     if not done:
         return "The customer is added. The calls that waited are decided again by themselves in a moment."
-    calls = "1 call was" if done == 1 else f"{done} calls were"
+    calls = counted(done, "call was", "calls were")
     return f"The customer is added, and {calls} decided again: what counts leaves in a moment, with its own time."

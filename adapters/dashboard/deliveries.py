@@ -44,7 +44,7 @@ from offhook.pipeline.story import (
     verdict,
 )
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import outcome_in_words, word_of
+from offhook.pipeline.words import counted, outcome_in_words, word_of
 
 blueprint = Blueprint("deliveries", __name__)
 SHOWN: Mapping[Show, str] = {
@@ -249,7 +249,7 @@ def retry() -> AnyResponse:
         return _back(f"Nothing was sent.{_stays(found, looked=looked) or ' It had moved on already.'}", "bad")
     audit("send again", in_short(rows))
     came = send_again(known.ledger, rows, known.lacks, known.ledger.clock())
-    return _back(f"{_count(came.moved, 'is', 'are')} sent again in a moment.{_stays(found, looked=looked)}")
+    return _back(f"{counted(came.moved, 'is', 'are')} sent again in a moment.{_stays(found, looked=looked)}")
 
 
 def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
@@ -318,10 +318,6 @@ def _looked_at(known: Parts, fields: Sequence[tuple[str, str]]) -> tuple[Sequenc
         if (after := page.after) is None:
             return found, False
     return found, True
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
 
 
 def _stays(found: Sorted, *, looked: bool) -> str:

@@ -19,7 +19,7 @@ from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
 from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
 from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import about_many, why_in_words
+from offhook.pipeline.words import about_many, counted, why_in_words
 
 blueprint = Blueprint("overview", __name__)
 
@@ -183,18 +183,18 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
         link = _page("deliveries.shown") or _plain_calls(outcome="refused")
         they = "it" if held == 1 else "they"
         why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
-        todo.append(Todo(_count(held, "call"), why, link, "See it" if held == 1 else "See them"))
+        todo.append(Todo(counted(held, "call", "calls"), why, link, "See it" if held == 1 else "See them"))
     unknown = _unknown_of_a_week(now)
     if unknown:
         link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")
         why = f"of unknown callers in 7 days {'waits' if unknown == 1 else 'wait'} for a customer."
-        todo.append(Todo(_count(unknown, "call"), why, link, "Add them"))
+        todo.append(Todo(counted(unknown, "call", "calls"), why, link, "Add them"))
     todo += [_of_the_list(line) for line in health if line.name == "customers" and line.kind == "wait"]
     open_ = facts.get("calls_unfinished")
     if isinstance(open_, int) and open_:
         why = "ended without Twilio saying so: set the status callback on the number itself."
         link = _plain_calls(outcome="not_finished", reason=UNFINISHED)
-        todo.append(Todo(_count(open_, "call"), why, link, "See it" if open_ == 1 else "See them"))
+        todo.append(Todo(counted(open_, "call", "calls"), why, link, "See it" if open_ == 1 else "See them"))
     return todo
 
 
@@ -212,10 +212,6 @@ def _unknown_of_a_week(now: datetime) -> int:
     begins = (now - timedelta(days=_WEEK)).replace(minute=0, second=0, microsecond=0)
     found = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
     return sum(one.calls for one in found.spans if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _page(endpoint: str) -> str:

@@ -154,6 +154,11 @@ def why_in_words(verdict: str, reason: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """So many of them: "1 call was", "2,000 calls were"."""
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def about_many(verdict: str, reason: str) -> str:
     """What can be done about all calls of a reason together, in a sentence."""
     general = _BY_THE_RULES if verdict == Verdict.DOES_NOT_COUNT else word_of(verdict).to_do
