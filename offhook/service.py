@@ -62,11 +62,11 @@ from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_key
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
-from offhook.adapters.web.pages import WsgiApp
 from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
 from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
+from offhook.adapters.wsgi import WsgiApp
 from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart, HeartPace

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from offhook.adapters.web.pages import Pages, WsgiApp, is_page
+from offhook.adapters.web.pages import Pages, is_page
 from offhook.adapters.web.ration import Ration, RationLimits
+from offhook.adapters.wsgi import WsgiApp
 
 pytestmark = pytest.mark.unit
 

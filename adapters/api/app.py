@@ -22,6 +22,7 @@ from offhook.adapters.addresses import outermost
 from offhook.adapters.api import models
 from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
 from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
+from offhook.adapters.wsgi import CAREFUL_HEADERS
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, look_up_for, rows_of_then
@@ -560,6 +561,5 @@ def _json_alone() -> None:
 
 
 def _with_care(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(CAREFUL_HEADERS)
     return response

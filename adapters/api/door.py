@@ -15,19 +15,18 @@ from http import HTTPStatus
 from typing import Any
 
 from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
+from offhook.adapters.wsgi import CAREFUL_HEADERS, BuiltOnce, WsgiApp
 from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.tokens import Presented, Token, is_of, presented
 
 log = logging.getLogger("offhook.api")
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 PREFIX = "/api/"
 DOCUMENT = "/api/v1/openapi.json"
 TOKEN, SECRET = "offhook.token", "offhook.secret"
 """The environ's keys for the Token of who asks, and for the secret, by which fingerprints are made."""
 
-_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 _OFF = Problem(404, "not-found", "Not Found")
 _UNKNOWN = Problem(
     401,
@@ -59,11 +58,11 @@ class Door:
         clock: Callable[[], datetime],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tokens, self._build, self._limits, self._clock, self._steady = tokens, build, limits, clock, steady
+        self._tokens, self._limits, self._clock, self._steady = tokens, limits, clock, steady
+        self._built = BuiltOnce(build)
         self._guard = threading.Lock()
         self._known: Mapping[str, Token] = {}
         self._known_until = float("-inf")
-        self._app: WsgiApp | None = None
         self._left: dict[str, tuple[float, float]] = {}
         self._used_at: dict[str, float] = {}
 
@@ -121,12 +120,6 @@ class Door:
         except LedgerUnavailable as error:
             log.warning("token_use_not_noted", extra={"error": str(error)})
 
-    def _built(self) -> WsgiApp:
-        with self._guard:
-            if self._app is None:
-                self._app = self._build()
-            return self._app
-
 
 def _shown(header: str) -> Presented | None:
     scheme, _, text = header.partition(" ")
@@ -135,5 +128,5 @@ def _shown(header: str) -> Presented | None:
 
 def _answer(problem: Problem, start_response: Callable[..., Any]) -> Iterable[bytes]:
     status = f"{problem.status} {HTTPStatus(problem.status).phrase.upper()}"
-    start_response(status, [("Content-Type", CONTENT_TYPE), *problem.headers.items(), *_HEADERS])
+    start_response(status, [("Content-Type", CONTENT_TYPE), *problem.headers.items(), *CAREFUL_HEADERS])
     return (problem.body().encode(),)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from offhook.pipeline.arrival import SIGNATURE_HEADER
+from offhook.adapters.wsgi import CAREFUL_HEADERS, SIGNATURE, BuiltOnce, WsgiApp
 from offhook.pipeline.ports.invites import Invites
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.users import Users
@@ -16,12 +15,8 @@ from offhook.pipeline.ports.users import Users
 if TYPE_CHECKING:
     from flask import Flask
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
 COOKIE = "offhook"
 """The session's cookie; a prefix may stand before it."""
-_SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"
-_HEADERS = [("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"), ("Content-Type", "text/plain")]
 
 
 class _Ledger(Protocol):
@@ -52,21 +47,22 @@ class DashboardDoor:
         clock: Callable[[], datetime],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._wished, self._ledger, self._build, self._otherwise = wished, ledger, build, otherwise
+        self._wished, self._ledger, self._otherwise = wished, ledger, otherwise
+        self._built = BuiltOnce(build)
         self._is_signed_in = is_signed_in
         self._look_seconds, self._clock, self._steady = look_seconds, clock, steady
-        self._guard = threading.Lock()
         self._is_on = False
         self._known_until = float("-inf")
-        self._app: Flask | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if self._wished == "off" or environ.get(_SIGNATURE):
+        if self._wished == "off" or environ.get(SIGNATURE):
             return self._otherwise(environ, start_response)
         try:
             app = self._built() if self._wished == "on" or self._somebody_may_come() else self._otherwise
         except LedgerUnavailable:
-            start_response("503 SERVICE UNAVAILABLE", [*_HEADERS, ("Retry-After", "2")])
+            start_response(
+                "503 SERVICE UNAVAILABLE", [*CAREFUL_HEADERS, ("Content-Type", "text/plain"), ("Retry-After", "2")]
+            )
             return (b"The database does not answer now. Try again in a moment.\n",)
         return app(environ, start_response)
 
@@ -83,9 +79,3 @@ class DashboardDoor:
             self._is_on = bool(self._ledger.users.every()) or self._ledger.invites.any_open(self._clock())
             self._known_until = self._steady() + self._look_seconds
         return self._is_on
-
-    def _built(self) -> Flask:
-        with self._guard:
-            if self._app is None:
-                self._app = self._build()
-            return self._app

@@ -1,8 +1,8 @@
-"""What every answer carries, and the answers that are given before Flask is asked."""
+"""The answers that are given before Flask is asked."""
 
 from __future__ import annotations
 
-CAREFUL_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
+from offhook.adapters.wsgi import CAREFUL_HEADERS
 
 _REASONS = {
     400: "Bad Request",

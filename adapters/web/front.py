@@ -12,16 +12,14 @@ from typing import Any
 
 from werkzeug.exceptions import ClientDisconnected
 
-from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.intake import Intake, read_body
-from offhook.adapters.web.pages import WsgiApp, is_page
+from offhook.adapters.web.pages import is_page
 from offhook.adapters.web.parts import UrlsOf, arrived_of, forget_request, name_request
-from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Refused
+from offhook.adapters.wsgi import CAREFUL_HEADERS, SIGNATURE, WsgiApp
+from offhook.pipeline.arrival import CALLBACK_PATHS, Refused
 
 LEFT = "offhook.left"
 """The environ's key for what is left to Flask: a Refused, or the error that was raised."""
-
-_SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"
 
 
 class Front:
@@ -65,7 +63,7 @@ class Front:
         is_plain = (
             environ.get("PATH_INFO") in CALLBACK_PATHS
             and environ["REQUEST_METHOD"] in ("POST", "GET")
-            and environ.get(_SIGNATURE)
+            and environ.get(SIGNATURE)
             and "HTTP_TRANSFER_ENCODING" not in environ
             and len(length) < 10
             and length.isascii()

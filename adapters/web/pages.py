@@ -15,11 +15,9 @@ from typing import Any
 
 from werkzeug.wsgi import ClosingIterator
 
-from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.ration import Page, Ration
+from offhook.adapters.wsgi import CAREFUL_HEADERS, WsgiApp
 from offhook.pipeline.arrival import CALLBACK_PATHS
-
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _ALWAYS = frozenset({*CALLBACK_PATHS, "/healthz", "/readyz"})
 _NO_THREAD = "Others are served just now, and callbacks come first"

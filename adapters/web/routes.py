@@ -13,13 +13,13 @@ from typing import Any, Protocol
 from flask import Flask, Request, Response, jsonify, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from offhook.adapters.web.answers import CAREFUL_HEADERS
 from offhook.adapters.web.front import LEFT, Front
 from offhook.adapters.web.intake import Intake, read_body
-from offhook.adapters.web.pages import Pages, WsgiApp
+from offhook.adapters.web.pages import Pages
 from offhook.adapters.web.parts import Dashboard, UrlsOf, arrived_of, forget_request, name_request
 from offhook.adapters.web.ration import Ration, RationLimits
 from offhook.adapters.web.tally import Tally
+from offhook.adapters.wsgi import CAREFUL_HEADERS, WsgiApp
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER, Admit, Arrived, Refused
 from offhook.pipeline.phone import mask_numbers_in
 from offhook.pipeline.ports.inbox import Inbox
