@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -196,3 +198,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End the command with a message on stderr and an exit code."""
     click.secho(message, err=True, fg="red")
     raise SystemExit(code)
+
+
+def stop_when_asked() -> threading.Event:
+    """It is set once this process is asked to end, by SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

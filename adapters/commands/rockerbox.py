@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import IO
 from zoneinfo import ZoneInfo
 
 import click
@@ -15,9 +12,8 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.periods import ago, day, month
-from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, in_utc, opened, show_list, show_record, shows
 from offhook.adapters.customers.spreadsheet import write_rows
-from offhook.adapters.private_file import written_whole
 from offhook.adapters.rockerbox import qa as qa_file
 from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rockerbox.preflight import Account, Finding, Level, Preflight, Report, record
@@ -171,7 +167,7 @@ def qa(begins: datetime, output: Path) -> None:
     made = qa_file.made_for(_sent(service), since, until, service.ledger.clock(), late)
     written = qa_file.Written()
     try:
-        with _opened(output) as file:
+        with opened(output) as file:
             write_rows(file, [qa_file.COLUMNS])
             write_rows(file, written.rows(_sent(service), made))
     except OSError as error:
@@ -180,12 +176,6 @@ def qa(begins: datetime, output: Path) -> None:
         f"{written.count} conversions written, with emails and customer ids in clear.{written.undelivered_in_words}",
         err=True,
     )
-
-
-@contextmanager
-def _opened(output: Path) -> Iterator[IO[str]]:
-    with click.open_file("-", "w", encoding="utf-8") if str(output) == "-" else written_whole(output) as file:
-        yield file
 
 
 @rockerbox.command()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import signal
-import threading
 from pathlib import Path
 
 import click
 
-from offhook.adapters.commands.context import LedgerCommand, fail
+from offhook.adapters.commands.context import LedgerCommand, fail, stop_when_asked
 from offhook.adapters.rockerbox.sandbox import Day, DedupeKey, Event, NotLoopback, Sandbox, Script, ScriptError
 from offhook.pipeline.phone import mask
 from offhook.pipeline.sids import WRITTEN
@@ -149,9 +147,7 @@ def sandbox(
 
 def _run(sandbox: Sandbox, *, warn: bool) -> None:
     """Until SIGTERM or SIGINT."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    ended = stop_when_asked()
     with sandbox:
         if warn:
             click.secho("Other machines may post here and read all that was posted.", err=True, fg="yellow")

@@ -10,14 +10,17 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from offhook.adapters.private_file import written_whole
 from offhook.pipeline.plain import Record, plain, values_of
 
 if TYPE_CHECKING:
@@ -140,6 +143,13 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             for cell, width, right in zip(row, widths, rights, strict=True)
         ]
         click.echo(_GAP.join(padded).rstrip())
+
+
+@contextmanager
+def opened(output: Path) -> Iterator[IO[str]]:
+    """Where a file goes: standard output for `-`, else one that its owner alone may read and that is there when it is whole."""
+    with click.open_file("-", "w", encoding="utf-8") if str(output) == "-" else written_whole(output) as file:
+        yield file
 
 
 def _known(values: Iterable[object]) -> list[object]:

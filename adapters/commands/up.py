@@ -7,7 +7,6 @@ import fcntl
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands import demonstration
-from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, known_settings
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, known_settings, stop_when_asked
 from offhook.adapters.commands.sandbox import show_event
 from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
 from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
@@ -60,7 +59,7 @@ def up() -> None:
     flask up
     """
     settings = known_settings(lambda found: [*found.missing_for_web(), *found.missing_for_worker()])
-    stop = _stop_when_asked()
+    stop = stop_when_asked()
     if Path(".env").exists() or _has_keys(settings):
         _real(settings, stop)
     else:
@@ -72,13 +71,6 @@ def _has_keys(settings: Settings) -> bool:
         return settings.has_keys
     except SettingsError as error:
         fail(str(error), 2)
-
-
-def _stop_when_asked() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _real(settings: Settings, stop: threading.Event) -> None:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook, stop_when_asked
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
+from offhook.adapters.commands.shown import opened
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import write_whole, written_whole
 from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
@@ -44,13 +42,6 @@ _OUTPUT = click.option(
     default="-",
     help="The file, which only you may read; standard output if none.",
 )
-
-
-@contextmanager
-def _opened(output: Path) -> Iterator[IO[str]]:
-    """Where the recording goes: standard output, or a file that is there when it is whole."""
-    with click.open_file("-", "w", encoding="utf-8") if str(output) == "-" else written_whole(output) as file:
-        yield file
 
 
 @click.command(cls=LedgerCommand)
@@ -92,7 +83,7 @@ def export(
     try:
         if rules:
             _look_for_what_rules_ask(service, cover, with_customers=customers is not None)
-        with _opened(output) as file:
+        with opened(output) as file:
             for raw in service.ledger.stories.every_callback(since=since, call_sid=call_sid):
                 if _has_status(service, raw, status):
                     file.write(dump(cover.record(from_raw_callback(raw))) + "\n")
@@ -193,7 +184,7 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
     flask recordings tap calls.jsonl
     """
     service = offhook()
-    stop = _stop_when_asked()
+    stop = stop_when_asked()
     try:
         with TapFile(file, max_bytes or service.settings.tap_max_bytes) as tapped:
             if not tapped.begins_empty and not cover.is_stable:
@@ -208,13 +199,6 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
     except RecordingError as error:
         fail(str(error), 2)
     click.echo(f"{count} callbacks written.{f' {file} is full.' if is_full else ''}", err=True)
-
-
-def _stop_when_asked() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _arriving(service: Offhook, following: Following, stop: threading.Event) -> Iterator[RawCallback]:
@@ -291,7 +275,7 @@ def import_(
     defaults = Defaults(datetime.now(UTC), path, offhook().settings.twilio_account_sid or ANY_ACCOUNT)
     try:
         found = _lost_callbacks(offhook(), since, defaults) if twilio_alerts else _of_files(files, kind, defaults)
-        with _opened(output) as file:
+        with opened(output) as file:
             for each in found:
                 if isinstance(each, Unused):
                     unused.append(each)
