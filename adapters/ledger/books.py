@@ -30,7 +30,7 @@ from offhook.adapters.ledger.people.customers import (
     find_customers_and_version,
     first_not_over,
 )
-from offhook.adapters.ledger.rows import KEY, Insert, for_each, insert, key_of, named, with_rows
+from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, Insert, for_each, insert, key_of, named, with_rows
 from offhook.adapters.ledger.schema import (
     PersonText,
     callbacks,
@@ -73,8 +73,6 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 
 ONCE = "ON CONFLICT (version) DO NOTHING"
 """A text of `rules` that is kept already stays as it is."""
-BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
-BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 _BY_PARENT = "t.parent_call_sid = v.call_sid AND t.account_sid = v.account_sid"
 
 _ON_LEG = (

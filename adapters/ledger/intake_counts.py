@@ -9,13 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import ADDED, insert
+from offhook.adapters.ledger.rows import ADDED, WRITTEN, insert
 from offhook.adapters.ledger.schema import counters, micros, moment
 from offhook.pipeline.refusals import IntakeSums, Run, joined, unless_over
 
 _SUM, _RUN = "intake/sum/", "intake/run/"
 _NO_ACCOUNT = "-"
-_SET = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 _LOOKED_AT = 200  # callbacks that came last: enough to see whether an account's are accepted
 _ACCEPTED = text(
     "SELECT account_sid, max(received_at) FROM (SELECT account_sid, received_at FROM callbacks "
@@ -39,7 +38,7 @@ class IntakeCountsTable:
         rows = [row for run in sorted(now, key=lambda run: run.account) for row in _rows_of(run)]
         with self._database.write() as connection:
             insert(counters, sums, ADDED).run(connection)
-            insert(counters, rows, _SET).run(connection)
+            insert(counters, rows, WRITTEN).run(connection)
         return now
 
     def sums(self) -> IntakeSums:

@@ -14,9 +14,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
 
-from offhook.adapters.ledger.books import BY_KEY
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
+from offhook.adapters.ledger.rows import BY_KEY, KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.call import CallState

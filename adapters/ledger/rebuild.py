@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text, update
 
-from offhook.adapters.ledger.books import BY_KEY, BooksOnSql, journal
+from offhook.adapters.ledger.books import BooksOnSql, journal
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.legal import may_move
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
+from offhook.adapters.ledger.rows import BY_KEY, KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import attempts, conversions, replaced
 from offhook.adapters.ledger.tallies import count_sent
 from offhook.pipeline.callback import CallKey

@@ -32,6 +32,8 @@ from offhook.adapters.ledger.schema import Moment, PersonText, micros_or_none
 from offhook.pipeline.callback import CallKey
 
 KEY = {"account_sid": "text", "call_sid": "text"}
+BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
+BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 # Of at most 20 values each; SQLite takes 32,766 in all: https://www.sqlite.org/limits.html#max_variable_number
 _ROWS_AT_ONCE = 100
 
@@ -164,6 +166,8 @@ class Insert:
 
 ADDED = "ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
 """What is inserted into `counters` adds to what stands there."""
+WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+"""It takes the place of what stands there."""
 
 
 @lru_cache(maxsize=1024)

@@ -9,10 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from offhook.adapters.ledger.books import BY_KEY
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.people.callers import called_before
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, named
+from offhook.adapters.ledger.rows import BY_KEY, KEY, for_each, key_of, named
 from offhook.adapters.ledger.schema import calls, conversions, legs, micros
 from offhook.adapters.ledger.stories import conversion_line
 from offhook.pipeline.callback import CallKey

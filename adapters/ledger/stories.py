@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, TextClause, and_, exists, func, literal, or_, select, text, tuple_
 
-from offhook.adapters.ledger.books import BY_KEY, BY_ROOT, to_raw
+from offhook.adapters.ledger.books import to_raw
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.following import FollowingOnSql
 from offhook.adapters.ledger.moves import LATE
 from offhook.adapters.ledger.people.callers import is_call_of
 from offhook.adapters.ledger.people.customers import phones_of
-from offhook.adapters.ledger.rows import KEY, for_each, key_of, look_up, named
+from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, look_up, named
 from offhook.adapters.ledger.schema import (
     attempts,
     breakers,

@@ -18,7 +18,18 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import KEY, insert, key_of, look_up, named, source, with_rows
+from offhook.adapters.ledger.rows import (
+    BY_KEY,
+    BY_ROOT,
+    KEY,
+    WRITTEN,
+    insert,
+    key_of,
+    look_up,
+    named,
+    source,
+    with_rows,
+)
 from offhook.adapters.ledger.schema import (
     calls,
     conversions,
@@ -42,8 +53,6 @@ _DAY = 86_400_000_000  # microseconds
 _TRIES = 9
 _AT_ONCE = 200  # calls in one transaction, so that no callback waits for it
 
-_BY_KEY = "t.call_sid = v.call_sid AND t.account_sid = v.account_sid"
-_BY_ROOT = "t.root_sid = v.call_sid AND t.account_sid = v.account_sid"
 _OF_A_CALL = (
     "account_sid", "call_sid", "state", "first_received_at", "direction", "from_number", "to_number", "legs", "decided_at",
 )  # fmt: skip
@@ -71,7 +80,6 @@ _OF_A_DAY = (
     "INSERT INTO day_tallies SELECT :day, number, outcome, reason, sum(calls) FROM tallies WHERE hour >= :day AND hour < :until "
     "GROUP BY number, outcome, reason",
 )
-_WRITTEN = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 def count(connection: Connection, keys: Iterable[CallKey]) -> int:
@@ -88,7 +96,7 @@ def count_sent(connection: Connection, keys: Iterable[CallKey]) -> None:
     out of turn, and where two wait for each other the database ends one of them, which is tried again.
     """
     _, merged = _counted(connection, keys)
-    found = _read(connection, merged, legs, _OF_A_LEG, _BY_KEY)
+    found = _read(connection, merged, legs, _OF_A_LEG, BY_KEY)
     count(connection, {CallKey(row.account_sid, row.root_sid) for row in found})
 
 
@@ -113,7 +121,7 @@ def _counted(connection: Connection, keys: Iterable[CallKey]) -> tuple[int, Sequ
 def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any]]:
     """Where these stand, in the order of the keys; on Postgres nobody else moves them until this transaction ends."""
     lock = "" if connection.dialect.name == "sqlite" else " FOR UPDATE"
-    return _read(connection, keys, outcomes, _OF_AN_OUTCOME, f"{_BY_KEY}{lock}")
+    return _read(connection, keys, outcomes, _OF_AN_OUTCOME, f"{BY_KEY}{lock}")
 
 
 def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, Place]:
@@ -129,7 +137,7 @@ def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, 
         for row in rows
         if row.delivery is None and row.decided_at is not None and key_of(row) not in through
     ]
-    decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, _BY_KEY), key=lambda row: int(row.id))
+    decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, BY_KEY), key=lambda row: int(row.id))
     words = {key_of(row): tuple(word for word, _ in json.loads(row.reasons)) for row in decided}
     told = {key_of(row): _told(row, words.get(key_of(row), ()), through.get(key_of(row))) for row in rows}
     return {key: place_of(call) or _not_counted(call) for key, call in told.items()}
@@ -142,9 +150,9 @@ def _calls_with_conversions(is_sqlite: bool) -> Any:
     mine = "c.call_sid = t.call_sid AND c.account_sid = t.account_sid"
     keys = source(is_sqlite, tuple(KEY.items()))
     if is_sqlite:
-        found = f"{keys} CROSS JOIN calls AS t LEFT JOIN conversions AS c ON {mine} WHERE {_BY_KEY}"
+        found = f"{keys} CROSS JOIN calls AS t LEFT JOIN conversions AS c ON {mine} WHERE {BY_KEY}"
     else:
-        call = f"SELECT * FROM calls AS t WHERE {_BY_KEY} OFFSET 0"
+        call = f"SELECT * FROM calls AS t WHERE {BY_KEY} OFFSET 0"
         sent = f"SELECT * FROM conversions AS c WHERE {mine} OFFSET 0"
         found = f"{keys} CROSS JOIN LATERAL ({call}) AS t LEFT JOIN LATERAL ({sent}) AS c ON true"
     columns = [calls.c[name] for name in _OF_A_CALL]
@@ -157,10 +165,10 @@ def _through_legs(connection: Connection, rows: Iterable[Row[Any]]) -> dict[Call
     lacking = [key_of(row) for row in rows if row.delivery is None and _may_be_through_a_leg(row)]
     root_of = {
         key_of(row): CallKey(row.account_sid, row.root_sid)
-        for row in _read(connection, lacking, legs, _OF_A_LEG, _BY_ROOT)
+        for row in _read(connection, lacking, legs, _OF_A_LEG, BY_ROOT)
     }
     found: dict[CallKey, Row[Any]] = {}
-    of_legs = _read(connection, root_of, conversions, _OF_A_CONVERSION, _BY_KEY)
+    of_legs = _read(connection, root_of, conversions, _OF_A_CONVERSION, BY_KEY)
     for row in sorted(of_legs, key=lambda row: (row.created_at, row.call_sid), reverse=True):
         found[root_of[key_of(row)]] = row
     return found
@@ -381,7 +389,7 @@ class TalliesTable:
         hours = sum(self._sum(hour) for hour in self._hours())
         self._sum_days()
         with self._database.write() as connection:
-            insert(counters, [{"name": WHOLE, "value": 1}], _WRITTEN).run(connection)
+            insert(counters, [{"name": WHOLE, "value": 1}], WRITTEN).run(connection)
         return CountedAnew(found, moved, hours)
 
     def _count(self, keys: Sequence[CallKey]) -> int:

@@ -34,7 +34,7 @@ from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import CONDITIONS, only
 from offhook.pipeline.rules.kinds import Line
-from offhook.pipeline.rules.results import RESULTS, Number, Own
+from offhook.pipeline.rules.results import OF_NUMBER, Number, Own
 from offhook.pipeline.rules.templates import in_line
 
 ReadNumber = Callable[[str], str | None]
@@ -251,7 +251,7 @@ def _group(value: object, info: ValidationInfo) -> frozenset[str]:
 
 _KNOWN_KEYS = ConfigDict(extra="forbid")
 _FIELDS: dict[str, Any] = {key: (field_type(key, entry.kind), None) for key, entry in SETTINGS.items()}
-_OWN: dict[str, Any] = {key: _FIELDS[key] for key, entry in RESULTS.items() if entry.of_number}
+_OWN: dict[str, Any] = {key: _FIELDS[key] for key in OF_NUMBER}
 _Block: Any = create_model(
     "_Block",
     __config__=_KNOWN_KEYS,

@@ -29,7 +29,7 @@ from offhook.pipeline.rules.kinds import (
     YesNo,
     Zone,
 )
-from offhook.pipeline.rules.results import RESULTS
+from offhook.pipeline.rules.results import OF_NUMBER, RESULTS
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
@@ -51,7 +51,7 @@ _EXTRA: Schema = {"anyOf": [{"type": "object", "additionalProperties": _VALUE}, 
 def json_schema() -> Schema:
     """The whole file (draft 2020-12)."""
     every = {**CONDITIONS, **RESULTS, **BETWEEN}
-    own = {key: _of(entry) for key, entry in RESULTS.items() if entry.of_number}
+    own = {key: _of(RESULTS[key]) for key in OF_NUMBER}
     number = _table({"number": _NUMBER, "label": _TEXT, **own}, "number")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -7,12 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.conditions import CONDITIONS
-from offhook.pipeline.rules.results import RESULTS
+from offhook.pipeline.rules.results import OF_NUMBER, RESULTS
 from offhook.pipeline.rules.templates import ALIASES, quoted
 
 OF_FILE = (*CONDITIONS, *RESULTS, *BETWEEN, "numbers", "rule", "groups", "ours")
-_OWN = tuple(key for key, entry in RESULTS.items() if entry.of_number)
-OF_NUMBER = ("number", "label", *_OWN)
+_OF_NUMBER = ("number", "label", *OF_NUMBER)
 OF_RULE = ("name", "when", "skip", "convert", "when_unknown")
 
 
@@ -23,8 +22,8 @@ def known_at(place: Sequence[str | int]) -> Collection[str]:
     if place[0] == "ours":
         return ("numbers",)
     if place[0] != "rule":
-        return OF_NUMBER
-    inner = {"when": tuple(CONDITIONS), "convert": _OWN}
+        return _OF_NUMBER
+    inner = {"when": tuple(CONDITIONS), "convert": OF_NUMBER}
     return inner[str(place[2])] if len(place) > 3 else OF_RULE
 
 
@@ -36,7 +35,7 @@ def unknown_key(key: str, known: Collection[str]) -> str:
         return (
             f'"{key}" is for the whole file, and here it belongs to the block above it; move it above the first [line].'
         )
-    if key in OF_NUMBER and "rule" in known:
+    if key in _OF_NUMBER and "rule" in known:
         return f'"{key}" belongs to a tracked number; write it below a line [[numbers]].'
     return f"{shown(key)} is no setting{closest(key, known)}"
 

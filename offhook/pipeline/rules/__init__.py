@@ -14,7 +14,7 @@ from offhook.pipeline.rules.between import BETWEEN, Between, Setting, Unknown
 from offhook.pipeline.rules.blocks import Matched, Rule, Ways
 from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
 from offhook.pipeline.rules.facts import Facts
-from offhook.pipeline.rules.results import RESULTS, Number, Own, ResultField, Results
+from offhook.pipeline.rules.results import OF_NUMBER, RESULTS, Number, Own, ResultField, Results
 from offhook.pipeline.rules.trace import LAST_RULE, Outline
 
 SETTINGS: Mapping[str, Condition | ResultField | Setting] = {**CONDITIONS, **RESULTS, **BETWEEN}
@@ -113,17 +113,14 @@ def _version(rules: Rules) -> str:
 
 
 def _own(number: Number) -> list[Any]:
-    says = _plain(number, _OF_NUMBER)
+    says = _plain(number, OF_NUMBER)
     later = {key: value for key, value in says.items() if key not in _FIRST_OF_NUMBER and value not in _UNSAID}
     return [number.label, *(says[key] for key in _FIRST_OF_NUMBER), *([later] if later else [])]
 
 
 def _block(rule: Rule) -> list[Any]:
-    own = _plain(rule.own, _OF_NUMBER) if rule.own else None
+    own = _plain(rule.own, OF_NUMBER) if rule.own else None
     return [rule.name, _plain(rule.when, CONDITIONS), rule.skip, own, rule.when_unknown]
-
-
-_OF_NUMBER = tuple(key for key, entry in RESULTS.items() if entry.of_number)
 
 
 def _plain(rules: Results | Conditions | Number | Own, keys: Iterable[str]) -> dict[str, Any]:

@@ -83,6 +83,8 @@ class Results:
 
 
 RESULTS: Mapping[str, ResultField] = {each.name: each.metadata["entry"] for each in fields(Results)}
+OF_NUMBER = tuple(key for key, entry in RESULTS.items() if entry.of_number)
+"""Those that a tracked number may have of its own."""
 
 
 @dataclass(frozen=True, slots=True)
