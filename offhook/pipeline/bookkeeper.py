@@ -21,7 +21,7 @@ from offhook.pipeline.ports.ledger import News
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.repeated import Repeated
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.seldom import Seldom
+from offhook.pipeline.seldom import in_time
 from offhook.pipeline.steps import (
     Judge,
     ParkedReview,
@@ -39,8 +39,6 @@ log = logging.getLogger("offhook.worker")
 
 _GATHER_SECONDS = 0.1
 _SLICE_SECONDS = 0.2  # how late a stop may be noticed
-_LOOK_EVERY_SECONDS = 60.0  # for calls whose caller is unknown for too long,
-_LOOKS_IN_TIME = 60  # or more often, where they are given less time than an hour
 _SLOWER = 1.5  # each idle look comes so much later than the one before, up to the longest pause
 
 
@@ -92,7 +90,7 @@ class Bookkeeper:
         self._look_ups = look_ups
         self._unkept = Unkept(pace.not_kept_seconds)
         self._unfinished = UnfinishedLook(pace.unfinished_seconds)
-        self._unknown = Seldom(min(_LOOK_EVERY_SECONDS, pace.unknown_seconds / _LOOKS_IN_TIME))
+        self._unknown = in_time(pace.unknown_seconds)
         self._newest_first = False
         self._kept_rules = ""
         self._review: ParkedReview | None = None

@@ -14,13 +14,12 @@ from datetime import datetime
 
 from offhook.pipeline import reasons
 from offhook.pipeline.callback import CallKey, Status
+from offhook.pipeline.seldom import in_time
 
 UNFINISHED = "unfinished"
 """The reason word, and what stands where a call's state is shown."""
 
 REMEDY = reasons.remedy(UNFINISHED)
-_LOOK_EVERY_SECONDS = 60.0
-_LOOKS_IN_TIME = 60  # where less time is given than an hour, it looks more often
 _NAMED_CALLS = 10
 
 
@@ -46,13 +45,12 @@ class UnfinishedLook:
 
     def __init__(self, after_seconds: float) -> None:
         self._after_seconds = after_seconds
-        self._every_seconds = min(_LOOK_EVERY_SECONDS, after_seconds / _LOOKS_IN_TIME)
-        self._due_at = float("-inf")
+        self._look = in_time(after_seconds)
         self._count = 0
         self._named: list[str] = []
 
     def is_due(self, now_seconds: float) -> bool:
-        return now_seconds >= self._due_at
+        return self._look.is_due(now_seconds)
 
     def found(self, calls: Sequence[OpenCall]) -> None:
         """A batch of them; there may be more."""
@@ -61,7 +59,7 @@ class UnfinishedLook:
 
     def is_over(self, now_seconds: float, log: logging.Logger) -> None:
         """There are no more of them now: a warning, where any were found."""
-        self._due_at = now_seconds + self._every_seconds
+        self._look.is_done(now_seconds)
         if self._count:
             hours = round(self._after_seconds / 3600, 3)
             more = {"count": self._count, "hours": hours, "call_sids": self._named, "what": REMEDY}
