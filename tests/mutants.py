@@ -50,6 +50,7 @@ ASKED = {
     "offhook/pipeline/skew": "skew",
     "offhook/pipeline/steps": "copies ledger bookkeeping unfinished stateful",
     "offhook/pipeline/telling": "day_turns rebuild",
+    "offhook/pipeline/threads": "look_up bookkeeping",
     "offhook/pipeline/trouble": "trouble heart",
     "offhook/pipeline/unfinished": "unfinished",
     "offhook/pipeline/worker": "day_turns bookkeeping skew",

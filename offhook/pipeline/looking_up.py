@@ -10,7 +10,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -31,6 +30,7 @@ from offhook.pipeline.ports.look_ups import LookedUp, LookUps, LookUpState, Want
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.reasons import OF_LOOK_UPS, known
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
+from offhook.pipeline.threads import gathered, started
 from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.look_ups")
@@ -162,14 +162,8 @@ class LookingUp:
 
     def start(self, look: Callable[[bool], Waiting]) -> None:
         """Start all threads and return. `look` says what waits: for True now, else as it was a moment ago."""
-        self._run_in_thread("look-ups", lambda: self._run(look))
-        for number in range(self._pace.at_once):
-            self._run_in_thread(f"look-up-{number}", self._ask)
-
-    def _run_in_thread(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+        self._threads.append(started("look-ups", lambda: self._run(look)))
+        self._threads += [started(f"look-up-{number}", self._ask) for number in range(self._pace.at_once)]
 
     def wake(self) -> None:
         """There may be something to be looked up. From any thread."""
@@ -198,7 +192,7 @@ class LookingUp:
         unwritten: list[tuple[Wanted, Asked]] = []
         while not (self._stopping.is_set() and self._outstanding == 0 and not unwritten):
             with self._trouble.watching(self._rest):
-                unwritten += self._answered()
+                unwritten += gathered(self._answers, self._pace.poll_seconds, _GATHER_SECONDS)
                 self._write(unwritten)
                 self._claim(look)
         for _ in range(self._pace.at_once):
@@ -206,16 +200,6 @@ class LookingUp:
 
     def _rest(self) -> None:
         time.sleep(self._pace.trouble_wait_seconds)
-
-    def _answered(self) -> list[tuple[Wanted, Asked]]:
-        """Answers that have come; waits a little for the first, and a moment for those that come with it."""
-        found: list[tuple[Wanted, Asked] | None] = []
-        with suppress(queue.Empty):
-            found.append(self._answers.get(timeout=self._pace.poll_seconds))
-            time.sleep(_GATHER_SECONDS)
-            while True:
-                found.append(self._answers.get_nowait())
-        return [one for one in found if one is not None]
 
     def _write(self, unwritten: list[tuple[Wanted, Asked]]) -> None:
         if not unwritten:

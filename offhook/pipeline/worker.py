@@ -13,7 +13,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,6 +32,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from offhook.pipeline.steps import Judge, attempt, deliver
 from offhook.pipeline.telling import tell_finished, tell_moved
+from offhook.pipeline.threads import gathered, started
 from offhook.pipeline.trouble import Trouble
 
 log = logging.getLogger("offhook.worker")
@@ -127,25 +127,16 @@ class Worker:
 
     def start(self) -> None:
         """Start all threads and return."""
-        self._run_in_thread("books", self._keep_books)
-        self._run_in_thread("dispatch", self._dispatch)
-        for number in range(self._pace.threads):
-            self._run_in_thread(f"send-{number}", self._send)
+        self._threads += [started("books", self._keep_books), started("dispatch", self._dispatch)]
+        self._threads += [started(f"send-{number}", self._send) for number in range(self._pace.threads)]
         if self._looking_up is not None:
             self._looking_up.start(self._look)
         if self._heart is not None:
-            self._run_in_thread("heart", partial(self._beat, self._heart))
+            self._threads.append(started("heart", partial(self._beat, self._heart)))
         if self._jobs is not None:
-            job = partial(self._jobs.run, self._stopping, self._look)
-            self._job_thread = threading.Thread(target=job, name="jobs", daemon=True)
-            self._job_thread.start()
+            self._job_thread = started("jobs", partial(self._jobs.run, self._stopping, self._look))
         for name, chore in self._chores.items():
-            threading.Thread(target=chore, args=(self._stopping,), name=name, daemon=True).start()
-
-    def _run_in_thread(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        self._threads.append(thread)
+            started(name, partial(chore, self._stopping))
 
     def request_stop(self) -> None:
         """Claim no more; safe to call from a signal handler. `stop_seconds` begin with the first call."""
@@ -224,14 +215,8 @@ class Worker:
         time.sleep(self._pace.trouble_wait_seconds)
 
     def _results(self) -> list[Attempt]:
-        """Results that have come; waits a little for the first, and a moment for those that come with it."""
-        found: list[Attempt | None] = []
-        with suppress(queue.Empty):
-            found.append(self._done.get(timeout=self._pace.poll_seconds if self._is_full() else self._idle_wait()))
-            time.sleep(self._result_wait())
-            while True:
-                found.append(self._done.get_nowait())
-        return [one for one in found if one is not None]
+        first = self._pace.poll_seconds if self._is_full() else self._idle_wait()
+        return gathered(self._done, first, self._result_wait())
 
     def _idle_wait(self) -> float:
         return self._pace.poll_seconds if self._outstanding == 0 else min(0.02, self._pace.poll_seconds)
