@@ -112,7 +112,7 @@ def returned_by(tree: ast.Module, module: ModuleType, name: str) -> Iterator[str
 def words_in(tree: ast.Module, module: ModuleType) -> Iterator[str]:
     """The reason words of calls and conversions that a module of the program writes."""
     yield from given_to(tree, module, PLACES)
-    yield from returned_by(tree, module, "_reason_of")
+    yield from returned_by(tree, module, "reason_of")
     for node in ast.walk(tree):
         match node:
             case ast.Dict():
@@ -156,7 +156,7 @@ def written_of_look_ups() -> set[str]:
     found: set[str] = set()
     for tree, module in modules_of(["adapters/customers", "adapters/way_out", "offhook/pipeline"]):
         found |= {*given_to(tree, module, {"Later": 0, "WrongAnswer": 0, "note": 0})}
-        found |= {*returned_by(tree, module, "_reason_of")} if "asking" in module.__name__ else set()
+        found |= {*returned_by(tree, module, "reason_of")} if "way_out" in module.__name__ else set()
     return found
 
 

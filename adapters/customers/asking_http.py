@@ -21,7 +21,7 @@ from requests.exceptions import RequestException
 
 from offhook.adapters.customers.answers import AnswerLimits, Record, WrongAnswer, answer_of
 from offhook.adapters.proxies import Proxy
-from offhook.adapters.way_out.deadline import BoundedAdapter, Flight, read_body
+from offhook.adapters.way_out.deadline import BoundedAdapter, Flight, read_body, reason_of
 from offhook.adapters.way_out.dialing import Dialer
 from offhook.adapters.way_out.proxy import HEAD_BYTES
 from offhook.adapters.way_out.request import asked_for, let_in, trusting
@@ -177,7 +177,7 @@ class HttpSource:
         if status in (404, 204):
             return NotThere()
         if not 200 <= status <= 299:
-            return Later(_reason_of(status), wait_seconds=_wait(response.headers.get("Retry-After")))
+            return Later(reason_of(status), wait_seconds=_wait(response.headers.get("Retry-After")))
         if len(body) > self._limits.answer_bytes:
             return Later("too_large", f"more than {self._limits.answer_bytes} bytes")
         try:
@@ -217,12 +217,6 @@ def _document(body: bytes) -> Any:
 
 def _not_json(word: str) -> Any:
     raise ValueError(word)
-
-
-def _reason_of(status: int) -> str:
-    if 300 <= status <= 399:
-        return "redirect"
-    return f"http_{status}" if 400 <= status <= 599 else "bad_answer"
 
 
 def _wait(header: str | None) -> float | None:

@@ -23,7 +23,7 @@ from requests.exceptions import RequestException
 from offhook.adapters.proxies import Proxy, parse_proxy
 from offhook.adapters.rockerbox import payload as payloads
 from offhook.adapters.rockerbox.dedupe import DedupeKey
-from offhook.adapters.way_out.deadline import BoundedAdapter, Flight, read_body
+from offhook.adapters.way_out.deadline import BoundedAdapter, Flight, read_body, reason_of
 from offhook.adapters.way_out.dialing import Dialer
 from offhook.adapters.way_out.proxy import HEAD_BYTES
 from offhook.adapters.way_out.request import asked_for, let_in, trusting
@@ -66,7 +66,7 @@ def outcome_of(
         return Outcome(Result.DELIVERED, "delivered", status, answer)
     wait = retry_after_seconds(retry_after, now or datetime.now(UTC))
     result = _result_of(status, maybe_sent)
-    return Outcome(result, _reason_of(status), status, answer, None if result is Result.REFUSED else wait)
+    return Outcome(result, reason_of(status), status, answer, None if result is Result.REFUSED else wait)
 
 
 def _result_of(status: int, maybe_sent: Collection[int]) -> Result:
@@ -83,12 +83,6 @@ def _result_of(status: int, maybe_sent: Collection[int]) -> Result:
     if status in REFUSED_STATUSES:
         return Result.REFUSED
     return Result.BLOCKED if 300 <= status <= 499 else Result.MAYBE_SENT
-
-
-def _reason_of(status: int) -> str:
-    if 300 <= status <= 399:
-        return "redirect"
-    return f"http_{status}" if 400 <= status <= 599 else "bad_answer"
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

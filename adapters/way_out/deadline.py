@@ -365,6 +365,13 @@ class BoundedAdapter(HTTPAdapter):
         return self.send(request, stream=True, timeout=(flight.connect_seconds, flight.remaining()))
 
 
+def reason_of(status: int) -> str:
+    """The word for an answer that is no 2xx."""
+    if 300 <= status <= 399:
+        return "redirect"
+    return f"http_{status}" if 400 <= status <= 599 else "bad_answer"
+
+
 def read_body(response: Response, max_bytes: int, keep: bool = True) -> bytes:
     """What comes of the body until its end, `max_bytes` or the flight's deadline. Never raises.
 
