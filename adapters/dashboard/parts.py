@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Response, current_app, g
@@ -122,8 +123,11 @@ def row_number(text: str) -> int | None:
 
 
 def csv_named(name: str, pieces: Iterable[str] | Iterable[bytes], size: int | None = None) -> Response:
-    """A file to keep, piece by piece. `size` is in bytes, where it is known beforehand."""
-    answer = Response(pieces, content_type="text/csv; charset=utf-8")
+    """A file to keep, piece by piece: what goes wrong at the first one is a page, not half a file. `size` is in bytes, where
+    it is known beforehand.
+    """
+    each: Iterator[Any] = iter(pieces)
+    answer = Response(chain([*islice(each, 1)], each), content_type="text/csv; charset=utf-8")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     if size is not None:
         answer.content_length = size
