@@ -1112,12 +1112,7 @@ class Settings(BaseSettings):
         field = cls.model_fields.get(name)
         return str(field.alias) if field else name
 
-    @field_validator("public_urls", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return parts(value) if isinstance(value, str) else value
-
-    @field_validator("oidc_domains", "oidc_roles", mode="before")
+    @field_validator("public_urls", "oidc_domains", "oidc_roles", mode="before")
     @classmethod
     def _list(cls, value: object) -> object:
         return parts(value) if isinstance(value, str) else value

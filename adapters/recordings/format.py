@@ -183,7 +183,8 @@ def _shown(value: object) -> str:
     return "missing" if value is None else json.dumps(value)[:60]
 
 
-_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which no UTF-8 can send
+HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character, which no UTF-8 can write or send."""
 
 
 def _text(told: Mapping[str, Any], name: str, place: str, default: str | None = None) -> str:
@@ -194,7 +195,7 @@ def _text(told: Mapping[str, Any], name: str, place: str, default: str | None = 
 
 
 def _whole(value: str, name: str, place: str) -> str:
-    if not value.isascii() and _HALF.search(value):
+    if not value.isascii() and HALF.search(value):
         raise RecordingError(place, f'field "{name}" holds a lone surrogate; write the whole character')
     return value
 

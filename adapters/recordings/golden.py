@@ -6,11 +6,11 @@ Written only when somebody asks for it. What is compared stands in golden_values
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from offhook.adapters.private_file import write_whole
+from offhook.adapters.recordings.format import HALF
 from offhook.adapters.recordings.golden_values import GoldenError, Outcomes, differences, plain
 
 OPTION = "--offhook-update-golden"
@@ -29,16 +29,13 @@ def check(path: Path, outcomes: Outcomes, *, update: bool) -> list[str]:
     return list(differences(found, _read(path)))
 
 
-_HALF = re.compile("[\ud800-\udfff]")  # half of a character, which UTF-8 cannot write and JSON escapes
-
-
 def text_of(outcomes: Outcomes) -> str:
     """As it stands in the file: sorted by call, a field a line, so that a change of one is a change of one line.
 
     Raises GoldenError for a value that no file can hold.
     """
     text = json.dumps(dict(sorted(plain(outcomes, "").items())), indent=2, ensure_ascii=False)
-    return _HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+    return HALF.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _read(path: Path) -> dict[str, Any]:
