@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from offhook.pipeline.tokens import Scope
+from tests.support import ledger
 from tests.support.filled import fill
 from tests.support.processes import REPOSITORY, Web, environment, flask
 
-EXAMPLES, SEED = "10", "1"
+SEED = "1"
 ROWS = 2_500
 REACHED = {
     "GET /api/v1/calls/{sid} 200",
@@ -24,21 +25,14 @@ REACHED = {
     "POST /api/v1/conversions/{sid}:retry 409",
     "GET /api/v1/calls 200",
     "GET /api/v1/tallies 200",
+    "GET /api/v1/customers/{phone} 200",
     "PUT /api/v1/customers/{phone} 200",
+    "DELETE /api/v1/customers/{phone} 204",
+    "POST /api/v1/customers:bulk 200",
 }
-# 413 is as good an answer as 422 to a list that is too long. A number that has the form (+1000000 is the shortest) and that no
-# country has is refused by intent, and no schema can say so.
 CONFIG = """
 [auth.openapi.token]
 bearer = "{token}"
-[checks.negative_data_rejection]
-expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
-[[operations]]
-include-name = "PUT /api/v1/customers/{{phone}}"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, 429, "5xx"]
-[[operations]]
-include-name = "POST /api/v1/customers:bulk"
-checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 409, 422, 429, "5xx"]
 """
 
 
@@ -53,13 +47,21 @@ def running(url: str, folder: Path) -> Iterator[tuple[Web, str]]:
         yield web, json.loads(made.stdout)["token"]
 
 
+def know_some(url: str) -> None:
+    """Half of the numbers that schemathesis asks for are a customer's."""
+    rows = ", ".join(f"('+141555501{number:02d}', 'c{number}@example.test', 1)" for number in range(0, 20, 2))
+    ledger.change(url, f"INSERT INTO customers (phone, email, changed_at) VALUES {rows}")
+
+
 @pytest.mark.mostly("sqlite")  # minutes of requests; the API's own tests are asked of both
-def test_schemathesis_finds_nothing(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.soak)])
+def test_schemathesis_finds_nothing(database_url: str, tmp_path: Path, examples: int) -> None:
     fill(database_url, ROWS)
+    know_some(database_url)
     with running(database_url, tmp_path) as (web, token):
         address = f"http://127.0.0.1:{web.port}/api/v1/openapi.json"
         command = [str(Path(sys.executable).parent / "schemathesis"), "run", address, "--no-color"]
-        command += ["--max-examples", EXAMPLES, "--seed", SEED]
+        command += ["--max-examples", str(examples), "--seed", SEED]
         (tmp_path / "schemathesis.toml").write_text(CONFIG.format(token=token))
         hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "PYTHONPATH": str(REPOSITORY)}
         hooks["ANSWERED"] = str(tmp_path / "answered")

@@ -85,7 +85,7 @@ class Strict(Asked):
 
 
 class PhonePath(Strict):
-    phone: Phone
+    phone: Phone = Field(description="A number that no country has is nobody's, and PUT refuses it (422).")
 
 
 class SidPath(Strict):
@@ -124,7 +124,7 @@ class CustomerIn(Strict):
 
 
 class CustomerOfMany(CustomerIn):
-    phone: Phone
+    phone: Phone = Field(description="A number that no country has is refused (422).")
 
 
 class Bulk(Strict):
