@@ -166,7 +166,7 @@ def _as_large_as_may_be() -> None:
 def _too_large(_error: HTTPException) -> Response:
     most = _most_of_file()
     if request.endpoint == "uploads.take":
-        what = f"A file may have {size_of(most)} here. Gzip it, take it apart, or import it with flask customers import FILE."
+        what = f"A file may have {size_of(most)} here. {uploads.TOO_LARGE}"
     elif most:
         what = f"A file may have {size_of(most)} here. Send a smaller one."
     else:

@@ -29,6 +29,8 @@ _KINDS = {"import_customers": ImportCustomers, "undo_import": UndoImport}
 _SAID = ("columns", "country", "encoding", "conflict")
 _ENCODINGS = ("cp1252", "utf-16", "utf-8")
 _CONFLICTS = ("none", "first", "last")
+TOO_LARGE = "Gzip it, or take it apart; whoever runs Offhook can import a larger one beside these pages."
+"""What can be done about a file that is larger than may be sent."""
 _CHUNK_BYTES = 65_536
 _LONGEST_NAME = 100
 
@@ -54,7 +56,7 @@ def take() -> AnyResponse:
             parts().ledger.clock(),
         )
     except FileTooLarge as error:
-        flash(f"{error} Gzip it, take it apart, or import it with flask customers import FILE.", "bad")
+        flash(f"{error} {TOO_LARGE}", "bad")
         return redirect(url_for("customers.shown"), 303)
     audit("customers looked at", name)
     return _begun(replace(asked, upload=upload, dry_run=True))

@@ -44,6 +44,7 @@ from offhook.pipeline.sending_again import Lacks, send_again
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
+from offhook.pipeline.words import counted
 
 _ROWS_AT_ONCE = 500  # of a file that is written
 _MERGED_AT_ONCE = 2000  # customers, between two looks whether the job goes on
@@ -332,7 +333,8 @@ def _qa_file(parts: Parts, asked: QaFile, running: Running) -> Came:
             running.progress(written.count, None, "conversions")
 
     running.keep(f"rockerbox-qa-{begins:%Y-%m}.csv", _as_csv(rows()), parts.ledger.clock())
-    sentence = f"{written.count:,} conversions, with emails and customer ids in clear.{written.undelivered_in_words}"
+    many = counted(written.count, "conversion", "conversions")
+    sentence = f"{many}, with emails and customer ids in clear.{written.undelivered_in_words}"
     return Came(sentence, {"conversions": written.count, "undelivered": written.undelivered})
 
 
@@ -348,5 +350,7 @@ def _preflight(parts: Parts, asked: PreflightConversions, running: Running) -> C
         running.progress(seen, None, "conversions")
     report = look.report()
     warnings = len(report.findings) - report.errors
-    sentence = f"{report.conversions:,} conversions: errors: {report.errors}, warnings: {warnings}."
+    sentence = (
+        f"{counted(report.conversions, 'conversion', 'conversions')}: errors: {report.errors}, warnings: {warnings}."
+    )
     return Came(sentence, plain(preflight.record(report, account, asked.since, until)))
