@@ -100,7 +100,7 @@ def converted(ledger: SqlLedger) -> set[str]:
 def test_callbacks_are_stored_while_the_bookkeeper_reads_and_judges(ledger: SqlLedger) -> None:
     stored = iter(range(1000, 2000))
 
-    def reading(raw: RawCallback) -> Callback:
+    def reading(raw: RawCallback, _: frozenset[str] | None = None, /) -> Callback:
         ledger.append([final(next(stored))])  # it would wait for ever if the write lock were held
         return read(raw)
 

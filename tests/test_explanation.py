@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from offhook.adapters.commands.explain_schema import schema
 from offhook.pipeline import reasons
+from offhook.pipeline.callback import Callback, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
@@ -136,9 +137,10 @@ def test_the_whole_way_is_there(ledger: MemoryLedger) -> None:
 
 
 def test_a_callback_says_how_late_it_came(ledger: MemoryLedger) -> None:
-    found = explain(
-        story(ledger, 2), lambda one: replace(read(one), occurred_at=one.received_at - MINUTE), Anew(), in_clear
-    )
+    def a_minute_before(one: RawCallback, _: frozenset[str] | None = None, /) -> Callback:
+        return replace(read(one), occurred_at=one.received_at - MINUTE)
+
+    found = explain(story(ledger, 2), a_minute_before, Anew(), in_clear)
     assert [one.delay_seconds for one in found.callbacks] == [60.0]
 
 

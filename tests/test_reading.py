@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import permutations
@@ -467,6 +468,37 @@ def test_a_form_is_read_as_the_standard_library_reads_it(text: str, most: int | 
     except ValueError:
         expected = None
     assert form_pairs(text, most) == expected
+
+
+# A name that is escaped, stands alone or comes twice, an empty value, a NUL that cannot be stored.
+ODD_FIELDS = st.sampled_from(
+    ["From", "Fr%6Fm=b", "From=", "x+y=1", "", "=", "From=%2B1+%41", "To=%00", "To=\x00", "a=b=c", "Cit%79=1"]
+)
+
+
+@given(
+    st.lists(ODD_FIELDS | st.builds("{}={}".format, st.sampled_from(fields), st.text("a%2B+\u00e9 ")), max_size=6),
+    st.booleans(),
+)
+def test_of_a_callback_a_few_parameters_are_read_as_all_are(told: list[str], is_in_query: bool) -> None:
+    text = "&".join(told)
+    how = (
+        ("GET", f"/x?{text}".encode().decode("latin-1"), "", (), b"")
+        if is_in_query
+        else ("POST", "/x", FORM, (), text.encode())
+    )
+    raw = RawCallback("k", SID, "CA1", None, NOW, *how)
+    names = frozenset({"City", "a", "ToCountry"})
+    whole, some = read(raw), read(raw, names)
+    assert {name: some.params.get(name) for name in (*names, "From", "To")} == {
+        name: whole.params.get(name) for name in (*names, "From", "To")
+    }
+    assert replace(some, params={}) == replace(whole, params={})
+
+
+def test_of_an_event_all_parameters_are_there_whoever_asks_for_a_few() -> None:
+    (raw,) = events([event({**dict(NEEDED), "CallerCity": "Paris"})])
+    assert read(raw, frozenset({"CallerCity"})) == read(raw)
 
 
 @given(

@@ -13,7 +13,7 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
 from offhook.pipeline.backtest import as_call, is_enough, outcome_of
 from offhook.pipeline.call import CallState
-from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide, weigh
+from offhook.pipeline.conversion import WEIGHED_PARAMS, Convert, Counts, Decision, Park, Skip, decide, weigh
 from offhook.pipeline.ends import Numbering, ends_of
 from offhook.pipeline.phone import CallerKind
 from offhook.pipeline.ports.past import PastCall
@@ -113,6 +113,23 @@ def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_where_that_is_e
             )
             assert outcome_of(found) == outcome_of(again)
             assert found.because.trace == again.because.trace
+
+
+@ANY
+@given(file=files(), calls=st.lists(CALLS, min_size=1, max_size=3))
+def test_a_call_comes_to_the_same_by_the_few_parameters_that_are_looked_at(
+    file: File, calls: list[Called], folder: Path
+) -> None:
+    rules = loaded(file.text(), folder)
+    wanted = WEIGHED_PARAMS | rules.params_asked
+    for called in calls:
+        call = called.call()
+        some = called.call(only=wanted)
+        found, again = (
+            weigh(one, called.customer(), rules, steps.JUDGE.numbering, called.earlier) for one in (call, some)
+        )
+        assert found == again or (isinstance(found, Counts) and isinstance(again, Counts))
+        assert found.because == again.because
 
 
 def _is_of(name: str, conditions: object, file: File, place: int) -> None:

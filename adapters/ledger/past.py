@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import BY_KEY, KEY, for_each, key_of, named
+from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
 from offhook.pipeline.rules.trace import ASKED
@@ -33,6 +34,24 @@ _ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
 _STATES = {each.value: each for each in DECIDED}
 _STATUSES = {each.value: each for each in Status}
 _DIRECTIONS = {each.value: each for each in Direction}
+
+
+# One statement, so that legs and callbacks are of one moment on Postgres, too. The keys come first in either database, as in
+# `look_up` of rows.py.
+_TOLD = (
+    "SELECT c.seq, c.folded, l.root_sid, l.account_sid, c.call_sid, c.parent_call_sid, c.dedupe_key, c.received_at, "
+    "c.method, CASE c.method WHEN 'POST' THEN '' ELSE c.target END, c.body, c.source FROM {rows}"
+)
+_BY_LEG = "t.call_sid = l.call_sid AND t.account_sid = l.account_sid"
+_CALLBACKS_SQLITE = (
+    f"{_TOLD} CROSS JOIN legs AS l CROSS JOIN callbacks AS c "
+    f"WHERE {BY_ROOT.replace('t.', 'l.')} AND {_BY_LEG.replace('t.', 'c.')}"
+)
+_CALLBACKS_POSTGRES = (
+    f"{_TOLD} CROSS JOIN LATERAL (SELECT * FROM legs AS t WHERE {BY_ROOT} OFFSET 0) AS l "
+    f"CROSS JOIN LATERAL (SELECT * FROM callbacks AS t WHERE {_BY_LEG} OFFSET 0) AS c"
+)
+_SEQ = itemgetter(0)
 
 
 def _page() -> Select[Any]:
@@ -55,7 +74,8 @@ class PastOnSql:
         if after is not None:
             asked = asked.where(tuple_(*_ORDER) > (after.first_received_at, *after.key))
         with self._database.read(patient=True) as connection:
-            return [_past(*row) for row in connection.execute(asked.order_by(*_ORDER).limit(limit))]
+            rows = connection.execute(asked.order_by(*_ORDER).limit(limit)).all()
+        return [_past(*row) for row in rows]
 
     def waiting(self, at_most: int) -> Collection[CallKey] | None:
         names = (callbacks.c.account_sid, callbacks.c.call_sid, callbacks.c.parent_call_sid)
@@ -67,6 +87,19 @@ class PastOnSql:
             touched = {CallKey(account, sid) for account, *sids in rows for sid in sids if sid}
             roots = for_each(connection, named(touched), KEY, legs, BY_KEY)
         return touched | {CallKey(row.account_sid, row.root_sid) for row in roots}
+
+    def callbacks_of(self, keys: Collection[CallKey]) -> Mapping[CallKey, Sequence[RawCallback]]:
+        found: dict[CallKey, list[RawCallback]] = {}
+        with self._database.read(patient=True) as connection:
+            asked = _CALLBACKS_SQLITE if self._database.is_sqlite else _CALLBACKS_POSTGRES
+            rows = with_rows(asked, KEY, named(keys)).returned(connection)
+        waiting: set[CallKey] = set()
+        for _, is_folded, root, account, *told in sorted(rows, key=_SEQ):
+            key = CallKey(account, root)
+            found.setdefault(key, []).append(_raw(account, *told))
+            if not is_folded:
+                waiting.add(key)
+        return {key: raws for key, raws in found.items() if key not in waiting}
 
     def count_since(self, since: datetime, at_most: int) -> int:
         some = select(calls.c.call_sid).where(calls.c.first_received_at >= since).limit(at_most).subquery()
@@ -132,6 +165,23 @@ def _past(
         moment(ended_at),
         moment(final_at),
     )
+
+
+def _raw(
+    account: str,
+    sid: str,
+    parent: str | None,
+    dedupe_key: str,
+    received_at: int,
+    method: str,
+    target: str,
+    body: bytes,
+    source: str,
+) -> RawCallback:
+    """Without headers, which say nothing of a call."""
+    at = moment(received_at)
+    assert at is not None
+    return RawCallback(dedupe_key, account, sid, parent, at, method, target, "", (), body, source)
 
 
 @lru_cache(maxsize=1024)

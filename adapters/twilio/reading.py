@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -23,6 +24,7 @@ from offhook.adapters.twilio.spelling import (
     event_account,
     event_parameters,
     form_pairs,
+    form_values,
     in_utc,
     is_in_query,
     json_events,
@@ -57,6 +59,7 @@ _KIND_BY_PARAMETER = (
 )
 _EVENTS = "event_stream"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # Postgres text holds neither NULs nor lone surrogates
+_IN_OUR_WORDS = frozenset({"CallStatus", "Direction", "From", "To", "CallDuration", "SequenceNumber", "Timestamp"})
 _STATUSES = {status.value: status for status in Status}
 _DIRECTIONS = {direction.value: direction for direction in Direction}
 
@@ -205,9 +208,11 @@ def pairs(raw: RawCallback) -> Pairs:
     if raw.source == EVENT_STREAM:
         events = json_events(raw.body)
         return _event_pairs(events[0]) if events else ()
-    if is_in_query(raw.method):
-        return form_pairs(query_of(raw.target)) or ()
-    return form_pairs(raw.body) or ()
+    return form_pairs(_form_of(raw)) or ()
+
+
+def _form_of(raw: RawCallback) -> bytes | str:
+    return query_of(raw.target) if is_in_query(raw.method) else raw.body
 
 
 def _event_pairs(event: Mapping[str, Any]) -> Pairs:
@@ -237,9 +242,13 @@ def _json_bytes(value: object) -> bytes:
         return json.dumps(value).encode("ascii")
 
 
-def read(raw: RawCallback) -> Callback:
-    """The callback in our words. What cannot be read is None or UNKNOWN; NULs and lone surrogates become U+FFFD."""
-    params = _storable_params(dict(pairs(raw)))
+def read(raw: RawCallback, names: frozenset[str] | None = None, /) -> Callback:
+    """The callback in our words. What cannot be read is None or UNKNOWN; NULs and lone surrogates become U+FFFD.
+
+    With `names`, of the parameters at least these and those that our words are made of.
+    """
+    chosen = None if names is None or raw.source == EVENT_STREAM else form_values(_form_of(raw), _ours_and(names))
+    params = _storable_params(dict(pairs(raw)) if chosen is None else chosen)
     return Callback(
         raw=raw,
         status=_STATUSES.get(params.get("CallStatus", "").lower(), Status.UNKNOWN),
@@ -254,8 +263,14 @@ def read(raw: RawCallback) -> Callback:
     )
 
 
+@lru_cache(maxsize=64)
+def _ours_and(names: frozenset[str]) -> frozenset[str]:
+    return names | _IN_OUR_WORDS
+
+
 def _storable_params(params: dict[str, str]) -> dict[str, str]:
-    if not _UNSTORABLE.search("".join(params) + "".join(params.values())):
+    written = "".join(params) + "".join(params.values())
+    if (written.isascii() and "\0" not in written) or not _UNSTORABLE.search(written):
         return params
     return {_storable(name): _storable(value) for name, value in params.items()}
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from offhook.pipeline.call import Call, CallState, Leg
+from offhook.pipeline.call import Call, CallState, Leg, fold
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.conversion import Counts, Weighed, state_of
+from offhook.pipeline.conversion import WEIGHED_PARAMS, Counts, Weighed, state_of
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ends import is_our_own, their_end
 from offhook.pipeline.ports.books import KnownCalls
@@ -105,8 +105,16 @@ def _known(past: Past, books: KnownCalls, judge: Judge, wanted: Mapping[CallKey,
     waiting = past.waiting(WAITING)
     unsure = wanted.keys() if waiting is None else wanted.keys() & waiting
     sure = [as_call(call) for key, call in wanted.items() if key not in unsure and is_enough(call, judge)]
-    others = wanted.keys() - unsure - {call.key for call in sure}
-    return [*sure, *calls_of(books, sorted(others), judge), *calls_of(books, sorted(unsure), judge)]
+    read = _read(past, sorted(wanted.keys() - unsure - {call.key for call in sure}), judge)
+    left = wanted.keys() - {call.key for call in (*sure, *read)}
+    return [*sure, *read, *(calls_of(books, sorted(left), judge) if left else ())]
+
+
+def _read(past: Past, keys: Sequence[CallKey], judge: Judge) -> list[Call]:
+    """As their callbacks say, of whose parameters only those are read that weighing looks at: reading is most of the time."""
+    names = WEIGHED_PARAMS | judge.rules.params_asked
+    found = past.callbacks_of(keys) if keys else {}
+    return [fold(key, [judge.read(raw, names) for raw in raws]) for key, raws in found.items()]
 
 
 def is_enough(call: PastCall, judge: Judge) -> bool:

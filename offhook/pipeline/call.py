@@ -126,7 +126,10 @@ def _furthest(callback: Callback) -> tuple[int, int, datetime, str, int, str]:
 
 def fold_leg(callbacks: Iterable[Callback]) -> Leg:
     """All callbacks of ONE leg, in any order, as the leg they describe. Needs at least one."""
-    in_order = sorted(callbacks, key=_furthest)
+    in_order = list(callbacks)
+    if len(in_order) == 1:
+        return _leg_of_one(in_order[0])
+    in_order.sort(key=_furthest)
     last = in_order[-1]
     details = {name: value for callback in in_order for name, value in callback.params.items() if value}
     durations = [c.duration_seconds for c in in_order if c.duration_seconds is not None]
@@ -145,10 +148,30 @@ def fold_leg(callbacks: Iterable[Callback]) -> Leg:
     )
 
 
+def _leg_of_one(callback: Callback) -> Leg:
+    raw, ended_at = callback.raw, None
+    if is_terminal(callback.status):
+        ended_at = callback.occurred_at or raw.received_at
+    return Leg(
+        raw.call_sid,
+        raw.parent_call_sid or None,
+        callback.status,
+        callback.direction,
+        callback.params.get("From", ""),
+        callback.params.get("To", ""),
+        callback.duration_seconds,
+        ended_at,
+        {name: value for name, value in callback.params.items() if value},
+    )
+
+
 def fold(key: CallKey, callbacks: Iterable[Callback]) -> Call:
     """All callbacks of a call and its legs, in any order, as the call they add up to. `key` names the root leg."""
+    found = list(callbacks)
+    if len(found) == 1:
+        return _fold_one(key, found[0])
     by_leg: dict[str, dict[str, Callback]] = {}
-    for callback in callbacks:
+    for callback in found:
         by_leg.setdefault(callback.raw.call_sid, {})[callback.raw.dedupe_key] = callback
     legs = {call_sid: fold_leg(of_leg.values()) for call_sid, of_leg in by_leg.items()}
     every = [callback for of_leg in by_leg.values() for callback in of_leg.values()]
@@ -161,6 +184,14 @@ def fold(key: CallKey, callbacks: Iterable[Callback]) -> Call:
         first_received_at=min(callback.raw.received_at for callback in every),
         final_at=min(final) if final else None,
     )
+
+
+def _fold_one(key: CallKey, callback: Callback) -> Call:
+    """The same of a call of which one callback came, as of most: of that there is nothing to put in order."""
+    raw, leg = callback.raw, fold_leg((callback,))
+    if raw.call_sid != key.call_sid:
+        return Call(key, None, (leg,), 1, raw.received_at, None)
+    return Call(key, leg, (), 1, raw.received_at, raw.received_at if is_terminal(callback.status) else None)
 
 
 def root_of(call_sid: str, parents: Mapping[str, str]) -> str:

@@ -124,6 +124,10 @@ def decide(
     return Convert(conversion, tuple(_reasons_for(rules, found.found, found.pair)), found.because)
 
 
+WEIGHED_PARAMS = frozenset({"From", "To", "FromCountry", "ToCountry", "AnsweredBy"})
+"""The parameters of Twilio's that `weigh` looks at whatever the rules ask."""
+
+
 def weigh(
     call: Call,
     customer: Customer | None,

@@ -151,6 +151,32 @@ def test_a_call_of_which_a_callback_waits_is_left_out_of_a_backtest(ledger: Whol
     assert (found.calls, [change.samples for change in found.changed]) == (2, [(sid(1), sid(3))])
 
 
+def test_the_callbacks_of_calls_come_with_those_of_their_legs(ledger: WholeLedger) -> None:
+    told = [raw(2, "ringing"), raw(1), raw(8, parent=2, at=minutes(1)), raw(2, at=minutes(2)), raw(3)]
+    ledger.append(told)
+    steps.fold(ledger)
+    found = ledger.past.callbacks_of([key(1), key(2), key(8), key(9)])
+    names = {call: {one.dedupe_key for one in raws} for call, raws in found.items()}
+    assert names == {key(1): {told[1].dedupe_key}, key(2): {told[each].dedupe_key for each in (0, 2, 3)}}
+    [first], [leg] = found[key(1)], [one for one in found[key(2)] if one.key == key(8)]
+    assert (leg.key, leg.parent_call_sid, leg.received_at, leg.body) == (key(8), sid(2), minutes(1), told[2].body)
+    assert (first.method, first.source, first.headers, first.content_type) == ("POST", "webhook", (), "")
+
+
+def test_of_a_call_of_which_a_callback_waits_no_callbacks_are_given(ledger: WholeLedger) -> None:
+    ledger.append([raw(1), raw(8, parent=1), raw(2)])
+    steps.fold(ledger)
+    ledger.append([raw(8, "busy", parent=1, at=minutes(1))])
+    assert list(ledger.past.callbacks_of([key(1), key(2)])) == [key(2)]
+
+
+def test_a_callback_without_a_body_is_given_with_its_query(ledger: WholeLedger) -> None:
+    ledger.append([replace(raw(1), method="GET")])
+    steps.fold(ledger)
+    [[found]] = ledger.past.callbacks_of([key(1)]).values()
+    assert (found.method, found.target) == ("GET", raw(1).target)
+
+
 @pytest.mark.parametrize("asked", [Rules(), Rules(min_duration_seconds=61), Rules(min_talk_seconds=1, blocks=())])
 def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_and_by_its_callbacks(
     ledger: WholeLedger, asked: Rules

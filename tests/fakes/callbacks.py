@@ -48,7 +48,7 @@ def raw(
     )
 
 
-def read(raw: RawCallback, /) -> Callback:
+def read(raw: RawCallback, names: frozenset[str] | None = None, /) -> Callback:
     """`Reader`: the callback in our words."""
     words = json.loads(raw.body)
     usual, to = Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND, words.get("to", OURS)

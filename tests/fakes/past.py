@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.counting import kind_of
+from offhook.pipeline.ports.books import Stored
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
 from tests.fakes.kept import Kept, KeptCall
 
@@ -30,6 +32,16 @@ class MemoryPast:
             return None
         sids = {CallKey(raw.account_sid, sid) for raw in rows for sid in (raw.call_sid, raw.parent_call_sid) if sid}
         return sids | {CallKey(key.account_sid, link.root) for key, link in self._kept.links.items() if key in sids}
+
+    def callbacks_of(self, keys: Collection[CallKey]) -> Mapping[CallKey, Sequence[RawCallback]]:
+        found: dict[CallKey, list[Stored]] = {}
+        for one in self._kept.stored():
+            link = self._kept.links.get(one.raw.key)
+            if link is not None and (key := CallKey(one.raw.account_sid, link.root)) in keys:
+                found.setdefault(key, []).append(one)
+        folded = self._kept.folded
+        whole = {key: every for key, every in found.items() if {one.seq for one in every} <= folded}
+        return {key: [_as_read(one.raw) for one in every] for key, every in whole.items()}
 
     def count_since(self, since: datetime, at_most: int) -> int:
         found = [one for one in self._kept.calls.values() if one.folded.call.first_received_at >= since]
@@ -59,6 +71,10 @@ class MemoryPast:
             return PastCall(*known, Status.UNKNOWN, Direction.UNKNOWN, "", "", None, None, call.final_at)
         ends = (root.status, root.direction, root.from_, root.to)
         return PastCall(*known, *ends, root.duration_seconds, root.ended_at, call.final_at)
+
+
+def _as_read(raw: RawCallback) -> RawCallback:
+    return replace(raw, headers=(), content_type="", target="" if raw.method == "POST" else raw.target)
 
 
 def _place(one: PastCall) -> tuple[datetime, str, str]:

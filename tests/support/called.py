@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -35,8 +35,10 @@ class Called:
     earlier: tuple[EarlierCall, ...] | None = ()
     people: int = 1
 
-    def call(self) -> Call:
-        root = Leg("CA1", None, self.status, self.direction, self.from_, self.to, self.seconds, self.ended, self.params)
+    def call(self, only: Collection[str] | None = None) -> Call:
+        """With these of its parameters alone, or with all."""
+        params = {name: value for name, value in self.params.items() if only is None or name in only}
+        root = Leg("CA1", None, self.status, self.direction, self.from_, self.to, self.seconds, self.ended, params)
         legs = (
             Leg(f"CA1{place}", "CA1", status, Direction.OUTBOUND_DIAL, self.from_, AGENT, length, self.ended)
             for place, (status, length) in enumerate(self.legs)

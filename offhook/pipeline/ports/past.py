@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import CallKey, Direction, Status
+from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 
 
 class PastCall(NamedTuple):
@@ -73,6 +73,11 @@ class Past(Protocol):
 
     def waiting(self, at_most: int) -> Collection[CallKey] | None:
         """The calls of which callbacks wait to be folded; None where more than `at_most` callbacks do."""
+
+    def callbacks_of(self, keys: Collection[CallKey]) -> Mapping[CallKey, Sequence[RawCallback]]:
+        """All callbacks of these calls and of their legs, with what their parameters are read from: without headers and
+        content type, and without the target where the body has them. Without calls of whose legs a callback waits to be
+        folded, and those that are no calls of their own any more."""
 
     def count_since(self, since: datetime, at_most: int) -> int:
         """How many calls were first heard of since then, whatever their state, counted up to `at_most`."""

@@ -59,6 +59,11 @@ class Rules(Between, Results, Conditions):
         return bool(self.called_back_within) or any(one.of_callbacks for one in self._conditions)
 
     @cached_property
+    def params_asked(self) -> frozenset[str]:
+        """The parameters of Twilio's that any of the rules asks for."""
+        return frozenset(name for rule in (*self.blocks, self.last) for name in rule.when.params or ())
+
+    @cached_property
     def _conditions(self) -> tuple[Condition, ...]:
         """All that any of the rules asks."""
         return tuple(one for rule in (*self.blocks, self.last) for _, one, _, _ in rule.asked)
