@@ -16,7 +16,7 @@ from offhook.adapters.ledger.people.asked_for import (
     fresh_numbers,
     is_looked_up,
 )
-from offhook.adapters.ledger.people.callers import with_parked_calls
+from offhook.adapters.ledger.people.callers import with_waiting_calls
 from offhook.adapters.ledger.schema import PersonText, lookups
 from offhook.adapters.ledger.waiting import IS_ASKED, IS_WANTED
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpLine, LookUpState, Wanted
@@ -67,7 +67,7 @@ def _line(row: Row[Any]) -> LookUpLine:
 def _wanted(connection: Connection, rows: Sequence[Row[Any]]) -> list[Row[Any]]:
     """Those to be asked for, first those that a call waits for. What was unknown, and of what no call waits, is forgotten."""
     unknown = {row.phone for row in rows if row.state == LookUpState.UNKNOWN}
-    idle = unknown - with_parked_calls(connection, unknown)
+    idle = unknown - with_waiting_calls(connection, unknown)
     forgotten_look_ups(idle).run(connection)
     asked = [row for row in rows if row.phone not in idle]
     return sorted(asked, key=lambda row: (row.wanted_at is None, row.due_at))

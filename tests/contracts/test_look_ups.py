@@ -187,6 +187,16 @@ def test_an_unknown_number_is_asked_for_again_while_a_call_is_parked_for_it_and_
     assert (line.phone, line.waits_since) == (CALLER, None)
 
 
+def test_an_unknown_number_is_not_forgotten_while_a_call_of_it_is_to_be_decided(ledger: WholeLedger) -> None:
+    """By a decision that is under way it is parked, as the number is unknown; and then nobody would ask for it again."""
+    call(ledger, 1)
+    decide(ledger)
+    [wanted] = claim(ledger)
+    finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    assert state(ledger, 1) == "settling"
+    assert phones(claim(ledger, 100)) == [CALLER]
+
+
 def test_the_parked_calls_of_a_number_that_was_looked_up_are_decided_and_no_others_are_looked_at(
     ledger: WholeLedger,
 ) -> None:

@@ -39,7 +39,7 @@ class MemoryLookUps:
             if one.state is not LookUpState.KNOWN and one.due_at <= now
         }
         for phone in [phone for phone, one in due.items() if one.state is LookUpState.UNKNOWN]:
-            if not self._has_parked(phone):
+            if not self._has_waiting(phone):
                 del self._kept.look_ups[phone], due[phone]
         taken = sorted(due, key=lambda phone: (due[phone].wanted_at is None, due[phone].due_at))[:limit]
         for phone in taken:
@@ -48,9 +48,9 @@ class MemoryLookUps:
             one.due_at = now + timedelta(seconds=lease_seconds)
         return [Wanted(phone, due[phone].fence, due[phone].attempts) for phone in taken]
 
-    def _has_parked(self, phone: str) -> bool:
-        parked = [one.customer_phone for one in self._kept.calls.values() if one.state == "parked"]
-        return any(one in spellings(phone) for one in parked)
+    def _has_waiting(self, phone: str) -> bool:
+        waiting = [one.customer_phone for one in self._kept.calls.values() if one.state in ("parked", "settling")]
+        return any(one in spellings(phone) for one in waiting)
 
     def finish_look_ups(self, done: Collection[LookedUp], /) -> None:
         for each in done:

@@ -177,16 +177,26 @@ def parked_of(phone: str, limit: int) -> Select[Any]:
     return select(*names).where(_IS_PARKED, is_call_of(phone)).limit(limit)
 
 
-_HAS_PARKED = (
-    "SELECT v.phone FROM {rows} WHERE EXISTS "
-    f"(SELECT 1 FROM calls WHERE calls.customer_phone = v.phone AND {is_one_of('state', [CallState.PARKED])})"
-)
+# OFFSET 0 keeps it a look-up of its own on Postgres, for each of the numbers.
+_IF = "EXISTS (SELECT 1 FROM calls WHERE calls.customer_phone = v.phone AND {state} LIMIT 1 OFFSET 0)"
+_IF_PARKED = _IF.format(state=is_one_of("state", [CallState.PARKED]))
+_IF_TO_BE_DECIDED = _IF.format(state="calls.state = v.state")  # no literal: no index of some of them can be chosen
+_HAS = "SELECT v.phone FROM {rows} WHERE "
+_TO_BE_DECIDED = {**dict(PHONE), "state": "text"}
 
 
 def with_parked_calls(connection: Connection, phones: Collection[str]) -> set[str]:
     """Those of the numbers that a parked call came from."""
+    return _with(connection, _HAS + _IF_PARKED, phones)
+
+
+def with_waiting_calls(connection: Connection, phones: Collection[str]) -> set[str]:
+    """Those of the numbers that a call came from which is parked, or is to be decided and may be parked just now."""
+    return _with(connection, f"{_HAS}{_IF_TO_BE_DECIDED} OR {_IF_PARKED}", phones)
+
+
+def _with(connection: Connection, question: str, phones: Collection[str]) -> set[str]:
     spelled = {one: phone for phone in phones for one in spellings(phone)}
-    rows = with_rows(_HAS_PARKED, dict(PHONE), [{"phone": PersonText.kept(one)} for one in spelled]).returned(
-        connection
-    )
-    return {spelled[str(PersonText.shown(row.phone))] for row in rows}
+    rows = [{"phone": PersonText.kept(one), "state": CallState.SETTLING.value} for one in spelled]
+    found = with_rows(question, _TO_BE_DECIDED, rows).returned(connection)
+    return {spelled[str(PersonText.shown(row.phone))] for row in found}

@@ -57,7 +57,8 @@ class LookUps(Protocol):
     def claim_look_ups(self, now: datetime, limit: int, lease_seconds: float, /) -> Sequence[Wanted]:
         """Numbers that are due to be asked for, those that are due longest first. Nobody else gets them before the lease is over.
 
-        A number that was unknown is asked for again only while a parked call waits for it, and forgotten otherwise.
+        A number that was unknown is asked for again only while a call of it is parked or to be decided, and forgotten otherwise:
+        one that is being decided just now may be parked because the number is unknown.
         """
 
     def finish_look_ups(self, done: Collection[LookedUp], /) -> None:
