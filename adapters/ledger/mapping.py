@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count, islice
+from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.imports import begun, counted, ended_rows, rows_reserved
@@ -31,12 +32,16 @@ from offhook.adapters.ledger.people.customers import (
     written_people,
 )
 from offhook.adapters.ledger.rows import ADDED, Insert, WithRows, insert
-from offhook.adapters.ledger.schema import counters, customers, shared_numbers, shared_people
+from offhook.adapters.ledger.schema import counters, customers, micros, shared_numbers, shared_people
 from offhook.adapters.ledger.waiting import MAPPING_VERSION, RELEASED_CHANGES
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 
 _LONGEST_PAUSE_SECONDS = 0.05
+_LONGEST_TURN_SECONDS = 0.5
+_CALM_AFTER_SECONDS = 10.0
+_MOST_ROWS = 10_000
+_LAST_CALLBACK = text("SELECT max(received_at) FROM callbacks")
 Statements = list[Insert | WithRows]
 
 
@@ -70,16 +75,20 @@ def compare(rows: Sequence[Customer], known: Mapping[str, Customer]) -> Comparis
         elif was is None:
             new.append(row)
         else:
-            (same if _says(row) == _says(was) else different).append(row)
+            (same if _say_the_same(row, was) else different).append(row)
     return Comparison(new, different, same, shared, as_shared)
 
 
-def _says(row: Customer) -> tuple[str | None, str | None, int, Mapping[str, str]]:
-    return row.email, row.customer_id, row.people, row.attributes
+def _say_the_same(row: Customer, was: Customer) -> bool:
+    return (
+        row.email == was.email
+        and row.customer_id == was.customer_id
+        and row.people == was.people
+        and row.attributes == was.attributes
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Change:
+class _Change(NamedTuple):
     """What is to be written of one number. `was` is what the table says of it; `is_news` whether it says something else."""
 
     row: Customer
@@ -187,12 +196,43 @@ def _was_shared(one: _Change) -> bool:
     return one.was is not None and one.was.customer.people > 1
 
 
+class _Pace:
+    """How many `rows` one transaction writes: `least` while callbacks come, more and more while none do.
+
+    Emails and ids come in no order, so that each row changes pages of its own in their indexes: few rows at once write
+    ten times as much as many do. Whoever comes first after a calm waits for one turn, half a second at most.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self.rows = least
+
+    def pause(self, rows: int, seconds: float, *, is_calm: bool) -> float:
+        """How long nothing is to be written, after so many rows took so long: as long as that while callbacks come."""
+        if not is_calm:
+            self.rows = self._least
+            return min(_LONGEST_PAUSE_SECONDS, seconds)
+        if seconds > _LONGEST_TURN_SECONDS:
+            self.rows = max(self._least, rows // 2)
+        elif rows >= self.rows and seconds < _LONGEST_TURN_SECONDS / 3:
+            self.rows = max(self._least, min(2 * rows, _MOST_ROWS))
+        return 0.0
+
+
+def _is_calm(connection: Connection, now: datetime) -> bool:
+    """True when no callback has come for a while."""
+    last = connection.execute(_LAST_CALLBACK).scalar_one()
+    return last is None or last < micros(now - timedelta(seconds=_CALM_AFTER_SECONDS))
+
+
 class MappingTable:
-    """`Customers` of pipeline/ports/customers.py. `batch_rows` is how many rows are written in one transaction."""
+    """`Customers` of pipeline/ports/customers.py. `batch_rows` is how many rows are written in one transaction while
+    callbacks come."""
 
     def __init__(self, database: Database, *, batch_rows: int) -> None:
         self._database = database
         self._batch_rows = batch_rows
+        self._pace = _Pace(batch_rows)
 
     def merge_customers(self, rows: Sequence[Customer], brought: Brought = UNNAMED, /) -> MergeCounts:
         """Add what is new, change what differs. `rows` must have distinct phones.
@@ -210,8 +250,9 @@ class MappingTable:
             return merge.found.counts
         with self._database.write() as connection:
             import_id, ids = _opened(connection, merge, changes)
-        for first in range(0, len(changes), self._batch_rows):
-            self._write(merge.batch(changes[first : first + self._batch_rows], import_id, ids))
+        left = iter(changes)
+        while some := list(islice(left, self._pace.rows)):
+            self._write(len(some), merge.batch(some, import_id, ids))
         return merge.found.counts
 
     def _compared(self, rows: Sequence[Customer], brought: Brought) -> _Merge:
@@ -222,12 +263,14 @@ class MappingTable:
         found = compare(rows, {phone: held.customer for phone, held in known.items()})
         return _Merge(found, known, noted, brought, self._database.clock())
 
-    def _write(self, batch: _Batch) -> None:
-        """One transaction, and a pause as long as it took."""
+    def _write(self, rows: int, batch: _Batch) -> None:
+        """One transaction of so many rows, and a pause where callbacks come."""
         began = time.monotonic()
         with self._database.write() as connection:
-            self._run(connection, batch, self._database.clock())
-        time.sleep(min(_LONGEST_PAUSE_SECONDS, time.monotonic() - began))
+            now = self._database.clock()
+            is_calm = _is_calm(connection, now)
+            self._run(connection, batch, now)
+        time.sleep(self._pace.pause(rows, time.monotonic() - began, is_calm=is_calm))
 
     def _run(self, connection: Connection, batch: _Batch, now: datetime) -> None:
         for statement in batch.statements:
@@ -247,9 +290,11 @@ class MappingTable:
         with self._database.write() as connection:
             import_id = begun(connection, brought, now, unchanged=0)
             ids = count(rows_reserved(connection, sum(held.customer.row is None for held in known.values())))
-        while batch := dict(islice(wanted, self._batch_rows)):
+        while batch := dict(islice(wanted, self._pace.rows)):
             statements, counts = _retired(batch, ids, now, import_id), {"retired": len(batch)}
-            self._write(_Batch(statements, import_id, counts, is_news=True, is_released=brought.is_released))
+            self._write(
+                len(batch), _Batch(statements, import_id, counts, is_news=True, is_released=brought.is_released)
+            )
         return len(known)
 
     def known_phones(self, after: str, limit: int, /) -> Sequence[str]:

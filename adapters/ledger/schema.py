@@ -329,6 +329,8 @@ imports = Table(
 
 # The mapping's history: what was said of a number, from when to when it held (`until_at` is NULL while it does), and which
 # of `imports` brought and ended it. Numbered by ourselves (`counters`), so that `customers` can point here at once.
+# Who has an email or an id now is found in `customers`; the indexes here are of rows that hold no longer, for such keys come
+# in no order and are what an import takes longest with.
 customer_rows = Table(
     "customer_rows",
     metadata,
@@ -343,8 +345,8 @@ customer_rows = Table(
     Column("brought_by", BigInteger),
     Column("ended_by", BigInteger),
     Index("ix_customer_rows_phone", "phone", "from_at"),
-    Index("ix_customer_rows_email", "email", **_where("email IS NOT NULL")),
-    Index("ix_customer_rows_customer_id", "customer_id", **_where("customer_id IS NOT NULL")),
+    Index("ix_customer_rows_past_email", "email", **_where("email IS NOT NULL AND until_at IS NOT NULL")),
+    Index("ix_customer_rows_past_id", "customer_id", **_where("customer_id IS NOT NULL AND until_at IS NOT NULL")),
     Index("ix_customer_rows_brought_by", "brought_by"),
     Index("ix_customer_rows_ended_by", "ended_by", **_where("ended_by IS NOT NULL")),
 )

@@ -276,6 +276,8 @@ def _one_spelling(e164: str) -> str:
 
 def spellings(e164: str) -> tuple[str, ...]:
     """Every E.164 spelling of one line, ours first: what was kept before they met here is found by the others."""
+    if e164[1:3] not in _TWICE_SPELLED:
+        return (e164,)
     kept = _one_spelling(e164)
     twice = _TWICE_SPELLED.get(kept[1:3])
     found = twice and twice.shape.fullmatch(kept)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, Table, select, text, union
@@ -14,11 +15,11 @@ from offhook.adapters.ledger.people.spelled import BY_PHONE, PHONE, every_spelli
 from offhook.adapters.ledger.rows import Insert, WithRows, for_each, look_up, with_rows
 from offhook.adapters.ledger.schema import (
     PersonText,
-    counters,
     customer_rows,
     customers,
     micros,
     micros_or_none,
+    moment,
     shared_numbers,
     shared_people,
 )
@@ -30,14 +31,22 @@ _OF_A_PERSON = ("phone", "email", "customer_id", "attributes", "row_id", "fresh_
 _OF_SEVERAL = ("phone", "people", "row_id", "changed_at")
 _ONE = "SELECT phone, email, customer_id, attributes, row_id, fresh_until, changed_at, 1 AS people"
 _SEVERAL = "SELECT phone, NULL, NULL, NULL, row_id, NULL, changed_at, people"
-_NAMES = (*(customers.c[name] for name in _OF_A_PERSON), shared_numbers.c.people)
+_NAMES = (*_OF_A_PERSON, "people")
+_Row = tuple[str, str | None, str | None, str | None, int | None, int | None, int, int]
+"""What the database holds of these names, as it holds it: by types of columns a million rows would take twice as long."""
 
 
 class Held(NamedTuple):
-    """What the mapping says of a number, and since when it stands there."""
+    """What the mapping says of a number, and since when (microseconds) it stands there."""
 
     customer: Customer
-    since: datetime
+    since_micros: int
+
+    @property
+    def since(self) -> datetime:
+        since = moment(self.since_micros)
+        assert since is not None
+        return since
 
 
 def find_customers(connection: Connection, phones: Collection[str]) -> dict[str, Customer]:
@@ -50,31 +59,36 @@ def find_held(connection: Connection, phones: Collection[str]) -> dict[str, Held
     if not phones:
         return {}
     rows = connection.execute(_customers(connection.dialect.name == "sqlite"), _asked(phones)).all()
-    return {phone: Held(_customer(phone, row), row.changed_at) for phone, row in _by_phone(phones, rows)}
+    return {phone: Held(_customer(phone, row), row[6]) for phone, row in _by_phone(phones, rows)}
 
 
 def find_customers_and_version(connection: Connection, phones: Collection[str]) -> tuple[dict[str, Customer], int]:
     """The same and the mapping's version, of one moment: in one statement, since on Postgres each has its own."""
     statement = _customers_and_version(connection.dialect.name == "sqlite")
     rows = connection.execute(statement, _asked(phones)).all()
-    found = _by_phone(phones, (row for row in rows if row.phone is not None))
-    return {phone: _customer(phone, row) for phone, row in found}, rows[0].version
+    found = _by_phone(phones, (row[1:] for row in rows if row[1] is not None))
+    return {phone: _customer(phone, row) for phone, row in found}, rows[0][0]
 
 
 def _asked(phones: Iterable[str]) -> dict[str, str]:
     return {"rows": json.dumps(every_spelling(phones))}
 
 
-def _by_phone(phones: Iterable[str], rows: Iterable[Row[Any]]) -> Iterator[tuple[str, Row[Any]]]:
+def _by_phone(phones: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, _Row]]:
     """That several people have a number goes before what is kept of one of them."""
-    found = {row.phone: row for row in sorted(rows, key=lambda row: row.people)}
-    kept = ((phone, next((found[one] for one in spellings(phone) if one in found), None)) for phone in phones)
-    return ((phone, row) for phone, row in kept if row is not None)
+    shown = PersonText.shown
+    found: dict[str | None, Any] = {shown(row[0]): row for row in sorted(rows, key=itemgetter(7))}
+    for phone in phones:
+        row = next((found[one] for one in spellings(phone) if one in found), None)
+        if row is not None:
+            yield phone, row
 
 
-def _customer(phone: str, row: Row[Any]) -> Customer:
-    attributes = attributes_of(row.attributes)
-    return Customer(phone, row.email, row.customer_id, row.people, attributes, row.row_id, row.fresh_until)
+def _customer(phone: str, row: _Row) -> Customer:
+    _, email, customer_id, kept, row_id, fresh_until, _, people = row
+    shown = PersonText.shown
+    attributes = attributes_of(shown(kept))
+    return Customer(phone, shown(email), shown(customer_id), people, attributes, row_id, moment(fresh_until))
 
 
 def attributes_of(kept: str | None) -> Mapping[str, str]:
@@ -90,15 +104,15 @@ def _look_up(is_sqlite: bool) -> str:
 
 @cache
 def _customers(is_sqlite: bool) -> Any:
-    return text(_look_up(is_sqlite)).columns(*_NAMES)
+    return text(_look_up(is_sqlite))
 
 
 @cache
 def _customers_and_version(is_sqlite: bool) -> Any:
     version = f"SELECT coalesce((SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'), 0) AS version"
-    told = f"SELECT m.version, {', '.join(f'f.{column.name}' for column in _NAMES)}"
+    told = f"SELECT m.version, {', '.join(f'f.{name}' for name in _NAMES)}"
     found = f"{told} FROM ({version}) AS m LEFT JOIN ({_look_up(is_sqlite)}) AS f ON 1 = 1"
-    return text(found).columns(counters.c.value.label("version"), *_NAMES)
+    return text(found)
 
 
 _Said = tuple[str | None, str | None, str | None, str | None]
@@ -210,10 +224,11 @@ def first_not_over(
 
 def numbers_named(connection: Connection, name: str) -> list[str]:
     """The numbers of which history says this email or this customer id."""
-    told = customer_rows.c
-    emails = select(told.phone).where(told.email.in_({name, name.lower()}))
-    ids = select(told.phone).where(told.customer_id == name)
-    return sorted({phone for asked in (emails, ids) for phone in connection.scalars(asked.limit(_MOST_OF_A_NAME))})
+    past = customer_rows.c
+    emails = select(past.phone).where(past.email.in_({name, name.lower()}), past.until_at.is_not(None))
+    ids = select(past.phone).where(past.customer_id == name, past.until_at.is_not(None))
+    every = (phones_of(name, _MOST_OF_A_NAME), emails.limit(_MOST_OF_A_NAME), ids.limit(_MOST_OF_A_NAME))
+    return sorted({phone for asked in every for phone in connection.scalars(asked)})
 
 
 def rows_of_import(connection: Connection, how: str, import_id: int, after: int, limit: int) -> list[tuple[int, str]]:
