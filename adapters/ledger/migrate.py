@@ -19,7 +19,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.refused import LedgerRefused
@@ -98,12 +98,13 @@ class Migrations:
         on Postgres they are built concurrently, on SQLite each in a transaction of its own.
         """
         with self._database.read() as connection:
-            found = heads(connection)
+            found, there = heads(connection), set(inspect(connection).get_table_names())
         if not found or not set(found) <= known():
             return
         for name, (table, columns, condition) in _online_indexes(found[0], revision).items():
             where = f" WHERE {condition}" if condition else ""
-            self._build(name, f"ON {table} ({', '.join(columns)}){where}")
+            if table in there:  # else a migration before it makes the table, which is empty then
+                self._build(name, f"ON {table} ({', '.join(columns)}){where}")
 
     def _build(self, name: str, on: str) -> None:
         if self._database.is_sqlite:
