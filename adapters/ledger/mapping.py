@@ -8,14 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count, islice
 from typing import NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.imports import begun, counted, ended_rows, rows_reserved
+from offhook.adapters.ledger.pace import Pace, is_calm
 from offhook.adapters.ledger.people.customers import (
     Held,
     Numbered,
@@ -32,16 +33,11 @@ from offhook.adapters.ledger.people.customers import (
     written_people,
 )
 from offhook.adapters.ledger.rows import ADDED, Insert, WithRows, insert
-from offhook.adapters.ledger.schema import counters, customers, micros, shared_numbers, shared_people
+from offhook.adapters.ledger.schema import counters, customers, shared_numbers, shared_people
 from offhook.adapters.ledger.waiting import MAPPING_VERSION, RELEASED_CHANGES
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 
-_LONGEST_PAUSE_SECONDS = 0.05
-_LONGEST_TURN_SECONDS = 0.5
-_CALM_AFTER_SECONDS = 10.0
-_MOST_ROWS = 10_000
-_LAST_CALLBACK = text("SELECT max(received_at) FROM callbacks")
 Statements = list[Insert | WithRows]
 
 
@@ -196,35 +192,6 @@ def _was_shared(one: _Change) -> bool:
     return one.was is not None and one.was.customer.people > 1
 
 
-class _Pace:
-    """How many `rows` one transaction writes: `least` while callbacks come, more and more while none do.
-
-    Emails and ids come in no order, so that each row changes pages of its own in their indexes: few rows at once write
-    ten times as much as many do. Whoever comes first after a calm waits for one turn, half a second at most.
-    """
-
-    def __init__(self, least: int) -> None:
-        self._least = least
-        self.rows = least
-
-    def pause(self, rows: int, seconds: float, *, is_calm: bool) -> float:
-        """How long nothing is to be written, after so many rows took so long: as long as that while callbacks come."""
-        if not is_calm:
-            self.rows = self._least
-            return min(_LONGEST_PAUSE_SECONDS, seconds)
-        if seconds > _LONGEST_TURN_SECONDS:
-            self.rows = max(self._least, rows // 2)
-        elif rows >= self.rows and seconds < _LONGEST_TURN_SECONDS / 3:
-            self.rows = max(self._least, min(2 * rows, _MOST_ROWS))
-        return 0.0
-
-
-def _is_calm(connection: Connection, now: datetime) -> bool:
-    """True when no callback has come for a while."""
-    last = connection.execute(_LAST_CALLBACK).scalar_one()
-    return last is None or last < micros(now - timedelta(seconds=_CALM_AFTER_SECONDS))
-
-
 class MappingTable:
     """`Customers` of pipeline/ports/customers.py. `batch_rows` is how many rows are written in one transaction while
     callbacks come."""
@@ -232,7 +199,7 @@ class MappingTable:
     def __init__(self, database: Database, *, batch_rows: int) -> None:
         self._database = database
         self._batch_rows = batch_rows
-        self._pace = _Pace(batch_rows)
+        self._pace = Pace(batch_rows)
 
     def merge_customers(self, rows: Sequence[Customer], brought: Brought = UNNAMED, /) -> MergeCounts:
         """Add what is new, change what differs. `rows` must have distinct phones.
@@ -268,9 +235,9 @@ class MappingTable:
         began = time.monotonic()
         with self._database.write() as connection:
             now = self._database.clock()
-            is_calm = _is_calm(connection, now)
+            calm = is_calm(connection, now)
             self._run(connection, batch, now)
-        time.sleep(self._pace.pause(rows, time.monotonic() - began, is_calm=is_calm))
+        time.sleep(self._pace.pause(rows, time.monotonic() - began, is_calm=calm))
 
     def _run(self, connection: Connection, batch: _Batch, now: datetime) -> None:
         for statement in batch.statements:
