@@ -402,7 +402,8 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CUSTOMERS_BATCH_ROWS",
         ge=1,
         le=100_000,
-        description="customers that an import writes in one transaction; between two of them callbacks have their turn",
+        description="customers that an import writes in one transaction while callbacks come, which have their turn between two; "
+        "many more where none has come for 10 s",
     )
     customers_nice: int = Field(
         10,

@@ -58,7 +58,7 @@ def test_a_turn_is_bounded_whatever_the_machine() -> None:
     pace = Pace(500)
     for _ in range(20):
         pace.pause(pace.rows, 0.001, is_calm=True)
-    assert pace.rows == 10_000
+    assert pace.rows == 20_000
 
 
 def test_with_the_first_callback_the_turns_are_short_again_and_as_long_as_the_pauses() -> None:

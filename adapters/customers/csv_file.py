@@ -107,7 +107,7 @@ def import_csv(
     region: str = "US",
     conflict: Conflict = "none",
     rejects_path: Path | None = None,
-    chunk_rows: int = 10_000,
+    chunk_rows: int = 20_000,
     encoding: str | None = None,
     limits: ImportLimits | None = None,
     progress: Progress = lambda _bytes_done: None,

@@ -15,7 +15,7 @@ from offhook.adapters.ledger.schema import micros
 _LONGEST_PAUSE_SECONDS = 0.05
 _LONGEST_TURN_SECONDS = 0.5
 _CALM_AFTER_SECONDS = 10.0
-_MOST_ROWS = 10_000
+_MOST_ROWS = 20_000
 _LAST_CALLBACK = text("SELECT max(received_at) FROM callbacks")
 
 

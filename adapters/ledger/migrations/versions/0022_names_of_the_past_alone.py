@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0022"
-down_revision = "0017"
+down_revision = "0019"
 
 ONLINE_INDEXES = {
     "ix_customer_rows_past_email": ("customer_rows", ["email"], "email IS NOT NULL AND until_at IS NOT NULL"),
