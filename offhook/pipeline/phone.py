@@ -50,6 +50,7 @@ _KEYPAD = {
     "266696687": "anonymous", "7378742833": "restricted", "2562533": "blocked", "8656696": "unknown",
     "86282452253": "unavailable",
 }  # fmt: skip
+_KEYPAD_ENDS = frozenset(word[-4:] for word in _KEYPAD)
 _KEYPAD_NUMBER = re.compile(rf"\+([1-9][0-9]{{0,2}})?({'|'.join(_KEYPAD)})")
 _SCHEMES = {
     "client:": CallerKind.CLIENT,
@@ -70,6 +71,8 @@ def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """
     number = _sip_number(text) if sip_users else None
     e164 = to_e164(number or text, region)
+    if e164 is not None and e164[-4:] not in _KEYPAD_ENDS:  # whatever was taken off its front, it is none of those words
+        return Caller(CallerKind.PHONE, e164, text)
     if _is_withheld(e164 or _bare(text)) or _bare(text) in _KEYPAD:
         return Caller(CallerKind.WITHHELD, None, text)
     return Caller(_other_kind(text) if e164 is None else CallerKind.PHONE, e164, text)
@@ -152,7 +155,7 @@ def to_e164(text: str, region: str) -> str | None:
     can never be assigned, which stand where there is none. `region` is the country of numbers written without one; those
     with a country code need none.
     """
-    if _FLOAT.search(text):  # its dot separates nothing
+    if ".0" in text and _FLOAT.search(text):  # its dot separates nothing
         return _to_e164_by_library(text, region)
     stripped = text.translate(_SEPARATORS)
     if _NANP_INTERNATIONAL.fullmatch(stripped) or _is_plain_e164(stripped):
