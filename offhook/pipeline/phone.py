@@ -71,7 +71,7 @@ def caller(text: str, region: str, *, sip_users: bool = False) -> Caller:
     """
     number = _sip_number(text) if sip_users else None
     e164 = to_e164(number or text, region)
-    if e164 is not None and e164[-4:] not in _KEYPAD_ENDS:  # whatever was taken off its front, it is none of those words
+    if e164 is not None and e164[-4:] not in _KEYPAD_ENDS:  # whatever its front was, none of those words
         return Caller(CallerKind.PHONE, e164, text)
     if _is_withheld(e164 or _bare(text)) or _bare(text) in _KEYPAD:
         return Caller(CallerKind.WITHHELD, None, text)
