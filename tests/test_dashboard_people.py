@@ -302,7 +302,7 @@ def test_a_file_that_is_too_large_is_not_kept(database_url: str) -> None:
     file = (io.BytesIO(b"x" * 20_000), "crm.csv")
     refused = operator.post("/customers/uploads", page="/customers", file=file)
     assert refused.status_code == 413
-    assert "A file may have 2 kB here. Gzip it, take it apart" in words(refused.text)
+    assert "A file may have 2 kB here. Gzip it, or take it apart" in words(refused.text)
     assert "up to 2 kB" in words(operator.get("/customers").text)
     form = operator.post("/deliveries/preview", page="/deliveries", key="x" * 11_000)
     assert (form.status_code, "Pick less at once" in form.text) == (413, True)

@@ -250,7 +250,7 @@ def test_a_call_is_given_with_the_place_where_it_is_counted(ledger: WholeLedger)
 def test_no_page_looks_at_more_than_its_share_and_the_next_goes_on(
     ledger: WholeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offhook.adapters.ledger.stories._LOOKED_AT", 2)
+    monkeypatch.setattr("offhook.adapters.ledger.stories.LOOKED_AT", 2)
     keep_day(ledger)
     assert [one.call.key for one in every_page(ledger, CallFilter(state="converted"), 10)] == [key(2), key(1)]
 
