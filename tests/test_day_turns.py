@@ -124,6 +124,7 @@ def test_what_a_gateway_says_after_it_forwarded_a_call_makes_no_second_one_of_it
     assert len(errors(caplog, "conversion_ambiguous")) == 3
 
 
+@pytest.mark.mostly("postgres")
 def test_a_day_that_turns_between_claim_and_sending_makes_no_call_count_twice(
     start: Callable[..., Worker],
     ledger: SqlLedger,
@@ -159,6 +160,7 @@ def test_in_the_last_moments_of_a_day_nothing_leaves_that_could_arrive_after_it(
     assert [event.verdict for event in sandbox.events()] == ["counted"] * 3
 
 
+@pytest.mark.mostly("postgres")
 def test_the_day_of_the_first_attempt_is_the_one_on_which_it_left(
     start: Callable[..., Worker],
     ledger: SqlLedger,

@@ -150,7 +150,13 @@ def assert_nobody_is_left(pair: Twins, recording: tuple[Record, ...]) -> None:
 
 
 @pytest.mark.mostly("sqlite")
-@pytest.mark.parametrize("rules", [DEFAULT_RULES, RULES], ids=["default rules", "rules with numbers"])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(DEFAULT_RULES, id="default rules", marks=pytest.mark.soak),
+        pytest.param(RULES, id="rules with numbers"),
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recording_of_the_library_survives_redaction(name: str, rules: str, pair: Twins) -> None:
     pair.original.rules(rules)

@@ -79,6 +79,7 @@ def test_a_call_of_a_known_customer_is_told_once_as_the_documentation_says(offho
     assert words == {"counts", "too_short", "caller_withheld", "status"}
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_parent_and_its_child_legs_are_one_call_in_either_order(offhook: Offhook) -> None:
     parents = [new_sid(), new_sid()]
     with offhook.web() as web, offhook.worker(OFFHOOK_SETTLE_SECONDS="0.5"):
@@ -92,6 +93,7 @@ def test_a_parent_and_its_child_legs_are_one_call_in_either_order(offhook: Offho
     assert ledger.count(offhook.database_url, "conversions") == 2
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: Offhook) -> None:
     sid = new_sid()
     with offhook.web() as web, offhook.worker():
@@ -151,6 +153,7 @@ def test_a_destination_in_trouble_gets_the_same_bytes_again_until_it_takes_them(
     assert ledger.count(offhook.database_url, "attempts") == 2
 
 
+@pytest.mark.mostly("sqlite")
 def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Offhook) -> None:
     sid = new_sid()
     offhook.sink.behave(sinks.answer(400, b'{"error":"no such advertiser"}'), sinks.answer())

@@ -68,6 +68,7 @@ def test_kills_under_load_lose_nothing_and_leave_a_whole_database(
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
+@pytest.mark.soak
 def test_the_demonstration_runs_on_it_and_refuses_nothing(tmp_path: Path) -> None:
     with Up(standard(bare_environment()), tmp_path) as up:
         assert re.search(r"\d+ callbacks sent: .*204", up.log)
