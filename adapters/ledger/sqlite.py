@@ -24,6 +24,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import QueuePool
 
+from offhook.adapters.ledger.held_files import HeldFiles
 from offhook.adapters.ledger.refused import LedgerRefused
 from offhook.adapters.private_file import PRIVATE, hide_from_others
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -181,6 +182,10 @@ def engine_for(url: str, *, pool_size: int, pool_seconds: float, renew_seconds: 
     def _remember(connection: Any, record: Any) -> None:
         record.info["identity"] = connection.identity
 
+    @event.listens_for(engine, "engine_disposed")
+    def _let_go(_engine: Engine) -> None:
+        opener.held.release()
+
     @event.listens_for(engine, "checkout")
     def _still_there(connection: Any, _record: Any, _proxy: Any) -> None:
         if not opener.is_in_place(connection):
@@ -239,7 +244,8 @@ class _Opener:
     """Opens the file, one process at a time, and never with a WAL or an index that belongs to another database.
 
     Whoever replaces the database under a running process often leaves its WAL where it was. SQLite would put that WAL's
-    pages into the new database: https://www.sqlite.org/howtocorrupt.html, 1.4.
+    pages into the new database: https://www.sqlite.org/howtocorrupt.html, 1.4. The files that were opened last are held, so that
+    a WAL that another process has just made is never taken for that one.
     """
 
     def __init__(self, path: Path, seconds: float, turn: Turn) -> None:
@@ -248,6 +254,7 @@ class _Opener:
         self._turn = turn
         self._opened_last: Identity = ()
         self._open: dict[int, Identity] = {}
+        self.held = HeldFiles()
 
     def open(self) -> Any:
         """A connection, ready for use. Raises LedgerUnavailable."""
@@ -260,6 +267,8 @@ class _Opener:
             self._set_leftovers_aside()
             self._make_writable_again()
             connection = self._opened(where)
+            if self._opened_last != connection.identity:
+                self.held.hold([f"{self._path}{ending}" for ending in _ENDINGS])
             self._opened_last = self._open[id(connection)] = connection.identity
             return connection
 
