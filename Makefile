@@ -64,7 +64,8 @@ unexport PYTHONDONTWRITEBYTECODE
 CORES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 # Two more than there are cores, as the tests on servers wait for processes and databases half of the time.
 AT_ONCE := $(shell expr $(CORES) + 2)
-PYTEST := $(BIN)/python -m pytest --dist loadfile
+# In the order of tests/conftest.py: the runner's own would begin those that take longest last.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 unit: .venv/dev
 	@echo "The quick tests: about a minute on two cores."

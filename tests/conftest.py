@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,12 +38,15 @@ logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is `mostly` of one database takes its turn on the other in `make soak`."""
+    """What is `mostly` of one database takes its turn on the other in `make soak`. Files of few tests come first."""
     for item in items:
         mostly = item.get_closest_marker("mostly")
         turn = {"sqlite", "postgres"}.intersection(_words(getattr(item, "callspec", None)))
         if mostly and turn.difference(mostly.args):
             item.add_marker(pytest.mark.soak)
+    # Those of few tests are on real servers and take longest: begun last they would have the other processes of the runner wait.
+    tests_of = Counter(item.path for item in items)
+    items.sort(key=lambda item: (tests_of[item.path], item.path))
 
 
 def _words(parameters: object) -> list[str]:
