@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import sys
@@ -17,7 +16,14 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
-from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, fail_without_database, offhook
+from offhook.adapters.commands.context import (
+    LedgerCommand,
+    Offhook,
+    collecting_seldom,
+    fail,
+    fail_without_database,
+    offhook,
+)
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
@@ -138,9 +144,8 @@ def import_(
     table = DryRun(service.ledger) if dry_run else service.ledger
     waiting = Waiting(service.ledger.unknown)
     _stand_back(settings.customers_nice)
-    _spare_the_collector()
     try:
-        with _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
+        with collecting_seldom(), _progress(file) as progress, _rejects_of(file, rejects) as rejects_path:
             report = import_csv(
                 file,
                 table,
@@ -179,12 +184,6 @@ def import_(
         fail("No row of it was of use: the mapping is as it was.")
     if strict and not report.complete:
         raise SystemExit(1)
-
-
-def _spare_the_collector() -> None:
-    """What Python has loaded stays until the end. To look for garbage in it after each few hundred rows took a fourth of the time."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
 
 
 def _stand_back(nice: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
-from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.context import LedgerCommand, Offhook, collecting_seldom, fail, offhook
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
@@ -59,7 +58,7 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, file))
     found = weighed_since(service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since)
-    with _collecting_seldom(), _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
+    with collecting_seldom(), _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
         result = backtest(found, progress)
     _show(result, judge.rules, shown)
 
@@ -93,19 +92,6 @@ def apply_command(since: datetime, yes: bool) -> None:
     wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
     done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
     click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
-
-
-@contextmanager
-def _collecting_seldom() -> Iterator[None]:
-    """What is loaded stays until the end, and a page of calls goes without the collector: it would take a tenth of the time."""
-    usual = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(100_000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
 
 
 def _agrees(question: str) -> bool:
