@@ -24,7 +24,6 @@ from offhook.pipeline.users import Role
 from offhook.pipeline.words import BROUGHT_BY
 
 blueprint = Blueprint("customers", __name__)
-SOURCES = BROUGHT_BY
 _LONGEST = 320  # characters of what is looked for
 
 
@@ -70,7 +69,7 @@ def shown() -> str:
         imports=imports[:most],
         is_more_imports=len(imports) > most,
         jobs=None if asked else jobs_listed(known, "imports"),
-        sources=SOURCES,
+        sources=BROUGHT_BY,
         hidden=hidden,
     )
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.customers import SOURCES
 from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.pipeline.job_kinds import UndoImport, enqueue
@@ -15,6 +14,7 @@ from offhook.pipeline.masking import masking
 from offhook.pipeline.ports.history import ImportLine
 from offhook.pipeline.undoing import Undoing, summed, undoing
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import BROUGHT_BY
 
 blueprint = Blueprint("imports", __name__)
 
@@ -28,7 +28,7 @@ def shown() -> str:
     return render_template(
         "imports.html.jinja",
         imports=found[:limit],
-        sources=SOURCES,
+        sources=BROUGHT_BY,
         older=url_for("imports.shown", before=found[limit - 1].id) if len(found) > limit else None,
         newest=url_for("imports.shown") if before else None,
     )
@@ -44,7 +44,7 @@ def one(import_id: str) -> str:
     return render_template(
         "import.html.jinja",
         line=line,
-        sources=SOURCES,
+        sources=BROUGHT_BY,
         counts=counts,
         samples=samples,
         is_whole=looked_at.is_whole,

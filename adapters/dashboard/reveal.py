@@ -16,55 +16,33 @@ blueprint = Blueprint("reveal", __name__)
 Reveal = Callable[[str], str | None]
 
 
-def _call_of(call_sid: str) -> CallLine | None:
-    return next((story.call for story in parts().reads.stories.of_call(call_sid)), None)
+def _of_call(shown: Callable[[CallLine], str | None]) -> Reveal:
+    """Of a call, by its CallSid."""
+
+    def reveal(call_sid: str) -> str | None:
+        return next((shown(story.call) for story in parts().reads.stories.of_call(call_sid)), None)
+
+    return reveal
 
 
-def _caller_of(call_sid: str) -> str | None:
-    """The customer's number of a call, by its CallSid: of a call that we placed it is the number that was called."""
-    call = _call_of(call_sid)
-    return None if call is None else call.customer_phone or call.from_
+def _of_customer(shown: Callable[[Customer], str | None]) -> Reveal:
+    """Of who had a number, by the row of the customers' history that says so."""
 
+    def reveal(row: str) -> str | None:
+        number = row_number(row)
+        line = None if number is None else parts().reads.history.line(number)
+        return None if line is None else shown(line.customer)
 
-def _from_of(call_sid: str) -> str | None:
-    call = _call_of(call_sid)
-    return None if call is None else call.from_
-
-
-def _to_of(call_sid: str) -> str | None:
-    call = _call_of(call_sid)
-    return None if call is None else call.to
-
-
-def _customer_of(row: str) -> Customer | None:
-    """Who had a number, by the row of the customers' history that says so."""
-    number = row_number(row)
-    line = None if number is None else parts().reads.history.line(number)
-    return None if line is None else line.customer
-
-
-def _phone_of(row: str) -> str | None:
-    found = _customer_of(row)
-    return None if found is None else found.phone
-
-
-def _email_of(row: str) -> str | None:
-    found = _customer_of(row)
-    return None if found is None else found.email
-
-
-def _id_of(row: str) -> str | None:
-    found = _customer_of(row)
-    return None if found is None else found.customer_id
+    return reveal
 
 
 KINDS: Mapping[str, Reveal] = {
-    "caller": _caller_of,
-    "calling_number": _from_of,
-    "called_number": _to_of,
-    "customer_phone": _phone_of,
-    "customer_email": _email_of,
-    "customer_id": _id_of,
+    "caller": _of_call(lambda call: call.customer_phone or call.from_),  # the customer, whoever placed the call
+    "calling_number": _of_call(lambda call: call.from_),
+    "called_number": _of_call(lambda call: call.to),
+    "customer_phone": _of_customer(lambda customer: customer.phone),
+    "customer_email": _of_customer(lambda customer: customer.email),
+    "customer_id": _of_customer(lambda customer: customer.customer_id),
 }
 """What can be shown: the word in the form -> from what the page names it by (never the value itself) to the value."""
 
