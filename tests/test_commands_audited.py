@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,9 @@ import pytest
 
 from offhook.main import commands_alone
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.job_kinds import QaFile, enqueue
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditFilter, AuditLine, Role, User
 from offhook.service import build
 from offhook.settings import given
@@ -32,7 +29,6 @@ from tests.support.dashboard import add_user
 from tests.support.ledger import connect_sqlite
 from tests.test_documented_commands import ROOT, every_command
 
-POLICY = RetryPolicy()
 LIST = "phone,email,customer_id\n+14155558001,ann@example.com,C-1\n"
 KNOWN, UNKNOWN = "+14155558004", "+14155558005"
 
@@ -67,12 +63,7 @@ class Desk:
 
     def refused(self) -> str:
         """The CallSid of a call that Rockerbox refused."""
-        self.site.know(KNOWN, "cy@example.com")
-        made, now = self.site.call(next(self.numbers), caller=KNOWN), datetime.now(UTC)
-        for claimed in self.ledger.claim(now, 99, 60, POLICY).taken:
-            outcome = Outcome(Result.REFUSED, "http_422", 422, "no")
-            self.ledger.finish([attempt(claimed, outcome, now, now, POLICY)], now)
-        return made
+        return self.site.refused(next(self.numbers), caller=KNOWN)
 
     def file(self, text: str = LIST) -> str:
         path = self.folder / f"crm{next(self.numbers)}.csv"

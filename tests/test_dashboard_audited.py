@@ -16,12 +16,10 @@ from typing import Any
 import pytest
 
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.job_kinds import QaFile, enqueue
 from offhook.pipeline.jobs import FileRole
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.customers import Brought, Source
-from offhook.pipeline.steps import attempt
 from offhook.pipeline.tokens import new_token
 from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, User, new_secret
 from offhook.service import job_runner
@@ -30,7 +28,7 @@ from tests.support.dashboard import PASSWORD, add_user
 from tests.test_dashboard_doors import ANSWERS
 
 VIEWER, OPERATOR, ADMIN = Role
-POLICY, NOBODY = RetryPolicy(), "unknown"
+NOBODY = "unknown"
 LIST = "phone,email,customer_id\n+14155558001,ann@example.com,C-1\nno number,bo@example.com,\n"
 Lines = Sequence[tuple[str, str]]
 
@@ -66,12 +64,7 @@ class Scene:
 
     def refused(self, caller: str = "+14155558009") -> str:
         """The CallSid of a call that Rockerbox refused."""
-        self.site.know(caller, "cy@example.com")
-        made, now = self.site.call(next(self.numbers), caller=caller), datetime.now(UTC)
-        for claimed in self.ledger.claim(now, 99, 60, POLICY).taken:
-            outcome = Outcome(Result.REFUSED, "http_422", 422, "no")
-            self.ledger.finish([attempt(claimed, outcome, now, now, POLICY)], now)
-        return made
+        return self.site.refused(next(self.numbers), caller=caller)
 
     def user(self, role: Role = VIEWER) -> User:
         return add_user(self.ledger, f"user{next(self.numbers)}@example.com", role, None)

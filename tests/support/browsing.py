@@ -15,6 +15,8 @@ from flask.testing import FlaskClient
 
 from offhook.adapters.commands.context import Offhook
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret, new_user_id
 from offhook.service import build, dashboard
 from offhook.settings import given
@@ -99,6 +101,15 @@ class Browsing:
         if decide:
             self.work()
         return sid(number)
+
+    def refused(self, number: int, *, caller: str) -> str:
+        """The CallSid of such a call that Rockerbox refused; its caller is known by now."""
+        self.know(caller, "cy@example.com")
+        made, now, ledger = self.call(number, caller=caller), datetime.now(UTC), self.service.ledger
+        for claimed in ledger.claim(now, 99, 60, RetryPolicy()).taken:
+            outcome = Outcome(Result.REFUSED, "http_422", 422, "no")
+            ledger.finish([attempt(claimed, outcome, now, now, RetryPolicy())], now)
+        return made
 
     def work(self) -> None:
         """What a worker does with calls, until nothing is left."""
