@@ -69,10 +69,8 @@ class Database:
         self._watchdog = Watchdog(patience.slow_seconds, patience.log_repeat_seconds)
         self._lock = FairLock(Path(f"{self._path}.lock")) if self.is_sqlite else None
         _tell_watches(self.engine, self._driver)
-        if reads_only and self.is_sqlite:
-            sqlite.only_read(self.engine)
-        if reads_only and not self.is_sqlite:
-            count_waiting(self.engine)
+        if reads_only:
+            (sqlite.only_read if self.is_sqlite else count_waiting)(self.engine)
 
     def _engine(self, url: str, pool_size: int) -> Engine:
         known = self._patience
