@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import REPOSITORY
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +28,7 @@ def audited(folder: Path, said: str) -> subprocess.CompletedProcess[str]:
     (folder / "pip_audit.py").write_text(f"print({said!r})")
     env = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, str(REPOSITORY / ".ci" / "audit.py")]
-    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=REPOSITORY, env=env, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS)
 
 
 @pytest.mark.parametrize(

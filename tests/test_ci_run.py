@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import REPOSITORY
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +28,7 @@ def machine(folder: Path, **programs: str) -> Path:
 
 def run(path: Path) -> subprocess.CompletedProcess[str]:
     command = [str(path / "bash"), str(REPOSITORY / ".ci" / "run")]
-    return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS)
 
 
 def test_who_may_install_nothing_is_told_what_to_ask_for_and_the_tests_run(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.support.processes import REPOSITORY, Web, bare_environment, environment, flask, free_port
 from tests.support.tree import copy_tree
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio, callback, new_sid
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
 LAST_STAGE = DOCKERFILE.rpartition("\nFROM ")[2]
@@ -59,7 +59,10 @@ def ran(
 
 def has_engine() -> bool:
     docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "info"], capture_output=True, timeout=30).returncode == 0
+    return (
+        docker is not None
+        and subprocess.run([docker, "info"], capture_output=True, timeout=HANGS_AFTER_SECONDS).returncode == 0
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from offhook.service import build, dashboard
 from offhook.settings import given
 from tests.support.dashboard import PASSWORD, Client, Site, add_user
 from tests.support.raw import Raw, ask
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 VIEWER, OPERATOR, ADMIN = Role
 NOBODY = "nobody"
@@ -223,7 +224,7 @@ def test_behind_https_the_cookie_is_bound_to_the_host(database_url: str) -> None
 def test_static_files_are_kept_for_ever_under_the_name_of_their_hash(site: Site) -> None:
     page = site.anybody().get("/login").text
     for path in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
-        answer = requests.get(site.url + path, timeout=60)
+        answer = requests.get(site.url + path, timeout=HANGS_AFTER_SECONDS)
         assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert answer.headers["Content-Encoding"] == "gzip"
         assert re.search(r"\.[0-9a-f]{16}\.(css|js)$", path)
@@ -424,7 +425,7 @@ def test_a_file_is_taken_that_is_larger_than_a_callback(site: Site) -> None:
     files = {"file": ("crm.csv", rows)}
     address = f"{site.url}/customers/uploads"
     answer = operator.http.post(
-        address, data={"csrf_token": operator.token}, files=files, allow_redirects=False, timeout=60
+        address, data={"csrf_token": operator.token}, files=files, allow_redirects=False, timeout=HANGS_AFTER_SECONDS
     )
     assert answer.status_code == 303
     assert answer.headers["Location"].startswith("/customers/jobs/")

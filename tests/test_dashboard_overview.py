@@ -17,6 +17,7 @@ from tests.support.browser import axe_findings, is_wider_than_window, page_of
 from tests.support.browsing import ANN, BO, browsing
 from tests.support.dashboard import Client, Site
 from tests.support.readers import NEVER, words
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.mostly("sqlite")
 NEVER_SHOWN = ("parked", "skipped", "dead", "ambiguous", "quarantined", "folded", "mapping", "settling")
@@ -110,7 +111,7 @@ def test_what_needs_somebody_is_said_with_where_it_is_mended(viewer: Client) -> 
 
 def test_markup_in_a_parameter_stays_text(viewer: Client) -> None:
     for name in ("range", "from", "to", "number"):
-        page = viewer.http.get(f"{viewer.url}/", params={name: MARKUP}, timeout=60)
+        page = viewer.http.get(f"{viewer.url}/", params={name: MARKUP}, timeout=HANGS_AFTER_SECONDS)
         assert page.status_code == 200
         assert "<img" not in page.text
 

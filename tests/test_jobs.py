@@ -44,7 +44,7 @@ from offhook.settings import given
 from tests.fakes.callbacks import NOON
 from tests.fakes.ledger import MemoryLedger
 from tests.support.office import ANN, BO, HOUR, OURS, WHO, Office
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 LIST = f"phone,email,tier\n{ANN},ann@example.com,=gold\n{BO},bo@example.com,\nnobody,x@example.com,\n"
 
@@ -287,7 +287,7 @@ def test_a_running_job_that_is_cancelled_stops_and_says_so() -> None:
     job_id = desk.asks()
     thread = threading.Thread(target=desk.runner.once)
     thread.start()
-    assert begun.wait(60)
+    assert begun.wait(HANGS_AFTER_SECONDS)
     wait_until(lambda: desk.job(job_id).progress.done)  # it is written while it runs
     desk.ledger.jobs.ask_cancel(job_id, NOON)
     thread.join()

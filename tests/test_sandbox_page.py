@@ -15,6 +15,7 @@ from pathlib import Path
 from offhook.adapters.rockerbox.sandbox import Sandbox
 from tests.support.needed import require
 from tests.support.processes import REPOSITORY
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -25,14 +26,18 @@ def seen(url: str, folder: Path) -> str:
         PROGRAM, "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
     )
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=1000"]
-    done = subprocess.run([program, *options, "--dump-dom", url], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [program, *options, "--dump-dom", url], capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS
+    )
     return done.stdout
 
 
 def post(sandbox: Sandbox, **fields: str) -> None:
     told = {"email": "ann@example.test", "action": "call", "timestamp": "1773324000", "order_id": "CA1"} | fields
     with suppress(urllib.error.HTTPError):
-        urllib.request.urlopen(f"{sandbox.url}/webhook/data?advertiser=x", json.dumps(told).encode(), 10).close()
+        urllib.request.urlopen(
+            f"{sandbox.url}/webhook/data?advertiser=x", json.dumps(told).encode(), HANGS_AFTER_SECONDS
+        ).close()
 
 
 def test_the_page_shows_what_counts_what_is_ignored_and_why(tmp_path: Path) -> None:

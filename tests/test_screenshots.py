@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.browser import axe_findings, is_wider_than_window
+from tests.support.browser import PATIENCE_MS, axe_findings, is_wider_than_window
 from tests.support.processes import Up, bare_environment
 from tests.support.screenshots import LINK, PICTURES, come_in, picture
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.mostly("sqlite")
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.mostly("sqlite")
 def test_a_new_user_gets_from_the_printed_link_to_the_pictures_of_the_documents(browser: Any, tmp_path: Path) -> None:
     with Up(bare_environment(), tmp_path) as up:
         context = browser.new_context()
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
@@ -35,4 +37,4 @@ def test_a_new_user_gets_from_the_printed_link_to_the_pictures_of_the_documents(
         context.close()
         link = LINK.search(up.log)
         assert link is not None
-        assert requests.get(link[0], timeout=60).status_code == 404  # it was of one use
+        assert requests.get(link[0], timeout=HANGS_AFTER_SECONDS).status_code == 404  # it was of one use

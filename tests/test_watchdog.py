@@ -9,6 +9,7 @@ import pytest
 
 from offhook.adapters.ledger.watch import Watch, Watchdog
 from offhook.pipeline.repeated import Repeated
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.unit
 
@@ -81,7 +82,7 @@ def test_the_watchdog_cuts_what_has_no_time_left_and_looks_at_nothing_that_has_e
         return True
 
     with dog.watching("SELECT 2", seconds=0, cut=cut):
-        assert is_cut.wait(60)
+        assert is_cut.wait(HANGS_AFTER_SECONDS)
     dog.close()
 
 

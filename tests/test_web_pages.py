@@ -12,6 +12,7 @@ from werkzeug.test import Client, TestResponse
 from offhook.adapters.web.pages import Pages, is_page
 from offhook.adapters.web.ration import Ration, RationLimits
 from offhook.adapters.wsgi import WsgiApp
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 pytestmark = pytest.mark.unit
 
@@ -50,14 +51,14 @@ def test_whoever_comes_when_all_threads_are_taken_is_asked_to_come_again() -> No
 
     def waits(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         inside.set()
-        assert leave.wait(60)
+        assert leave.wait(HANGS_AFTER_SECONDS)
         return app_that_says(b"done")(environ, start_response)
 
     pages = pages_of(waits)
     answers: list[int] = []
     first = threading.Thread(target=lambda: answers.append(Client(pages).get("/", buffered=True).status_code))
     first.start()
-    assert inside.wait(60)
+    assert inside.wait(HANGS_AFTER_SECONDS)
     refused = Client(pages).get("/", buffered=True)
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "7")
     assert_is_a_page(refused)
@@ -82,13 +83,13 @@ def test_pages_and_the_api_share_their_threads_and_each_is_refused_in_its_own_wo
 
     def waits(environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         inside.set()
-        assert leave.wait(60)
+        assert leave.wait(HANGS_AFTER_SECONDS)
         return app_that_says(b"done")(environ, start_response)
 
     pages = pages_of(waits, api=waits)
     first = threading.Thread(target=lambda: Client(pages).get(taken_by, buffered=True))
     first.start()
-    assert inside.wait(60)
+    assert inside.wait(HANGS_AFTER_SECONDS)
     refused = Client(pages).get(other, buffered=True)
     leave.set()
     first.join()

@@ -18,6 +18,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from tests.support.processes import REPOSITORY
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 FILE = REPOSITORY / "requirements.txt"
 PYTHONS = [(3, 11), (3, 12), (3, 13), (3, 14)]
@@ -81,7 +82,7 @@ def ask_index(folder: Path) -> Wheels:
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "-vvv"]
     command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "10", "--only-binary=:all:"]
     try:
-        done = subprocess.run([*command, "-r", str(file)], capture_output=True, text=True, timeout=100)
+        done = subprocess.run([*command, "-r", str(file)], capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS)
     except subprocess.TimeoutExpired:
         pytest.skip("the package index does not answer")
     known = wheels_named(done.stdout + done.stderr)

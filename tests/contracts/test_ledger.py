@@ -7,6 +7,7 @@ import threading
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import keep_day
 from tests.fakes.callbacks import raw, sid
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 
 def test_there_is_no_news_of_a_ledger_that_was_only_opened_or_read(ledger: WholeLedger) -> None:
@@ -25,7 +26,7 @@ def test_news_comes_with_a_callback_and_stays_until_it_is_cleared(ledger: WholeL
 def test_whoever_sleeps_is_woken_by_another_threads_callback_and_can_read_it(ledger: WholeLedger) -> None:
     storing = threading.Thread(target=ledger.append, args=([raw(1)],))
     storing.start()
-    assert ledger.news.wait(60)
+    assert ledger.news.wait(HANGS_AFTER_SECONDS)
     assert ledger.stories.has_callbacks(sid(1))
     storing.join()
 

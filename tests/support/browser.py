@@ -11,12 +11,14 @@ from typing import Any
 
 from tests.support.dashboard import Site
 from tests.support.needed import require
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 AXE = Path(__file__).parents[1] / "npm" / "node_modules" / "axe-core" / "axe.min.js"
 LOOKS = [(1280, "light"), (360, "dark")]  # between them each width and each scheme
 EVERY_LOOK = [*LOOKS, (360, "light"), (1280, "dark")]
 _KEPT_IN = os.environ.get("OFFHOOK_SCREENSHOTS")
 _PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE_MS = 1000 * HANGS_AFTER_SECONDS  # playwright's own is half a minute
 _FROM_OUTSIDE = """async () => {
     // axe is no part of the page: the page's own policy stays as it is, and the driver evaluates it.
     const look = innerWidth + document.documentElement.outerHTML
@@ -34,7 +36,8 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = driver.chromium.launch(executable_path=program, args=arguments, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
@@ -64,6 +67,7 @@ def page_of(
     if role is not None:
         cookies = site.role(role).cookies
         context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
+    context.set_default_timeout(PATIENCE_MS)
     page, told = context.new_page(), []
     page.on("console", lambda message: told.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: told.append(str(error)))

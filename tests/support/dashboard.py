@@ -13,6 +13,7 @@ from offhook.adapters.passwords import hash_of
 from offhook.pipeline.users import AuditLine, Role, User, new_user_id
 from offhook.settings import given
 from tests.support.processes import Web, environment
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 PASSWORD = "a short walk by the sea"
 _TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
@@ -35,14 +36,14 @@ class Client:
     token: str = ""
 
     def get(self, path: str) -> requests.Response:
-        answer = self.http.get(self.url + path, allow_redirects=False, timeout=60)
+        answer = self.http.get(self.url + path, allow_redirects=False, timeout=HANGS_AFTER_SECONDS)
         found = _TOKEN.search(answer.text)
         self.token = found[1] if found else self.token
         return answer
 
     def post(self, path: str, token: str | None = None, /, **fields: str) -> requests.Response:
         data = {"csrf_token": self.token if token is None else token, **fields}
-        return self.http.post(self.url + path, data=data, allow_redirects=False, timeout=60)
+        return self.http.post(self.url + path, data=data, allow_redirects=False, timeout=HANGS_AFTER_SECONDS)
 
     def sign_in(self, email: str, password: str = PASSWORD, goes_to: str = "/") -> requests.Response:
         self.get("/login")

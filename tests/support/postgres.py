@@ -23,6 +23,8 @@ from tests.support import watch
 _FOR_EVER_SECONDS = "86400"  # of pg_ctl, which gives up after 60; what hangs is ended by the runner's time-out
 # The wheel's own lock is one file for the whole machine, which belongs to whoever was first and lets no other user in.
 Wheel._lock = InterProcessLock(Path(tempfile.gettempdir()) / f".offhook-pg-{os.geteuid()}.lock")
+# For root the wheel makes a user of the system for its servers. Of two processes that do so at once, one fails.
+_making_a_user = InterProcessLock(Path(tempfile.gettempdir()) / f".offhook-pg-user-{os.geteuid()}.lock")
 
 
 class PostgresServer:
@@ -37,7 +39,8 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="offhook-pg-"))  # short: it holds a Unix socket
         watch.cluster_runs(self._folder)
         self._data = self._folder / "data"
-        self._server = get_server(self._data, start=False)  # its own start gives up after ten seconds
+        with _making_a_user:
+            self._server = get_server(self._data, start=False)  # its own start gives up after ten seconds
         self._server.ensure_pgdata_inited()
         self._numbers = itertools.count(1)
         self.start()

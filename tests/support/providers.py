@@ -23,6 +23,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from tests.support.needed import require
+from tests.support.waiting import HANGS_AFTER_SECONDS
 
 NPM = Path(__file__).parents[1] / "npm"
 CLIENT, SECRET = "offhook", "of-the-tests-alone"
@@ -47,36 +48,38 @@ class RealProvider:
     issuer: str
 
     def knows(self, accounts: Claims) -> None:
-        requests.put(f"{self.issuer}/accounts", json=accounts, timeout=60).raise_for_status()
+        requests.put(f"{self.issuer}/accounts", json=accounts, timeout=HANGS_AFTER_SECONDS).raise_for_status()
 
     def sign_in(self, address: str, login: str, browser: requests.Session | None = None) -> str:
         """What a person does there, without JavaScript: the address that the provider sends the browser back to."""
         browser = browser or requests.Session()
-        page = browser.get(address, timeout=60)
+        page = browser.get(address, timeout=HANGS_AFTER_SECONDS)
         while True:
             form = re.search(r'action="([^"]+)"', page.text)
             assert form is not None, page.text
             data = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', page.text))
             data |= {"login": login, "password": "any"} if 'name="login"' in page.text else {}
-            answer = browser.post(unescape(form[1]), data=data, allow_redirects=False, timeout=60)
+            answer = browser.post(unescape(form[1]), data=data, allow_redirects=False, timeout=HANGS_AFTER_SECONDS)
             while answer.is_redirect:
                 goes_to = requests.compat.urljoin(answer.url, answer.headers["Location"])
                 if urlsplit(goes_to).path == CALLBACK:
                     return str(goes_to)
-                answer = browser.get(goes_to, allow_redirects=False, timeout=60)
+                answer = browser.get(goes_to, allow_redirects=False, timeout=HANGS_AFTER_SECONDS)
             page = answer
 
     def knows_who_it_is(self, browser: requests.Session, address: str) -> bool:
         """Whether nobody is asked who they are whom this browser is sent there with."""
-        return 'name="login"' not in browser.get(address, timeout=60).text
+        return 'name="login"' not in browser.get(address, timeout=HANGS_AFTER_SECONDS).text
 
     def sign_out(self, address: str, browser: requests.Session) -> str:
         """Somebody says yes there: the address that the provider sends the browser back to."""
-        page = browser.get(address, timeout=60)
+        page = browser.get(address, timeout=HANGS_AFTER_SECONDS)
         form, secret = (re.search(text, page.text) for text in (r'action="([^"]+)"', r'name="xsrf" value="(\w+)"'))
         assert form is not None and secret is not None, page.text
         said = {"xsrf": secret[1], "logout": "yes"}
-        return browser.post(unescape(form[1]), data=said, allow_redirects=False, timeout=60).headers["Location"]
+        return browser.post(unescape(form[1]), data=said, allow_redirects=False, timeout=HANGS_AFTER_SECONDS).headers[
+            "Location"
+        ]
 
 
 @contextmanager

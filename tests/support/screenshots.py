@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.browser import chromium
+from tests.support.browser import PATIENCE_MS, chromium
 from tests.support.processes import REPOSITORY, Up, bare_environment
 
 # File name, address, width, height, scheme. The first one opens README.
@@ -24,6 +24,7 @@ def take(folder: Path) -> list[Path]:
     """Write each picture of PICTURES into the folder."""
     with tempfile.TemporaryDirectory() as scratch, Up(bare_environment(), Path(scratch)) as up, chromium() as browser:
         context = browser.new_context()
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         come_in(page, up.log)
         return [picture(page, folder / f"{name}.png", *of) for name, *of in PICTURES]

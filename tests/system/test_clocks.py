@@ -33,16 +33,6 @@ def _are_folded(offhook: Offhook, count: int) -> bool:
     return ledger.count(offhook.database_url, "callbacks", "folded = 1") == count
 
 
-def held_until(let_go: threading.Event) -> sinks.Behaviour:
-    """An answer that comes when `let_go` is set."""
-
-    def behave(exchange: sinks.Exchange) -> bool:
-        let_go.wait(30)
-        return sinks.answer()(exchange)
-
-    return behave
-
-
 @only_postgres
 def test_a_worker_that_is_ahead_leaves_alone_what_another_is_sending(offhook: Offhook) -> None:
     let_go = threading.Event()

@@ -12,7 +12,7 @@ import pytest
 
 from tests import sinks
 from tests.support.twilio import CALLER, OURS, callback, new_sid
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 from tests.system.conftest import Offhook
 
 EMAIL = "caller@example.test"
@@ -38,7 +38,7 @@ def run(commands: list[list[str]], offhook: Offhook) -> list[str]:
         cwd=offhook.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_AFTER_SECONDS,
     )
     done = [json.loads(line) for line in ended.stdout.splitlines()]
     assert [code for code, _, _ in done] == [0] * len(commands), (done, ended.stderr)
