@@ -13,7 +13,7 @@ from offhook.pipeline.conversion import Convert, Decision, decide
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.ends import Numbering
-from offhook.pipeline.ports.books import Asking, CallBefore
+from offhook.pipeline.ports.books import CallBefore
 from offhook.pipeline.rules.facts import EarlierCall
 
 pytestmark = pytest.mark.unit
@@ -146,7 +146,7 @@ def test_an_earlier_call_of_one_of_our_own_people_went_out_by_the_number_that_wa
         CallKey("AC1", "CA0"), CallState.CONVERTED, Direction.INBOUND, from_, TV, 60, began, began, answered=True
     )
     now = outbound()
-    known = Earlier({Asking(asked_about, NOON, now.key): [row]}, Numbering(), {now.key: NOON}, frozenset({AGENT}))
+    known = Earlier(lambda: {now.key: [row]}, Numbering(), frozenset({AGENT}))
     [found] = known.before(now, asked_about) or ()
     assert (found.direction, found.ours) == (direction, TV)
 
@@ -166,7 +166,7 @@ def test_a_missed_call_that_an_agent_called_back_by_way_of_a_tracked_number_is_n
     now, rules = outbound(), parse(f'{CALLED_BACK}[ours]\nnumbers = ["{AGENT}"]\n')
 
     def after(*rows: CallBefore) -> Decision:
-        known = Earlier({Asking(CUSTOMER, NOON, now.key): rows}, Numbering(), {now.key: NOON}, rules.ours)
+        known = Earlier(lambda: {now.key: rows}, Numbering(), rules.ours)
         return decide(now, ANN, rules, Numbering(), known.before(now, CUSTOMER))
 
     assert isinstance(after(missed_row), Convert)

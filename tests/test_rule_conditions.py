@@ -12,9 +12,11 @@ import pytest
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import CallState
-from offhook.pipeline.callback import Direction, Status
+from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.conversion import Convert, Decision, Park, Skip, decide
+from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.ends import Numbering
+from offhook.pipeline.ports.books import CallBefore
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.facts import EarlierCall
@@ -258,3 +260,51 @@ def test_a_value_that_is_too_long_matches_no_pattern() -> None:
     rules = with_rule("params.Menu = { matches = '^a+$' }")
     assert held(rules, Called(params={"Menu": "a" * 500}), Path())
     assert not held(rules, Called(params={"Menu": "a" * 501}), Path())
+
+
+def block(when: str, more: str = "") -> str:
+    return f'[[rule]]\nname = "{when[:9]}"\nwhen = {{ {when} }}\nskip = "it_holds"\n{more}'
+
+
+GOLD_FIRST = 'customer = { tier = "gold" }, first_call = true'
+
+
+@pytest.mark.parametrize(
+    ("rules", "called", "is_looked_at"),
+    [
+        ("first_call = true\n", Called(), True),
+        ("min_duration_seconds = 61\n", Called(), False),
+        (block("first_call = true, min_duration_seconds = 60"), Called(), True),
+        (block("first_call = true, min_duration_seconds = 61"), Called(), False),
+        (block("first_call = true, answered_by_person = true"), Called(), False),  # nobody knows, which fails
+        (block("first_call = true, answered_by_person = true", 'when_unknown = "holds"\n'), Called(), True),
+        (block("min_duration_seconds = 60") + block("first_call = true"), Called(), False),
+        (block("min_duration_seconds = 61") + block("first_call = true"), Called(), True),
+        (block(GOLD_FIRST), Called(**NOBODY), True),
+        (block(GOLD_FIRST), Called(), False),
+        ('repeat_within = "10m"\n', Called(), True),
+        ('repeat_within = "10m"\nmin_duration_seconds = 61\n', Called(), False),
+    ],
+)
+def test_the_ledger_is_asked_for_earlier_calls_where_a_decision_hangs_on_them(
+    rules: str, called: Called, is_looked_at: bool
+) -> None:
+    asked = []
+
+    def ask() -> dict[CallKey, list[CallBefore]]:
+        asked.append(True)
+        return {}
+
+    call = called.call()
+    earlier = Earlier(ask, Numbering()).before(call, CALLER)
+    for _ in range(2):
+        decide(call, called.customer(), parse(rules), Numbering(), earlier)
+    assert asked == [True] * is_looked_at
+
+
+def test_a_rule_of_which_something_is_not_known_is_kept_without_what_was_not_looked_at() -> None:
+    found = decided(block("first_call = true, answered_by_person = true"), Called(legs=()))
+    assert found.because is not None
+    [rule, _] = found.because.trace
+    assert rule.holds is None and [(one.key, one.holds) for one in rule.conditions] == [("answered_by_person", None)]
+    assert kept(found.because.trace) == found.because.trace

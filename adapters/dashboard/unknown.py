@@ -71,11 +71,10 @@ def shown() -> str:
 
 
 def _rows(known: Parts, found: Sequence[UnknownCaller]) -> list[Row]:
-    asking = {one.phone: Asking(one.phone, one.latest_at) for one in found}
-    last = known.reads.known_calls.calls_before(list(asking.values()), 1)
-    customers = known.reads.find_customers(list(asking))
+    last = known.reads.known_calls.calls_before([Asking(one.phone, one.latest_at) for one in found], 1)
+    customers = known.reads.find_customers([one.phone for one in found])
     labels = labels_of(known)
-    return [_row(one, last.get(asking[one.phone], ()), customers.get(one.phone), labels) for one in found]
+    return [_row(one, call, customers.get(one.phone), labels) for one, call in zip(found, last, strict=True)]
 
 
 def _row(one: UnknownCaller, last: Sequence[CallBefore], customer: Customer | None, labels: Mapping[str, str]) -> Row:

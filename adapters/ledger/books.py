@@ -235,7 +235,7 @@ class BooksOnSql:
         waiting = {row.seq: row for row in (*rows, *children) if not row.folded and not _is_linked(row, members)}
         return Settled(_by_root(rows, members), sorted(map(_stored, waiting.values())))
 
-    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
+    def calls_before(self, asking: Sequence[Asking], limit: int) -> Sequence[Sequence[CallBefore]]:
         with self._read() as connection:
             return calls_before(connection, asking, limit)
 

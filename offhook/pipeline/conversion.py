@@ -139,7 +139,7 @@ def weigh(
     if call.root is None:
         return Skip((why("no_root_leg"),))
     ends = ends_of(call, numbering, rules.ours)
-    pair = called_back(call, ends, rules, earlier or ())
+    pair = called_back(call, ends, rules, () if earlier is None else earlier)
     facts = _facts(call, call.root, pair.ends if pair else ends, rules, customer, earlier)
     found = rules.match(facts)
     because = Because(_who(ends), found.rule.name if found.rule else "", found.trace)

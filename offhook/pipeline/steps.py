@@ -32,7 +32,17 @@ from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.ends import Numbering, customer_number
 from offhook.pipeline.look_up import LookUpPolicy
-from offhook.pipeline.ports.books import Asking, Bookkeeping, Books, Decided, Folded, KnownCalls, Settled, Stored
+from offhook.pipeline.ports.books import (
+    Asking,
+    Bookkeeping,
+    Books,
+    CallBefore,
+    Decided,
+    Folded,
+    KnownCalls,
+    Settled,
+    Stored,
+)
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
 from offhook.pipeline.ports.reader import Reader
@@ -336,11 +346,20 @@ def _decisions(
 
 def _earlier(books: KnownCalls, calls: Sequence[Call], numbers: Mapping[CallKey, str | None], judge: Judge) -> Earlier:
     """What the customers of these calls did before; of nobody where the rules need not know it."""
-    if not judge.rules.looks_back:
-        return Earlier({}, judge.numbering)
-    until = {call.key: _settle_at(call, judge) or call.first_received_at for call in calls}
-    asking = {Asking(number, until[key], key) for key, number in numbers.items() if number}
-    return Earlier(books.calls_before(asking, judge.history_calls), judge.numbering, until, judge.rules.ours)
+
+    def ask() -> Mapping[CallKey, Sequence[CallBefore]]:
+        asking = {
+            call.key: Asking(number, _until(call, judge), call.key) for call in calls if (number := numbers[call.key])
+        }
+        found = books.calls_before(list(asking.values()), judge.history_calls)
+        return dict(zip(asking, found, strict=True))
+
+    return Earlier(ask if judge.rules.looks_back else None, judge.numbering, judge.rules.ours)
+
+
+def _until(call: Call, judge: Judge) -> datetime:
+    """Callbacks of other calls that came later do not count for this one."""
+    return _settle_at(call, judge) or call.first_received_at
 
 
 def _of_then(

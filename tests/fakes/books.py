@@ -142,14 +142,15 @@ class MemoryBooks:
         ]
         return Settled(_by_root(rows, members), waiting)
 
-    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
-        return {one: [call for call in self._calls_before(one)[:limit] if call.key != one.but] for one in asking}
+    def calls_before(self, asking: Sequence[Asking], limit: int) -> Sequence[Sequence[CallBefore]]:
+        return [self._calls_before(one)[:limit] for one in asking]
 
     def _calls_before(self, asked: Asking) -> list[CallBefore]:
         found = [
             _before(one)
             for one in self._kept.calls.values()
             if one.customer_phone in spellings(asked.phone)
+            and one.folded.call.key != asked.but
             and one.state != "merged"
             and one.folded.call.first_received_at <= asked.until
         ]

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, and_, func, literal, or_, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
 from offhook.adapters.ledger.people.spelled import PHONE
@@ -68,78 +67,81 @@ def is_call_of(phone: str) -> ColumnElement[bool]:
 
 
 _Row = Sequence[Any]
-_ASKING = (("phone", "text"), ("until", "bigint"))
+_ASKING = (
+    ("place", "integer"), ("phone", "text"), ("until", "bigint"), ("account_sid", "text"), ("call_sid", "text"),
+)  # fmt: skip
 _BEFORE = (
     "account_sid", "call_sid", "state", "direction", "from_number", "to_number", "duration_seconds",
     "first_received_at", "ended_at", "answered",
 )  # fmt: skip
+_NO_CALL = CallKey("", "")
 
 
-def calls_before(connection: Connection, asking: Collection[Asking], limit: int) -> dict[Asking, list[CallBefore]]:
-    """Of each of these, the latest `limit` calls of that customer of which callbacks came until then, the latest first; of
-    these without the one that is not to be given."""
+def calls_before(connection: Connection, asking: Sequence[Asking], limit: int) -> list[list[CallBefore]]:
+    """Of each of these, in their order, the calls of that customer of which callbacks came until then, without the one that
+    is not to be given: the latest `limit`, the latest first."""
     if not asking:
-        return {}
-    wanted = {one: [(PersonText.kept(phone), micros(one.until)) for phone in spellings(one.phone)] for one in asking}
-    every = [{"phone": phone, "until": until} for phone, until in dict.fromkeys(chain.from_iterable(wanted.values()))]
+        return []
+    every = [row for place, one in enumerate(asking) for row in _as_rows(place, one)]
     told = {"rows": json.dumps(every), "most": limit}
-    found: dict[tuple[str | None, int], list[_Row]] = {}
-    for row in connection.execute(
-        _calls_before(connection.dialect.name == "sqlite"), told
-    ).all():  # one by one costs more
-        found.setdefault((row[0], row[1]), []).append(row)
-    return {one: _latest([found[key] for key in keys if key in found], limit, one.but) for one, keys in wanted.items()}
+    statement = _calls_before(connection.dialect.name == "sqlite")
+    found: list[list[_Row]] = [[] for _ in asking]
+    for row in connection.execute(statement, told).all():  # one by one costs more
+        found[row[0]].append(row)
+    return [_latest(rows, limit) for rows in found]
 
 
-def _latest(by_spelling: Sequence[Sequence[_Row]], limit: int, but: CallKey | None) -> list[CallBefore]:
-    rows = by_spelling[0] if len(by_spelling) == 1 else list(chain.from_iterable(by_spelling))
-    if len(rows) > 1:
-        rows = sorted(rows, key=_FIRST_RECEIVED, reverse=True)[:limit]
-    return [_call_before(row) for row in rows if row[2:4] != but]
+def _as_rows(place: int, one: Asking) -> Iterator[dict[str, Any]]:
+    but, until = one.but or _NO_CALL, micros(one.until)
+    for phone in spellings(one.phone):
+        yield {"place": place, "phone": PersonText.kept(phone), "until": until, **but._asdict()}
+
+
+def _latest(rows: list[_Row], limit: int) -> list[CallBefore]:
+    if len(rows) > 1:  # a number in two spellings has the latest of each
+        rows.sort(key=_FIRST_RECEIVED, reverse=True)
+    return [_call_before(row) for row in rows[:limit]]
 
 
 @cache
-def _calls_before(is_sqlite: bool) -> Any:
+def _calls_before(is_sqlite: bool) -> TextClause:
     """For each of `rows` a look-up of its own, by the index of customer and time.
 
     SQLite knows no LATERAL; a subquery that counts is bounded by the index as well.
     """
     names = ", ".join(f"t.{name}" for name in _BEFORE)
-    condition = f"t.customer_phone = v.phone AND t.first_received_at <= v.until AND t.state <> '{CallState.MERGED}'"
-    if is_sqlite:
-        newest = (
-            "SELECT rowid FROM calls AS c WHERE c.customer_phone = v.phone AND c.first_received_at <= v.until "
-            f"AND c.state <> '{CallState.MERGED}' ORDER BY c.first_received_at DESC LIMIT :most"
-        )
-        told = f"SELECT v.phone, v.until, {names} FROM {source(True, _ASKING)} CROSS JOIN calls AS t"
-        statement = f"{told} WHERE t.rowid IN ({newest})"
-    else:
-        inner = f"SELECT * FROM calls AS t WHERE {condition} ORDER BY t.first_received_at DESC LIMIT :most"
-        statement = f"SELECT v.phone, v.until, {names} FROM {source(False, _ASKING)} CROSS JOIN LATERAL ({inner}) AS t"
-    return text(statement)
+    newest = (
+        "FROM calls AS c WHERE c.customer_phone = v.phone AND c.first_received_at <= v.until "
+        f"AND c.state <> '{CallState.MERGED}' AND (c.call_sid <> v.call_sid OR c.account_sid <> v.account_sid) "
+        "ORDER BY c.first_received_at DESC LIMIT :most"
+    )
+    given = source(is_sqlite, _ASKING)
+    if is_sqlite:  # materialized: else the JSON is read again for each row that is found
+        known = f"WITH v AS MATERIALIZED (SELECT * FROM {given}) SELECT v.place, {names} FROM v"
+        return text(f"{known} CROSS JOIN calls AS t WHERE t.rowid IN (SELECT c.rowid {newest})")
+    return text(f"SELECT v.place, {names} FROM {given} CROSS JOIN LATERAL (SELECT * {newest}) AS t")
 
 
-_FIRST_RECEIVED = itemgetter(2 + _BEFORE.index("first_received_at"))
+_FIRST_RECEIVED = itemgetter(1 + _BEFORE.index("first_received_at"))
 _STATES = {each.value: each for each in CallState}
 _DIRECTIONS = {each.value: each for each in Direction}
 
 
 def _call_before(row: _Row) -> CallBefore:
     """Of a row of `_calls_before` as the database holds it: a caller may have a hundred such calls, each decision reads them."""
-    _, _, account, sid, state, direction, from_, to, seconds, first_received_at, ended_at, answered = row
+    _, account, sid, state, direction, from_, to, seconds, first_received_at, ended_at, answered = row
     first = moment(first_received_at)
-    ends = (PersonText.shown(from_) or "", PersonText.shown(to) or "")
-    by_person = None if answered is None else bool(answered)
     assert first is not None
     return CallBefore(
         CallKey(account, sid),
         _STATES[state],
         _DIRECTIONS[direction],
-        *ends,
+        PersonText.shown(from_) or "",
+        PersonText.shown(to) or "",
         seconds,
         first,
         moment(ended_at),
-        by_person,
+        None if answered is None else bool(answered),
     )
 
 

@@ -132,9 +132,9 @@ class Asking(NamedTuple):
 class KnownCalls(Protocol):
     """What is known of calls and callers: all that a decision needs. Changes nothing."""
 
-    def calls_before(self, asking: Collection[Asking], limit: int) -> Mapping[Asking, Sequence[CallBefore]]:
-        """The calls of each customer of which callbacks came until then: the latest `limit` of each, the latest first; of
-        these without the one that is not to be given."""
+    def calls_before(self, asking: Sequence[Asking], limit: int) -> Sequence[Sequence[CallBefore]]:
+        """Of each of these, in their order, the calls of that customer of which callbacks came until then, without the one
+        that is not to be given: the latest `limit`, the latest first."""
 
     def settled(self, keys: Collection[CallKey]) -> Settled:
         """All that is known of these calls."""

@@ -107,8 +107,9 @@ class _End:
 class Ways:
     """Ways of calls through `blocks` in their order, then to the `last` rule, which is what the file says outside of blocks.
 
-    Of a block that does not match the first condition is noted that fails; the others are not looked at. `outline` is that
-    of all these rules. The same answers lead the same way, so each is gone once and remembered.
+    Of a block that does not match the first condition is noted that fails; the others are not looked at, nor is what the
+    customer did before, unless the way hangs on it. `outline` is that of all these rules. The same answers lead the same way,
+    so each is gone once and remembered.
     """
 
     def __init__(self, blocks: Sequence[Rule], last: Rule, unknown: Unknown, outline: Outline) -> None:
@@ -117,45 +118,76 @@ class Ways:
         for rule in (*blocks, last):
             for key, one, value, _ in rule.asked:
                 asked.setdefault(key, (one, []))[1].append(value)
-        self._keys = tuple(asked)
-        self._asks = tuple([_ask(one, values) for one, values in asked.values()])
-        self._ends: dict[tuple[bool, tuple[_Answers, ...]], _End] = {}
+        at_call = {key: each for key, each in asked.items() if not each[0].looks_back}
+        before = {key: each for key, each in asked.items() if each[0].looks_back}
+        self._keys = (*at_call, *before)
+        self._ask_call = tuple([_ask(*each) for each in at_call.values()])
+        self._ask_before = tuple([_ask(*each) for each in before.values()])
+        self._ends: dict[tuple[bool, tuple[_Answers, ...]], _End | None] = {}
 
     def match(self, facts: Facts) -> Matched:
         """What the rules say of a call: the first that matches."""
         always = tuple(_broken(facts))
-        answers = tuple([ask(facts) for ask in self._asks])
-        if (end := self._ends.get((not always, answers))) is None:
-            if len(self._ends) >= _MOST_REMEMBERED:
-                self._ends.clear()
-            end = self._ends[not always, answers] = self._end(answers, may_wait=not always)
+        answers = tuple([ask(facts) for ask in self._ask_call])
+        end = self._remembered(answers, may_wait=not always)
+        if end is None:
+            answers += tuple([ask(facts) for ask in self._ask_before])
+            end = self._remembered(answers, may_wait=not always)
+        assert end is not None
         trail = Trail(end.way, facts, self._outline)
         if end.rule and end.rule.skip:
             return Matched(end.rule, trail, waits=end.waits)
         against = [Broken(one, {"found": one.found_in(facts), "asked": shown}) for one, shown in end.against]
         return Matched(end.rule, trail, (*against, *always), end.waits)
 
-    def _end(self, answers: Sequence[_Answers], *, may_wait: bool) -> _End:
-        left = {key: iter(each.holds) for key, each in zip(self._keys, answers, strict=True)}
+    def _remembered(self, answers: tuple[_Answers, ...], *, may_wait: bool) -> _End | None:
+        way = may_wait, answers
+        if way not in self._ends:
+            if len(self._ends) >= _MOST_REMEMBERED:
+                self._ends.clear()
+            self._ends[way] = self._end(answers, may_wait=may_wait)
+        return self._ends[way]
+
+    def _end(self, answers: Sequence[_Answers], *, may_wait: bool) -> _End | None:
+        """None where it hangs on earlier calls, and these were not asked for."""
+        left = {key: iter(each.holds) for key, each in zip(self._keys, answers, strict=False)}
         tried: list[Tried] = []
         for rule in self._blocks:
-            seen = _seen(rule, [next(left[key]) for key, _, _, _ in rule.asked])
+            unknown = rule.when_unknown or self._unknown
+            seen = _seen(rule, [next(left[key]) for key, _, _, _ in rule.asked if key in left], unknown)
+            if seen is None:
+                return None
             tried.append(seen)
             waits = may_wait and seen.waits
-            if waits or _holds(seen.comes_to, rule.when_unknown or self._unknown):
+            if waits or _holds(seen.comes_to, unknown):
                 return _End(rule, Way(tried), waits)
         last = self._last
-        seen = looked_at(last.name, last.asked, tuple([next(left[key]) for key, _, _, _ in last.asked]))
+        holds = [next(left[key]) for key, _, _, _ in last.asked if key in left]
+        if len(holds) < len(last.asked):
+            return None
+        seen = looked_at(last.name, last.asked, tuple(holds))
         way = Way([*tried, seen])
         if may_wait and seen.waits:
             return _End(None, way, waits=True)
         return _End(None, way, against=() if seen.comes_to else tuple(_against(seen, self._unknown)))
 
 
-def _seen(rule: Rule, holds: list[bool | None]) -> Tried:
+def _seen(rule: Rule, holds: list[bool | None], unknown: Unknown) -> Tried | None:
+    """None where it hangs on what was not looked at: the last that it asks, of earlier calls."""
     if False in holds:
         return failing(rule.name, rule.asked, holds.index(False))
-    return looked_at(rule.name, rule.asked, tuple(holds))
+    of_call = sum(not one.looks_back for _, one, _, _ in rule.asked)
+    if of_call < len(rule.asked) and _fails_unknown(rule.asked[:of_call], holds, unknown):
+        return looked_at(rule.name, rule.asked[:of_call], tuple(holds[:of_call]))
+    return looked_at(rule.name, rule.asked, tuple(holds)) if len(holds) == len(rule.asked) else None
+
+
+def _fails_unknown(asked: Asked, holds: Sequence[bool | None], unknown: Unknown) -> bool:
+    """Whether nobody knows something of these, nor will once the caller is known, so that the rest need not be looked at."""
+    known_never = any(
+        found is None and not one.of_customer for (_, one, _, _), found in zip(asked, holds, strict=False)
+    )
+    return known_never and not _holds(None, unknown)
 
 
 def _against(seen: Tried, unknown: Unknown) -> Iterator[tuple[Condition, str]]:

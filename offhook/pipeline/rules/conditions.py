@@ -555,9 +555,13 @@ Asked = tuple[tuple[str, Condition, Any, str], ...]
 """What is asked: key, entry, value, and the value as a sentence holds it."""
 
 
+_IN_ORDER = sorted(CONDITIONS.items(), key=lambda entry: entry[1].looks_back)
+
+
 def asked_by(conditions: Conditions) -> Asked:
-    """The entries of which something is asked, in the order of the table."""
-    every = ((key, condition, getattr(conditions, key)) for key, condition in CONDITIONS.items())
+    """The entries of which something is asked, in the order of the table; last those that look at earlier calls, since these
+    cost a question to the ledger."""
+    every = ((key, condition, getattr(conditions, key)) for key, condition in _IN_ORDER)
     return tuple((key, one, value, one.kind.shown(value)) for key, one, value in every if value is not None)
 
 

@@ -169,7 +169,8 @@ class Trail(Sequence[RuleTrace]):
 
     def as_kept(self) -> str:
         """{"asked": the outline's name, "tried": [...], "found": {key: words}}. Of a rule that was tried there is the place
-        of its condition that failed, or, where none did or it is the last, a sign for each: 1, 0, or ? where nobody knows.
+        of its condition that failed, or, where none did or it is the last, a sign for each that was looked at: 1, 0, or ?
+        where nobody knows.
         """
         facts, way = self._facts, self._way
         found = ",".join([before + _quoted(condition.found_in(facts)) for _, condition, before in way.looked_for])
@@ -219,4 +220,4 @@ def _told(name: str, asked: Sequence[Sequence[str]], mark: int | str, found: Map
     if isinstance(mark, int):
         return RuleTrace(name, False, _conditions(asked[mark : mark + 1], (False,), found))
     holds = [_MEANT[sign] for sign in mark]
-    return RuleTrace(name, _comes_to(holds), _conditions(asked, holds, found))
+    return RuleTrace(name, _comes_to(holds), _conditions(asked[: len(holds)], holds, found))
