@@ -45,13 +45,9 @@ def program(name: str) -> str:
     return str(found)
 
 
-def ran(
-    *command: str, folder: Path, timeout_seconds: float = 60, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def ran(*command: str, folder: Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "DOCKER_HOST")}
-    return subprocess.run(
-        command, cwd=folder, env={**known, **(env or {})}, capture_output=True, text=True, timeout=timeout_seconds
-    )
+    return subprocess.run(command, cwd=folder, env={**known, **(env or {})}, capture_output=True, text=True)
 
 
 # With an engine
@@ -72,7 +68,7 @@ def composed(folder: Path) -> Iterator[list[str]]:
     try:
         yield compose
     finally:
-        ran(*compose, "down", "--volumes", "--rmi", "local", folder=folder, timeout_seconds=120)
+        ran(*compose, "down", "--volumes", "--rmi", "local", folder=folder)
 
 
 @pytest.mark.timeout(1200)
@@ -93,7 +89,6 @@ def test_an_engine_builds_the_image_and_brings_postgres_web_and_worker_up(tmp_pa
             "web",
             "worker",
             folder=tree,
-            timeout_seconds=900,
             env=SETTINGS | {"PORT": str(port)},
         )
         assert up.returncode == 0, up.stderr

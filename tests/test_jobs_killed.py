@@ -49,7 +49,6 @@ def kill_under_way(worker: WorkerProcess, offhook: Offhook, office: Office, job_
     return office.job(job_id)
 
 
-@pytest.mark.timeout(600)
 def test_an_import_whose_worker_is_killed_is_finished_by_another_and_is_one_import(
     offhook: Offhook, office: Office
 ) -> None:
@@ -78,7 +77,6 @@ def test_an_import_whose_worker_is_killed_is_finished_by_another_and_is_one_impo
     assert (line.id, line.added, line.changed) == (job.result["import"], len(numbers), 0)
 
 
-@pytest.mark.timeout(600)
 def test_a_bulk_retry_whose_worker_is_killed_is_finished_by_another_and_sends_each_once(
     offhook: Offhook, office: Office
 ) -> None:

@@ -43,7 +43,6 @@ def test_every_move_of_a_conversion_is_made(scene: Scene) -> None:
     conversions(scene)
 
 
-@pytest.mark.timeout(600)
 def test_without_any_one_row_of_a_table_something_does_not_happen(tmp_path: Path, sqlite_template: str) -> None:
     template = sqlite_template.removeprefix("sqlite:///")
     command = [sys.executable, "-m", "tests.support.every_move", template, str(tmp_path)]

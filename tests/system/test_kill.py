@@ -39,7 +39,6 @@ PATIENT = {
 _REST = "state IN ('pending', 'sending')"
 
 
-@pytest.mark.timeout(600)
 def test_kills_lose_nothing_and_double_only_what_was_in_flight(offhook: Offhook) -> None:
     under_kills(offhook, kills_of_each=5, seed=1)
 

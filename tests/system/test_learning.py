@@ -20,7 +20,6 @@ from tests.system.test_kill import PATIENT, assert_told_once, everything_is_done
 _SENDERS = 4
 
 
-@pytest.mark.timeout(600)
 def test_numbers_are_learned_while_calls_come_and_workers_are_killed(offhook: Offhook) -> None:
     learned_under_kills(offhook, numbers=120, imports=3, kills=3, seed=1)
 

@@ -46,7 +46,6 @@ def test_without_the_package_the_sqlite_of_python_is_taken() -> None:
     assert python("-c", told).stdout.split() == ["sqlite3", sqlite3.sqlite_version]
 
 
-@pytest.mark.timeout(900)
 def test_the_ledgers_contract_holds_on_it() -> None:
     """All of tests/test_ledger.py and of tests/test_sqlite.py: who holds the write lock is asked of the old SQLite, too."""
     chosen = ("tests/test_ledger.py", "tests/test_sqlite.py", "-k", "not postgres")
@@ -56,7 +55,6 @@ def test_the_ledgers_contract_holds_on_it() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("empty_database_url", ["sqlite"], indirect=True)
 def test_kills_under_load_lose_nothing_and_leave_a_whole_database(
     offhook: Offhook, monkeypatch: pytest.MonkeyPatch
