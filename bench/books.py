@@ -1,4 +1,5 @@
-"""What a call costs the books: folded, decided and delivered in one process, by one rule and by fifty, in turns.
+"""What a call costs the books: folded, decided and delivered in one process, by one rule, by fifty, and by one more that has to
+look at each customer's earlier calls (one a round), in turns.
 
 The steps of the worker are made one after the other on calls that wait, of known callers, to a destination that takes
 everything at once. Counted is the processor's time of the process and of its Postgres, so that neighbours matter less; what
@@ -22,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from bulk import Sql, add_customers
-from fifty import ONE, fifty
+from fifty import ONE, fifty, looking_back
 from report import Report, Table, asked, median, options, ratio, say, sides
 from rig import ACCOUNT, CALLERS, Template, caller_of, databases, folder, kinds, random_sid
 
 AT_ONCE = 200
-TEXTS = {"1 rule": ONE, "50 rules": fifty()}
+TEXTS = {"1 rule": ONE, "50 rules": fifty(), "51 rules that look back": looking_back()}
 STEPS = ("fold", "decide", "deliver")
 Seen = dict[str, list[dict[str, float]]]
 

@@ -27,6 +27,14 @@ def fifty() -> str:
     return "\n".join(['time_zone = "America/New_York"', ONE, *map(_block, range(BLOCKS))])
 
 
+def looking_back() -> str:
+    """The same, before them one that never matches, and of which nobody knows without the earlier calls of the customer."""
+    when = 'first_call = false, no_conversion_within = "999d", min_duration_seconds = 10'
+    return fifty().replace(
+        "[[rule]]", f'[[rule]]\nname = "looks back"\nwhen = {{ {when} }}\nskip = "never"\n[[rule]]', 1
+    )
+
+
 def _block(place: int) -> str:
     known = {
         "number": 1000 + place,
