@@ -14,14 +14,13 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
-from offhook.pipeline.calls_listed import COLUMNS, PAGE, every, row
+from offhook.pipeline.calls_listed import COLUMNS, ON_A_TERMINAL, PAGE, every, row
 from offhook.pipeline.finding import numbers_of
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.words import SOURCES
 
-_ON_A_TERMINAL = COLUMNS[:-2]
 _STATES = [*(state.value for state in CallState if state is not CallState.MERGED), UNFINISHED]
 
 
@@ -80,7 +79,7 @@ def list_(
     phones = None if numbers is None else tuple(numbers.phones)
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
     found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
-    columns = _ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
+    columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
     show_list([row(one, reveal) for one in found[:limit]], shown, columns)
     _say_what_is_left_out(service, shown, len(found) > limit, limit)
     if numbers is not None and numbers.is_more:

@@ -12,15 +12,14 @@ from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanatio
 from offhook.adapters.commands.named_call import no_call_of, say_more_numbers
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
+from offhook.pipeline.calls_listed import COLUMNS as FILE_COLUMNS
+from offhook.pipeline.calls_listed import ON_A_TERMINAL, row
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
-from offhook.pipeline.finding import Named, call_sid, calls_named, typed
+from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, typed
 from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
 from offhook.pipeline.phone import mask_numbers_in
-from offhook.pipeline.story import CallLine, Story
-from offhook.pipeline.words import STATES
-
-_FOUND = ("first_received_at", "call_sid", "state", "status", "duration_seconds", "account_sid")
+from offhook.pipeline.story import Story
 
 
 def _show_schema(context: click.Context, _parameter: click.Parameter, is_wished: bool) -> None:
@@ -78,7 +77,7 @@ def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Ex
     if not found.calls:
         _fail_without_call(service, name)
     if len(found.calls) > 1 or found.is_more:
-        _list(found, name, shown, known.customer_numbers)
+        _list(service, found, name, shown, reveal=reveal)
     [line] = found.calls
     [story] = [one for one in service.ledger.stories.of_call(line.key.call_sid) if one.call.key == line.key]
     look_up = look_up_for(story, service.ledger.look_up_of)
@@ -100,25 +99,15 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
     return in_clear if reveal else masking([call.from_, call.to, call.customer_phone])
 
 
-def _list(found: Named, name: str, shown: Format, most_numbers: int) -> NoReturn:
-    """The calls that the name may mean."""
-    show_list([_row(line, in_words=shown is Format.TABLE) for line in found.calls], shown, _FOUND)
+def _list(service: Offhook, found: Named, name: str, shown: Format, *, reveal: bool) -> NoReturn:
+    """The calls that the name may mean, as `flask calls list` has them."""
+    columns = ON_A_TERMINAL if shown is Format.TABLE else FILE_COLUMNS
+    show_list([row(one, reveal) for one in counted_calls(service.ledger.stories, found)], shown, columns)
     more = f" (the newest {len(found.calls)} of more)" if found.is_more else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
     if found.is_more_numbers:
-        say_more_numbers(most_numbers)
+        say_more_numbers(service.settings.customer_numbers)
     raise SystemExit(0)
-
-
-def _row(line: CallLine, *, in_words: bool) -> dict[str, object]:
-    return {
-        "first_received_at": line.first_received_at,
-        "call_sid": line.key.call_sid,
-        "state": STATES.get(line.state, line.state) if in_words else line.state,
-        "status": line.status,
-        "duration_seconds": line.duration_seconds,
-        "account_sid": line.key.account_sid,
-    }
 
 
 def _hidden(name: str) -> str:

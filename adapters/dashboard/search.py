@@ -8,10 +8,8 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.calls import listed
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import needs
-from offhook.pipeline.counting import counted
-from offhook.pipeline.finding import Named, call_sid, calls_named, numbers_of, typed
+from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, numbers_of, typed
 from offhook.pipeline.phone import caller
-from offhook.pipeline.story import CallLine, CountedCall
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("search", __name__)
@@ -32,17 +30,12 @@ def shown() -> str | AnyResponse:
     return render_template(
         "search.html.jinja",
         q=name,
-        rows=listed([_counted(known, line) for line in found.calls]),
+        rows=listed(counted_calls(stories, found)),
         is_more=found.is_more,
         is_more_numbers=found.is_more_numbers,
         most_numbers=limits.customer_numbers,
         nothing=_nothing(known, name) if name and not found.calls else "",
     )
-
-
-def _counted(known: Parts, line: CallLine) -> CountedCall:
-    [story] = [one for one in known.reads.stories.of_call(line.key.call_sid) if one.call.key == line.key]
-    return counted(story)
 
 
 def _nothing(known: Parts, name: str) -> str:

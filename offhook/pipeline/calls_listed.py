@@ -12,6 +12,8 @@ COLUMNS = (
     "first_received_at", "call_sid", "outcome", "reason", "number", "customer", "status", "duration_seconds", "state",
     "account_sid",
 )  # fmt: skip
+ON_A_TERMINAL = COLUMNS[:-2]
+"""Those that a person reads."""
 PAGE = 500
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from offhook.pipeline.counting import counted
 from offhook.pipeline.phone import caller, spellings
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.sids import CALL, typed_kind
-from offhook.pipeline.story import CallLine
+from offhook.pipeline.story import CallLine, CountedCall, Story
 
 _QUOTES = " \t\r\n\"'`,;.\u2018\u2019\u201c\u201d"
 
@@ -77,6 +78,16 @@ def calls_named(stories: Stories, name: str, country: str, most: int, most_numbe
     found = [line for phone in numbers.phones for line in stories.calls_of(phone, most + 1)]
     newest = _newest([*found, *stories.with_order_id(typed(name), most + 1)])
     return Named(newest[:most], len(newest) > most, numbers.is_more)
+
+
+def counted_calls(stories: Stories, found: Named) -> list[CountedCall]:
+    """The same calls with what became of each, as lists say it. Raises LedgerUnavailable."""
+    return [counted(_story(stories, line)) for line in found.calls]
+
+
+def _story(stories: Stories, line: CallLine) -> Story:
+    [story] = [one for one in stories.of_call(line.key.call_sid) if one.call.key == line.key]
+    return story
 
 
 def _newest(found: Iterable[CallLine]) -> list[CallLine]:

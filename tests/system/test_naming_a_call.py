@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from offhook.pipeline.phone import mask
 from tests.support import ledger
 from tests.support.processes import flask
 from tests.support.twilio import CALLER, OURS, callback, new_sid
@@ -98,6 +99,9 @@ def test_a_call_is_explained_by_whatever_name_a_person_has_for_it(offhook: Offho
         wait_until(lambda: offhook.states() == {"delivered": 2})
     code, said = told("explain", "C1042")
     assert (code, first in said, second in said, "flask explain CALLSID" in said) == (0, True, True, True)
+    said = told("explain", "C1042", "--json")[1]
+    listed = json.loads(said[: said.rindex("]") + 1])
+    assert [(one["outcome"], one["customer"]) for one in listed] == [("delivered", mask(CALLER))] * 2
     found = json.loads(told("explain", second, "--json")[1])
     assert (found["verdict"], found["call_sid"], found["today"]["same"]) == ("delivered", second, True)
     counted = json.loads(told("today", "--since", "1h", "--json")[1])
