@@ -7,7 +7,9 @@ and sent to the demonstration's own sandbox at the time that it stands for.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 
 from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import Offhook
-from offhook.adapters.recordings.format import Record
+from offhook.adapters.recordings.format import Record, parameters
 from offhook.adapters.recordings.month import month
 from offhook.adapters.recordings.replay import Tape, Target, signed_request, target
 from offhook.adapters.rockerbox.sandbox import Sandbox
@@ -23,10 +25,10 @@ from offhook.adapters.twilio.keys import Account, Keyring, keyring_of
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.twilio.signature import Signer, by_auth_token
 from offhook.pipeline.arrival import Arrived, OtherKind, Refused
-from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.delivery import Sending
 from offhook.pipeline.ports.outbox import Attempt
-from offhook.pipeline.steps import Judge, decide_batch, deliver, fold_batch, give_up_batch
+from offhook.pipeline.steps import Judge, decide_batch, deliver, fold_batch, give_up_batch, leave_unfinished_batch
 from offhook.pipeline.users import Invite, Role, new_secret
 
 DAYS, CALLS_A_DAY, SEED = 30, 45, 7
@@ -48,12 +50,16 @@ number = "+13175550102"
 label = "Radio spot"
 """
 _ROUND = timedelta(hours=4)
+_SETTLED = timedelta(minutes=5)
+_OF_THE_END = ("Duration", "CallDuration")
 _BATCH = 1000
 _LEASE_SECONDS = 60.0
 _LINK_SECONDS = 24 * 3600.0
-# What the sandbox answers to the n-th conversion of the month, so that every page has something to see: it fails and is sent
-# again, breaks off (then nobody knows whether it arrived), and refuses.
-_ANSWERS = {40: "503", 41: "503", 150: "reset", 210: "400", 330: "400", 331: "429 retry-after 30"}
+# What the sandbox answers to the n-th attempt of the month, so that every page has something to see: it fails and is sent again,
+# breaks off, and refuses.
+_ANSWERS = {40: "503", 41: "503", 120: "reset", 210: "400", 330: "400", 331: "429 retry-after 30"}
+_LOST = 150  # its conversion never gets an answer: until the day turns it is sent again, then held, since it may have arrived
+_NEVER_ENDED_DAY = 25  # of one of its calls Twilio never reports the end
 _LAST_ONES = 2  # are on their way
 _LATER = "503 retry-after 7200"
 
@@ -73,8 +79,9 @@ def fill(service: Offhook, sandbox: Sandbox, recorded: Path, now: datetime) -> i
     )
     tape = Tape.of_files([recorded])
     records = (tape.read(number) for number in range(len(tape)))
-    found = month(records, days=DAYS, calls_a_day=CALLS_A_DAY, ends_at=now, seed=SEED)
-    rounds = [one for day in found for one in _rounds(day)]
+    days = list(month(records, days=DAYS, calls_a_day=CALLS_A_DAY, ends_at=now, seed=SEED))
+    days[_NEVER_ENDED_DAY] = _with_one_that_never_ends(days[_NEVER_ENDED_DAY])
+    rounds = [one for day in days for one in _rounds(day)]
     turns, count = _Turns(service, sandbox), 0
     for number, (until, some) in enumerate(rounds, 1):
         raws = [raw for record in some for raw in _received(record, to, sign, keyring)]
@@ -111,14 +118,28 @@ def link(service: Offhook, sandbox: Sandbox) -> str:
     return f"{service.settings.public_urls[0]}/invite/{secret}"
 
 
+def _with_one_that_never_ends(records: Sequence[Record]) -> list[Record]:
+    """The first call that has one callback alone is still going on by it."""
+    known = [dict(parameters(record)) for record in records]
+    reports = Counter(one["CallSid"] for one in known)
+    alone = [place for place, one in enumerate(known) if reports[one["CallSid"]] == 1 and "ParentCallSid" not in one]
+    changed = list(records)
+    for place in alone[:1]:
+        going_on = known[place] | {"CallStatus": "in-progress"}
+        form = tuple((name, value) for name, value in going_on.items() if name not in _OF_THE_END)
+        changed[place] = replace(records[place], form=form)
+    return changed
+
+
 def _rounds(records: Sequence[Record]) -> Iterator[tuple[datetime, list[Record]]]:
-    """A day's records a few hours at a time, with the end of each."""
-    left = list(records)
+    """A day's records a few hours at a time, with the end of each. The last round is a whole one: of it some are on their way."""
+    left, rounds = list(records), []
     while left:
-        until = left[0].received_at + _ROUND
-        some = [record for record in left if record.received_at <= until]
-        yield until, some
-        left = left[len(some) :]
+        last = left[-1].received_at
+        some = [record for record in left if record.received_at > last - _ROUND]
+        rounds.append((last + _SETTLED, some))
+        left = left[: -len(some)]
+    return reversed(rounds)
 
 
 def _received(record: Record, to: Target, sign: Signer, keyring: Keyring) -> Sequence[RawCallback]:
@@ -138,6 +159,7 @@ class _Turns:
         self._service, self._sandbox = service, sandbox
         self._judge: Judge = service.judge()
         self._sent = 0
+        self._lost: CallKey | None = None
 
     def happen(self, raws: Sequence[RawCallback], now: datetime, *, is_last: bool) -> None:
         """These calls have come and are over at `now`. Of the last round some are still on their way."""
@@ -152,6 +174,7 @@ class _Turns:
         while decide_batch(ledger, judge, now, _BATCH):
             pass
         give_up_batch(ledger, judge, now, self._service.settings.unknown_days * 86_400, _BATCH)
+        leave_unfinished_batch(ledger, judge, now, self._service.settings.unfinished_hours * 3600, _BATCH)
 
     def _deliver(self, now: datetime, later: int) -> None:
         began = time.monotonic()
@@ -166,5 +189,8 @@ class _Turns:
 
     def _try(self, sending: Sending, clock: Callable[[], datetime], later: bool) -> Attempt:
         self._sent += 1
-        self._sandbox.play(_LATER if later else _ANSWERS.get(self._sent, ""))
+        if self._sent == _LOST:
+            self._lost = sending.key
+        usual = "reset" if sending.key == self._lost else _ANSWERS.get(self._sent, "")
+        self._sandbox.play(_LATER if later else usual)
         return deliver(sending, self._service.destination, self._service.policy, clock)
