@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from offhook.pipeline.rules import Rules
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid, site_of
@@ -143,6 +145,30 @@ def test_the_rules_of_before_stand_with_their_text_and_when_they_held(database_u
     assert ", until" in text
     assert viewer.get("/rules/none-such").status_code == 404
     assert viewer.get("/rules/%00").status_code == 400
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_rules_of_before_are_turned_over_page_by_page_and_each_says_until_when_it_held(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ROWS="10")
+    kept = [Rules(min_duration_seconds=seconds, text=f"# {seconds}") for seconds in range(23)]
+    for minutes, rules in enumerate(kept):
+        site.service.ledger.keep_rules(rules, site.at + timedelta(minutes=minutes))
+    viewer, path, seen = site.person(Role.VIEWER), "/rules", []
+    while True:
+        page = viewer.get(path).text
+        table = page.partition('id="versions"')[2].partition("</table>")[0]
+        seen += re.findall(r'href="(/rules/[^"]+)"', table)
+        assert table.count('data-from="until"') == table.count("<tr><td>") - (path == "/rules")
+        older = re.search(r'href="([^"]+)" rel="next"', page)
+        if older is None:
+            break
+        path = unescape(older[1])
+    assert len(seen) == len(kept)
+    for where, rules in zip(seen, reversed(kept), strict=True):
+        text = viewer.get(unescape(where)).text
+        assert "<pre" in text and rules.text in text and (", until" in text) == (rules is not kept[-1])
+    assert "There are no older ones." in viewer.get("/rules?since=none").text
     site.service.ledger.close()
 
 

@@ -61,6 +61,8 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     uses = known.reads.past.uses(now - timedelta(days=DAYS), known.limits.at_once)
     trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
+    since = request.args.get("since", "")
+    versions, older = _versions(known, rules, since)
     return render_template(
         "rules.html.jinja",
         sentences=in_english(rules).splitlines() if isinstance(rules, Rules) else [],
@@ -71,7 +73,9 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         at_once=known.limits.at_once,
         days=DAYS,
         excluded=_excluded(known, now),
-        versions=_versions(known, rules),
+        versions=versions,
+        older=url_for("rules.shown", since=older) if older else None,
+        newest=url_for("rules.shown") if since else None,
         problems=problems,
         spans=SPANS,
         jobs=trials,
@@ -98,12 +102,17 @@ def _excluded(known: Parts, now: datetime) -> list[tuple[str, int]]:
     return sums.most_common()
 
 
-def _versions(known: Parts, rules: Rules | RulesError) -> list[Version]:
-    """The newest first. Rules that came back stand where they were used first."""
-    used = known.reads.past.rules_used(known.limits.page_rows)
+def _versions(known: Parts, rules: Rules | RulesError, since: str) -> tuple[list[Version], str | None]:
+    """A page of them, the newest first, and from which version on the next one is. Rules that came back stand where they were
+    used first. `since` is the version with which the page before ended, "" for the newest.
+    """
+    size, begun = known.limits.page_rows, 1 if since else 0
+    used = known.reads.past.rules_used(begun + size + 1, since)
     now = rules.version if isinstance(rules, Rules) else None
     until: list[datetime | None] = [None, *(later.first_used_at for later, _ in pairwise(used))]
-    return [Version(one, end, one.version == now) for one, end in zip(used, until, strict=False)]
+    every = [Version(one, end, one.version == now) for one, end in zip(used, until, strict=False)]
+    page = every[begun : begun + size]
+    return page, page[-1].used.version if len(every) > begun + size else None
 
 
 def in_words(outcome: str) -> str:
@@ -119,10 +128,10 @@ def in_words(outcome: str) -> str:
 def of_then(version: str) -> str:
     """The text of rules that were used once."""
     known = parts()
-    every = _versions(known, _rules(known))
     text = known.ledger.kept_rules(version) if version.isalnum() else None
     if text is None:
         abort(404, "No such rules were ever used.")
+    every, _ = _versions(known, _rules(known), request.args.get("since", ""))
     found = next((one for one in every if one.used.version == version), None)
     return render_template("rules_of_then.html.jinja", found=found, text=text)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
+from sqlalchemy import BigInteger, Select, and_, func, or_, select, text, tuple_, type_coerce
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
@@ -116,10 +116,14 @@ class PastOnSql:
         is_whole = len(wanted) < len(rows[:at_most]) or len(rows) <= at_most
         return RuleUses(tuple(_uses(wanted)), min((row.decided_at for row in wanted), default=None), is_whole)
 
-    def rules_used(self, limit: int) -> Sequence[RulesUsed]:
+    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
         held = rules_table.c
         newest = select(held.version, held.first_used_at, held.text)
         newest = newest.where(held.version.not_like(f"{ASKED}%"))
+        if at:
+            since = select(held.first_used_at).where(held.version == at).correlate(None).scalar_subquery()
+            of_one_moment = and_(held.first_used_at == since, held.version >= at)
+            newest = newest.where(or_(held.first_used_at < since, of_one_moment))
         newest = newest.order_by(held.first_used_at.desc(), held.version).limit(limit)
         with self._database.read(patient=True) as connection:
             return [RulesUsed(*row) for row in connection.execute(newest)]

@@ -253,3 +253,16 @@ def test_the_rules_that_were_used_are_given_the_latest_first(ledger: WholeLedger
     used = [RulesUsed(new.version, minutes(5), "# new"), RulesUsed(old.version, NOON, "# old")]
     assert list(ledger.past.rules_used(5)) == used
     assert list(ledger.past.rules_used(1)) == used[:1]
+    assert list(ledger.past.rules_used(5, new.version)) == used
+    assert list(ledger.past.rules_used(5, old.version)) == used[1:]
+    assert list(ledger.past.rules_used(5, "none")) == []
+
+
+def test_rules_of_one_moment_are_each_on_one_page(ledger: WholeLedger) -> None:
+    for seconds in range(1, 6):
+        ledger.keep_rules(Rules(min_duration_seconds=seconds), NOON)
+    seen, at = [], ""
+    while found := list(ledger.past.rules_used(3, at)):
+        seen += [one.version for one in found[:2]]
+        at = found[2].version if len(found) > 2 else "none"
+    assert len(seen) == len(set(seen)) == 5

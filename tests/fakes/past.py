@@ -58,9 +58,11 @@ class MemoryPast:
         is_whole = len(wanted) < len(newest) or len(self._kept.decisions) <= at_most
         return RuleUses(tuple(uses), min((line.decided_at for _, line in wanted), default=None), is_whole)
 
-    def rules_used(self, limit: int) -> Sequence[RulesUsed]:
+    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
         found = sorted(self._kept.rules.values(), key=lambda one: one.version)
-        return sorted(found, key=lambda one: one.first_used_at, reverse=True)[:limit]
+        found.sort(key=lambda one: one.first_used_at, reverse=True)
+        before = [one.version for one in found].index(at) if at in self._kept.rules else len(found) if at else 0
+        return found[before : before + limit]
 
     def _past(self, one: KeptCall) -> PastCall:
         call, root = one.folded.call, one.folded.call.root

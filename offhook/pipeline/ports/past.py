@@ -85,5 +85,5 @@ class Past(Protocol):
     def uses(self, since: datetime, at_most: int) -> RuleUses:
         """What rules decided since then, out of the newest `at_most` decisions."""
 
-    def rules_used(self, limit: int) -> Sequence[RulesUsed]:
-        """The rules that were used, those that were first used last before the others."""
+    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
+        """The rules that were used, those that were first used last before the others; from this version on, where one is given."""
