@@ -685,7 +685,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_PAGE_THREADS",
         ge=1,
         le=256,
-        description="threads of a web process that serve anything but Twilio, at most, and one fewer than it has; further requests are answered 503",
+        description="threads of a web process that serve anything but Twilio, at most, and one fewer than it has (one that has a single thread shares it); further requests are answered 503",
     )
     page_share: float = Field(
         0.02,

@@ -220,7 +220,12 @@ def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console
     assert "+1415***0177" in console("unknown").stdout
     listed = json.loads(console("unknown", "--json", "--in-clear").stdout)
     assert [(one["phone"], one["calls"]) for one in listed] == [("+14155550177", 2), (OTHER, 2)]
-    lines = console("unknown", "--csv").stdout.splitlines()
+    for shown in ("--json", "--csv"):
+        few = console("unknown", shown, "--limit", "1")
+        assert "There are more than these 1" in few.stderr
+    file = console("unknown", "--csv")
+    assert file.stderr == ""
+    lines = file.stdout.splitlines()
     assert lines[0] == "phone,email,customer_id,calls,oldest_at,latest_at"
     filled = [line.replace(",,", ",cy@example.com,", 1) if "0177" in line else line for line in lines]
     Path("unknown.csv").write_text("\n".join(filled))

@@ -56,6 +56,9 @@ def test_the_contract_holds(copy: Path) -> None:
         ("adapters/dashboard/setup.py", "import offhook.settings"),
         ("adapters/web/routes.py", "import offhook.adapters.dashboard.door"),
         ("adapters/commands/db.py", "import offhook.service"),
+        ("adapters/dashboard/setup.py", "import offhook.adapters.api.app"),
+        ("adapters/api/app.py", "import offhook.adapters.dashboard.door"),
+        ("adapters/recordings/replay.py", "import offhook.adapters.api.app"),
     ],
 )
 def test_an_import_against_the_direction_breaks_the_contract(copy: Path, file: str, line: str) -> None:

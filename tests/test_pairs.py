@@ -61,6 +61,17 @@ def test_a_call_within_another_of_the_same_caller_to_another_number_of_ours_is_f
 
 
 @pytest.mark.parametrize(
+    "named",
+    [
+        f'tracked_numbers = ["{TV}", "{RADIO}"]\n',
+        f'[groups]\nours = ["{TV}", "{RADIO}"]\n[[rule]]\nname = "ours"\nwhen.tracked_numbers = ["ours"]\nconvert.action = "ours"\n',
+    ],
+)
+def test_numbers_that_a_rule_or_a_group_of_it_names_are_tracked_numbers_too(named: str) -> None:
+    assert words(decided(named, inbound(RADIO), earlier(TV))) == ["forwarded_by CA0"]
+
+
+@pytest.mark.parametrize(
     ("rules", "first"),
     [
         (NUMBERS, earlier(RADIO)),  # the same number: nobody forwards to himself

@@ -20,8 +20,17 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
-from offhook.pipeline.backtest import Backtest, Change, as_numbers, as_record, backtest, changing, weighed_since
-from offhook.pipeline.call import CallState
+from offhook.pipeline.backtest import (
+    OF_STATE,
+    Backtest,
+    Change,
+    as_numbers,
+    as_record,
+    backtest,
+    changing,
+    weighed_since,
+)
+from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
@@ -33,7 +42,8 @@ _PAUSE_SECONDS = 0.05
 _MOST_COUNTED = 10_000_000
 _QUIET_CALLS = 2_000  # fewer are done before a progress bar is read
 _COLUMNS = ("before", "after", "count", "samples")
-_OPEN = (CallState.SKIPPED, CallState.PARKED)
+_OPEN = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
+_CONVERTED = OF_STATE[CallState.CONVERTED]
 
 _since = click.option("--since", callback=ago, default="90d", show_default=True, help="How far back: 12h, 90d.")
 
@@ -49,7 +59,8 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     """Say what other rules would have made of your calls.
 
     Nothing is changed. Every call of that time that was decided is decided once more, with what is known of it and of
-    your customers today, and laid beside what the ledger has. Calls that are not over yet are left out.
+    your customers today, and laid beside what the ledger has. Calls that are not over yet are left out. Compared is whether
+    a call counts, and why not; a call that counts by both is unchanged, though its action or revenue may be another one.
 
     \b
     flask rules backtest --file new.toml --since 90d
@@ -82,7 +93,11 @@ def apply_command(since: datetime, yes: bool) -> None:
     books = service.ledger.rebuilding.known_calls()
     result = backtest(weighed_since(service.ledger.past, books, judge, since))
     _show(result, judge.rules, Format.TABLE)
-    changes = sum(one.count for one in result.changed if not one.before.startswith("converted"))
+    if any(one.before == _CONVERTED and one.count > len(one.samples) for one in result.changed):
+        click.echo("All of these that were converted:")
+        stay = changing(weighed_since(service.ledger.past, books, judge, since, states=[CallState.CONVERTED]))
+        show_list([{"call_sid": key.call_sid} for key in stay], Format.TABLE, ("call_sid",))
+    changes = sum(one.count for one in result.changed if one.before != _CONVERTED)
     if not changes:
         click.echo("No skipped or waiting call would come to anything else.")
         return
@@ -146,7 +161,7 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
         click.echo("\nBy tracked number:")
         numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
         show_list(numbers_, shown, ("number", "before", "after", "count"))
-        if any(one.before == "converted" for one in result.changed):
+        if any(one.before == _CONVERTED for one in result.changed):
             click.echo("What was converted stays so: it was sent, or will be, and Rockerbox takes nothing back.")
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 
 from offhook.adapters.dashboard.times import local
-from offhook.pipeline.callback import RawCallback
+from offhook.pipeline.callback import RawCallback, Status, is_terminal
 from offhook.pipeline.explanation import (
     SPELLING,
     AttemptFacts,
@@ -51,7 +51,7 @@ def _arrivals(found: Explanation) -> Iterable[Step]:
             yield Step(one.received_at, _reported(one, is_leg=is_leg), _arrived(one))
 
 
-_ENDS = ("completed", "busy", "no-answer", "failed", "canceled")
+_ENDS = tuple(each.value for each in Status if is_terminal(each))
 
 
 def _reported(one: CallbackFacts, *, is_leg: bool) -> str:

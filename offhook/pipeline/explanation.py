@@ -295,6 +295,7 @@ _SENTENCES = {
     Verdict.DOES_NOT_COUNT: "This call is not in Rockerbox because {why}",
     Verdict.NOT_FINISHED: "This call is not in Rockerbox yet because {why}",
 }
+_NEVER_SENT = "This call counts, and is not in Rockerbox, since it waits for you: {why}"
 _NAMES = ("Offhook", "Rockerbox", "Twilio")
 
 
@@ -354,7 +355,8 @@ def _result_with(reason: str, attempts: Sequence[AttemptLine]) -> str:
 def _sentence(found: Verdict, story: Story, said: Iterable[ReasonFacts]) -> str:
     sent = story.conversion
     when = f" ({sent.delivered_at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})" if sent and sent.delivered_at else ""
-    return f"{_SENTENCES[found].format(why='; '.join(_goes_on(one.sentence) for one in said))}{when}."
+    text = _NEVER_SENT if found is Verdict.HELD and sent and not sent.maybe_sent else _SENTENCES[found]
+    return f"{text.format(why='; '.join(_goes_on(one.sentence) for one in said))}{when}."
 
 
 def _goes_on(sentence: str) -> str:

@@ -50,7 +50,7 @@ Where nobody knows whether a condition holds (no leg and no detection says who a
 the caller is known. `[groups]` names sets of tracked numbers (`tv = ["+14155550100", "+14155550101"]`) for `tracked_numbers`.
 `[ours]` lists the numbers of your own people (`numbers = [...]`): where one of these, a browser phone or a SIP phone is at one end
 of a call, the customer is whom its answered leg reached, and the call counts as one that you placed. A call that one of your
-listed numbers forwards to another counts once.
+tracked numbers (listed, or named in a rule) forwards to another counts once.
 
 `flask rules backtest --file new.toml` says what other rules would have made of your calls, `flask rules apply` decides skipped and
 waiting calls anew after you have seen what changes, `flask rules schema` prints a JSON schema for your editor. The text of every set

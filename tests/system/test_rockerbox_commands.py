@@ -50,6 +50,7 @@ def test_what_lacks_a_field_of_the_key_never_reaches_rockerbox_until_it_is_decid
     assert (offhook.sink.requests, offhook.sink.connections) == ([], 0)
     shown = run(offhook, "conversions", "show", sid, **BY_ID).stdout
     assert "Needs you: it lacks customer_id (key_lacks_customer_id)" in shown and "ROCKERBOX_DEDUPE_KEY" in shown
+    assert "This call counts, and is not in Rockerbox, since it waits for you: it lacks" in shown
     for words in ((), ("--rebuild",), ("--as-it-is",)):
         done = run(offhook, "conversions", "retry", sid, *words, **BY_ID)
         assert (done.returncode, offhook.states()) == (1, {"ambiguous": 1}), done.stdout

@@ -70,8 +70,9 @@ class Rules(Between, Results, Conditions):
 
     @cached_property
     def our_numbers(self) -> frozenset[str]:
-        """The tracked numbers that are listed and those of our own people."""
-        return frozenset(self.numbers) | self.ours
+        """The tracked numbers that the file names, listed or in a rule, and those of our own people."""
+        asked = (rule.when.tracked_numbers for rule in (*self.blocks, self.last))
+        return frozenset(self.numbers).union(self.ours, *(one.numbers for one in asked if one))
 
     def match(self, facts: Facts) -> Matched:
         """What the rules say of a call: the first that matches."""

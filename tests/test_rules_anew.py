@@ -1,0 +1,49 @@
+"""`flask rules apply` and `flask rules backtest` in a terminal: what they say before anything is changed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from click.testing import Result
+
+from offhook.main import commands_alone
+from offhook.service import build
+from offhook.settings import given
+from tests.support.browsing import ACCOUNT, ANN, RULES, browsing, sid
+
+pytestmark = pytest.mark.mostly("sqlite")
+SENT, SHORT = range(1, 9), 9
+
+
+def after_calls(url: str, rules: str, *words: str) -> Result:
+    """What a command says under these rules, after eight calls of 90 s that count and one of 20 s that does not."""
+    site = browsing(url)
+    site.know(ANN, "ann@example.com")
+    for number in (*SENT, SHORT):
+        site.call(number, seconds=20 if number == SHORT else 90)
+    app = commands_alone()
+    known = {"DATABASE_URL": url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t" * 32, "OFFHOOK_RULES": rules}
+    app.extensions["offhook"] = build(given(known))
+    done: Result = app.test_cli_runner().invoke(args=list(words))
+    app.extensions["offhook"].ledger.close()
+    site.service.ledger.close()
+    return done
+
+
+def test_every_call_that_was_converted_and_would_not_be_is_listed_before_others_are_decided_anew(
+    database_url: str,
+) -> None:
+    rules = RULES.replace("min_duration_seconds = 30", "max_duration_seconds = 30")
+    done = after_calls(database_url, rules, "rules", "apply", "--since", "1d", "--yes")
+    assert done.exit_code == 0, done.output
+    before, _, after = done.stdout.partition("All of these that were converted:")
+    assert set(re.findall(r"CA\w{32}", after)) == {sid(number) for number in SENT}
+    assert "1 calls were decided anew" in after and "Rockerbox takes nothing back" in before
+
+
+def test_rules_that_send_another_action_alone_change_nothing_of_what_counts(database_url: str) -> None:
+    done = after_calls(database_url, f'action = "another"\n{RULES}', "rules", "backtest", "--since", "1d", "--json")
+    found = json.loads(done.stdout)
+    assert (found["calls"], found["unchanged"], found["changed"]) == (9, 9, [])
