@@ -44,7 +44,7 @@ from offhook.pipeline.delivery import (
     resend_since,
     turn_of,
 )
-from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
+from offhook.pipeline.ports.outbox import MOST_AT_ONCE, Attempt, Claimed, Finished
 
 DESTINATION = "rockerbox"
 # As the indexes say it.
@@ -60,7 +60,6 @@ _OF_A_SENDING = [
         "maybe_sent", "payload",
     )
 ]  # fmt: skip
-_MOST_AT_ONCE = 500  # held or taken back in one transaction; the next look finds the others
 _FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -153,7 +152,7 @@ class OutboxTable:
             if not connection.execute(select(exists().where(late))).scalar_one():
                 return []
         with self._database.write() as connection:
-            some = select(conversions).where(late).order_by(conversions.c.lease_until).limit(_MOST_AT_ONCE)
+            some = select(conversions).where(late).order_by(conversions.c.lease_until).limit(MOST_AT_ONCE)
             rows = connection.execute(some.with_for_update(skip_locked=True)).all()
             expired = _unless_arrived(connection, moves.ready([_expired(row, now, policy) for row in rows]))
             moves.move(connection, expired)
@@ -214,7 +213,7 @@ _LEASE_OLDEST, _LEASE_NEWEST = _leasing(conversions.c.due_at), _leasing(conversi
 def _hold(connection: Connection, since: datetime, now: datetime) -> list[Attempt]:
     """What may have arrived, and may not leave again by the policy of now, is a person's, due or not."""
     overdue = select(conversions.c.account_sid, conversions.c.call_sid).where(_overdue(since))
-    some = overdue.order_by(conversions.c.first_attempt_at).limit(_MOST_AT_ONCE)
+    some = overdue.order_by(conversions.c.first_attempt_at).limit(MOST_AT_ONCE)
     picked = some.with_for_update(skip_locked=True).cte("picked")
     values = {"state": _HELD.value, "reason": DAY_TURNED, "due_at": None}
     rows = connection.execute(update(conversions).where(_is(picked)).values(values).returning(*_OF_A_SENDING)).all()

@@ -11,7 +11,7 @@ import pytest
 
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Next, Outcome, Resend, Result, RetryPolicy, Sending, State, Turn
-from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
+from offhook.pipeline.ports.outbox import MOST_AT_ONCE, Attempt, Claimed, Finished
 from offhook.pipeline.steps import attempt
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import CALLER, NOON, key, raw, sid
@@ -32,8 +32,7 @@ AFTER_LEASE = NOON + timedelta(seconds=LEASE_SECONDS) + SECOND
 def filled(ledger: WholeLedger, count: int) -> WholeLedger:
     """With so many conversions, each due a second after the one before; the first one at noon."""
     ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
-    for number in range(count):
-        ledger.append([raw(number, at=NOON + number * SECOND)])
+    ledger.append([raw(number, at=NOON + number * SECOND) for number in range(count)])
     fold(ledger)
     assert decide(ledger, NOON + timedelta(hours=1)) == count
     return ledger
@@ -226,6 +225,20 @@ def test_a_lease_is_taken_back_when_it_is_over_and_not_before_and_once(ledger: W
     assert {(one.outcome.result, one.sending.expired_leases) for one in expired} == {(Result.LEASE_EXPIRED, 1)}
     assert list(ledger.expire_leases(over, POLICY)) == []
     assert lines(ledger) == [(1, "lease_expired", "pending", False)]
+
+
+def test_leases_that_are_over_and_copies_that_may_not_leave_are_done_with_in_turns_the_oldest_first(
+    ledger: WholeLedger,
+) -> None:
+    filled(ledger, MOST_AT_ONCE + 1)
+    begun = NOON + timedelta(minutes=30)
+    taken = [one.key for one in (*claim(ledger, MOST_AT_ONCE, begun), *claim(ledger, 1, begun + SECOND))]
+    over = begun + timedelta(hours=1)
+    first, then = ([one.sending.key for one in ledger.expire_leases(over, POLICY)] for _ in range(2))
+    assert (sorted(first), then) == (sorted(taken[:MOST_AT_ONCE]), taken[MOST_AT_ONCE:])
+    tomorrow = NOON + timedelta(days=1)
+    first, then = ([one.sending.key for one in ledger.claim(tomorrow, 0, 60, POLICY).held] for _ in range(2))
+    assert (sorted(first), then) == (sorted(taken[:MOST_AT_ONCE]), taken[MOST_AT_ONCE:])
 
 
 def test_a_lease_of_a_finished_conversion_is_nobodys(ledger: WholeLedger) -> None:

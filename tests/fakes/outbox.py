@@ -27,7 +27,7 @@ from offhook.pipeline.delivery import (
     resend_since,
     turn_of,
 )
-from offhook.pipeline.ports.outbox import Attempt, Claimed, Finished
+from offhook.pipeline.ports.outbox import MOST_AT_ONCE, Attempt, Claimed, Finished
 from tests.fakes.kept import Kept, KeptAttempt, KeptConversion
 
 _RETRYABLE = (State.DEAD, State.AMBIGUOUS, State.QUARANTINED)
@@ -57,11 +57,15 @@ class MemoryOutbox:
 
     def _hold(self, now: datetime, policy: RetryPolicy) -> list[Attempt]:
         since, held = resend_since(now, policy), []
-        for one in self._kept.conversions.values():
-            first = one.first_attempt_at
-            if one.state is State.PENDING and one.maybe_sent and first and (since is None or first < since):
-                held.append(_held(one.sending(), now))
-                one.state, one.reason, one.due_at = State.AMBIGUOUS, DAY_TURNED, None
+        unsure = [
+            (one.first_attempt_at, one)
+            for one in self._kept.conversions.values()
+            if one.state is State.PENDING and one.maybe_sent and one.first_attempt_at
+        ]
+        overdue = [(first, one) for first, one in unsure if since is None or first < since]
+        for _, one in sorted(overdue, key=lambda each: each[0])[:MOST_AT_ONCE]:
+            held.append(_held(one.sending(), now))
+            one.state, one.reason, one.due_at = State.AMBIGUOUS, DAY_TURNED, None
         return held
 
     def finish(self, attempts: Sequence[Attempt], now: datetime) -> Finished:
@@ -126,7 +130,9 @@ class MemoryOutbox:
             for one in self._kept.conversions.values()
             if one.state is State.SENDING and one.lease_until is not None and one.lease_until < now
         ]
-        expired = [self._unless_arrived(_expired(one, now, policy)) for one in sorted(late, key=_lease_until)]
+        expired = [
+            self._unless_arrived(_expired(one, now, policy)) for one in sorted(late, key=_lease_until)[:MOST_AT_ONCE]
+        ]
         for one in expired:
             self._move(one, came_late=False)
         return expired

@@ -10,6 +10,9 @@ from typing import Protocol
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import Next, Outcome, RetryPolicy, Sending, Turn
 
+MOST_AT_ONCE = 500
+"""Held, or taken back, by one call, so that no transaction is long; the next call finds the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -52,7 +55,8 @@ class Outbox(Protocol):
         """Lease up to `limit` due conversions, as many as the breaker allows; ours until the lease ends. Those that have
         been due for longest, or shortest.
 
-        What may have arrived and may not leave again on this day is held for a person, due or not.
+        What may have arrived and may not leave again on this day is held for a person, due or not: up to MOST_AT_ONCE, those
+        that left first.
         """
 
     def finish(self, attempts: Sequence[Attempt], now: datetime) -> Finished:
@@ -63,7 +67,7 @@ class Outbox(Protocol):
         """
 
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
-        """Take back conversions whose worker was not heard of in time."""
+        """Take back conversions whose worker was not heard of in time: up to MOST_AT_ONCE, those whose leases ended first."""
 
     def retry(self, keys: Sequence[CallKey], now: datetime, *, asked_at: datetime | None = None) -> int:
         """Send these again because a person asked, those that are dead, ambiguous or quarantined. Returns how many.
