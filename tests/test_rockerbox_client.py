@@ -811,7 +811,7 @@ def test_after_a_first_write_that_fails_no_answer_is_looked_for(error: OSError) 
 
 def test_it_speaks_tls_and_keeps_the_connection(connect: Connect, tls: tuple[ssl.SSLContext, Path]) -> None:
     with Sink(tls=tls[0]) as sink:
-        rockerbox = connect(sink.url, ca_file=str(tls[1]), total_deadline_seconds=5.0, connect_timeout_seconds=5.0)
+        rockerbox = connect(sink.url, ca_file=str(tls[1]))
         assert [rockerbox.send(PAYLOAD).result for _ in range(3)] == [Result.DELIVERED] * 3
         assert sink.connections == 1
 
@@ -877,7 +877,7 @@ def test_many_threads_share_one_client_without_mixing_answers(connect: Connect) 
                 wrong.append(f"{outcome} for {payload}")
 
     with Sink(echo) as sink:
-        rockerbox = connect(sink.url, pool_size=16, total_deadline_seconds=20.0, connect_timeout_seconds=20.0)
+        rockerbox = connect(sink.url, pool_size=16)
         threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
         for thread in threads:
             thread.start()

@@ -38,7 +38,7 @@ def connect() -> Iterator[Connect]:
     made: list[Rockerbox] = []
 
     def connect(url: str, **options: object) -> Rockerbox:
-        made.append(Rockerbox(url, "adv-id", connect_timeout_seconds=5.0, total_deadline_seconds=8.0, **options))  # type: ignore[arg-type]
+        made.append(Rockerbox(url, "adv-id", connect_timeout_seconds=60.0, total_deadline_seconds=60.0, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield connect

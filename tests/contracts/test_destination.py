@@ -63,7 +63,7 @@ def sides(request: pytest.FixtureRequest) -> Iterator[BothSides]:
 
 
 def _rockerbox(url: str) -> Rockerbox:
-    return Rockerbox(url, "an id", connect_timeout_seconds=5.0, total_deadline_seconds=10.0)
+    return Rockerbox(url, "an id", connect_timeout_seconds=60.0, total_deadline_seconds=60.0)
 
 
 @pytest.mark.parametrize("what", RESULTS)
