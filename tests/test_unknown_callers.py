@@ -15,6 +15,8 @@ from offhook.adapters.rockerbox.payload import encode
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.lookout import Lookout
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import apply_rules
 from offhook.pipeline.story import DecisionLine
 from offhook.settings import given
 from tests.fakes import steps
@@ -168,6 +170,21 @@ def test_a_release_on_another_day_of_rockerboxs_is_marked_late(
     if is_late:
         [_, late] = days.decisions()[-1].reasons
         assert "another day of Rockerbox's" in late.sentence and "2026-01-1" in late.sentence
+
+
+def test_what_a_person_has_decided_anew_is_late_where_it_waited_and_not_where_a_rule_had_skipped_it(days: Days) -> None:
+    """As a page does once somebody has said who has the number, and `flask rules apply`, before the worker looks."""
+    days.ledger.merge_customers([Customer(OTHER, "bo@example.com", None)])
+    days.ledger.append([raw(1), raw(2, caller=OTHER)])
+    days.judge = replace(JUDGE, rules=Rules(min_duration_seconds=3600))
+    days.begin_anew()
+    days.keep()
+    assert apply_rules(days.ledger, JUDGE, [key(1)], days.now) == 1
+    assert days.states() == ["parked", "skipped"]
+    days.ledger.merge_customers([ANN])
+    assert apply_rules(days.ledger, JUDGE, [key(1), key(2)], days.now + DAY) == 2
+    assert days.words(1) == [["too_short"], ["caller_not_in_mapping"], ["counts", "late"]]
+    assert days.words(2) == [["too_short"], ["counts"]]
 
 
 def at(time: str) -> datetime:

@@ -248,6 +248,13 @@ class BooksOnSql:
             found = first_not_over(connection, asked)
         return {(phone, at): customer_of(phone, row) for (phone, at), row in found.items()}
 
+    def waited(self, settled: Mapping[CallKey, datetime]) -> Collection[CallKey]:
+        with self._read() as connection:
+            rows = for_each(
+                connection, named(settled), KEY, calls, BY_KEY, ("account_sid", "call_sid", "state", "settle_at")
+            )
+        return {key_of(row) for row in rows if _waited(row, settled[key_of(row)])}
+
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))
         outlines, journaled = journal(decided)
@@ -344,6 +351,13 @@ def _to_decide(connection: Connection, rows: Sequence[Any]) -> set[CallKey]:
     told = for_each(connection, named(shared), KEY, decisions, BY_KEY)
     newest = {key_of(row): row for row in sorted(told, key=lambda row: row.id)}
     return known.keys() - {key for key, row in newest.items() if SEVERAL_CUSTOMERS in dict(json.loads(row.reasons))}
+
+
+def _waited(row: Any, settled_at: datetime) -> bool:
+    """A call that was put off keeps until when, or since when it is due again: later than it had settled."""
+    if row.state == CallState.PARKED:
+        return True
+    return row.state == CallState.SETTLING and row.settle_at is not None and row.settle_at > settled_at
 
 
 def _stored(row: Row[Any]) -> Stored:

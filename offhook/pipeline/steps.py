@@ -20,6 +20,7 @@ from offhook.pipeline.conversion import (
     Convert,
     Decision,
     Park,
+    Reason,
     Skip,
     Weighed,
     decide,
@@ -157,7 +158,7 @@ def review_parked_batch(
 
 
 def _judge_again(books: Books, found: Settled, judge: Judge, now: datetime) -> int:
-    return _judge(books, found, judge, now, lambda _: now, lambda one: _released(one, judge))
+    return _judge(books, found, judge, now, lambda _: now)
 
 
 def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int) -> int:
@@ -171,20 +172,31 @@ def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_second
         if found.unlinked:
             return _take_in(books, found.unlinked, judge)
         days = f"{after_seconds / 86400:g}"
-        return _judge(books, found, judge, now, lambda _: now, lambda one: _given_up(_released(one, judge), days))
+        return _judge(books, found, judge, now, lambda _: now, lambda one: _given_up(one, days))
 
 
-def _released(one: Decided, judge: Judge) -> Decided:
-    """A call that waited: one that is sent on another day of Rockerbox's than its own is marked."""
+def _marked(books: Books, decided: Sequence[Decided], judge: Judge) -> list[Decided]:
+    """Calls that waited for their caller and are sent on another day of Rockerbox's than their own are marked."""
+    on_another_day = {
+        one.call.key: _settle_at(one.call, judge) or one.decided_at for one in decided if _late(one, judge)
+    }
+    waited = books.waited(on_another_day) if on_another_day else ()
+    return [_with_mark(one, judge) if one.call.key in waited else one for one in decided]
+
+
+def _with_mark(one: Decided, judge: Judge) -> Decided:
+    assert isinstance(one.decision, Convert)
+    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, *_late(one, judge))))
+
+
+def _late(one: Decided, judge: Judge) -> Sequence[Reason]:
+    """What marks a release; nothing where the call is of the same day."""
     if not isinstance(one.decision, Convert):
-        return one
+        return ()
     called, known = (
         at.astimezone(judge.day_zone).date() for at in (one.decision.conversion.occurred_at, one.decided_at)
     )
-    if called == known:
-        return one
-    late = why(LATE, called_on=called.isoformat(), known_on=known.isoformat())
-    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, late)))
+    return () if called == known else (why(LATE, called_on=called.isoformat(), known_on=known.isoformat()),)
 
 
 def _given_up(one: Decided, days: str) -> Decided:
@@ -279,7 +291,7 @@ def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now:
         if found.unlinked:
             return 0
         decided = _decisions(books, _all_folded(found, judge), judge, now, lambda _: now)
-        books.record(decided, CallEvent.DECIDE_ANEW)
+        books.record(_marked(books, decided, judge), CallEvent.DECIDE_ANEW)
         return len(decided)
 
 
@@ -294,8 +306,8 @@ def _judge(
     """`finally_` makes of each decision what is recorded."""
     if not found.calls:
         return 0
-    decided = [finally_(one) for one in _decisions(books, _all_folded(found, judge), judge, now, due_at)]
-    books.record(decided)
+    decided = _decisions(books, _all_folded(found, judge), judge, now, due_at)
+    books.record([finally_(one) for one in _marked(books, decided, judge)])
     return len(decided)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
+import pytest
+
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.customers import Brought, Source
@@ -12,7 +14,7 @@ from offhook.pipeline.ports.look_ups import LookedUp, LookUpState, Wanted
 from offhook.pipeline.steps import decide_batch, fold_batch, release_batch
 from tests.contracts.conftest import WholeLedger
 from tests.fakes import steps
-from tests.fakes.callbacks import CALLER, NOON, OTHER, raw, sid
+from tests.fakes.callbacks import CALLER, NOON, OTHER, key, raw, sid
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 POLICY = LookUpPolicy(again_seconds=60)
@@ -302,3 +304,55 @@ def test_without_a_source_nothing_waits(ledger: WholeLedger) -> None:
     call(ledger, 1)
     assert decide_batch(ledger, steps.JUDGE, NOON, 10) == 1
     assert (state(ledger, 1), ledger.look_ups(10)) == ("parked", [])
+
+
+def words(ledger: WholeLedger, number: int) -> list[list[str]]:
+    [story] = ledger.stories.of_call(sid(number))
+    return [[reason.word for reason in one.reasons] for one in story.decisions]
+
+
+@pytest.mark.parametrize(("after_hours", "is_late"), [(11, False), (13, True)])
+def test_a_call_whose_look_up_was_answered_on_another_day_is_late(
+    ledger: WholeLedger, after_hours: int, is_late: bool
+) -> None:
+    """Its source was dead over midnight; the calls whose callers were known all the time were decided late, too."""
+    known(ledger, OTHER)
+    call(ledger, 1)
+    call(ledger, 2, OTHER)
+    with ledger.books() as books:
+        assert books is not None
+        books.let_wait({key(1): CALLER}, NOON, NOON + 60 * SECOND)
+    [wanted] = claim(ledger)
+    known(ledger, CALLER)
+    finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    then = timedelta(hours=after_hours).total_seconds()
+    release(ledger, then)
+    assert decide(ledger, then) == 2
+    assert words(ledger, 1) == [["counts", "late"] if is_late else ["counts"]]
+    assert words(ledger, 2) == [["counts"]]
+
+
+def test_those_that_wait_for_their_caller_are_known_from_all_others(ledger: WholeLedger) -> None:
+    """One of each: parked, put off until it was looked up, the same and due again, just ended, skipped, converted."""
+    unknown = [f"+1415555{number:04d}" for number in range(1, 4)]
+    call(ledger, 1, unknown[0])
+    decide_batch(ledger, steps.JUDGE, NOON, 100)
+    known(ledger, OTHER)
+    call(ledger, 5, OTHER)
+    ledger.append([raw(6, caller=OTHER, status="busy")])
+    fold_batch(ledger, steps.JUDGE, 100)
+    decide(ledger)
+    for number in (2, 3):
+        call(ledger, number, unknown[number - 1])
+    decide(ledger)
+    call(ledger, 4)
+    for wanted in claim(ledger):
+        if wanted.phone == unknown[2]:
+            finish(ledger, wanted, LookUpState.UNKNOWN, 100)
+    release(ledger, 1)
+    stand = ["parked", "settling", "settling", "settling", "converted", "skipped"]
+    assert [state(ledger, number) for number in range(1, 7)] == stand
+    with ledger.books() as books:
+        assert books is not None
+        assert set(books.waited({key(number): NOON for number in range(1, 7)})) == {key(1), key(2), key(3)}
+        assert set(books.waited({})) == set()

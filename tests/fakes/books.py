@@ -170,6 +170,12 @@ class MemoryBooks:
                 found[phone, at] = replace(min(still, key=lambda line: line.from_at).customer, phone=phone)
         return found
 
+    def waited(self, settled: Mapping[CallKey, datetime]) -> Collection[CallKey]:
+        kept = {key: self._kept.calls[key] for key in settled}
+        parked = {key for key, one in kept.items() if one.state == "parked"}
+        settling = {key: one.folded.settle_at for key, one in kept.items() if one.state == "settling"}
+        return parked | {key for key, at in settling.items() if at and at > settled[key]}
+
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         may = ("settling", "parked") if event is CallEvent.DECIDE else ("skipped", "parked")
         if any(self._kept.calls[one.call.key].state not in may for one in decided):
