@@ -263,9 +263,11 @@ class History(RuleBasedStateMachine):
 
     @rule(which=st.sampled_from(list(JUDGES)), is_applied=st.booleans())
     def the_rules_change(self, which: str, is_applied: bool = True) -> None:
+        """A person has calls decided by them before any worker, or a worker begins to."""
         self.judge = JUDGES[which]
-        self.ledger.keep_rules(self.judge.rules, self.now)
-        if is_applied:
+        if not is_applied:
+            self.ledger.keep_rules(self.judge.rules, self.now)
+        else:
             self.now += SECOND
             keys = [key for key, story in self._stories().items() if story.call.state in ("skipped", "parked")]
             with self._watch(lambda moves: moves.decided(CallEvent.DECIDE_ANEW)):

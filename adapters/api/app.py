@@ -30,7 +30,7 @@ from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
 from offhook.pipeline.ports.audit import Audit
-from offhook.pipeline.ports.books import KnownCalls
+from offhook.pipeline.ports.books import KnownCalls, RuleTexts
 from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.look_ups import LookUpLine
@@ -65,7 +65,7 @@ class Reads(Protocol):
     def find_customers(self, phones: Sequence[str], /) -> Mapping[str, Customer]: ...
 
 
-class Writes(Protocol):
+class Writes(RuleTexts, Protocol):
     """What it changes: customers, and what waits for a person."""
 
     @property
@@ -404,7 +404,7 @@ def _rebuilt(held: Sequence[ConversionLine], parts: Parts) -> dict[str, int]:
     anew = [one for one in found if one.can_rebuild]
     if anew:
         _audit(parts, "decide again and send", in_short([one.row for one in anew]))
-    rebuilt = rebuild(parts.writes.rebuilding, anew, parts.clock())
+    rebuilt = rebuild(parts.writes.rebuilding, parts.writes, anew, parts.clock())
     if not sent + rebuilt:
         what = (
             "it may have arrived, or was not refused with a 4xx, or would not be sent today, or lacks a field of the account's key; "

@@ -119,7 +119,7 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
     same = [one.row for one in found if (with_others and one.would_be_sent) or one.is_the_same]
     if wanted:
         audit(service, _WHO, "decide again and send", in_short([one.row for one in wanted]))
-    rebuilt = rebuild(service.ledger.rebuilding, wanted, service.ledger.clock())
+    rebuilt = rebuild(service.ledger.rebuilding, service.ledger, wanted, service.ledger.clock())
     if wanted:
         click.echo(f"{rebuilt} were decided anew; what they were before stays in `flask conversions show`.")
     left = len(found) - len(wanted) - len(same)

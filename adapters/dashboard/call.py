@@ -299,7 +299,7 @@ def rebuild(call_sid: str) -> AnyResponse:
     if not today.can_rebuild:
         return _back(story, "Today's rules and customers come to the same, or it may have arrived.", "bad")
     audit("decide again and send", today.row.key.call_sid)
-    done = sending_again.rebuild(known.ledger.rebuilding, [today], known.ledger.clock())
+    done = sending_again.rebuild(known.ledger.rebuilding, known.ledger, [today], known.ledger.clock())
     return _back(story, "It was decided again, and is sent in a moment." if done else "It had moved on already.")
 
 

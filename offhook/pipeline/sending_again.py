@@ -13,10 +13,11 @@ from datetime import datetime
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event
-from offhook.pipeline.ports.books import Decided
+from offhook.pipeline.ports.books import Decided, RuleTexts
 from offhook.pipeline.ports.outbox import Outbox
 from offhook.pipeline.ports.rebuilding import Rebuilding
-from offhook.pipeline.steps import Judge, decide_anew
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.steps import Judge, decide_anew, keep_text
 from offhook.pipeline.story import ConversionLine
 
 RESTING = tuple(CONVERSION_MOVES.sources(Event.RETRY))
@@ -31,12 +32,14 @@ Lacks = Callable[[bytes], str | None]
 class Today:
     """A conversion that rests, what would be decided today (None: that is unknown), and whether it may be rebuilt.
 
-    `lacks` is the field of the account's deduplication key that it would lack today as well, None where it has all.
+    `rules` are those of today; `lacks` is the field of the account's deduplication key that it would lack today as well, None
+    where it has all.
     """
 
     row: ConversionLine
     decided: Decided | None
     may_be_rebuilt: bool
+    rules: Rules
     lacks: str | None = None
 
     @property
@@ -67,16 +70,21 @@ def compare(
     keys = [row.key for row in rows]
     today = {one.call.key: one for one in decide_anew(rebuilding.known_calls(), keys, judge, now)}
     free = rebuilding.may_be_rebuilt(rows)
-    return [_today(row, today.get(row.key), row.key in free, lacks) for row in rows]
+    return [
+        Today(row, (decided := today.get(row.key)), row.key in free, judge.rules, _lacking(decided, lacks))
+        for row in rows
+    ]
 
 
-def _today(row: ConversionLine, decided: Decided | None, may_be_rebuilt: bool, lacks: Lacks) -> Today:
+def _lacking(decided: Decided | None, lacks: Lacks) -> str | None:
     payload = decided.payload if decided else None
-    return Today(row, decided, may_be_rebuilt, None if payload is None else lacks(payload))
+    return None if payload is None else lacks(payload)
 
 
-def rebuild(rebuilding: Rebuilding, found: Sequence[Today], now: datetime) -> int:
+def rebuild(rebuilding: Rebuilding, texts: RuleTexts, found: Sequence[Today], now: datetime) -> int:
     """Those that can be are decided anew; the others stay. Returns how many. Raises LedgerUnavailable."""
+    for rules in {one.rules.version: one.rules for one in found if one.can_rebuild}.values():
+        keep_text(texts, rules, now)
     wanted = [replace(one.decided, decision=_as_asked(one.decided)) for one in found if one.can_rebuild and one.decided]
     return rebuilding.rebuild(wanted, {one.row.key: one.row.fence for one in found}, now)
 

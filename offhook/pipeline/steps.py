@@ -41,6 +41,7 @@ from offhook.pipeline.ports.books import (
     Decided,
     Folded,
     KnownCalls,
+    RuleTexts,
     Settled,
     Stored,
 )
@@ -284,6 +285,7 @@ def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now:
 
     What was converted meanwhile is left alone. Returns how many were decided; None while another has the books.
     """
+    keep_text(ledger, judge.rules, now)
     with ledger.books() as books:
         if books is None:
             return None
@@ -293,6 +295,14 @@ def apply_rules(ledger: Bookkeeping, judge: Judge, keys: Sequence[CallKey], now:
         decided = _decisions(books, _all_folded(found, judge), judge, now, lambda _: now)
         books.record(_marked(books, decided, judge), CallEvent.DECIDE_ANEW)
         return len(decided)
+
+
+def keep_text(texts: RuleTexts, rules: Rules, now: datetime) -> None:
+    """Keep the text of rules before the first decision by them: no worker need have used them. Where it is kept already
+    nothing is written.
+    """
+    if texts.kept_rules(rules.version) is None:
+        texts.keep_rules(rules, now)
 
 
 def _judge(

@@ -121,6 +121,18 @@ def test_the_text_of_rules_is_kept_under_their_version_once(ledger: WholeLedger)
     assert ledger.kept_rules(rules.version) == "# as it was\n"
 
 
+def test_the_text_of_rules_by_which_a_person_has_calls_decided_anew_is_kept(ledger: WholeLedger) -> None:
+    """Before any worker has used them."""
+    decided_calls(ledger, 1)
+    judge = replace(steps.JUDGE, rules=Rules(min_duration_seconds=7, text="# new\n"))
+    with ledger.books():
+        assert apply_rules(ledger, judge, [key(1)], minutes(61)) is None
+    assert apply_rules(ledger, judge, [key(1)], minutes(61)) == 1
+    [*_, line] = ledger.stories.of_call(sid(1))[0].decisions
+    assert ledger.kept_rules(line.rules_version) == "# new\n"
+    assert [one.version for one in ledger.past.rules_used(5)] == [judge.rules.version]
+
+
 def decided_calls(ledger: WholeLedger, count: int) -> None:
     ledger.merge_customers([ANN])
     ledger.append([raw(number, at=minutes(number)) for number in range(1, count + 1)])

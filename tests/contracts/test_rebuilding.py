@@ -11,7 +11,9 @@ import pytest
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Resend, Result, RetryPolicy
 from offhook.pipeline.ports.books import Decided
-from offhook.pipeline.steps import attempt, decide_anew
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.sending_again import compare, rebuild
+from offhook.pipeline.steps import Judge, attempt, decide_anew
 from offhook.pipeline.story import ConversionLine, Story
 from tests.contracts.conftest import WholeLedger
 from tests.fakes.callbacks import CALLER, NOON, key, raw, sid
@@ -96,6 +98,23 @@ def test_what_it_was_before_is_kept(ledger: WholeLedger) -> None:
     [kept] = story(ledger).replaced
     assert (kept.action, kept.order_id, kept.payload) == (was.action, was.order_id, was.payload)
     assert (kept.attempts, kept.replaced_at) == (2, LATER)
+
+
+def test_the_text_of_the_rules_by_which_it_is_rebuilt_is_kept(ledger: WholeLedger) -> None:
+    """Before any worker has used them; where nothing is rebuilt no text is kept."""
+    converted(ledger)
+    comes_to(ledger, REFUSED)
+    judge = replace(JUDGE, rules=Rules(min_duration_seconds=7, text="# new\n"))
+
+    def rebuilt_by(judge: Judge) -> int:
+        found = compare(ledger.rebuilding, [line(ledger)], judge, lambda _: None, LATER)
+        return rebuild(ledger.rebuilding, ledger, found, LATER)
+
+    assert rebuilt_by(judge) == 0
+    assert ledger.kept_rules(judge.rules.version) is None
+    ledger.merge_customers([Customer(CALLER, "new@example.com", None)])
+    assert rebuilt_by(judge) == 1
+    assert ledger.kept_rules(story(ledger).decisions[-1].rules_version) == "# new\n"
 
 
 def test_what_is_on_its_way_again_is_not_rebuilt_twice(ledger: WholeLedger) -> None:

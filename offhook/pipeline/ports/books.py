@@ -205,12 +205,16 @@ class Books(KnownCalls, Protocol):
         """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""
 
 
-class Bookkeeping(Protocol):
+class RuleTexts(Protocol):
+    """The whole text of each set of rules, to which a decision is traced years later."""
+
     def keep_rules(self, rules: Rules, now: datetime) -> None:
         """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
 
     def kept_rules(self, version: str) -> str | None:
         """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
 
+
+class Bookkeeping(RuleTexts, Protocol):
     def books(self) -> AbstractContextManager[Books | None]:
         """The bookkeeper's turn until the end of the `with`; None while another worker has it. A killed one loses it."""
