@@ -63,16 +63,26 @@ def learned_under_kills(offhook: Offhook, numbers: int, imports: int, kills: int
                 threads.submit(kill_again_and_again, one, kills, random.Random(seed + place))
                 for place, one in enumerate((worker, other))
             ]
-            for some in slices(draw.sample(phones, numbers), imports):
+            *most, last = slices(draw.sample(phones, numbers), imports)
+            for some in most:
                 learn(offhook, some)
+            # Else everybody might be known before a worker lived long enough to decide anything.
+            wait_until(lambda: parked(offhook) > 0, tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+            learn(offhook, last)
             for one in under_way:
                 one.result()
         wait_until(lambda: nothing_waits(offhook), tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     url = offhook.database_url
+    assert parked(offhook) > 0, "no call ever waited for its caller"
     assert ledger.count(url, "conversions") == len(calls.acknowledged) == numbers
     converted = ledger.query(url, "SELECT call_sid FROM decisions WHERE result = 'converted'")
     assert set(Counter(row["call_sid"] for row in converted).values()) == {1}
     assert_told_once(offhook, calls)
+
+
+def parked(offhook: Offhook) -> int:
+    """How often it was decided that a call waits for its caller."""
+    return ledger.count(offhook.database_url, "decisions", "result = 'parked'")
 
 
 def nothing_waits(offhook: Offhook) -> bool:
