@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -247,6 +249,23 @@ def test_all_customers_of_a_shared_number_are_listed_with_who_is_credited(consol
         ("a***@example.com", False),
         ("e***@example.com", True),
     ]
+
+
+def test_each_of_the_several_customers_of_a_number_is_shown_by_it(console: Console) -> None:
+    console.imports(f"{CALLER},ann@example.com,C1,\n{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n")
+    shown = console("customers", "show", CALLER)
+    assert shown.exit_code == 1 and "2 customers have +1415***0100" in shown.stderr
+    assert "a***@example.com" in shown.stdout and "e***@example.com" in shown.stdout and CALLER not in shown.output
+    found = json.loads(console("customers", "show", CALLER, "--json", "--reveal").stdout)
+    assert (found["phone"], found["email"]) == (CALLER, None)
+    told = [(one["email"], one["customer_id"], one["customers"], one["credited"]) for one in found["people"]]
+    assert told == [("ann@example.com", "C1", 2, False), ("eve@example.com", "C9", 2, False)]
+    [row] = csv.DictReader(io.StringIO(console("customers", "show", CALLER, "--csv").stdout))
+    assert [one["email"] for one in json.loads(row["people"])] == ["a***@example.com", "e***@example.com"]
+    assert console("customers", "import", "crm.csv", "--conflict", "last").exit_code == 0
+    found = json.loads(console("customers", "show", CALLER, "--json", "--reveal").stdout)
+    assert (found["email"], [one["credited"] for one in found["people"]]) == ("eve@example.com", [False, True])
+    assert json.loads(console("customers", "show", OTHER, "--json").stdout)["people"] == []
 
 
 @pytest.mark.parametrize(

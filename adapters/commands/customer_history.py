@@ -19,7 +19,7 @@ from offhook.pipeline.undoing import summed, undo, undoing
 
 _LISTED = ("id", "at", "source", "name", "added", "changed", "unchanged", "removed", "undone_at")
 HISTORY = ("from", "until", "phone", "email", "customer_id", "customers", "brought_by", "ended_by", "attributes")
-_PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
+PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
 
 
 @click.command("imports", cls=LedgerCommand)
@@ -108,10 +108,10 @@ def conflicts(limit: int, is_clear: bool, shown: Format) -> None:
     found = ledger.history.shared_numbers("", limit)
     known = ledger.find_customers([one.phone for one in found])
     hide = in_clear if is_clear else masking([one.phone for one in found])
-    show_list([row for one in found for row in _people(one, known.get(one.phone), hide)], shown, _PEOPLE)
+    show_list([row for one in found for row in people_rows(one, known.get(one.phone), hide)], shown, PEOPLE)
 
 
-def _people(one: SharedNumber, known: Customer | None, hide: Masking) -> list[dict[str, object]]:
+def people_rows(one: SharedNumber, known: Customer | None, hide: Masking) -> list[dict[str, object]]:
     """A row a customer of the number; where they are not known by name, how many there are."""
     several = known.people if known is not None else 0
     row: dict[str, object] = {"phone": hide(one.phone), "customers": max(several, len(one.named))}
