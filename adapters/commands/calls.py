@@ -15,7 +15,7 @@ from offhook.adapters.commands.shown import Format, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.calls_listed import COLUMNS, ON_A_TERMINAL, PAGE, every, row
-from offhook.pipeline.finding import numbers_of
+from offhook.pipeline.finding import numbers_ever_of
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
@@ -74,11 +74,11 @@ def list_(
     service = offhook()
     country = service.settings.default_country
     ours = None if number is None else _number(number, country)
-    most = service.settings.customer_numbers
-    numbers = None if customer is None else numbers_of(service.ledger.stories, customer, country, most)
+    ledger, most = service.ledger, service.settings.customer_numbers
+    numbers = None if customer is None else numbers_ever_of(ledger.history, ledger.stories, customer, country, most)
     phones = None if numbers is None else tuple(numbers.phones)
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
-    found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
+    found = [] if phones == () else list(islice(every(ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
     columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
     show_list([row(one, reveal) for one in found[:limit]], shown, columns)
     _say_what_is_left_out(service, shown, len(found) > limit, limit)

@@ -21,7 +21,7 @@ _LONGEST = 200  # characters
 def shown() -> str | AnyResponse:
     known, name = parts(), typed(request.args.get("q", "")[:_LONGEST])
     limits, stories = known.limits, known.reads.stories
-    found = calls_named(stories, name, known.region, limits.short_rows, limits.customer_numbers) if name else Named([])
+    found = _calls(known, name) if name else Named([])
     if len(found.calls) == 1 and not found.is_more:
         key = found.calls[0].key
         several = len(stories.of_call(key.call_sid)) > 1
@@ -36,6 +36,11 @@ def shown() -> str | AnyResponse:
         most_numbers=limits.customer_numbers,
         nothing=_nothing(known, name) if name and not found.calls else "",
     )
+
+
+def _calls(known: Parts, name: str) -> Named:
+    reads, limits = known.reads, known.limits
+    return calls_named(reads.history, reads.stories, name, known.region, limits.short_rows, limits.customer_numbers)
 
 
 def _nothing(known: Parts, name: str) -> str:
