@@ -19,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.ports.customers import Brought, Source
@@ -249,6 +250,22 @@ def test_all_customers_of_a_shared_number_are_listed_with_who_is_credited(consol
         ("a***@example.com", False),
         ("e***@example.com", True),
     ]
+
+
+@pytest.mark.parametrize("shown", ["--format=table", "--json", "--csv"])
+def test_numbers_of_several_customers_go_on_behind_a_page_and_it_is_said_that_there_are_more(
+    console: Console, shown: str
+) -> None:
+    people = (("ann@example.com", "C1"),)
+    every = [Customer(f"+1415555{number:04}", None, None, people=2, others=people) for number in range(PAGE + 2)]
+    console.app.extensions["offhook"].ledger.merge_customers(every)
+    cut = console("customers", "conflicts", shown, "--limit", str(PAGE + 1))
+    assert (cut.stdout.count("a***@"), cut.stderr) == (
+        PAGE + 1,
+        f"There are more than these {PAGE + 1}: --limit shows more.\n",
+    )
+    whole = console("customers", "conflicts", shown, "--limit", str(PAGE + 2))
+    assert (whole.stdout.count("a***@"), whole.stderr) == (PAGE + 2, "")
 
 
 def test_each_of_the_several_customers_of_a_number_is_shown_by_it(console: Console) -> None:

@@ -146,6 +146,14 @@ def test_of_more_numbers_than_are_looked_for_those_of_today_come_first(site: Bro
         assert "This customer has more than 2 numbers" in said(site, *command)
 
 
+@pytest.mark.parametrize("shown", ["--format=table", "--json", "--csv"])
+def test_a_list_of_calls_that_is_cut_off_says_so_beside_every_format(site: Browsing, shown: str) -> None:
+    site.call(1)
+    site.call(2)
+    assert said(site, calls, "list", shown, "--limit", "1") == "There are more than these 1: --limit shows more.\n"
+    assert said(site, calls, "list", shown, "--limit", "2") == ""
+
+
 def finds(site: Browsing, viewer: Person, name: str) -> set[str]:
     """The calls that pages and commands list for a name; they agree."""
     everywhere = [
