@@ -55,10 +55,14 @@ def _nothing(known: Parts, name: str) -> str:
     if phone:
         return "No call from or to this number has been reported, and nobody in your customer list has it."
     if "@" in name:
-        return "Nobody in your customer list has this email. If they called, the call waits among the unknown callers."
+        return _NO_EMAIL
     return "Nothing goes by this name: no customer, no order and no call."
 
 
+_NO_EMAIL = (
+    "Nobody in your customer list has this email with a number of their own. If they called, the call waits among the unknown "
+    "callers, or their number is one of several customers."
+)
 _ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."
 _NOT_REPORTED = (
     "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the status "
