@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
+from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.ports.customers import Brought, Source
@@ -247,6 +250,39 @@ def test_all_customers_of_a_shared_number_are_listed_with_who_is_credited(consol
         ("a***@example.com", False),
         ("e***@example.com", True),
     ]
+
+
+@pytest.mark.parametrize("shown", ["--format=table", "--json", "--csv"])
+def test_numbers_of_several_customers_go_on_behind_a_page_and_it_is_said_that_there_are_more(
+    console: Console, shown: str
+) -> None:
+    people = (("ann@example.com", "C1"),)
+    every = [Customer(f"+1415555{number:04}", None, None, people=2, others=people) for number in range(PAGE + 2)]
+    console.app.extensions["offhook"].ledger.merge_customers(every)
+    cut = console("customers", "conflicts", shown, "--limit", str(PAGE + 1))
+    assert (cut.stdout.count("a***@"), cut.stderr) == (
+        PAGE + 1,
+        f"There are more than these {PAGE + 1}: --limit shows more.\n",
+    )
+    whole = console("customers", "conflicts", shown, "--limit", str(PAGE + 2))
+    assert (whole.stdout.count("a***@"), whole.stderr) == (PAGE + 2, "")
+
+
+def test_each_of_the_several_customers_of_a_number_is_shown_by_it(console: Console) -> None:
+    console.imports(f"{CALLER},ann@example.com,C1,\n{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n")
+    shown = console("customers", "show", CALLER)
+    assert shown.exit_code == 1 and "2 customers have +1415***0100" in shown.stderr
+    assert "a***@example.com" in shown.stdout and "e***@example.com" in shown.stdout and CALLER not in shown.output
+    found = json.loads(console("customers", "show", CALLER, "--json", "--reveal").stdout)
+    assert (found["phone"], found["email"]) == (CALLER, None)
+    told = [(one["email"], one["customer_id"], one["customers"], one["credited"]) for one in found["people"]]
+    assert told == [("ann@example.com", "C1", 2, False), ("eve@example.com", "C9", 2, False)]
+    [row] = csv.DictReader(io.StringIO(console("customers", "show", CALLER, "--csv").stdout))
+    assert [one["email"] for one in json.loads(row["people"])] == ["a***@example.com", "e***@example.com"]
+    assert console("customers", "import", "crm.csv", "--conflict", "last").exit_code == 0
+    found = json.loads(console("customers", "show", CALLER, "--json", "--reveal").stdout)
+    assert (found["email"], [one["credited"] for one in found["people"]]) == ("eve@example.com", [False, True])
+    assert json.loads(console("customers", "show", OTHER, "--json").stdout)["people"] == []
 
 
 @pytest.mark.parametrize(

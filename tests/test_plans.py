@@ -189,7 +189,8 @@ def is_looked_at(ledger: SqlLedger) -> None:
     for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
         *_, last = ask(50)
         assert ask(50, CallersMark(last.calls, last.latest_at, last.phone))
-    assert len(ledger.history.shared_numbers("", 50)) == 50
+    shared = [one.phone for one in ledger.history.shared_numbers("", 50)]
+    assert len(shared) == len(ledger.history.shared_among(shared)) == 50
     assert ledger.waiting(with_open=True).parked_since is not None
     assert len(seen.unfinished(50)) == seen.unfinished_count() == 1
     is_read_by_period(ledger)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from click import Command
+from click.testing import Result
 from flask import Flask
 
 from offhook.adapters.commands.calls import calls
@@ -15,10 +17,11 @@ from offhook.adapters.commands.explain import explain
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import Role
-from tests.support.browsing import ANN, BO, Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, Browsing, Person, browsing, sid
 from tests.support.readers import words
 
 pytestmark = pytest.mark.mostly("sqlite")
+FILE = Brought(Source.IMPORT, "crm.csv", run="1")
 _CUT = "The newest 2 of more."
 
 
@@ -38,11 +41,15 @@ def listed(page: str, caption: str) -> list[str]:
 
 
 def said(site: Browsing, command: Command, *options: str) -> str:
+    done = run(site, command, *options)
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def run(site: Browsing, command: Command, *options: str) -> Result:
     app = Flask(__name__)
     app.extensions["offhook"] = site.service
-    done = app.test_cli_runner().invoke(command, list(options))
-    assert done.exit_code == 0, done.output
-    return str(done.stderr)
+    return app.test_cli_runner().invoke(command, list(options))
 
 
 @pytest.mark.parametrize(("others", "is_cut"), [(2, False), (3, True)])
@@ -106,3 +113,80 @@ def test_where_a_customer_has_more_numbers_than_are_looked_for_it_is_said(
         assert (f"{sentence} (OFFHOOK_CUSTOMER_NUMBERS)" in said(site, *command)) == is_cut
     cards = words(viewer.get("/customers?q=cy@example.com").text)
     assert ("More numbers go by this name; these are 2 of them." in cards) == is_cut
+
+
+def test_a_customer_who_was_retired_or_has_another_number_today_is_found_with_the_calls_of_before(
+    site: Browsing,
+) -> None:
+    ledger = site.service.ledger
+    site.call(1)
+    ledger.merge_customers(
+        [Customer(ANN, "eve@example.com", None), Customer(BO, "ann@example.com", None)], FILE
+    )  # Ann moved
+    site.call(2, caller=BO)
+    viewer = site.person(Role.VIEWER)
+    assert finds(site, viewer, "ann@example.com") == {sid(1), sid(2)}
+    ledger.retire_customers([ANN, BO], FILE)
+    assert finds(site, viewer, "ann@example.com") == {sid(1), sid(2)}
+
+
+@pytest.mark.parametrize("name", ["zoe@example.com", "dee@example.com"])
+def test_of_an_email_that_finds_no_call_nothing_is_said_that_is_untrue_of_a_number_of_several(
+    site: Browsing, name: str
+) -> None:
+    people = (("dee@example.com", None), ("eve@example.com", None))
+    site.service.ledger.merge_customers([Customer(BO, None, None, people=2, others=people)], FILE)
+    site.call(1, caller=BO)
+    said_so = refused(site, name)
+    assert (
+        f"No call of {name[0]}***@example.com is known: no customer has or had this email with a number of their"
+        in said_so
+    )
+    assert "`flask customers conflicts` has the numbers of several customers." in said_so
+    page = words(site.person(Role.VIEWER).get(f"/search?q={name}").text)
+    assert "has this email with a number of their own" in page and "their number is one of several customers" in page
+
+
+def test_of_more_numbers_than_are_looked_for_those_of_today_come_first(site: Browsing) -> None:
+    ledger, today = site.service.ledger, "+14155550169"
+    merged = [Customer(f"+1415555016{number}", "cy@example.com", None) for number in range(2)]
+    ledger.merge_customers(merged, FILE)
+    ledger.retire_customers([one.phone for one in merged], FILE)
+    ledger.merge_customers([Customer(today, "cy@example.com", None)], FILE)
+    site.call(1, caller=today)
+    site.call(2, caller=merged[0].phone)
+    site.call(3, caller=merged[1].phone)
+    viewer = site.person(Role.VIEWER)
+    assert finds(site, viewer, "cy@example.com") == {sid(1), sid(2)}
+    for command in ((calls, "list", "--customer", "cy@example.com"), (explain, "cy@example.com")):
+        assert "This customer has more than 2 numbers" in said(site, *command)
+
+
+@pytest.mark.parametrize("shown", ["--format=table", "--json", "--csv"])
+def test_a_list_of_calls_that_is_cut_off_says_so_beside_every_format(site: Browsing, shown: str) -> None:
+    site.call(1)
+    site.call(2)
+    assert said(site, calls, "list", shown, "--limit", "1") == "There are more than these 1: --limit shows more.\n"
+    assert said(site, calls, "list", shown, "--limit", "2") == ""
+
+
+def finds(site: Browsing, viewer: Person, name: str) -> set[str]:
+    """The calls that pages and commands list for a name; they agree."""
+    everywhere = [
+        listed(viewer.get(f"/calls?customer={name}").text, "Calls"),
+        listed(viewer.get(f"/search?q={name}").text, "Calls"),
+        printed(site, calls, "list", "--customer", name, "--json"),
+        printed(site, explain, name, "--json"),
+    ]
+    assert all(sorted(one) == sorted(everywhere[0]) for one in everywhere), everywhere
+    return set(everywhere[0])
+
+
+def printed(site: Browsing, command: Command, *options: str) -> list[str]:
+    return [one["call_sid"] for one in json.loads(run(site, command, *options).stdout)]
+
+
+def refused(site: Browsing, name: str) -> str:
+    done = run(site, explain, name)
+    assert done.exit_code == 1, done.output
+    return done.stderr

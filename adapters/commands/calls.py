@@ -8,14 +8,14 @@ from itertools import islice
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.named_call import say_more_numbers
 from offhook.adapters.commands.periods import ago
-from offhook.adapters.commands.shown import Format, show_list, shows
+from offhook.adapters.commands.shown import Format, say_more, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.calls_listed import COLUMNS, ON_A_TERMINAL, PAGE, every, row
-from offhook.pipeline.finding import numbers_of
+from offhook.pipeline.finding import numbers_ever_of
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
@@ -74,24 +74,20 @@ def list_(
     service = offhook()
     country = service.settings.default_country
     ours = None if number is None else _number(number, country)
-    most = service.settings.customer_numbers
-    numbers = None if customer is None else numbers_of(service.ledger.stories, customer, country, most)
+    ledger, most = service.ledger, service.settings.customer_numbers
+    numbers = None if customer is None else numbers_ever_of(ledger.history, ledger.stories, customer, country, most)
     phones = None if numbers is None else tuple(numbers.phones)
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
-    found = [] if phones == () else list(islice(every(service.ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
+    found = [] if phones == () else list(islice(every(ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
     columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
     show_list([row(one, reveal) for one in found[:limit]], shown, columns)
-    _say_what_is_left_out(service, shown, len(found) > limit, limit)
+    if len(found) > limit:
+        say_more(limit)
+    if not ledger.tallies.is_whole():
+        click.echo(NOT_WHOLE, err=True)
     if numbers is not None and numbers.is_more:
         say_more_numbers(most)
 
 
 def _number(text: str, country: str) -> str:
     return caller(text, country, sip_users=True).e164 or fail(f'"{text[:60]}" is no phone number.', 2)
-
-
-def _say_what_is_left_out(service: Offhook, shown: Format, has_more: bool, limit: int) -> None:
-    if has_more and shown is Format.TABLE:
-        click.echo(f"There are more than these {limit}: --limit shows more.", err=True)
-    if not service.ledger.tallies.is_whole():
-        click.echo(NOT_WHOLE, err=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
-from offhook.adapters.commands.context import LedgerCommand, fail, offhook
-from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, in_utc, say_more, show_list, show_record, shows
+from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.customers import Brought, Source
@@ -19,7 +20,7 @@ from offhook.pipeline.undoing import summed, undo, undoing
 
 _LISTED = ("id", "at", "source", "name", "added", "changed", "unchanged", "removed", "undone_at")
 HISTORY = ("from", "until", "phone", "email", "customer_id", "customers", "brought_by", "ended_by", "attributes")
-_PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
+PEOPLE = ("phone", "customers", "email", "customer_id", "credited")
 
 
 @click.command("imports", cls=LedgerCommand)
@@ -90,7 +91,7 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
 
 
 @click.command("conflicts", cls=LedgerCommand)
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Most numbers shown.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1_000_000), help="Most numbers shown.")
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show whole numbers and emails.")
 @shows
 @with_appcontext
@@ -102,16 +103,25 @@ def conflicts(limit: int, is_clear: bool, shown: Format) -> None:
 
     \b
     flask customers conflicts
-    flask customers conflicts --csv --in-clear --limit 10000
+    flask customers conflicts --csv --in-clear --limit 1000000
     """
-    ledger = offhook().ledger
-    found = ledger.history.shared_numbers("", limit)
-    known = ledger.find_customers([one.phone for one in found])
-    hide = in_clear if is_clear else masking([one.phone for one in found])
-    show_list([row for one in found for row in _people(one, known.get(one.phone), hide)], shown, _PEOPLE)
+    found = list(_shared(offhook(), limit + 1))
+    hiding = ((one, known, in_clear if is_clear else masking([one.phone])) for one, known in found[:limit])
+    show_list([row for one, known, hide in hiding for row in people_rows(one, known, hide)], shown, PEOPLE)
+    if len(found) > limit:
+        say_more(limit)
 
 
-def _people(one: SharedNumber, known: Customer | None, hide: Masking) -> list[dict[str, object]]:
+def _shared(service: Offhook, most: int) -> Iterator[tuple[SharedNumber, Customer | None]]:
+    """The numbers of several customers with who is credited, up to so many, each page a short question."""
+    after = ""
+    while most > 0 and (page := service.ledger.history.shared_numbers(after, min(most, PAGE))):
+        known = service.ledger.find_customers([one.phone for one in page])
+        yield from ((one, known.get(one.phone)) for one in page)
+        after, most = page[-1].phone, most - len(page)
+
+
+def people_rows(one: SharedNumber, known: Customer | None, hide: Masking) -> list[dict[str, object]]:
     """A row a customer of the number; where they are not known by name, how many there are."""
     several = known.people if known is not None else 0
     row: dict[str, object] = {"phone": hide(one.phone), "customers": max(several, len(one.named))}

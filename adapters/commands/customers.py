@@ -11,10 +11,12 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.customer_history import (
     HISTORY,
+    PEOPLE,
     conflicts,
     history_rows,
     imports,
     names_of_imports,
+    people_rows,
     undo_,
 )
 from offhook.adapters.commands.importing import import_
@@ -46,14 +48,14 @@ for _command in (import_, sync, imports, undo_, conflicts, lookup, lookups):
 
 @customers.command()
 @click.argument("who")
-@click.option("--in-clear", "is_clear", is_flag=True, help="Show the whole number and email.")
+@click.option("--in-clear", "--reveal", "is_clear", is_flag=True, help="Show whole numbers and emails, not masked.")
 @shows
 @with_appcontext
 def show(who: str, is_clear: bool, shown: Format) -> None:
     """Show a customer by a number, an email or an id.
 
-    WHO is a phone number in any usual spelling, an email or a customer id. The history of each number is shown with it. Exit
-    code 1 when nobody has it now, or several have.
+    WHO is a phone number in any usual spelling, an email or a customer id. The history of each number is shown with it, and
+    of a number that several customers have each of them. Exit code 1 when nobody has it now, or several have.
 
     \b
     flask customers show "(415) 867-5309"
@@ -70,20 +72,29 @@ def show(who: str, is_clear: bool, shown: Format) -> None:
     hide = in_clear if is_clear else masking(named)
     found = service.ledger.find_customers(named)
     history = history_rows(lines, names_of_imports(lines), hide)
-    records = [_record(found[phone], hide) for phone in named if phone in found and found[phone].people == 1]
+    shared = {
+        one.phone: people_rows(one, found.get(one.phone), hide) for one in service.ledger.history.shared_among(named)
+    }
+    records = [_record(found[phone], shared.get(phone, []), hide) for phone in named if phone in found]
     _show(records, history, shown)
-    if not records:
+    if not any(one.people == 1 for one in found.values()):
         fail(_why_nobody(named[0], found.get(named[0])))
 
 
-def _record(one: Customer, hide: Masking) -> dict[str, object]:
+def _record(one: Customer, people: Sequence[dict[str, object]], hide: Masking) -> dict[str, object]:
     held = ((name, getattr(one, name)) for name in ("phone", "email", "customer_id"))
     attributes = {name: hide(value) for name, value in one.attributes.items()}
-    return {**{name: hide(value) if value else None for name, value in held}, "attributes": attributes}
+    return {
+        **{name: hide(value) if value else None for name, value in held},
+        "attributes": attributes,
+        "people": people,
+    }
 
 
 def _show(records: Sequence[dict[str, object]], history: Sequence[dict[str, object]], shown: Format) -> None:
-    """One record, or several where the customer has several numbers; as text without what is empty."""
+    """One record, or several where the customer has several numbers; as text without what is empty. `people` are the several
+    customers of a number.
+    """
     if shown is not Format.TABLE:
         if len(records) == 1:
             show_record({**records[0], "history": history}, shown)
@@ -91,12 +102,19 @@ def _show(records: Sequence[dict[str, object]], history: Sequence[dict[str, obje
             show_list([{**one, "history": history} for one in records], shown, (*records[0], "history"))
         return
     for record in records:
-        show_record({name: value for name, value in record.items() if name != "attributes"}, shown)
-        for name, value in dict(cast(dict[str, str], record["attributes"])).items():
-            click.echo(f"  {name}: {value}")
+        _show_as_text(record)
     if history:
         click.echo()
         show_list(history, shown, [name for name in HISTORY if any(line[name] is not None for line in history)])
+
+
+def _show_as_text(record: dict[str, object]) -> None:
+    if record["email"] or record["customer_id"]:
+        show_record({name: record[name] for name in ("phone", "email", "customer_id")}, Format.TABLE)
+    for name, value in dict(cast(dict[str, str], record["attributes"])).items():
+        click.echo(f"  {name}: {value}")
+    if people := cast(Sequence[dict[str, object]], record["people"]):
+        show_list(people, Format.TABLE, PEOPLE)
 
 
 def _why_nobody(phone: str, customer: Customer | None) -> str:

@@ -70,10 +70,9 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
 
 def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
     """The one call that is meant. Ends the command where it is none, or, with a list, where there are several."""
-    known = service.settings
-    found = calls_named(
-        service.ledger.stories, name, known.default_country, known.short_list_rows, known.customer_numbers
-    )
+    known, ledger = service.settings, service.ledger
+    most, most_numbers = known.short_list_rows, known.customer_numbers
+    found = calls_named(ledger.history, ledger.stories, name, known.default_country, most, most_numbers)
     if not found.calls:
         _fail_without_call(service, name)
     if len(found.calls) > 1 or found.is_more:

@@ -73,6 +73,11 @@ def show_list(records: Iterable[Record], shown: Format, columns: Sequence[str]) 
             _draw(columns, rows)
 
 
+def say_more(shown: int) -> None:
+    """Behind a list that --limit has cut off: on stderr, so that a file of it stays a file."""
+    click.echo(f"There are more than these {shown}: --limit shows more.", err=True)
+
+
 def show_record(record: Record, shown: Format) -> None:
     """One record: a line a column, an object of JSON, or a CSV of one row."""
     values = values_of(record)

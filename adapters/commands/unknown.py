@@ -6,7 +6,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, offhook
-from offhook.adapters.commands.shown import Format, show_list, shows
+from offhook.adapters.commands.shown import Format, say_more, show_list, shows
 from offhook.pipeline.masking import in_clear
 from offhook.pipeline.phone import mask
 from offhook.pipeline.unknown_listed import TO_FILL_IN, row_to_fill_in
@@ -42,4 +42,4 @@ def unknown(limit: int | None, is_clear: bool, shown: Format) -> None:
     rows = [row_to_fill_in(one, hide) for one in found[:most]]
     show_list(rows, shown, TO_FILL_IN if shown is Format.CSV else _COLUMNS)
     if len(found) > most:
-        click.echo(f"There are more than these {most}: --limit shows more.", err=True)
+        say_more(most)

@@ -22,7 +22,7 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import payload_shown
-from offhook.pipeline.finding import Numbers, numbers_of
+from offhook.pipeline.finding import Numbers, numbers_ever_of
 from offhook.pipeline.masking import in_clear, mask_email
 from offhook.pipeline.phone import mask, mask_numbers_in
 from offhook.pipeline.story import LOOKED_AT, CallFilter, CountedCall, PageMark, Verdict
@@ -231,9 +231,12 @@ def _asked() -> Asked:
 
 
 def _numbers(asked: Asked) -> Numbers | None:
-    """Those of the customer who is asked for; None where nobody is."""
+    """Those that the customer who is asked for has or had; None where nobody is."""
     known, name = parts(), asked.customer
-    return numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers) if name else None
+    if not name:
+        return None
+    reads, most = known.reads, known.limits.customer_numbers
+    return numbers_ever_of(reads.history, reads.stories, name, known.region, most)
 
 
 def _wanted(asked: Asked, numbers: Numbers | None) -> CallFilter | None:

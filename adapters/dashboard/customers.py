@@ -16,7 +16,7 @@ from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import local_path, needs
 from offhook.adapters.dashboard.work import jobs_listed
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.finding import numbers_ever_of, typed
+from offhook.pipeline.finding import Numbers, numbers_ever_of, typed
 from offhook.pipeline.phone import caller, mask, spellings
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from offhook.pipeline.story import CallFilter
@@ -59,13 +59,13 @@ def shown() -> str:
     known, asked = parts(), typed(request.args.get("q", "")[:_LONGEST])
     most, reads = known.limits.short_rows, known.reads
     of_one = known.limits.customer_numbers
-    numbers = numbers_ever_of(reads.history, reads.stories, asked, known.region, of_one) if asked else []
+    found = numbers_ever_of(reads.history, reads.stories, asked, known.region, of_one) if asked else Numbers([])
     imports = () if asked else reads.history.imports(most + 1)
     return render_template(
         "customers.html.jinja",
         q=asked,
-        cards=_cards(known, numbers[:most]),
-        is_more=len(numbers) > most,
+        cards=_cards(known, found.phones[:most]),
+        is_more=found.is_more or len(found.phones) > most,
         imports=imports[:most],
         is_more_imports=len(imports) > most,
         jobs=None if asked else jobs_listed(known, "imports"),

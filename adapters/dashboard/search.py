@@ -21,7 +21,7 @@ _LONGEST = 200  # characters
 def shown() -> str | AnyResponse:
     known, name = parts(), typed(request.args.get("q", "")[:_LONGEST])
     limits, stories = known.limits, known.reads.stories
-    found = calls_named(stories, name, known.region, limits.short_rows, limits.customer_numbers) if name else Named([])
+    found = _calls(known, name) if name else Named([])
     if len(found.calls) == 1 and not found.is_more:
         key = found.calls[0].key
         several = len(stories.of_call(key.call_sid)) > 1
@@ -38,6 +38,11 @@ def shown() -> str | AnyResponse:
     )
 
 
+def _calls(known: Parts, name: str) -> Named:
+    reads, limits = known.reads, known.limits
+    return calls_named(reads.history, reads.stories, name, known.region, limits.short_rows, limits.customer_numbers)
+
+
 def _nothing(known: Parts, name: str) -> str:
     """What there is to say where no call is found."""
     sid, phone = call_sid(name), caller(name, known.region).number
@@ -50,10 +55,14 @@ def _nothing(known: Parts, name: str) -> str:
     if phone:
         return "No call from or to this number has been reported, and nobody in your customer list has it."
     if "@" in name:
-        return "Nobody in your customer list has this email. If they called, the call waits among the unknown callers."
+        return _NO_EMAIL
     return "Nothing goes by this name: no customer, no order and no call."
 
 
+_NO_EMAIL = (
+    "Nobody in your customer list has this email with a number of their own. If they called, the call waits among the unknown "
+    "callers, or their number is one of several customers."
+)
 _ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."
 _NOT_REPORTED = (
     "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the status "

@@ -15,6 +15,7 @@ from offhook.adapters.ledger.people.customers import (
     rows_of_import,
     rows_of_numbers,
     shared_after,
+    shared_among,
 )
 from offhook.adapters.ledger.rows import WithRows, with_rows
 from offhook.adapters.ledger.schema import customer_rows, imports, micros
@@ -116,6 +117,11 @@ class HistoryOnSql:
     def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
         with self._database.read(patient=True) as connection:
             found = shared_after(connection, after, limit)
+        return [SharedNumber(phone, tuple(named)) for phone, named in found.items()]
+
+    def shared_among(self, phones: Collection[str], /) -> Sequence[SharedNumber]:
+        with self._database.read(patient=True) as connection:
+            found = shared_among(connection, phones)
         return [SharedNumber(phone, tuple(named)) for phone, named in found.items()]
 
     def mark_undone(self, import_id: int, now: datetime, /) -> None:

@@ -46,8 +46,8 @@ class Named:
 
 
 def numbers_of(stories: Stories, name: str, country: str, most: int) -> Numbers:
-    """The numbers by which this customer's calls are known, up to `most`: a number is itself, an email or a customer id is looked
-    up. `country` is that of numbers written without one. Raises LedgerUnavailable.
+    """The numbers that this customer has today, up to `most`: a number is itself, an email or a customer id is looked up.
+    `country` is that of numbers written without one. Raises LedgerUnavailable.
     """
     words = typed(name)
     phone = caller(words, country).number
@@ -55,26 +55,28 @@ def numbers_of(stories: Stories, name: str, country: str, most: int) -> Numbers:
     return Numbers(found[:most], len(found) > most)
 
 
-def numbers_ever_of(history: History, stories: Stories, name: str, country: str, most: int) -> Sequence[str]:
-    """The numbers of whoever goes by this name now (`most` of them) or ever did, each line once; a number is itself, known or not.
+def numbers_ever_of(history: History, stories: Stories, name: str, country: str, most: int) -> Numbers:
+    """The numbers of whoever goes by this name now or ever did, those of now first, each line once, up to `most`: by them calls
+    are found also of somebody who was retired or has another number today. A number is itself, known or not.
 
     Raises LedgerUnavailable.
     """
-    found = [*numbers_of(stories, name, country, most).phones, *history.numbers_named(typed(name))]
+    today = numbers_of(stories, name, country, most)
     once: dict[str, str] = {}
-    for phone in found:
+    for phone in [*today.phones, *history.numbers_named(typed(name))]:
         once.setdefault(spellings(phone)[0], phone)
-    return list(once.values())
+    found = list(once.values())
+    return Numbers(found[:most], today.is_more or len(found) > most)
 
 
-def calls_named(stories: Stories, name: str, country: str, most: int, most_numbers: int) -> Named:
+def calls_named(history: History, stories: Stories, name: str, country: str, most: int, most_numbers: int) -> Named:
     """The calls that a name may mean, up to `most`. Of several kinds all are given: what one takes for an order id may be a
     customer's id as well. Raises LedgerUnavailable.
     """
     sid = call_sid(name)
     if sid is not None:
         return Named([story.call for story in stories.of_call(sid)])
-    numbers = numbers_of(stories, name, country, most_numbers)
+    numbers = numbers_ever_of(history, stories, name, country, most_numbers)
     found = [line for phone in numbers.phones for line in stories.calls_of(phone, most + 1)]
     newest = _newest([*found, *stories.with_order_id(typed(name), most + 1)])
     return Named(newest[:most], len(newest) > most, numbers.is_more)

@@ -154,6 +154,16 @@ def test_the_several_customers_of_a_number_are_listed_whoever_is_credited(ledger
     assert list(ledger.history.shared_numbers(expected[0].phone, 10)) == expected[1:]
 
 
+def test_the_several_customers_of_a_number_are_found_by_it_in_any_spelling(ledger: WholeLedger) -> None:
+    luz = Customer("+525512345678", "luz@example.com", None, others=PEOPLE)
+    unnamed = Customer("+14155550103", None, None, people=3)
+    ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE), BO, luz, unnamed], FIRST)
+    found = ledger.history.shared_among([CALLER, OTHER, "+5215512345678", "+14155550103", "+14155550104"])
+    expected = [SharedNumber(CALLER, PEOPLE), SharedNumber("+5215512345678", PEOPLE), SharedNumber("+14155550103", ())]
+    assert list(found) == expected
+    assert list(ledger.history.shared_among([])) == []
+
+
 def test_who_the_several_are_changes_with_the_latest_list_and_ends_with_it(ledger: WholeLedger) -> None:
     ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE)], FIRST)
     ledger.merge_customers([Customer(CALLER, None, None, people=2, others=PEOPLE[::-1])], SECOND)

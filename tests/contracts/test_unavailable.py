@@ -55,6 +55,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "UnknownCallers.most_frequent": lambda of: of.unknown.most_frequent(1),
     "UnknownCallers.latest": lambda of: of.unknown.latest(1),
     "History.of_numbers": lambda of: of.history.of_numbers([CALLER]),
+    "History.shared_among": lambda of: of.history.shared_among([CALLER]),
     "History.numbers_named": lambda of: of.history.numbers_named("C1"),
     "History.line": lambda of: of.history.line(1),
     "History.import_": lambda of: of.history.import_(1),

@@ -40,6 +40,11 @@ class MemoryHistory:
         found = [one for one in self._kept.customers.values() if (one.people > 1 or one.others) and one.phone > after]
         return [SharedNumber(one.phone, one.others) for one in sorted(found, key=lambda one: one.phone)[:limit]]
 
+    def shared_among(self, phones: Collection[str], /) -> Sequence[SharedNumber]:
+        shared = {one.phone: one for one in self.shared_numbers("", len(self._kept.customers))}
+        found = ((phone, next((shared[one] for one in spellings(phone) if one in shared), None)) for phone in phones)
+        return [SharedNumber(phone, one.named) for phone, one in found if one is not None]
+
     def mark_undone(self, import_id: int, now: datetime, /) -> None:
         for key, one in self._kept.imports.items():
             if one.id == import_id:

@@ -249,17 +249,35 @@ def known_phones(connection: Connection, after: str, limit: int) -> list[str]:
     return sorted(found)[:limit]
 
 
-def shared_after(connection: Connection, after: str, limit: int) -> dict[str, list[tuple[str | None, str | None]]]:
+_People = list[tuple[str | None, str | None]]  # email and customer id of each
+
+
+def shared_after(connection: Connection, after: str, limit: int) -> dict[str, _People]:
     """The numbers of several customers after this one, with email and customer id of those who are kept by name."""
-    found: dict[str, list[tuple[str | None, str | None]]] = {}
+    found = set[str]()
     for column in (shared_people.c.phone, shared_numbers.c.phone):
         asked = select(column).where(column > after).distinct().order_by(column).limit(limit)
-        found.update({phone: [] for phone in connection.scalars(asked)})
-    first = {phone: found[phone] for phone in sorted(found)[:limit]}
-    keys = [{"phone": PersonText.kept(phone)} for phone in first]
+        found.update(connection.scalars(asked))
+    first = sorted(found)[:limit]
+    people = _people_of(connection, [{"phone": PersonText.kept(phone)} for phone in first])
+    return {phone: people.get(phone, []) for phone in first}
+
+
+def shared_among(connection: Connection, phones: Collection[str]) -> dict[str, _People]:
+    """Those of the numbers that several customers have, by what they were asked by, with the same of each."""
+    keys = every_spelling(phones)
+    found = {row.phone: _People() for row in for_each(connection, keys, dict(PHONE), shared_numbers, BY_PHONE)}
+    found |= _people_of(connection, keys)
+    shared = ((phone, next((one for one in spellings(phone) if one in found), None)) for phone in phones)
+    return {phone: found[kept] for phone, kept in shared if kept is not None}
+
+
+def _people_of(connection: Connection, keys: Iterable[Mapping[str, Any]]) -> dict[str, _People]:
+    """Who the several customers of these numbers are, in the order of their source."""
+    people: dict[str, _People] = {}
     for row in sorted(for_each(connection, keys, dict(PHONE), shared_people, BY_PHONE), key=lambda row: row.place):
-        first[row.phone].append((row.email, row.customer_id))
-    return first
+        people.setdefault(row.phone, []).append((row.email, row.customer_id))
+    return people
 
 
 def customer_of(phone: str, row: Row[Any]) -> Customer:

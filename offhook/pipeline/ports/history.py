@@ -77,5 +77,8 @@ class History(Protocol):
     def shared_numbers(self, after: str, limit: int, /) -> Sequence[SharedNumber]:
         """The numbers of several customers after the one given ("" for the first), whoever of them is credited."""
 
+    def shared_among(self, phones: Collection[str], /) -> Sequence[SharedNumber]:
+        """Those of these E.164 numbers that several customers have, in any spelling, each as it was asked by."""
+
     def mark_undone(self, import_id: int, now: datetime, /) -> None:
         """A person took this import back."""
