@@ -169,7 +169,7 @@ def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
     deadline, at_once = settings.lookup_deadline_seconds, settings.lookup_at_once
     values = AnswerLimits(
         attributes=settings.customers_attributes,
-        value=settings.customers_attribute_characters,
+        attribute=settings.customers_attribute_characters,
         lower_emails=settings.email_lowercase,
     )
     http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)

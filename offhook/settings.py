@@ -336,14 +336,14 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CUSTOMERS_ATTRIBUTES",
         ge=0,
         le=1000,
-        description="further columns of a file that are kept of a customer (attributes)",
+        description="further columns of a file, or attributes of a look-up, that are kept of a customer",
     )
     customers_attribute_characters: int = Field(
         500,
         alias="OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS",
         ge=1,
         le=10_000,
-        description="longest attribute that is kept of a customer",
+        description="longest attribute that is kept of a customer, its name as well; a longer one is left out",
     )
     email_lowercase: bool = Field(
         True,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from offhook.adapters.customers.answers import AnswerLimits, WrongAnswer, answer_of
+from offhook.adapters.customers.answers import AnswerLimits, Record, WrongAnswer, answer_of
 from offhook.adapters.customers.asking_http import HttpLimits, HttpQuestion, HttpSource, paths_of, records_in
 from offhook.adapters.proxies import parse_proxy
 from offhook.pipeline.look_up import Found, Later, NotThere
@@ -218,6 +218,14 @@ def test_what_no_database_keeps_is_not_taken() -> None:
     odd = {"email": "a\0@b.c", "id": "7\0007", "a": "x\0007", "b": "good"}
     assert answer_of(records_in(odd, paths), AnswerLimits()) == NotThere()
     assert answer_of(records_in(odd | {"id": "7"}, paths), AnswerLimits()) == Found(None, "7", {"b": "good"})
+
+
+def test_an_attribute_that_is_too_long_is_left_out_as_it_is_of_a_file() -> None:
+    limits = AnswerLimits(attribute=70)
+    given = {"fits": "x" * 70, "long": "x" * 71, "n" * 70: "named", "n" * 71: "named too long"}
+    assert answer_of([Record(customer_id="7", attributes=given)], limits) == Found(
+        None, "7", {"fits": "x" * 70, "n" * 70: "named"}
+    )
 
 
 def test_emails_are_kept_in_lower_case_where_that_is_wanted() -> None:

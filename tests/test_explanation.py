@@ -193,6 +193,27 @@ def test_the_row_that_said_who_called_and_what_the_rules_found_are_there_when_th
     Draft202012Validator(schema()).validate(json.loads(json.dumps(plain(found))))
 
 
+@pytest.mark.parametrize(
+    ("found", "shown"),
+    [
+        ("Menu 3, without Digits", "Menu 3, without Digits"),
+        ("SipHeader_X-Of +14155550188", "SipHeader_X-Of +1415***0188"),
+        ("SipHeader_X-Of 4155550188", "SipHeader_X-Of 415***0188"),
+        ("SipHeader_X-Of (415) 555-0188 or ann@example.com", "SipHeader_X-Of (415***0188 or a***@example.com"),
+        ("CallerName ANN LEE, Menu 3", "hidden"),
+    ],
+)
+def test_parameters_that_the_rules_looked_at_are_shown_without_persons(
+    ledger: MemoryLedger, found: str, shown: str
+) -> None:
+    trace = (RuleTrace("menu", False, (ConditionTrace("params", "Menu is 2", found, False),)),)
+    known = story(ledger, 1)
+    told = replace(known, decisions=[replace(known.decisions[0], trace=trace)])
+    for hide, expected in ((masking([CALLER]), shown), (in_clear, found)):
+        [decision] = explain(told, read, Anew(), hide).decisions
+        assert decision.trace[0].conditions[0].found == expected
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_nobody_is_named_unless_it_is_asked_for(ledger: MemoryLedger, number: int) -> None:
     known = story(ledger, number)

@@ -90,6 +90,7 @@ def test_the_wait_grows_to_a_cap_and_honours_what_the_source_asks_for(
     ("answer", "state", "attempts", "seconds"),
     [
         (ANN, LookUpState.KNOWN, 0, 86400),
+        (Found(None, None, people=2), LookUpState.UNKNOWN, 0, 86400),
         (NotThere(), LookUpState.UNKNOWN, 0, 600),
         (Later("dns"), LookUpState.WANTED, 4, None),
     ],
@@ -239,6 +240,15 @@ def test_several_customers_of_a_source_are_nobody(ledger: SqlLedger) -> None:
         wait_until(lambda: states(ledger) == {"parked": 1})
     [story] = ledger.stories.of_call(final(1).call_sid)
     assert [reason.word for reason in story.decisions[-1].reasons] == ["several_customers"]
+
+
+def test_once_the_duplicates_of_a_number_are_merged_its_call_is_credited(ledger: SqlLedger) -> None:
+    crm = MemorySource({CALLER: [ANN, Found("bo@example.com", None)]})
+    with working(ledger, crm, policy=LookUpPolicy(fresh_seconds=0.2)):
+        ledger.append([final(1)])
+        wait_until(lambda: states(ledger) == {"parked": 1})
+        crm.people[CALLER] = [ANN]
+        wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1})
 
 
 def test_while_one_source_hangs_other_callers_calls_are_decided(ledger: SqlLedger) -> None:

@@ -255,6 +255,29 @@ def test_since_when_somebody_was_linked_before_that_was_kept_is_in_the_audit(
     assert linked == [2.0, None, None]
 
 
+def test_what_look_ups_said_of_several_people_before_it_had_a_lifetime_is_asked_for_again(
+    opened: SqlLedger, empty_database_url: str
+) -> None:
+    upgrade_to(empty_database_url, "0022")
+    numbers = {"lookup": "+14155550101", "import": "+14155550102"}
+    for row, (source, phone) in enumerate(numbers.items(), 1):
+        told = f"{row}, '{source}', 'crm', '', 1, 0, 0, 0, 0"
+        columns = "id, source, name, run, started_at, added, changed, unchanged, retired"
+        ledger.change(empty_database_url, f"INSERT INTO imports ({columns}) VALUES ({told})")
+        said = f"{row}, '{phone}', 2, 1000000, {row}"
+        columns = "id, phone, people, from_at, brought_by"
+        ledger.change(empty_database_url, f"INSERT INTO customer_rows ({columns}) VALUES ({said})")
+        said = f"'{phone}', 2, 1000000, {row}"
+        ledger.change(
+            empty_database_url, f"INSERT INTO shared_numbers (phone, people, changed_at, row_id) VALUES ({said})"
+        )
+    opened.migrations.upgrade()
+    now = opened.clock()
+    assert set(opened.fresh_numbers(list(numbers.values()), now)) == {numbers["import"]}
+    due = ledger.query(empty_database_url, "SELECT phone, state, due_at FROM lookups")
+    assert due == [{"phone": numbers["lookup"], "state": "unknown", "due_at": 1000000}]
+
+
 # What this version says about tables that it did not make
 
 

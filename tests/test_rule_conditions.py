@@ -185,6 +185,44 @@ def test_the_trace_says_what_each_condition_of_the_rule_saw() -> None:
     ]
 
 
+ASKS_PARAMS = f"""{AROUND}
+[[rule]]
+name = "Menu"
+when.params = {{ Menu = 2, Digits = "9" }}
+skip = "menu"
+[[rule]]
+name = "Proven"
+when.params.StirVerstat = {{ matches = "^TN" }}
+skip = "proven"
+"""
+
+
+def test_the_trace_says_which_values_the_parameters_had_that_were_asked_for() -> None:
+    trace = decided(ASKS_PARAMS, Called(params={"Menu": "3", "StirVerstat": "No", "CallerName": "ANN"})).because.trace
+    found = "without Digits, Menu 3, StirVerstat No"
+    assert [one.found for rule in trace for one in rule.conditions if one.key == "params"] == [found, found]
+    assert kept(trace) == trace
+
+
+def test_what_is_found_of_parameters_is_bounded_and_no_value_is_cut() -> None:
+    one = decided(ASKS_PARAMS, Called(params={"Menu": "x" * 101, "Digits": "y" * 100, "StirVerstat": "a\nb"}))
+    assert one.because.trace[0].conditions[0].found == f"Digits {'y' * 100}, Menu of 101 characters, StirVerstat a?b"
+    asked = ", ".join(f'P{number:02d} = "1"' for number in range(20))
+    many = decided(
+        with_rule(f"params = {{ {asked} }}"), Called(params={f"P{number:02d}": "v" * 100 for number in range(20)})
+    )
+    assert many.because.trace[0].conditions[0].found == ", ".join(
+        [*(f"P{number:02d} {'v' * 100}" for number in range(4)), "and 16 more"]
+    )
+
+
+def test_the_sentence_about_parameters_repeats_none() -> None:
+    called = Called(params={"Menu": "4155550123"})
+    reasons = decided(f"params = {{ Menu = 2 }}\n{AROUND}", called).reasons
+    [reason] = [one for one in reasons if one.word == "other_params"]
+    assert reason.sentence == "Its parameters are not as asked: asked is Menu is 2."
+
+
 FAILS = '[[rule]]\nname = "Fäils"\nwhen = { min_talk_seconds = 90, countries = ["US"] }\nskip = "fails"\n'
 UNSURE = '[[rule]]\nname = "Un\\"sure"\nwhen = { answered_by_person = true, withheld = false }\nskip = "unsure"\n'
 

@@ -112,6 +112,6 @@ def test_every_setting_of_look_ups_reaches_what_asks() -> None:
         lease_seconds=2 * 6 + 15,
     )
     http, sql = look_up_limits(given(SETTINGS))
-    values = AnswerLimits(attributes=51, value=501, lower_emails=False)
+    values = AnswerLimits(attributes=51, attribute=501, lower_emails=False)
     assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9, values=values)
     assert sql == SqlLimits(deadline_seconds=6, at_once=9, values=values)

@@ -16,15 +16,14 @@ _EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """Longest texts that are taken, in characters, and how many attributes of one customer. `lower_emails` keeps emails in
-    lower case.
+    """Longest texts that are taken, in characters, and how many attributes of one customer; `attribute` is how long the name
+    and the value of one may be. `lower_emails` keeps emails in lower case.
     """
 
     email: int = 320
     customer_id: int = 255
     attributes: int = 50
-    name: int = 64
-    value: int = 500
+    attribute: int = 500
     lower_emails: bool = False
 
 
@@ -103,7 +102,12 @@ def _id(value: object, limits: AnswerLimits) -> str | None:
 
 
 def _attributes(given: Mapping[str, object], limits: AnswerLimits) -> dict[str, str]:
-    """Those that are single values, as far as the limits go."""
-    found = {name[: limits.name]: text_of(value) for name, value in given.items()}
-    kept = [(name, text[: limits.value]) for name, text in found.items() if text and text.isprintable()]
+    """Those that are single values, as far as the limits go. What is too long is left out, as it is of a file: a part of it
+    would be another value."""
+    found = ((name, text_of(value)) for name, value in given.items())
+    kept = [(name, text) for name, text in found if text and text.isprintable() and _fits(name, text, limits)]
     return dict(kept[: limits.attributes])
+
+
+def _fits(name: str, text: str, limits: AnswerLimits) -> bool:
+    return len(name) <= limits.attribute and len(text) <= limits.attribute

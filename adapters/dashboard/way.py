@@ -19,7 +19,7 @@ from offhook.pipeline.explanation import (
     Explanation,
 )
 from offhook.pipeline.health import length
-from offhook.pipeline.masking import Masking
+from offhook.pipeline.masking import PERSONS, Masking
 from offhook.pipeline.phone import mask
 from offhook.pipeline.words import SOURCES, reason_in_words, word_of
 
@@ -122,7 +122,6 @@ class Raw:
 
 
 _ADDRESSES = frozenset({"From", "To", "Caller", "Called", "ForwardedFrom", "SipDomain", "Digits"})
-_PERSONS = frozenset({"CallerName", "CallToken", "StirPassportToken"})
 
 
 def as_came(raw: RawCallback, hide: Masking) -> Raw:
@@ -146,7 +145,7 @@ def _text(text: str, hide: Masking, fields: tuple[tuple[str, str], ...]) -> str:
 
 
 def _value(name: str, value: str, hide: Masking) -> str:
-    if name in _PERSONS:
+    if name in PERSONS:
         return "hidden" if value else ""
     return mask(value) if name in _ADDRESSES and value else hide(value)
 

@@ -290,8 +290,7 @@ class BooksOnSql:
         parked: set[CallKey] = set()
         with self._read() as connection:
             states = {row.phone: LookUpState(row.state) for one in some for row in connection.execute(one.limit(limit))}
-            known = [phone for phone, state in states.items() if every or state is LookUpState.KNOWN]
-            for phone in sorted(with_parked_calls(connection, known)):
+            for phone in sorted(with_parked_calls(connection, find_customers(connection, states))):
                 if len(parked) < limit:
                     parked |= _to_decide(connection, connection.execute(parked_of(phone, limit)).all())
         return Answered(states, sorted(parked))

@@ -25,7 +25,7 @@ from offhook.adapters.ledger.people.customers import (
     forgotten,
     known_phones,
     numbered,
-    refreshed_customers,
+    refreshed,
     saved_customers,
     saved_shared_numbers,
     with_people,
@@ -130,7 +130,9 @@ class _Merge:
             was = self.known[row.phone].customer
             if was.row is None or was.fresh_until != fresh or row.others or row.phone in self.noted:
                 yield row
-        yield from (row for row in self.found.as_shared if row.others or row.phone in self.noted)
+        for row in self.found.as_shared:
+            if self.known[row.phone].customer.fresh_until != fresh or row.others or row.phone in self.noted:
+                yield row
 
     def batch(self, changes: Sequence[_Change], import_id: int, ids: Iterator[int]) -> _Batch:
         """What one transaction writes of these."""
@@ -148,18 +150,17 @@ class _Merge:
         kept = {one.customer.phone: one.row for one in old}
         adopted = [numbered(one.row, kept[one.row.phone], one.was.since) for one in same if one.is_old and one.was]
         ended = [one.was.customer.row or kept.get(one.row.phone) for one in batch if one.is_news and one.was]
-        people = [one.row for one in batch if one.row.others]
+        people, fresh = [one.row for one in batch if one.row.others], self.brought.fresh_until
         forget = [row.phone for row in people] + [one.row.phone for one in batch if one.row.phone in self.noted]
         return [
             written_history(old, None),
             written_history(news, import_id),
             ended_rows([row for row in ended if row is not None], self.now, import_id),
-            saved_customers([one for one in (*news, *adopted) if one.customer.people == 1], self.brought.fresh_until),
-            saved_shared_numbers([one for one in news if one.customer.people > 1]),
+            saved_customers([one for one in (*news, *adopted) if one.customer.people == 1], fresh),
+            saved_shared_numbers([one for one in news if one.customer.people > 1], fresh),
             forgotten(shared_numbers, freed),
-            refreshed_customers(
-                [one.row.phone for one in same if one.row.people == 1 and not one.is_old], self.brought.fresh_until
-            ),
+            refreshed(customers, [one.row.phone for one in same if one.row.people == 1 and not one.is_old], fresh),
+            refreshed(shared_numbers, [one.row.phone for one in same if one.row.people > 1], fresh),
             forgotten(shared_people, forget),
             written_people(people),
         ]

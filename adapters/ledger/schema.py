@@ -288,7 +288,8 @@ customers = Table(
     Index("ix_customers_customer_id", "customer_id", **_where("customer_id IS NOT NULL")),
 )
 
-# Numbers that several customers have: nobody is credited, whatever `customers` says of them. `phone` is E.164.
+# Numbers that several customers have: nobody is credited, whatever `customers` says of them. `phone` is E.164, `fresh_until` as
+# there.
 shared_numbers = Table(
     "shared_numbers",
     metadata,
@@ -296,6 +297,7 @@ shared_numbers = Table(
     Column("people", Integer, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Column("row_id", BigInteger),
+    Column("fresh_until", Moment),
 )
 
 # Who the several customers of a number are, whoever of them is credited: some of them, in the order of their source.

@@ -18,7 +18,7 @@ from offhook.pipeline.conversion import Convert, Park, Reason, Skip, decide, why
 from offhook.pipeline.counting import our_number
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
-from offhook.pipeline.masking import Masking, in_clear
+from offhook.pipeline.masking import PERSONS, Masking, in_clear, mask_digits
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.ports.history import History, HistoryLine
@@ -437,9 +437,16 @@ def _rule(one: RuleTrace, hide: Masking) -> RuleFacts:
 
 
 def _condition(one: ConditionTrace, hide: Masking) -> ConditionFacts:
-    """Columns of a customer may hold anything about a person."""
-    is_shown = hide is in_clear or one.key != "customer"
-    return ConditionFacts(one.key, one.asked, hide(one.found) if is_shown else _HIDDEN, one.holds)
+    return ConditionFacts(one.key, one.asked, _found(one, hide), one.holds)
+
+
+def _found(one: ConditionTrace, hide: Masking) -> str:
+    """Columns of a customer may hold anything about a person, and parameters a number in any form."""
+    if hide is in_clear or one.key not in ("customer", "params"):
+        return hide(one.found)
+    if one.key == "customer" or any(name in one.found for name in PERSONS):
+        return _HIDDEN
+    return mask_digits(hide(one.found))
 
 
 _HIDDEN = "hidden"

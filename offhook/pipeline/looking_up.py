@@ -110,6 +110,9 @@ def _by_source(answers: Iterable[Asked]) -> Mapping[str, list[Asked]]:
 def looked_up(wanted: Wanted, asked: Asked, now: datetime, policy: LookUpPolicy) -> LookedUp:
     """What an answer makes of the number that was asked for."""
     match asked.answer:
+        case Found(people=people) if people > 1:  # whoever cleans up there has its calls credited
+            until = now + timedelta(seconds=policy.fresh_seconds)
+            return LookedUp(wanted, LookUpState.UNKNOWN, until, 0, asked.source, has_several=True)
         case Found():
             until = now + timedelta(seconds=policy.fresh_seconds)
             return LookedUp(wanted, LookUpState.KNOWN, until, 0, asked.source)

@@ -9,17 +9,26 @@ from offhook.pipeline.phone import mask, mask_numbers_in
 
 Masking = Callable[[str], str]
 
+PERSONS = frozenset({"CallerName", "CallToken", "StirPassportToken"})
+"""Parameters of Twilio's that say who somebody is, in whatever form."""
+
 _AT = r"(?:@|%40|\\u0040)"
 _EMAIL = re.compile(
     rf"""([^\s"'<>@,;:=()\[\]{{}}\\/&?%])[^\s"'<>@,;:=()\[\]{{}}\\/&?%]*({_AT}[^\s"'<>@,;:()\[\]{{}}\\/&?]+)"""
 )
 _SHORTEST = 7  # digits of a number that is looked for without its first ones
 _BETWEEN = r"[\s().-]{0,3}"
+_LOOKS_LIKE_A_NUMBER = re.compile(rf"\+?[0-9](?:{_BETWEEN}[0-9]){{{_SHORTEST - 1},}}")
 
 
 def mask_email(text: str) -> str:
     """`ann@example.com` as `a***@example.com`, wherever it stands; a hash stays."""
     return _EMAIL.sub(r"\1***\2", text)
+
+
+def mask_digits(text: str) -> str:
+    """Whatever has as many digits as a number, however it is written. Times and SIDs may be masked by it, too."""
+    return _LOOKS_LIKE_A_NUMBER.sub(lambda found: mask(found[0]), text)
 
 
 def in_clear(text: str) -> str:

@@ -101,6 +101,19 @@ def test_how_long_an_answer_is_good_is_kept_and_renewed_without_a_change(ledger:
     assert len(ledger.history.of_numbers([CALLER])) == 1
 
 
+def test_how_long_several_people_have_a_number_is_kept_and_renewed_without_a_change(ledger: WholeLedger) -> None:
+    shared = Customer(CALLER, None, None, people=2)
+    ledger.merge_customers([shared], Brought(Source.LOOKUP, "crm", NOON))
+    version, found = ledger.mapping_version(), []
+    found.append(ledger.find_customers([CALLER])[CALLER].fresh_until)
+    for brought in (Brought(Source.LOOKUP, "crm", NOON + HOUR), CRM):
+        ledger.merge_customers([shared], brought)
+        found.append(ledger.find_customers([CALLER])[CALLER].fresh_until)
+    assert found == [NOON, NOON + HOUR, None]
+    assert ledger.mapping_version() == version
+    assert len(ledger.history.of_numbers([CALLER])) == 1
+
+
 def test_who_is_retired_is_known_no_more_and_the_others_are(ledger: WholeLedger) -> None:
     shared = Customer("+14155550102", None, None, people=2)
     ledger.merge_customers([ANN, BO, shared])

@@ -49,6 +49,14 @@ def finish(ledger: WholeLedger, wanted: Wanted, state: LookUpState, due_seconds:
     ledger.finish_look_ups([LookedUp(wanted, state, NOON + due_seconds * SECOND, attempts, "crm", reason)])
 
 
+def several_have_it(ledger: WholeLedger, wanted: Wanted, until_seconds: float) -> None:
+    """The source names two customers of the number."""
+    until = NOON + until_seconds * SECOND
+    brought = Brought(Source.LOOKUP, "crm", fresh_until=until, is_released=True)
+    ledger.merge_customers([Customer(wanted.phone, None, None, people=2)], brought)
+    ledger.finish_look_ups([LookedUp(wanted, LookUpState.UNKNOWN, until, 0, "crm", has_several=True)])
+
+
 def nobody_knows_them(ledger: WholeLedger) -> None:
     """The callers of all calls were looked up, and nobody knows them for 100 seconds: their calls are parked."""
     decide(ledger)
@@ -96,6 +104,31 @@ def test_a_number_of_several_people_is_not_looked_up(ledger: WholeLedger) -> Non
     ledger.merge_customers([Customer(CALLER, None, None, people=2)])
     call(ledger, 1)
     assert (decide(ledger), state(ledger, 1)) == (1, "parked")
+
+
+def test_that_several_people_have_a_number_is_looked_up_after_its_lifetime(ledger: WholeLedger) -> None:
+    brought = Brought(Source.LOOKUP, "crm", fresh_until=NOON + 10 * SECOND)
+    ledger.merge_customers([Customer(CALLER, None, None, people=2)], brought)
+    assert set(ledger.fresh_numbers([CALLER], NOON + 9 * SECOND)) == {CALLER}
+    assert set(ledger.fresh_numbers([CALLER], NOON + 10 * SECOND)) == set()
+    call(ledger, 1)
+    assert (decide(ledger, 10), state(ledger, 1)) == (1, "settling")
+
+
+def test_a_number_of_several_people_is_asked_for_again_while_a_call_is_parked_for_it(ledger: WholeLedger) -> None:
+    for number, caller in ((1, CALLER), (2, OTHER)):
+        call(ledger, number, caller)
+    decide(ledger)
+    for wanted in claim(ledger):
+        several_have_it(ledger, wanted, 100)
+    assert (release(ledger, 1), decide(ledger, 1), state(ledger, 1)) == (2, 2, "parked")
+    known(ledger, OTHER)
+    steps_of_review(ledger)
+    assert (claim(ledger, 99), ledger.waiting().look_up_at) == ([], NOON + 100 * SECOND)
+    [wanted] = claim(ledger, 100)
+    known(ledger, CALLER, for_seconds=1000, is_released=True)
+    finish(ledger, wanted, LookUpState.KNOWN, 1000)
+    assert (wanted.phone, release(ledger, 101), state(ledger, 1)) == (CALLER, 1, "converted")
 
 
 def test_a_caller_without_a_number_is_not_looked_up(ledger: WholeLedger) -> None:
@@ -247,13 +280,15 @@ def test_a_number_of_several_people_that_was_looked_up_is_said_once_and_released
     finish(ledger, wanted, LookUpState.UNKNOWN, 100)
     release(ledger, 1)
     decide(ledger, 1)
-    [wanted] = claim(ledger, 100)
-    shared = Customer(CALLER, None, None, people=2)
-    ledger.merge_customers([shared], Brought(Source.LOOKUP, "crm", is_released=True))
-    finish(ledger, wanted, LookUpState.KNOWN, 1000)
-    assert (release(ledger, 101), release(ledger, 101), release(ledger, 101)) == (1, 1, 0)
-    [story] = ledger.stories.of_call(sid(1))
-    assert story.call.state == "parked" and story.decisions[-1].reasons[0].word == "several_customers"
+    for now in (100, 200):  # and the second time the source says the same
+        [wanted] = claim(ledger, now)
+        several_have_it(ledger, wanted, now + 100)
+        assert ledger.waiting().has_answers
+        while release(ledger, now + 1):
+            pass
+        [story] = ledger.stories.of_call(sid(1))
+        words = [one.reasons[0].word for one in story.decisions]
+        assert (story.call.state, words) == ("parked", ["caller_not_in_mapping", "several_customers"])
 
 
 def test_a_call_that_is_skipped_whoever_calls_is_not_looked_up(ledger: WholeLedger) -> None:

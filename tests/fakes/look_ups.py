@@ -59,8 +59,8 @@ class MemoryLookUps:
                 continue
             one.state, one.due_at, one.attempts = each.state, each.due_at, each.attempts
             one.source, one.reason = each.source, each.reason
-            has_waiting = each.state is LookUpState.UNKNOWN and one.wanted_at is not None
-            one.to_release = each.state is LookUpState.KNOWN or has_waiting
+            is_unknown, is_to_say = each.state is LookUpState.UNKNOWN, one.wanted_at is not None or each.has_several
+            one.to_release = each.state is LookUpState.KNOWN or (is_unknown and is_to_say)
 
     def fresh_numbers(self, phones: Collection[str], now: datetime, /) -> Collection[str]:
         known = self._customers.find_customers(phones)

@@ -18,9 +18,10 @@ from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 
 _AT = (*PHONE, ("now", "bigint"))
+_IS_GOOD = f"{BY_PHONE} AND (t.fresh_until IS NULL OR t.fresh_until > v.now)"
 _FRESH = (
-    (customers, f"{BY_PHONE} AND (t.fresh_until IS NULL OR t.fresh_until > v.now)"),
-    (shared_numbers, BY_PHONE),
+    (customers, _IS_GOOD),
+    (shared_numbers, _IS_GOOD),
     (lookups, f"{BY_PHONE} AND t.state = '{LookUpState.UNKNOWN}' AND t.due_at > v.now"),
 )
 _WAITS_STILL = f"lookups.state = '{LookUpState.WANTED}'"
@@ -35,12 +36,13 @@ _CLAIM = (
 )
 _LOOKED_UP = {
     **dict(PHONE), "fence": "integer", "state": "text", "due_at": "bigint", "attempts": "integer", "source": "text",
-    "reason": "text",
+    "reason": "text", "several": "integer",
 }  # fmt: skip
 _WRITTEN = ("state", "due_at", "attempts", "source", "reason")
 _FINISH = (
     f"UPDATE lookups SET {', '.join(f'{name} = v.{name}' for name in _WRITTEN)}, to_release = CASE "
-    f"WHEN v.state = '{LookUpState.KNOWN}' OR (v.state = '{LookUpState.UNKNOWN}' AND lookups.wanted_at IS NOT NULL) "
+    f"WHEN v.state = '{LookUpState.KNOWN}' OR (v.state = '{LookUpState.UNKNOWN}' AND "
+    "(lookups.wanted_at IS NOT NULL OR v.several = 1)) "
     f"THEN 1 ELSE 0 END FROM {{rows}} WHERE lookups.phone = v.phone AND lookups.fence = v.fence AND {_WAITS_STILL}"
 )
 _FORGET = "DELETE FROM lookups WHERE phone IN (SELECT v.phone FROM {rows})"
@@ -107,6 +109,7 @@ def finished_look_ups(done: Iterable[LookedUp]) -> WithRows:
                 "attempts": one.attempts,
                 "source": one.source,
                 "reason": one.reason,
+                "several": int(one.has_several),
             }
             for one in done
         ],

@@ -28,9 +28,9 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import spellings
 
 _OF_A_PERSON = ("phone", "email", "customer_id", "attributes", "row_id", "fresh_until", "changed_at")
-_OF_SEVERAL = ("phone", "people", "row_id", "changed_at")
+_OF_SEVERAL = ("phone", "people", "row_id", "fresh_until", "changed_at")
 _ONE = "SELECT phone, email, customer_id, attributes, row_id, fresh_until, changed_at, 1 AS people"
-_SEVERAL = "SELECT phone, NULL, NULL, NULL, row_id, NULL, changed_at, people"
+_SEVERAL = "SELECT phone, NULL, NULL, NULL, row_id, fresh_until, changed_at, people"
 _NAMES = (*_OF_A_PERSON, "people")
 _Row = tuple[str, str | None, str | None, str | None, int | None, int | None, int, int]
 """What the database holds of these names, as it holds it: by types of columns a million rows would take twice as long."""
@@ -147,9 +147,10 @@ def saved_customers(rows: Iterable[Numbered], fresh_until: datetime | None) -> I
     return Insert(customers, _OF_A_PERSON, values, _ON_CUSTOMER)
 
 
-def saved_shared_numbers(rows: Iterable[Numbered]) -> Insert:
+def saved_shared_numbers(rows: Iterable[Numbered], fresh_until: datetime | None) -> Insert:
     """How many people have these numbers."""
-    values = [(line(one.customer.phone), one.customer.people, one.row, micros(one.from_at)) for one in rows]
+    fresh = micros_or_none(fresh_until)
+    values = [(line(one.customer.phone), one.customer.people, one.row, fresh, micros(one.from_at)) for one in rows]
     return Insert(shared_numbers, _OF_SEVERAL, values, _ON_SHARED)
 
 
@@ -166,11 +167,12 @@ def _said(customer: Customer) -> _Said:
     return line(customer.phone), kept(customer.email), kept(customer.customer_id), kept(attributes)
 
 
-def refreshed_customers(phones: Iterable[str], fresh_until: datetime | None) -> WithRows:
-    """What is kept of these numbers is good until then."""
+def refreshed(table: Table, phones: Iterable[str], fresh_until: datetime | None) -> WithRows:
+    """What this table says of these numbers is good until then."""
+    refresh = f"UPDATE {table.name} SET fresh_until = v.fresh_until FROM {{rows}} WHERE {table.name}.phone = v.phone"
     fresh = micros_or_none(fresh_until)
     rows = [one | {"fresh_until": fresh} for one in every_spelling(phones)]
-    return with_rows(_REFRESH, {"phone": "text", "fresh_until": "bigint"}, rows)
+    return with_rows(refresh, {"phone": "text", "fresh_until": "bigint"}, rows)
 
 
 def forgotten(table: Table, phones: Iterable[str]) -> WithRows:
@@ -200,7 +202,6 @@ def with_people(connection: Connection, phones: Iterable[str]) -> set[str]:
     return {phone for phone in every if found.intersection(spellings(phone))}
 
 
-_REFRESH = "UPDATE customers SET fresh_until = v.fresh_until FROM {rows} WHERE customers.phone = v.phone"
 _ANY_PEOPLE = text("SELECT 1 FROM shared_people LIMIT 1")
 
 

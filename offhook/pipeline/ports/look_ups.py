@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class LookUpState(StrEnum):
-    """Where the look-up of a number stands. Of an UNKNOWN one the sources know nobody, until it is due again."""
+    """Where the look-up of a number stands. Of an UNKNOWN one the sources name nobody to be credited, until it is due again."""
 
     WANTED = "wanted"
     KNOWN = "known"
@@ -28,7 +28,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class LookedUp:
-    """What came of a claim: where it stands now, when it is due again, the failures in a row, who said so, what was wrong."""
+    """What came of a claim: where it stands now, when it is due again, the failures in a row, who said so, what was wrong.
+
+    `has_several`: an UNKNOWN one has several people, which its parked calls are to say.
+    """
 
     wanted: Wanted
     state: LookUpState
@@ -36,6 +39,7 @@ class LookedUp:
     attempts: int = 0
     source: str = ""
     reason: str = ""
+    has_several: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,14 +94,18 @@ def _ask(condition: Condition, asked: Sequence[Any]) -> _Ask:
     return ask
 
 
+_Against = tuple[Condition, Callable[[Facts], str], str]
+
+
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where a way through the rules ends. `against` are the conditions of the last rule that do not hold, with what each asks."""
+    """Where a way through the rules ends. `against` are the conditions of the last rule that do not hold, each with what finds
+    it in a call and what is asked."""
 
     rule: Rule | None
     way: Way
     waits: bool = False
-    against: tuple[tuple[Condition, str], ...] = ()
+    against: tuple[_Against, ...] = ()
 
 
 class Ways:
@@ -137,7 +141,7 @@ class Ways:
         trail = Trail(end.way, facts, self._outline)
         if end.rule and end.rule.skip:
             return Matched(end.rule, trail, waits=end.waits)
-        against = [Broken(one, {"found": one.found_in(facts), "asked": shown}) for one, shown in end.against]
+        against = [Broken(one, {"found": found_in(facts), "asked": shown}) for one, found_in, shown in end.against]
         return Matched(end.rule, trail, (*against, *always), end.waits)
 
     def _remembered(self, answers: tuple[_Answers, ...], *, may_wait: bool) -> _End | None:
@@ -190,10 +194,10 @@ def _fails_unknown(asked: Asked, holds: Sequence[bool | None], unknown: Unknown)
     return known_never and not _holds(None, unknown)
 
 
-def _against(seen: Tried, unknown: Unknown) -> Iterator[tuple[Condition, str]]:
-    for (_, one, _, shown), holds in zip(seen.asked, seen.holds, strict=True):
+def _against(seen: Tried, unknown: Unknown) -> Iterator[_Against]:
+    for (_, one, value, shown), holds in zip(seen.asked, seen.holds, strict=True):
         if not _holds(holds, unknown):
-            yield one, shown
+            yield one, one.found_by([value]), shown
 
 
 def _holds(found: bool | None, unknown: Unknown) -> bool:

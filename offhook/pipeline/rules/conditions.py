@@ -54,9 +54,15 @@ class Day(StrEnum):
 _DAYS = tuple(Day)
 EVER = timedelta(days=36_500)
 NOBODY_KNOWS = "nobody knows"
+# The journal keeps what was found with each decision.
+MAX_VALUE_FOUND = 100  # characters of a parameter; of a longer one its length is said
+MAX_FOUND = 500  # characters of all parameters together
 
 Telling = Callable[[Any], Hashable]
 """As much of what a condition looks at as makes a difference: of two calls with the same it holds of both, or of neither."""
+
+Finding = Callable[[Facts], object]
+"""What of a call is shown beside what is asked; None where nobody knows."""
 
 
 def _itself(_asked: Sequence[Any]) -> Telling | None:
@@ -75,23 +81,61 @@ def _of_names(asked: Sequence[Mapping[str, ValueTest]]) -> Telling:
     return lambda values: tuple([values.get(name) for name in names])
 
 
+def _whatever_is_asked(found: Finding) -> Callable[[Sequence[Any]], Finding]:
+    return lambda _asked: found
+
+
+def _values_asked_for(
+    values_of: Callable[[Facts], Mapping[str, str]],
+) -> Callable[[Sequence[Mapping[str, ValueTest]]], Finding]:
+    """Of many values those whose names are asked for."""
+
+    def finds(asked: Sequence[Mapping[str, ValueTest]]) -> Finding:
+        names = sorted({name for tests in asked for name in tests})
+        return lambda facts: _in_words(names, values_of(facts))
+
+    return finds
+
+
+def _in_words(names: Sequence[str], values: Mapping[str, str]) -> str:
+    """As many as there is room for, each whole: a part of a number or an email could not be masked any more."""
+    told, room = list[str](), MAX_FOUND
+    for name in names:
+        one = _one_in_words(name, values.get(name))
+        room -= len(one)
+        if room < 0:
+            return ", ".join([*told, f"and {len(names) - len(told)} more"])
+        told.append(one)
+    return ", ".join(told)
+
+
+def _one_in_words(name: str, value: str | None) -> str:
+    if not value:
+        return f"without {name}"
+    if len(value) > MAX_VALUE_FOUND:
+        return f"{name} of {len(value)} characters"
+    shown = value if value.isprintable() else "".join([each if each.isprintable() else "?" for each in value])
+    return f"{name} {shown}"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One entry.
 
     `holds` says whether what `looks_at` gives of a call is as asked; that is None where nobody knows. It is not asked where
-    the rules say nothing (None). `tells` makes of all that rules ask what tells calls apart (None: what it looks at itself).
-    `reason` is the word of a call that is not, `sentence` the one for the person who asks, of what was {found} (by `found`)
-    and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it ...", `english_not` the
-    same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is known once the caller
-    is. `looks_back`: it looks at earlier calls of the customer. `needs_zone`: it needs the time zone of the rules.
-    `of_callbacks`: it looks at legs or parameters, which callbacks alone say, and not the row that is kept of a call.
+    the rules say nothing (None). `tells` makes of all that rules ask what tells calls apart (None: what it looks at itself),
+    and `finds` what is found of a call. `reason` is the word of a call that is not, `sentence` the one for the person who
+    asks, of what was {found} and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it
+    ...", `english_not` the same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is
+    known once the caller is. `looks_back`: it looks at earlier calls of the customer. `needs_zone`: it needs the time zone
+    of the rules. `of_callbacks`: it looks at legs or parameters, which callbacks alone say, and not the row that is kept of
+    a call.
     """
 
     kind: Kind[Any]
     looks_at: Callable[[Facts], Any]
     holds: Callable[[Any, Any], bool]
-    found: Callable[[Facts], object]
+    finds: Callable[[Sequence[Any]], Finding]
     reason: str
     sentence: str
     remedy: str
@@ -115,14 +159,19 @@ class Condition:
         seen = self.looks_at(facts)
         return None if seen is None else self.holds(asked, seen)
 
-    def found_in(self, facts: Facts) -> str:
-        """What the call is, as a sentence may hold it."""
-        found = self.found(facts)
-        return NOBODY_KNOWS if found is None else str(found)
+    def found_by(self, asked: Sequence[Any]) -> Callable[[Facts], str]:
+        """What a call is, as a sentence may hold it, for rules that ask all this."""
+        find = self.finds(asked)
+
+        def found_in(facts: Facts) -> str:
+            found = find(facts)
+            return NOBODY_KNOWS if found is None else str(found)
+
+        return found_in
 
     def words(self, asked: Any, facts: Facts) -> dict[str, str]:
         """What the sentence says."""
-        return {"found": self.found_in(facts), "asked": self.kind.shown(asked)}
+        return {"found": self.found_by([asked])(facts), "asked": self.kind.shown(asked)}
 
 
 def _condition(
@@ -131,7 +180,8 @@ def _condition(
     *,
     looks_at: Callable[[Facts], W | None],
     holds: Callable[[V, W], bool],
-    found: Callable[[Facts], object],
+    found: Finding | None = None,
+    finds: Callable[[Sequence[Any]], Finding] | None = None,
     reason: str,
     sentence: str,
     remedy: str,
@@ -144,8 +194,11 @@ def _condition(
     of_callbacks: bool = False,
     tells: Callable[[Sequence[Any]], Telling | None] = _itself,
 ) -> D:
+    if found is not None:
+        finds = _whatever_is_asked(found)
+    assert finds is not None, "an entry has one of the two"
     more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, tells)
-    entry = Condition(kind, looks_at, holds, found, reason, sentence, remedy, english, explained, *more)
+    entry = Condition(kind, looks_at, holds, finds, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
 
 
@@ -502,10 +555,10 @@ class Conditions:
         looks_at=lambda facts: facts.leg.details,
         holds=_are_as_asked,
         tells=_of_names,
-        found=lambda _: "as its callbacks say",
+        finds=_values_asked_for(lambda facts: facts.leg.details),
         reason="other_params",
-        sentence="Its parameters are {found}; asked is {asked}.",
-        remedy="Look at the call's callbacks (`flask conversions show CALLSID`), and correct `params` of the rules.",
+        sentence="Its parameters are not as asked: asked is {asked}.",  # in lists, where a value could name a person
+        remedy="Look at what its parameters were (`flask explain CALLSID`), and correct `params` of the rules.",
         english="has parameters of which {asked}",
         explained="What parameters of Twilio's must be, each by its own name. One that is not there is never as asked.",
         of_callbacks=True,
@@ -520,7 +573,7 @@ ALWAYS: tuple[Condition, ...] = (
         YesNo(),
         looks_at=lambda facts: facts.customer.kind,
         holds=lambda _, kind: kind is not CallerKind.WITHHELD,
-        found=lambda facts: facts.customer.kind,
+        finds=_whatever_is_asked(lambda facts: facts.customer.kind),
         reason="caller_withheld",
         sentence="The caller withheld the number, so nobody can be matched.",
         remedy="Nothing can be done: there is no number to go by.",
@@ -531,7 +584,7 @@ ALWAYS: tuple[Condition, ...] = (
         YesNo(),
         looks_at=lambda facts: facts.customer.kind,
         holds=lambda _, kind: kind in (CallerKind.PHONE, CallerKind.NUMBER, CallerKind.WITHHELD),
-        found=lambda facts: facts.customer.kind,
+        finds=_whatever_is_asked(lambda facts: facts.customer.kind),
         reason="caller_not_a_phone",
         sentence="The caller is not a phone number ({found}).",
         remedy="Nothing can be done, but where callers come by SIP from a switchboard of your own, with numbers that are "

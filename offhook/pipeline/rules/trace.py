@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 from json.encoder import encode_basestring
 from operator import attrgetter, or_
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 from offhook.pipeline.rules.conditions import CONDITIONS, Asked, Condition
 from offhook.pipeline.rules.facts import Facts
@@ -128,8 +128,14 @@ class Way:
         return ",".join(map(_MARK, self.tried))
 
     @cached_property
-    def looked_for(self) -> tuple[tuple[str, Condition, str], ...]:
-        return _conditions_of(reduce(or_, map(_KEYS, self.tried), 0))
+    def looked_for(self) -> tuple[tuple[str, Callable[[Facts], str], str], ...]:
+        """Key, what finds it in a call, and the key as JSON has it before a value."""
+        asked: dict[str, list[Any]] = {}
+        for one in self.tried:
+            for key, _, value, _ in one.asked:
+                asked.setdefault(key, []).append(value)
+        found = _conditions_of(reduce(or_, map(_KEYS, self.tried), 0))
+        return tuple((key, condition.found_by(asked[key]), before) for key, condition, before in found)
 
 
 class Trail(Sequence[RuleTrace]):
@@ -161,7 +167,7 @@ class Trail(Sequence[RuleTrace]):
 
     @cached_property
     def _in_words(self) -> tuple[RuleTrace, ...]:
-        found = {key: condition.found_in(self._facts) for key, condition, _ in self._way.looked_for}
+        found = {key: found_in(self._facts) for key, found_in, _ in self._way.looked_for}
         return tuple(
             RuleTrace(one.rule, one.comes_to, _conditions(_named(one.asked), one.holds, found))
             for one in self._way.tried
@@ -173,7 +179,7 @@ class Trail(Sequence[RuleTrace]):
         where nobody knows.
         """
         facts, way = self._facts, self._way
-        found = ",".join([before + _quoted(condition.found_in(facts)) for _, condition, before in way.looked_for])
+        found = ",".join([before + _quoted(found_in(facts)) for _, found_in, before in way.looked_for])
         return f'{{"asked":"{self.outline.name}","tried":[{way.marks}],"found":{{{found}}}}}'
 
 
