@@ -11,6 +11,7 @@ from offhook.adapters.dashboard.calls import columns_here, wanted_here
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zone_name
 from offhook.adapters.dashboard.who import audit, local_path, needs, user
+from offhook.adapters.dashboard.work import list_address
 from offhook.pipeline.job_kinds import ExportCalls, enqueue
 from offhook.pipeline.story import CallFilter
 from offhook.pipeline.users import Role
@@ -33,4 +34,4 @@ def ask() -> AnyResponse:
     asked = ExportCalls(**filters, reveal=reveal, columns=columns, zone=zone_name())
     enqueue(parts().ledger.jobs, asked, user().email, parts().clock())
     flash("A worker writes the file now. It stands below as soon as it is done.")
-    return redirect(f"{back}#work-exports", 303)
+    return redirect(list_address(back, "exports"), 303)
