@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from offhook.pipeline.users import Role
+from offhook.pipeline.users import AuditLine, Invite, Role, new_secret
+from offhook.service import build, dashboard
+from offhook.settings import given
 from tests.support.browser import holds_in_every_look, page_of
 from tests.support.dashboard import PASSWORD, Site
+from tests.test_dashboard_calls_browser import PAGES as OF_CALLS
+from tests.test_dashboard_deliveries_browser import PAGES as OF_DELIVERIES
+from tests.test_dashboard_people_browser import PAGES as OF_PEOPLE
 
-# Each page that an admin can open by GET has a row. `None` is nobody.
+INVITED = "/invite/<secret>"
+# Each page that can be opened by GET has a row here, or in the files of tests whose calls and people it needs: a test holds them to
+# that. `None` is nobody.
 PAGES: list[tuple[str, Role | None]] = [
     ("/login", None),
     ("/", Role.VIEWER),
@@ -28,7 +37,16 @@ PAGES: list[tuple[str, Role | None]] = [
     ("/rules", Role.ADMIN),
     ("/rockerbox", Role.OPERATOR),
     ("/none-such", Role.VIEWER),
+    (INVITED, None),
 ]
+NO_PAGES = {
+    "/static/<name>",
+    "/calls/new",  # a part of a page, as those below
+    "/overview/now",
+    "/jobs/of/<name>",
+    "/customers/jobs/<job_id>/progress",
+    "/login/oidc/callback",  # it leads on
+}
 MOST_REQUESTS, MOST_BYTES = 3, 150_000
 
 
@@ -37,8 +55,37 @@ def test_a_page_has_no_finding_of_axe_no_console_error_and_fits_its_window(
     browser: Any, site: Site, path: str, role: Role | None
 ) -> None:
     with page_of(browser, site, role, is_missing=path == "/none-such") as page:
-        page.goto(path)
+        page.goto(invitation(site) if path == INVITED else path)
         holds_in_every_look(page, f"{path.strip('/') or 'overview'}-{role or 'nobody'}")
+
+
+def invitation(site: Site) -> str:
+    """The address of a link that lets somebody in."""
+    (secret, kept), now = new_secret(), site.ledger.clock()
+    invite = Invite(kept, "guest@example.com", Role.VIEWER, now, now + timedelta(hours=1))
+    site.ledger.invites.add(invite, AuditLine(now, "test", "link made", "guest@example.com", "test"))
+    return f"/invite/{secret}"
+
+
+@pytest.mark.mostly("sqlite")
+def test_each_page_is_looked_at(database_url: str) -> None:
+    service = build(given({"DATABASE_URL": database_url}))
+    routes = dashboard(service).url_map
+    match = routes.bind("localhost").match
+    looked_at = [
+        *(path for path, _ in PAGES if path != "/none-such"),
+        *OF_CALLS.values(),
+        *OF_DELIVERIES,
+        *OF_PEOPLE.values(),
+    ]
+    seen = {match(urlsplit(path).path)[0] for path in looked_at}
+    pages = {
+        rule.rule: rule.endpoint
+        for rule in routes.iter_rules()
+        if "GET" in (rule.methods or ()) and not rule.rule.endswith(".csv")
+    }
+    assert {path for path, endpoint in pages.items() if endpoint not in seen} == NO_PAGES
+    service.ledger.close()
 
 
 @pytest.mark.parametrize(("path", "role"), [PAGES[0], PAGES[1], PAGES[2]])

@@ -565,6 +565,20 @@ def test_several_hits_are_listed_and_none_says_what_to_try(site: Browsing) -> No
 
 
 @pytest.mark.mostly("sqlite")
+def test_a_customer_without_a_call_is_a_hit_that_leads_to_the_customer(site: Browsing) -> None:
+    site.know("+14155550177", "cy+tv@example.com", "C&8")
+    viewer = site.person(Role.VIEWER)
+    for name in ("cy+tv@example.com", "C&8", "(415) 555-0177"):
+        page = viewer.get(f"/search?{urlencode({'q': name})}").text
+        [link] = re.findall(r'href="(/customers\?q=[^"]+)"', page)
+        assert "What can be searched for" not in page
+        found = words(viewer.get(unescape(link)).text)
+        assert "Nobody goes by this name" not in found
+        assert "C&8" in found
+    assert "/customers?q=" not in viewer.get("/search?q=dee@example.com").text
+
+
+@pytest.mark.mostly("sqlite")
 def test_a_hit_says_what_the_list_of_calls_says_of_it(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_SETTLE_SECONDS="600")
     others = (("bo@example.com", None), ("bob@example.com", "C-3"))

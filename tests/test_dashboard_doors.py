@@ -205,6 +205,17 @@ def test_every_page_says_what_a_browser_may_do_with_it(site: Site) -> None:
         assert said["Referrer-Policy"] == "same-origin"
 
 
+def test_where_there_is_no_page_whoever_is_signed_in_finds_the_others_and_the_search(site: Site) -> None:
+    for answer in (site.role(VIEWER).get("/none-such"), site.role(VIEWER).get("/logout")):
+        assert answer.status_code in (404, 405)
+        assert 'role="search"' in answer.text
+        assert 'href="/deliveries"' in answer.text
+    nobody = site.anybody().get("/none-such")
+    assert (nobody.status_code, 'role="search"' in nobody.text) == (404, False)
+    assert "Sign in to look for a call" in nobody.text
+    assert "search above" not in nobody.text
+
+
 def test_cookies_are_for_the_server_alone(site: Site) -> None:
     [said] = [site.anybody().get("/login").headers["Set-Cookie"]]
     assert "HttpOnly" in said

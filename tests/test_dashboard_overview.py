@@ -13,7 +13,7 @@ import pytest
 from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
-from tests.support.browser import axe_findings, is_wider_than_window, page_of
+from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
 from tests.support.browsing import ANN, BO, browsing
 from tests.support.dashboard import Client, Site
 from tests.support.readers import NEVER, words
@@ -171,6 +171,7 @@ def test_it_is_readable_in_a_browser_at_each_size_and_in_each_scheme(browser: An
                 page.goto(path)
                 assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
                 assert not is_wider_than_window(page)
+                keep(page, f"overview-{'month' if 'range' in path else 'today'}-filled-{width}-{scheme}")
                 # Soon after midnight nobody has called today.
                 nobody = page.get_by_text("Nobody called in this time. Choose more days above, or").count()
                 assert page.locator("figure canvas").count() == (0 if nobody and path == "/" else 1)

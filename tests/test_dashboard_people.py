@@ -176,6 +176,22 @@ def test_the_file_to_fill_in_is_that_of_the_command(site: Browsing, app_of: Any)
     assert all("***" in row["phone"] for row in rows)
 
 
+@pytest.mark.parametrize(("most", "is_cut"), [("1", True), ("2", False)])
+@only_sqlite
+def test_a_file_that_has_not_every_unknown_caller_is_said_to_have_those_who_call_most(
+    database_url: str, most: str, is_cut: bool
+) -> None:
+    site = browsing(database_url, OFFHOOK_UNKNOWN_FILE_ROWS=most)
+    for number, caller in enumerate([CY, BO, BO], start=1):
+        site.call(number, caller=caller)
+    for role in (Role.VIEWER, Role.OPERATOR):
+        page = words(site.person(role).get("/unknown").text)
+        assert (f"The file has the {most} who call most, and there are more." in page) == is_cut
+    rows = list(csv.DictReader(io.StringIO(site.person(Role.VIEWER).get("/unknown.csv").text)))
+    assert [row["calls"] for row in rows] == ["2", "1"][: int(most)]
+    site.service.ledger.close()
+
+
 @pytest.fixture
 def app_of() -> Any:
     """A service -> the Flask app whose commands work on it."""

@@ -73,10 +73,10 @@ def test_a_file_of_calls_is_written_by_a_worker_and_found_again_by_whoever_comes
     assert operator.post(clear, page="/calls", csrf=False).status_code == 400
     taken = viewer.post(hidden, page="/calls")
     assert taken.headers["Content-Disposition"] == 'attachment; filename="calls.csv"'
-    assert [line["call_sid"] for line in csv.DictReader(io.StringIO(taken.text))] == [sid(1)]
+    assert [line["Call id"] for line in csv.DictReader(io.StringIO(taken.text))] == [sid(1)]
     assert ANN not in taken.text
     [line] = csv.DictReader(io.StringIO(operator.post(clear, page="/calls").text))
-    assert (line["call_sid"], line["customer"]) == (sid(3), f"'{ANN}")  # no formula for a spreadsheet
+    assert (line["Call id"], line["Caller"]) == (sid(3), f"'{ANN}")  # no formula for a spreadsheet
     said = [
         (one.what, one.of_what) for one in site.service.ledger.audit.lines(AuditFilter(who=operator.email), None, 9)
     ]
@@ -85,6 +85,38 @@ def test_a_file_of_calls_is_written_by_a_worker_and_found_again_by_whoever_comes
         ("calls file asked for", "numbers whole"),
         ("calls file asked for", "numbers hidden in part"),
     ]
+
+
+def test_the_file_that_a_worker_writes_is_the_pages_own_in_the_columns_zone_and_words_of_who_asked(
+    database_url: str,
+) -> None:
+    site = browsing(database_url, OFFHOOK_DASHBOARD_ZONE="Asia/Tokyo", OFFHOOK_UNFINISHED_HOURS="0.01")
+    site.know(ANN, "ann@example.com", "C-77")
+    site.call(1)
+    site.call(2, caller=BO)
+    site.call(3, seconds=5)
+    site.call(4, more={"CallStatus": "in-progress", "CallDuration": ""})
+    operator = site.person(Role.OPERATOR)
+    of_what = [
+        f"col={name}&"
+        for name in ("when", "number", "customer", "outcome", "reason", "state", "decided", "hour", "length")
+    ]
+    for asked in ("", "".join(of_what), "outcome=unknown_caller&col=caller"):
+        for clear in ("", "yes"):
+            operator.post(f"/calls/files?{asked}", page="/calls", clear=clear)
+            work(site)
+            written = operator.post(files_of(operator.get("/calls").text)[0], page="/calls").text
+            page = f"/calls.csv?{asked}"
+            assert written == (operator.post(page, page="/calls") if clear else operator.get(page)).text
+            assert ("ann@example.com" in written or BO in written) == bool(clear)
+            assert len(written.splitlines()) == (2 if "unknown" in asked else 5)
+            assert not NEVER.search(written), NEVER.search(written)
+            assert "_" not in written  # no word of a program
+    header, *lines = csv.reader(io.StringIO(operator.get(f"/calls.csv?{''.join(of_what)}").text))
+    assert header[:2] == ["Call id", "Began"]
+    assert {line[1][-6:] for line in lines} == {"+09:00"}
+    assert {line[2] for line in lines} == {"TV spring"}
+    site.service.ledger.close()
 
 
 @only_sqlite

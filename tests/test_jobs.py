@@ -118,19 +118,21 @@ def test_an_import_that_would_retire_too_many_is_refused_and_may_be_wished(offic
 
 
 @only_sqlite
-def test_calls_are_exported_as_the_command_lists_them_masked_and_without_formulas(
+def test_the_calls_that_the_command_lists_are_exported_with_persons_hidden_and_without_formulas(
     office: Office, console: Callable[..., Ran]
 ) -> None:
     office.receives(ANN, 3)
     office.receives(BO, 2)
     job = office.does(ExportCalls(outcome="unknown_caller"))
     found = office.result_of(job)
-    assert job.progress.sentence == "5 calls, numbers of callers masked."
-    assert found.splitlines() == console("calls", "list", "--csv", "--limit", "100").stdout.splitlines()
+    assert job.progress.sentence == "5 calls, numbers and emails hidden in part."
+    listed = csv.DictReader(io.StringIO(console("calls", "list", "--csv", "--limit", "100").stdout))
+    assert [one["Call id"] for one in csv.DictReader(io.StringIO(found))] == [one["call_sid"] for one in listed]
     assert ANN not in found and BO not in found
     revealed = office.result_of(office.does(ExportCalls(phones=(ANN,), reveal=True)))
     rows = list(csv.DictReader(io.StringIO(revealed)))
-    assert [row["customer"] for row in rows] == [f"'{ANN}"] * 3  # text, and no formula
+    assert [row["Caller"] for row in rows] == [f"'{ANN}"] * 3  # text, and no formula
+    assert [row["Began"][-6:] for row in rows] == ["+00:00"] * 3  # of jobs that an older version was asked for
     assert office.done(ExportCalls(since=office.now))["calls"] == 1
     for narrowed, options, calls in (
         (ExportCalls(least_seconds=1, source="webhook"), ["--least-seconds", "1", "--source", "webhook"], 5),
@@ -202,7 +204,7 @@ def test_every_kind_that_can_be_asked_for_is_run_and_its_arguments_come_through_
     for asked in (
         ImportCustomers(3, columns=("Phone", "", "Id"), replace=True),
         UndoImport(7),
-        ExportCalls(NOON, number=OURS, phones=(ANN, BO), reveal=True),
+        ExportCalls(NOON, number=OURS, phones=(ANN, BO), reveal=True, columns=("when", "id"), zone="Asia/Tokyo"),
         BacktestRules(NOON, "a = 1"),
         RetryConversions(("dead",), since=NOON, call_sids=("CA1",)),
         RetryConversions(maybe_sent=False),

@@ -186,6 +186,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert ledger.history.line(1)
     ledger.history.mark_undone(latest.id, NOW)
     assert len(ledger.known_phones("", 50)) == len(ledger.unknown.callers("", 50)) == 50
+    assert not ledger.unknown.are_more_than(10_000)
     for ask in (ledger.unknown.most_frequent, ledger.unknown.latest):
         *_, last = ask(50)
         assert ask(50, CallersMark(last.calls, last.latest_at, last.phone))

@@ -6,6 +6,8 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 from click import Command
@@ -17,6 +19,7 @@ from offhook.adapters.commands.explain import explain
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.users import Role
+from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, Browsing, Person, browsing, sid
 from tests.support.readers import words
 
@@ -91,6 +94,38 @@ def test_what_is_beside_a_number_and_what_brought_customers_is_cut_off_and_says_
         assert operator.post("/customers/uploads", page="/customers", file=file).status_code == 303
     page = words(viewer.get("/customers").text)
     assert page.count(_CUT) == 2 and page.count("waits for a worker") == 2
+
+
+def test_every_file_that_is_kept_is_reached_page_by_page_and_the_filters_stay(site: Browsing) -> None:
+    site.call(1)
+    operator, ledger = site.person(Role.OPERATOR), site.service.ledger
+    for _ in range(5):
+        operator.post("/calls/files", page="/calls", back="/calls")
+    runner = job_runner(site.service.settings, ledger, site.service.judge)
+    while runner.once():
+        pass
+    seen, address = [], "/calls?reason=too_short&col=when&col=id"
+    for files, has_newest in ((2, False), (2, True), (1, True)):
+        page = operator.get(address.partition("#")[0]).text
+        offered = re.findall(r'action="(/jobs/files/\d+)"', page)
+        assert len(offered) == files
+        seen += offered
+        [pager] = re.findall(
+            r'<nav class="pager" aria-label="More of: Files of calls[^"]*">(.*?)</nav>', page, re.DOTALL
+        )
+        assert (">Newest<" in pager) == has_newest
+        links = [unescape(one) for one in re.findall(r'href="([^"]+)"', pager)]
+        assert all("/calls?reason=too_short&col=when&col=id" in one and one.endswith("#work-exports") for one in links)
+        part = operator.get(f"/jobs/of/exports?{urlencode({'back': address.partition('#')[0]})}").text
+        assert re.findall(r'action="(/jobs/files/\d+)"', part) == offered  # what is asked for again by itself
+        address = links[-1]
+    assert address == "/calls?reason=too_short&col=when&col=id#work-exports"  # of the last page, back to the newest
+    assert len(set(seen)) == 5
+    assert all(operator.post(file, page="/calls").status_code == 200 for file in seen)
+    beyond = words(operator.get("/calls?exports-before=1").text)
+    assert "There are no older ones." in beyond and "Newest" in beyond
+    asked = operator.post("/calls/files", page="/calls", back="/calls?exports-before=2&reason=too_short")
+    assert asked.headers["Location"] == "/calls?reason=too_short#work-exports"  # where the new one stands
 
 
 @pytest.mark.parametrize(("count", "is_cut"), [(2, False), (3, True)])

@@ -235,6 +235,8 @@ def _http_error(error: HTTPException) -> Response | HTTPException:
     if code < 400:
         return error
     title, what = _WORDS.get(code, (error.name, ""))
+    if code == 404 and not g.get("user"):
+        what = "Sign in to look for a call, a number or an order."
     is_ours = error.description != type(error).description
     return _said(code, title, error.description or what if is_ours else what)
 

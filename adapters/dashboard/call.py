@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.calls import labels_of, listed
 from offhook.adapters.dashboard.deciding import decided_again, named
 from offhook.adapters.dashboard.parts import Parts, judge_now, parts
-from offhook.adapters.dashboard.way import as_came, counted_hour, differences, headline, way
+from offhook.adapters.dashboard.way import as_came, differences, headline, way
 from offhook.adapters.dashboard.who import audit, needs
 from offhook.pipeline import sending_again
 from offhook.pipeline.call import CALL_MOVES, CallEvent
@@ -23,6 +23,7 @@ from offhook.pipeline.explanation import (
     Anew,
     Explanation,
     anew_of,
+    counted_hour,
     explain,
     payload_shown,
     row_of_now,

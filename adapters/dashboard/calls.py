@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
-from itertools import chain
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request, url_for
@@ -14,105 +13,29 @@ from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
 from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, judge_now, parts
 from offhook.adapters.dashboard.times import zone
-from offhook.adapters.dashboard.way import counted_hour
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
 from offhook.adapters.dashboard.work import jobs_listed
 from offhook.pipeline import reasons
-from offhook.pipeline.callback import CallKey
+from offhook.pipeline.calls_shown import (
+    COLUMNS,
+    USUAL,
+    Column,
+    File,
+    Row,
+    Sources,
+    columns_named,
+    labels_in,
+    rows_of,
+    table,
+)
 from offhook.pipeline.counting import kind_of
-from offhook.pipeline.customer import Customer
-from offhook.pipeline.explanation import payload_shown
 from offhook.pipeline.finding import Numbers, numbers_ever_of
-from offhook.pipeline.masking import in_clear, mask_email
-from offhook.pipeline.phone import mask, mask_numbers_in
 from offhook.pipeline.story import LOOKED_AT, CallFilter, CountedCall, PageMark, Verdict
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import SOURCES, STATES, outcome_in_words, reason_in_words, word_of
+from offhook.pipeline.words import SOURCES, reason_in_words, word_of
 
 blueprint = Blueprint("calls", __name__)
 _EVER = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column that may be chosen. `kind` is a class of its cells; `text` what a file has of a row, times in the reader's zone.
-    `unit` is said in a file alone."""
-
-    name: str
-    label: str
-    text: Callable[[Row], object]
-    kind: str = ""
-    unit: str = ""
-
-    @property
-    def in_file(self) -> str:
-        return f"{self.label}, {self.unit}" if self.unit else self.label
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A call of the list, the customer who has the caller's number now, and whether persons are shown whole. `hour` is
-    Rockerbox's (UTC) in which the call counts, where that is asked for and something is sent of it."""
-
-    one: CountedCall
-    customer: Customer | None
-    label: str
-    is_clear: bool = False
-    hour: datetime | None = None
-
-    @property
-    def outcome(self) -> str:
-        return outcome_in_words(self.one.outcome, self.one.reason)
-
-    @property
-    def kind(self) -> str:
-        return word_of(self.one.outcome).kind
-
-    @property
-    def state(self) -> str:
-        return STATES.get(self.one.call.state, self.one.call.state)
-
-    @property
-    def who(self) -> str:
-        """The customer's email, else the id, masked where they are not shown whole."""
-        found = self.customer
-        if found is None:
-            return ""
-        if found.people > 1:
-            return f"{found.people} customers"
-        text = found.email or found.customer_id or ""
-        return text if self.is_clear else hidden(text)
-
-    @property
-    def phone(self) -> str:
-        """Who called whom: the caller's number as it was looked up, else as Twilio wrote it."""
-        text = self.one.call.customer_phone or self.one.call.from_
-        return text if self.is_clear else mask(text)
-
-
-def hidden(text: str) -> str:
-    """A customer's name for a page: emails and numbers in it are hidden in part."""
-    return mask_numbers_in(mask_email(text))
-
-
-COLUMNS = (
-    Column("when", "Began", lambda row: row.one.call.first_received_at),
-    Column("number", "Tracked number", lambda row: row.label or row.one.number, "nb"),
-    Column("caller", "Caller", lambda row: row.phone, "nb"),
-    Column("customer", "Customer", lambda row: row.who),
-    Column("length", "Length", lambda row: row.one.call.duration_seconds, "r", "seconds"),
-    Column("outcome", "Outcome", lambda row: row.outcome),
-    Column("reason", "Reason", lambda row: reason_in_words(row.one.reason) if row.one.reason else ""),
-    Column("state", "Stands at", lambda row: row.state),
-    Column("status", "Twilio says", lambda row: row.one.call.status),
-    Column("direction", "Direction", lambda row: row.one.call.direction),
-    Column("legs", "Legs", lambda row: row.one.call.legs, "r"),
-    Column("decided", "Decided", lambda row: row.one.call.decided_at),
-    Column("hour", "Rockerbox's hour, UTC", lambda row: f"{row.hour:%Y-%m-%d %H:%M}" if row.hour else "", "nb"),
-    Column("id", "Call id", lambda row: row.one.call.key.call_sid, "nb"),
-)
-_BY_NAME = {one.name: one for one in COLUMNS}
-_USUAL = ("when", "number", "caller", "customer", "length", "outcome")
 
 
 @blueprint.get("/calls")
@@ -124,11 +47,11 @@ def shown() -> str:
     wanted = _wanted(asked, numbers)
     after = mark_of(request.args.get("after"))
     calls, end = _page(known, wanted, after, known.limits.page_rows)
-    columns = _columns()
+    columns = columns_here()
     more = _address(asked, columns)
     return render_template(
         "calls.html.jinja",
-        rows=_rows(known, calls, labels_of(known), columns),
+        rows=rows_of(_sources(known), calls, columns),
         columns=columns,
         every_column=COLUMNS,
         asked=asked,
@@ -162,7 +85,7 @@ def new() -> str:
         since = max(than.at, wanted.since or than.at)
         page = known.reads.stories.calls(replace(wanted, since=since), None, most + 2)
         count = sum(_mark(one) > than for one in page.calls)
-    more = _address(asked, _columns())
+    more = _address(asked, columns_here())
     again = url_for("calls.new", than=request.args.get("than", ""), **more)
     return render_template(
         "calls_new.html.jinja",
@@ -190,40 +113,10 @@ def file_in_clear() -> Response:
 
 
 def _file(*, is_clear: bool) -> Response:
-    known, asked, columns = parts(), _asked(), _columns()
+    known, asked = parts(), _asked()
     wanted = _wanted(asked, _numbers(asked))
-    return csv_named("calls.csv", _lines(known, wanted, columns, File(labels_of(known), zone(), is_clear)))
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """What a file's rows need of the request, which is over when they are written."""
-
-    labels: Mapping[str, str]
-    zone: tzinfo
-    is_clear: bool
-
-
-def _lines(known: Parts, wanted: CallFilter | None, columns: Sequence[Column], into: File) -> Iterator[str]:
-    """The file, a question's worth at a time, so that memory stays small; the header comes with the first rows."""
-    header = [["Call id", *(one.in_file for one in columns if one.name != "id")]]
-    after: PageMark | None = None
-    while wanted is not None:
-        page = known.reads.stories.calls(wanted, after, ROWS_OF_A_QUESTION)
-        rows = _rows(known, page.calls, into.labels, columns, is_clear=into.is_clear)
-        yield as_csv(chain(header, ([row.one.call.key.call_sid, *_cells(row, columns, into.zone)] for row in rows)))
-        header = []
-        if (after := page.after) is None:
-            return
-    yield as_csv(header)
-
-
-def _cells(row: Row, columns: Sequence[Column], here: tzinfo) -> list[object]:
-    return [_local(one.text(row), here) for one in columns if one.name != "id"]
-
-
-def _local(value: object, here: tzinfo) -> object:
-    return value.astimezone(here).isoformat(timespec="seconds") if isinstance(value, datetime) else value
+    pages = table(_sources(known), wanted, File(columns_here(), zone(), is_clear), ROWS_OF_A_QUESTION)
+    return csv_named("calls.csv", map(as_csv, pages))
 
 
 def _asked() -> Asked:
@@ -270,48 +163,22 @@ def _page(
 
 def listed(calls: Sequence[CountedCall]) -> list[Row]:
     """Calls as rows, for other pages that list some."""
-    return _rows(parts(), calls, labels_of(parts()))
+    return rows_of(_sources(parts()), calls)
 
 
-def _rows(
-    known: Parts,
-    calls: Sequence[CountedCall],
-    labels: Mapping[str, str],
-    columns: Sequence[Column] = (),
-    *,
-    is_clear: bool = False,
-) -> list[Row]:
-    phones = {one.call.customer_phone for one in calls if one.call.customer_phone}
-    customers = known.reads.find_customers(phones) if phones else {}
-    hours = _hours(known, calls) if _BY_NAME["hour"] in columns else {}
-    return [
-        Row(
-            one,
-            customers.get(one.call.customer_phone or ""),
-            labels.get(one.number, ""),
-            is_clear,
-            hours.get(one.call.key),
-        )
-        for one in calls
-    ]
-
-
-def _hours(known: Parts, calls: Sequence[CountedCall]) -> dict[CallKey, datetime]:
-    """Of each call of which something is sent, Rockerbox's hour in which it counts."""
-    sent = known.reads.stories.conversions_of([one.call.key for one in calls])
-    found = {one.key: counted_hour(payload_shown(one.payload, in_clear)) for one in sent}
-    return {key: hour[0] for key, hour in found.items() if hour is not None}
+def _sources(known: Parts) -> Sources:
+    return Sources(known.reads.stories, known.reads.find_customers, labels_of(known))
 
 
 def labels_of(known: Parts) -> Mapping[str, str]:
     """What the rules call your tracked numbers."""
     judge = judge_now(known)
-    return {} if isinstance(judge, str) else {phone: one.label or "" for phone, one in judge.rules.numbers.items()}
+    return {} if isinstance(judge, str) else labels_in(judge.rules)
 
 
-def _columns() -> list[Column]:
-    chosen = [_BY_NAME[name] for name in request.args.getlist("col") if name in _BY_NAME]
-    return [one for one in COLUMNS if one in chosen] or [_BY_NAME[name] for name in _USUAL]
+def columns_here() -> Sequence[Column]:
+    """Those that the address asks for."""
+    return columns_named(request.args.getlist("col"))
 
 
 def _address(asked: Asked, columns: Sequence[Column]) -> dict[str, Any]:
@@ -321,7 +188,7 @@ def _address(asked: Asked, columns: Sequence[Column]) -> dict[str, Any]:
 
 
 def _chosen(names: tuple[str, ...]) -> dict[str, Any]:
-    return {} if names == _USUAL else {"col": list(names)}
+    return {} if names == USUAL else {"col": list(names)}
 
 
 def _reason_words(known: Parts, chosen: str) -> list[tuple[str, str]]:

@@ -10,11 +10,12 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.call import customer_given
-from offhook.adapters.dashboard.calls import Row, hidden, listed
+from offhook.adapters.dashboard.calls import listed
 from offhook.adapters.dashboard.deciding import named
 from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import local_path, needs
 from offhook.adapters.dashboard.work import jobs_listed
+from offhook.pipeline.calls_shown import Row, hidden
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import Numbers, numbers_ever_of, typed
 from offhook.pipeline.phone import caller, mask, spellings

@@ -10,7 +10,6 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.calls import hidden
 from offhook.adapters.dashboard.filters import SPANS, Asked, as_key, asked_by, mark_of
 from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, parts
 from offhook.adapters.dashboard.times import zone
@@ -19,6 +18,7 @@ from offhook.adapters.dashboard.who import audit, local_path, needs, user
 from offhook.adapters.dashboard.work import jobs_listed
 from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
+from offhook.pipeline.calls_shown import hidden
 from offhook.pipeline.deliveries import (
     Show,
     begin_of,

@@ -27,6 +27,7 @@ def shown() -> str | AnyResponse:
         several = len(stories.of_call(key.call_sid)) > 1
         account = key.account_sid if several else None
         return redirect(url_for("call.shown", call_sid=key.call_sid, account=account), 303)
+    nothing = _nothing(known, name) if name and not found.calls else ""
     return render_template(
         "search.html.jinja",
         q=name,
@@ -34,7 +35,8 @@ def shown() -> str | AnyResponse:
         is_more=found.is_more,
         is_more_numbers=found.is_more_numbers,
         most_numbers=limits.customer_numbers,
-        nothing=_nothing(known, name) if name and not found.calls else "",
+        nothing=nothing,
+        customer=url_for("customers.shown", q=name) if nothing == _NO_CALL else None,
     )
 
 
@@ -51,7 +53,7 @@ def _nothing(known: Parts, name: str) -> str:
         return _ARRIVED if arrived else _NOT_REPORTED
     numbers = numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers)
     if known.reads.find_customers(numbers.phones):
-        return "This customer is in your customer list, and no call of theirs has been reported."
+        return _NO_CALL
     if phone:
         return "No call from or to this number has been reported, and nobody in your customer list has it."
     if "@" in name:
@@ -63,6 +65,7 @@ _NO_EMAIL = (
     "Nobody in your customer list has this email with a number of their own. If they called, the call waits among the unknown "
     "callers, or their number is one of several customers."
 )
+_NO_CALL = "This customer is in your customer list, and no call of theirs has been reported."
 _ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."
 _NOT_REPORTED = (
     "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the status "

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import cache, lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 from flask import g
 
 from offhook.adapters.dashboard.parts import parts
+from offhook.pipeline.users import zone_named
 
 
 def zone_name() -> str:
@@ -18,15 +19,7 @@ def zone_name() -> str:
 
 def zone() -> ZoneInfo:
     """The same, usable; UTC where this machine does not know it."""
-    return _zone(zone_name())
-
-
-@lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ZoneInfo("UTC")
+    return zone_named(zone_name())
 
 
 @cache

@@ -60,6 +60,7 @@ def shown() -> str:
     found = ask(limit + 1, after)
     rows = _rows(known, found[:limit])
     behind = _key(rows[-1]) if len(found) > limit else None
+    of_file = known.limits.unknown_file_rows
     return render_template(
         "unknown.html.jinja",
         rows=rows,
@@ -67,6 +68,7 @@ def shown() -> str:
         orders=ORDERS,
         older=url_for("unknown.shown", order=order, after=behind) if behind else None,
         newest=url_for("unknown.shown", order=order) if after else None,
+        most_of_file=of_file if known.reads.unknown.are_more_than(of_file) else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from urllib.parse import parse_qsl
 
 from offhook.adapters.dashboard.times import local
@@ -153,16 +153,6 @@ def _value(name: str, value: str, hide: Masking) -> str:
 def answer_in_short(text: str) -> str:
     """An answer, cut where it is long."""
     return text if len(text) <= _MOST_OF_AN_ANSWER else f"{text[:_MOST_OF_AN_ANSWER]}..."
-
-
-def counted_hour(payload: Mapping[str, str]) -> tuple[datetime, datetime, datetime] | None:
-    """Rockerbox's hour (UTC) in which a conversion counts: beginning, end, and its own time. None where it has no time."""
-    text = payload.get("timestamp", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 12):
-        return None
-    at = datetime.fromtimestamp(int(text), UTC)
-    hour = at.replace(minute=0, second=0)
-    return hour, hour + timedelta(hours=1), at
 
 
 def headline(found: Explanation) -> str:

@@ -49,10 +49,10 @@ def check_every_view(app: Flask) -> None:
 def let_in() -> AnyResponse | None:
     """Before each request: find out who asks, and turn away who may not."""
     g.user, g.session = None, None
-    if request.endpoint is None:
-        return None  # there is no such page, whoever asks
     if request.endpoint != "assets.file":
         _find_out()
+    if request.endpoint is None:
+        return None  # there is no such page, whoever asks; it has the search for who is signed in
     needed = cast("Role | None", getattr(current_app.view_functions[request.endpoint], _NEEDS))
     if needed is None:
         return None
@@ -156,7 +156,8 @@ def _find_out() -> None:
         return
     someone, found = signed_in
     g.user, g.session = someone, found
-    is_person = not hasattr(current_app.view_functions[request.endpoint or ""], _BY_ITSELF)
+    view = current_app.view_functions.get(request.endpoint or "")
+    is_person = view is not None and not hasattr(view, _BY_ITSELF)
     if is_person and (now - found.seen_at).total_seconds() >= known.limits.seen_seconds:
         with suppress(LedgerUnavailable):
             known.ledger.sessions.seen(found.id, now)

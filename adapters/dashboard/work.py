@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -169,14 +170,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A list as a page shows it. `back` is the page's address, for what is done from it; `is_more` where
-    these are not all."""
+    """A list as a page shows it. `back` is the page's address, for what is done from it; `older` and `newest` the same with
+    other jobs of this list, None where there are none.
+    """
 
     name: str
     of: List
     jobs: Sequence[Work]
     back: str
-    is_more: bool = False
+    older: str | None = None
+    newest: str | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -184,7 +187,7 @@ class Listed:
 
     @property
     def latest(self) -> Work | None:
-        """The newest of which something is to be shown."""
+        """The newest of these of which something is to be shown."""
         return next((one for one in self.jobs if one.job.result is not None), None)
 
 
@@ -195,13 +198,28 @@ def in_words(sentence: str) -> str:
 
 
 def jobs_listed(known: Parts, name: str, back: str | None = None) -> Listed:
-    """The newest jobs of this list, a few of them, with their files."""
+    """The newest jobs of this list, a few of them, or those that come after the one that the page's address names; with their
+    files."""
     of = LISTS[name]
     names, most = [kind for kind, asked in KINDS.items() if asked in of.kinds], known.limits.short_rows
-    found = known.reads.jobs.latest(most + 1, kinds=names)
-    here = request.full_path.rstrip("?") if request.method == "GET" else url_for(of.endpoint)
+    here = back or (request.full_path.rstrip("?") if request.method == "GET" else url_for(of.endpoint))
+    before = row_number(dict(parse_qsl(urlsplit(here).query)).get(_before(name), ""))
+    found = known.reads.jobs.latest(most + 1, before, names)
     works = [Work(job, known.reads.job_files.of_job(job.id)) for job in found[:most]]
-    return Listed(name, of, works, back or here, len(found) > most)
+    older = list_address(here, name, found[most - 1].id) if len(found) > most else None
+    return Listed(name, of, works, here, older, None if before is None else list_address(here, name))
+
+
+def _before(name: str) -> str:
+    return f"{name}-before"
+
+
+def list_address(page: str, name: str, before: int | None = None) -> str:
+    """A page's address where this list begins after the job `before`; None: with its newest."""
+    parsed, key = urlsplit(page), _before(name)
+    kept = [(one, value) for one, value in parse_qsl(parsed.query, keep_blank_values=True) if one != key]
+    query = urlencode([*kept, *([] if before is None else [(key, before)])])
+    return urlunsplit(("", "", parsed.path, query, f"work-{name}"))
 
 
 def asked_for(known: Parts, list_: Listed) -> Work | None:

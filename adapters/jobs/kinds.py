@@ -21,8 +21,8 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox import preflight, qa
 from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline import calls_listed
 from offhook.pipeline.backtest import as_record, backtest, weighed_since
+from offhook.pipeline.calls_shown import File, Sources, columns_named, labels_in, table
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event
 from offhook.pipeline.job_kinds import (
     KINDS,
@@ -44,6 +44,7 @@ from offhook.pipeline.sending_again import Lacks, send_again
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
+from offhook.pipeline.users import zone_named
 from offhook.pipeline.words import counted
 
 _ROWS_AT_ONCE = 500  # of a file that is written
@@ -208,19 +209,29 @@ def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
 
 
 def _export_calls(parts: Parts, asked: ExportCalls, running: Running) -> Came:
+    """The file that the page of calls gives, for whom one download would take too long."""
+    known = Sources(parts.ledger.stories, parts.ledger.find_customers, _labels(parts))
+    into = File(columns_named(asked.columns), zone_named(asked.zone), asked.reveal)
     written = 0
 
     def rows() -> Iterator[Sequence[object]]:
         nonlocal written
-        yield calls_listed.COLUMNS
-        for one in calls_listed.every(parts.ledger.stories, asked):
-            yield list(calls_listed.row(one, asked.reveal).values())
-            written += 1
+        for written, row in enumerate(chain.from_iterable(table(known, asked, into, _ROWS_AT_ONCE))):
+            yield row
             running.progress(written, None, "calls")
 
     running.keep("calls.csv", _as_csv(rows()), parts.ledger.clock())
-    hidden = "" if asked.reveal else ", numbers of callers masked"
-    return Came(f"{written:,} calls{hidden}.", {"calls": written, "is_whole": parts.ledger.tallies.is_whole()})
+    hidden = "" if asked.reveal else ", numbers and emails hidden in part"
+    many = counted(written, "call", "calls")
+    return Came(f"{many}{hidden}.", {"calls": written, "is_whole": parts.ledger.tallies.is_whole()})
+
+
+def _labels(parts: Parts) -> Mapping[str, str]:
+    """None while the rules cannot be used: the numbers stand there themselves."""
+    try:
+        return labels_in(parts.judge().rules)
+    except RulesError:
+        return {}
 
 
 def _as_csv(rows: Iterable[Iterable[object]]) -> Iterator[bytes]:

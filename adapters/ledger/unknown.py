@@ -8,7 +8,12 @@ from typing import Any
 from sqlalchemy import Select
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people.callers import latest_callers, most_frequent_callers, unknown_callers
+from offhook.adapters.ledger.people.callers import (
+    callers_behind,
+    latest_callers,
+    most_frequent_callers,
+    unknown_callers,
+)
 from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 
 
@@ -26,6 +31,10 @@ class UnknownOnSql:
 
     def latest(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
         return self._found(latest_callers(limit, after))
+
+    def are_more_than(self, count: int, /) -> bool:
+        with self._database.read(patient=True) as connection:
+            return connection.execute(callers_behind(count)).first() is not None
 
     def _found(self, statement: Select[Any]) -> Sequence[UnknownCaller]:
         with self._database.read(patient=True) as connection:

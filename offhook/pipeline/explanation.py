@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from offhook.pipeline import reasons
 from offhook.pipeline.call import Call, CallState, Leg, fold
@@ -504,6 +504,16 @@ def _attempt(row: AttemptLine, of_replaced: int | None, hide: Masking) -> Attemp
 def payload_shown(payload: bytes, hide: Masking) -> dict[str, str]:
     """What is sent, field by field, each as text, persons hidden."""
     return _payload(payload, hide)
+
+
+def counted_hour(payload: Mapping[str, str]) -> tuple[datetime, datetime, datetime] | None:
+    """Rockerbox's hour (UTC) in which a conversion counts: beginning, end, and its own time. None where it has no time."""
+    text = payload.get("timestamp", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        return None
+    at = datetime.fromtimestamp(int(text), UTC)
+    hour = at.replace(minute=0, second=0)
+    return hour, hour + timedelta(hours=1), at
 
 
 SOMEBODY = "..."

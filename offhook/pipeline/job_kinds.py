@@ -51,9 +51,13 @@ class UndoImport:
 
 @dataclass(frozen=True, slots=True)
 class ExportCalls(CallFilter):
-    """The calls that are wanted as CSV; callers' numbers masked unless `reveal`."""
+    """The calls that are wanted as CSV, persons hidden in part unless `reveal`. `columns` are names of calls_shown.COLUMNS, none for
+    the usual ones; `zone` is the time zone of who asked, "" for UTC.
+    """
 
     reveal: bool = False
+    columns: tuple[str, ...] = ()
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from offhook.pipeline.tokens import hashed
 
@@ -142,3 +144,12 @@ def plain_email(text: str) -> str | None:
     """An email as users have it, in lower case; None where the text is none."""
     bare = text.strip().lower()
     return bare if len(bare) <= _LONGEST_EMAIL and bare.isprintable() and _EMAIL.fullmatch(bare) else None
+
+
+@lru_cache(maxsize=64)
+def zone_named(name: str) -> ZoneInfo:
+    """A user's time zone, usable; UTC where this machine does not know it."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")

@@ -35,6 +35,12 @@ def test_whoever_is_not_known_is_listed_with_the_calls_that_wait(ledger: WholeLe
     assert list(ledger.unknown.callers(every[0].phone, 1)) == every[1:]
 
 
+def test_whether_more_are_unknown_than_so_many(ledger: WholeLedger) -> None:
+    assert not ledger.unknown.are_more_than(0)
+    keep_calls(ledger)
+    assert [ledger.unknown.are_more_than(count) for count in range(4)] == [True, True, False, False]
+
+
 def test_whoever_called_most_often_comes_first_and_then_whoever_called_last(ledger: WholeLedger) -> None:
     keep_calls(ledger)
     assert list(ledger.unknown.most_frequent(10)) == [OF_THIRD, OF_OTHER]

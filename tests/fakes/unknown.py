@@ -23,6 +23,9 @@ class MemoryUnknown:
     def latest(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
         return _behind(sorted(self._every(), key=lambda one: one.latest_at, reverse=True), after)[:limit]
 
+    def are_more_than(self, count: int, /) -> bool:
+        return len(self._every()) > count
+
     def _every(self) -> list[UnknownCaller]:
         came: dict[str, list[datetime]] = {}
         for one in self._kept.calls.values():

@@ -44,6 +44,13 @@ def latest_callers(limit: int, after: CallersMark | None) -> Select[Any]:
     return asked.order_by(_LATEST.desc(), calls.c.customer_phone).limit(limit)
 
 
+def callers_behind(count: int) -> Select[Any]:
+    """The number that comes after so many of those with parked calls, number by number."""
+    number = calls.c.customer_phone
+    every = select(number).where(_IS_PARKED, number > "").group_by(number).order_by(number)
+    return every.offset(count).limit(1)
+
+
 _LATEST = func.max(calls.c.first_received_at)
 
 

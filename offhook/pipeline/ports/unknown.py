@@ -37,3 +37,6 @@ class UnknownCallers(Protocol):
 
     def latest(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
         """Those that called last, from behind `after`."""
+
+    def are_more_than(self, count: int, /) -> bool:
+        """Whether there are more of these numbers than so many."""
