@@ -22,6 +22,7 @@ from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret, n
 from offhook.service import build, dashboard
 from offhook.settings import given
 from tests.support.arriving import read_request
+from tests.support.processes import READS_AS_LONG_AS_IT_TAKES
 
 ACCOUNT = f"AC{1:032x}"
 ANN, BO, OURS = "+14155550101", "+14155550102", "+14155550199"
@@ -148,6 +149,7 @@ _compiled = CompiledOnce()
 def browsing(url: str, **changes: str) -> Browsing:
     """A dashboard over this database, whose calls are decided at once. Close its ledger at the end."""
     known = {"DATABASE_URL": url, "TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "t" * 32}
+    known |= READS_AS_LONG_AS_IT_TAKES
     service = build(given(known | {"OFFHOOK_SETTLE_SECONDS": "0", "OFFHOOK_RULES": RULES} | changes))
     app = dashboard(service)
     app.jinja_env.bytecode_cache = _compiled

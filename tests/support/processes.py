@@ -43,6 +43,7 @@ def bare_environment() -> dict[str, str]:
 
 # On a busy machine an answer may take seconds. What tries a deadline or a lease names its own.
 PATIENT = {"OFFHOOK_DEADLINE_SECONDS": "30", "OFFHOOK_LEASE_SECONDS": "60"}
+READS_AS_LONG_AS_IT_TAKES = {"OFFHOOK_PAGE_STATEMENT_SECONDS": "60", "OFFHOOK_STATEMENT_SECONDS": "3600"}
 IMPATIENT = {"OFFHOOK_DEADLINE_SECONDS": "1", "OFFHOOK_LEASE_SECONDS": "3"}
 
 
@@ -58,6 +59,7 @@ def environment(database_url: str, sink_url: str = "http://127.0.0.1:9/none", **
         "OFFHOOK_SETTLE_SECONDS": "0",
         "OFFHOOK_POLL_SECONDS": "0.05",
         **PATIENT,
+        **READS_AS_LONG_AS_IT_TAKES,
         "OFFHOOK_RETRY_BASE_SECONDS": "0.1",
         "OFFHOOK_RETRY_CAP_SECONDS": "0.5",
         "OFFHOOK_DELIVERY_THREADS": "8",
