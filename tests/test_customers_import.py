@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,7 @@ def test_a_dry_run_says_what_would_be_added_changed_removed_and_not_used(console
     clear = console.json(*words, "--json", "--in-clear")
     assert clear["samples"]["added"][0]["phone"] == "+14155550145"
     shown = console(*words).stdout
+    assert re.search(r"rejected +\d+ +phone_unreadable", shown)
     assert "1  removed" in shown and "+1415***0144" in shown and "nothing was changed" in shown
     assert "C2" in console("customers", "show", BO).stdout
 

@@ -177,7 +177,8 @@ def import_(
     if shown is Format.TABLE:
         _show_report(report, file, policy, dry_run)
         _show_waiting(waiting, dry_run)
-        _show_samples(samples)
+        if dry_run:
+            _show_samples(samples)
     else:
         show_record(record(report, samples, waiting, dry_run), shown)
     if not report.is_of_use:
@@ -330,7 +331,7 @@ def _in_words(waiting: Waiting) -> str:
 
 
 def _show_samples(samples: Samples) -> None:
-    """Those that a dry run found, kind by kind; what was not used stands in the rejects file."""
+    """Those that a dry run found, kind by kind, and of what was not used, all of which stands in the rejects file."""
     rows = [
         {"what": kind, **one, "was": _in_a_line(one.get("was"))}
         for kind in ("added", "changed", "removed")
@@ -339,6 +340,10 @@ def _show_samples(samples: Samples) -> None:
     if rows:
         click.echo()
         show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", "was"))
+    left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind]]
+    if left_out:
+        click.echo()
+        show_list(left_out, Format.TABLE, ("what", "line", "reason", "detail"))
 
 
 def _in_a_line(was: Any) -> str | None:

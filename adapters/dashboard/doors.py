@@ -123,8 +123,9 @@ def follow(secret: str) -> AnyResponse | str:
 
 
 def _open(secret: str) -> Invite:
-    found = parts().ledger.invites.open(hashed(secret), parts().clock())
-    if found is None or (found.email is None and parts().ledger.users.every()):
+    reads = parts().reads
+    found = reads.invites.open(hashed(secret), parts().clock())
+    if found is None or (found.email is None and reads.users.every()):
         abort(404, _GONE)  # who comes when there is a user is not the first
     return found
 

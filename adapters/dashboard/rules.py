@@ -128,12 +128,12 @@ def in_words(outcome: str) -> str:
 def of_then(version: str) -> str:
     """The text of rules that were used once."""
     known = parts()
-    text = known.ledger.kept_rules(version) if version.isalnum() else None
-    if text is None:
+    used = known.reads.past.rules_used(1, version) if version.isalnum() else ()
+    if not used or used[0].version != version:
         abort(404, "No such rules were ever used.")
     every, _ = _versions(known, _rules(known), request.args.get("since", ""))
     found = next((one for one in every if one.used.version == version), None)
-    return render_template("rules_of_then.html.jinja", found=found, text=text)
+    return render_template("rules_of_then.html.jinja", found=found, text=used[0].text)
 
 
 @blueprint.post("/rules/backtest")

@@ -39,7 +39,7 @@ def _page(link: str = "", token: str = "") -> str:
         versions=versions,
         settings=known.settings(),
         users=known.reads.users.every() if is_admin else (),
-        tokens=known.ledger.tokens.every() if is_admin else (),
+        tokens=known.reads.tokens.every() if is_admin else (),
         done=known.reads.audit.lines(AuditFilter(), None, _LATEST_LINES) if is_admin else (),
         scopes=[one.value for one in Scope],
         link=link,

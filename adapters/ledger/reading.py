@@ -16,6 +16,7 @@ from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.adapters.ledger.tallies import TalliesTable
+from offhook.adapters.ledger.tokens import TokensTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
 from offhook.adapters.ledger.waiting import read_waiting
@@ -32,6 +33,7 @@ from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.ports.sessions import Sessions
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
+from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.users import Users
 from offhook.pipeline.ports.waiting import Waiting
@@ -53,6 +55,7 @@ class Reading:
         self.sessions: Sessions = SessionsTable(self.database)
         self.invites: Invites = InvitesTable(self.database)
         self.audit: Audit = AuditTable(self.database)
+        self.tokens: Tokens = TokensTable(self.database)
         self.rebuilding: Rebuilding = RebuildingOnSql(self.database)
         self.known_calls: KnownCalls = self.rebuilding.known_calls()
         files = JobFilesTable(self.database)
