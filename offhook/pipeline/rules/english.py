@@ -51,7 +51,7 @@ def _sent(results: Results | Number | Own) -> str:
 
 def _which_numbers(rules: Rules) -> str:
     if not rules.only_listed_numbers:
-        return "Calls of every number count; these differ:" if rules.numbers else "Calls of every number count."
+        return "Calls of every number count; these are listed:" if rules.numbers else "Calls of every number count."
     if not rules.numbers:
         return "No call counts at all: only listed numbers do, and none is listed. Add a [[numbers]] block."
     return "Only calls of these numbers count:"
