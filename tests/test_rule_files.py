@@ -143,14 +143,18 @@ def _agrees(decision: Decision, file: File, called: Called, rules: Rules, each_a
         tried = decision.because.trace[place]
         for one in tried.conditions:
             assert one.holds is alone[one.key], (one, alone)
+        falls = block.get("when_unknown", file.common.get("when_unknown", "fails"))
+        of_call = {key: holds for key, holds in alone.items() if not CONDITIONS[key].looks_back}
+        never_known = any(holds is None and not CONDITIONS[key].of_customer for key, holds in of_call.items())
+        if False not in of_call.values() and never_known and falls == "fails":
+            alone = of_call  # earlier calls are not looked at where the rule cannot match
         if False in alone.values():
             assert (tried.holds, [one.holds for one in tried.conditions]) == (False, [False])
             continue
-        assert [one.key for one in tried.conditions] == list(alone)
+        assert [one.key for one in tried.conditions] == sorted(alone, key=lambda key: CONDITIONS[key].looks_back)
         assert tried.holds is (None if None in alone.values() else True)
         unknown = [key for key, holds in alone.items() if holds is None]
         waits = unknown == ["customer"] and _may_be_known(called, rules)
-        falls = block.get("when_unknown", file.common.get("when_unknown", "fails"))
         if waits or not unknown or falls == "holds":
             assert decision.because.rule == str(block["name"]).strip()
             assert len(decision.because.trace) == place + 1

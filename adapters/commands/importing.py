@@ -177,8 +177,7 @@ def import_(
     if shown is Format.TABLE:
         _show_report(report, file, policy, dry_run)
         _show_waiting(waiting, dry_run)
-        if dry_run:
-            _show_samples(samples)
+        _show_samples(samples, dry_run)
     else:
         show_record(record(report, samples, waiting, dry_run), shown)
     if not report.is_of_use:
@@ -330,7 +329,7 @@ def _in_words(waiting: Waiting) -> str:
     return f"{waiting.calls:,} waiting calls{since}"
 
 
-def _show_samples(samples: Samples) -> None:
+def _show_samples(samples: Samples, dry_run: bool) -> None:
     """Those that a dry run found, kind by kind, and of what was not used, all of which stands in the rejects file."""
     rows = [
         {"what": kind, **one, "was": _in_a_line(one.get("was"))}
@@ -340,7 +339,7 @@ def _show_samples(samples: Samples) -> None:
     if rows:
         click.echo()
         show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", "was"))
-    left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind]]
+    left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind] if dry_run]
     if left_out:
         click.echo()
         show_list(left_out, Format.TABLE, ("what", "line", "reason", "detail"))
