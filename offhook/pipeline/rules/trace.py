@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property
 from json.encoder import encode_basestring
-from operator import attrgetter, or_
+from operator import attrgetter
 from typing import Any, NamedTuple, overload
 
-from offhook.pipeline.rules.conditions import CONDITIONS, Asked, Condition
+from offhook.pipeline.rules.conditions import CONDITIONS, Asked
 from offhook.pipeline.rules.facts import Facts
 
 LAST_RULE = ""
@@ -43,7 +43,7 @@ class Tried(NamedTuple):
     """A rule that was tried: what of it was looked at, and whether each of that holds.
 
     `waits`: all else holds, and what nobody knows will be known, once somebody says who called. `mark` is how the journal
-    writes it, and `keys` has a bit for each condition that was looked at.
+    writes it.
     """
 
     rule: str
@@ -52,26 +52,24 @@ class Tried(NamedTuple):
     comes_to: bool | None
     waits: bool
     mark: str
-    keys: int
 
 
 _MARK: Callable[[Tried], str] = attrgetter("mark")
-_KEYS: Callable[[Tried], int] = attrgetter("keys")
 
 
 def looked_at(rule: str, asked: Asked, holds: tuple[bool | None, ...]) -> Tried:
-    """A rule all of whose conditions were looked at."""
+    """A rule of which these conditions were looked at."""
     comes_to = _comes_to(holds)
     waits = comes_to is None and all(
         one.of_customer for (_, one, _, _), found in zip(asked, holds, strict=True) if found is None
     )
-    return Tried(rule, asked, holds, comes_to, waits, f'"{"".join(map(_MARKS.__getitem__, holds))}"', _bits(asked))
+    return Tried(rule, asked, holds, comes_to, waits, f'"{"".join(map(_MARKS.__getitem__, holds))}"')
 
 
 def failing(rule: str, asked: Asked, place: int) -> Tried:
     """A rule of which the condition at this place fails, made ready once for all calls."""
     alone = asked[place : place + 1]
-    return Tried(rule, alone, (False,), False, False, str(place), _bits(alone))
+    return Tried(rule, alone, (False,), False, False, str(place))
 
 
 def _comes_to(holds: Sequence[bool | None]) -> bool | None:
@@ -80,17 +78,6 @@ def _comes_to(holds: Sequence[bool | None]) -> bool | None:
 
 _MARKS: Mapping[bool | None, str] = {True: "1", False: "0", None: "?"}
 _MEANT = {mark: holds for holds, mark in _MARKS.items()}
-_PLACES = {key: place for place, key in enumerate(CONDITIONS)}
-
-
-def _bits(asked: Asked) -> int:
-    return reduce(or_, (1 << _PLACES[key] for key, _, _, _ in asked), 0)
-
-
-@lru_cache(maxsize=1024)
-def _conditions_of(keys: int) -> tuple[tuple[str, Condition, str], ...]:
-    """By their bits: key, entry, and the key as JSON has it before a value."""
-    return tuple((key, CONDITIONS[key], f"{_json(key)}:") for key, place in _PLACES.items() if keys >> place & 1)
 
 
 ASKED = "asked-"  # by which an outline's name is known from a version of rules
@@ -134,8 +121,9 @@ class Way:
         for one in self.tried:
             for key, _, value, _ in one.asked:
                 asked.setdefault(key, []).append(value)
-        found = _conditions_of(reduce(or_, map(_KEYS, self.tried), 0))
-        return tuple((key, condition.found_by(asked[key]), before) for key, condition, before in found)
+        return tuple(
+            (key, one.found_by(asked[key]), f"{_json(key)}:") for key, one in CONDITIONS.items() if key in asked
+        )
 
 
 class Trail(Sequence[RuleTrace]):
