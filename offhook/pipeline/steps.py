@@ -20,7 +20,6 @@ from offhook.pipeline.conversion import (
     Convert,
     Decision,
     Park,
-    Reason,
     Skip,
     Weighed,
     decide,
@@ -178,26 +177,23 @@ def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_second
 
 def _marked(books: Books, decided: Sequence[Decided], judge: Judge) -> list[Decided]:
     """Calls that waited for their caller and are sent on another day of Rockerbox's than their own are marked."""
-    on_another_day = {
-        one.call.key: _settle_at(one.call, judge) or one.decided_at for one in decided if _late(one, judge)
-    }
-    waited = books.waited(on_another_day) if on_another_day else ()
-    return [_with_mark(one, judge) if one.call.key in waited else one for one in decided]
+    late = {one.call.key: marked for one in decided if (marked := _late(one, judge))}
+    settled = {key: _settle_at(one.call, judge) or one.decided_at for key, one in late.items()}
+    waited = books.waited(settled) if settled else ()
+    return [late[one.call.key] if one.call.key in waited else one for one in decided]
 
 
-def _with_mark(one: Decided, judge: Judge) -> Decided:
-    assert isinstance(one.decision, Convert)
-    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, *_late(one, judge))))
-
-
-def _late(one: Decided, judge: Judge) -> Sequence[Reason]:
-    """What marks a release; nothing where the call is of the same day."""
+def _late(one: Decided, judge: Judge) -> Decided | None:
+    """It with the mark of a release; None where nothing is sent, or on the call's own day."""
     if not isinstance(one.decision, Convert):
-        return ()
+        return None
     called, known = (
         at.astimezone(judge.day_zone).date() for at in (one.decision.conversion.occurred_at, one.decided_at)
     )
-    return () if called == known else (why(LATE, called_on=called.isoformat(), known_on=known.isoformat()),)
+    if called == known:
+        return None
+    late = why(LATE, called_on=called.isoformat(), known_on=known.isoformat())
+    return replace(one, decision=replace(one.decision, reasons=(*one.decision.reasons, late)))
 
 
 def _given_up(one: Decided, days: str) -> Decided:
