@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -17,7 +18,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.calls_listed import COLUMNS, ON_A_TERMINAL, PAGE, every, row
 from offhook.pipeline.finding import numbers_ever_of
 from offhook.pipeline.phone import caller
-from offhook.pipeline.story import CallFilter, Verdict
+from offhook.pipeline.story import CallFilter, CountedCall, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.words import SOURCES
 
@@ -79,14 +80,19 @@ def list_(
     phones = None if numbers is None else tuple(numbers.phones)
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
     found = [] if phones == () else list(islice(every(ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
-    columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
-    show_list([row(one, reveal) for one in found[:limit]], shown, columns)
+    show_calls(found[:limit], shown, reveal=reveal)
     if len(found) > limit:
         say_more(limit)
     if not ledger.tallies.is_whole():
         click.echo(NOT_WHOLE, err=True)
     if numbers is not None and numbers.is_more:
         say_more_numbers(most)
+
+
+def show_calls(found: Sequence[CountedCall], shown: Format, *, reveal: bool) -> None:
+    """Calls with what became of each; on a terminal without what a person does not read."""
+    columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
+    show_list([row(one, reveal) for one in found], shown, columns)
 
 
 def _number(text: str, country: str) -> str:

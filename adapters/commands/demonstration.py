@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,7 +16,7 @@ from urllib.parse import urlsplit
 
 from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import Offhook
-from offhook.adapters.recordings.format import Record, parameters
+from offhook.adapters.recordings.format import Record, parameters, with_parameters
 from offhook.adapters.recordings.month import month
 from offhook.adapters.recordings.replay import Tape, Target, signed_request, target
 from offhook.adapters.rockerbox.sandbox import Sandbox
@@ -126,8 +125,8 @@ def _with_one_that_never_ends(records: Sequence[Record]) -> list[Record]:
     changed = list(records)
     for place in alone[:1]:
         going_on = known[place] | {"CallStatus": "in-progress"}
-        form = tuple((name, value) for name, value in going_on.items() if name not in _OF_THE_END)
-        changed[place] = replace(records[place], form=form)
+        left = tuple((name, value) for name, value in going_on.items() if name not in _OF_THE_END)
+        changed[place] = with_parameters(records[place], left)
     return changed
 
 

@@ -7,18 +7,16 @@ from typing import NoReturn
 import click
 from flask.cli import with_appcontext
 
+from offhook.adapters.commands.calls import show_calls
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
 from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
 from offhook.adapters.commands.named_call import no_call_of, say_more_numbers
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.calls_listed import COLUMNS as FILE_COLUMNS
-from offhook.pipeline.calls_listed import ON_A_TERMINAL, row
 from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
-from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, typed
-from offhook.pipeline.masking import Masking, in_clear, mask_email, masking
-from offhook.pipeline.phone import mask_numbers_in
+from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, story_of, typed
+from offhook.pipeline.masking import Masking, hidden, in_clear, masking
 from offhook.pipeline.story import Story
 
 
@@ -78,7 +76,7 @@ def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Ex
     if len(found.calls) > 1 or found.is_more:
         _list(service, found, name, shown, reveal=reveal)
     [line] = found.calls
-    [story] = [one for one in service.ledger.stories.of_call(line.key.call_sid) if one.call.key == line.key]
+    story = story_of(ledger.stories, line)
     look_up = look_up_for(story, service.ledger.look_up_of)
     rows = rows_of_then(service.ledger.history, story)
     return explain_story(story, service.read, _anew(service, story), _masking_of(story, reveal), rows, look_up)
@@ -100,8 +98,7 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
 
 def _list(service: Offhook, found: Named, name: str, shown: Format, *, reveal: bool) -> NoReturn:
     """The calls that the name may mean, as `flask calls list` has them."""
-    columns = ON_A_TERMINAL if shown is Format.TABLE else FILE_COLUMNS
-    show_list([row(one, reveal) for one in counted_calls(service.ledger.stories, found)], shown, columns)
+    show_calls(counted_calls(service.ledger.stories, found), shown, reveal=reveal)
     more = f" (the newest {len(found.calls)} of more)" if found.is_more else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
     if found.is_more_numbers:
@@ -110,7 +107,7 @@ def _list(service: Offhook, found: Named, name: str, shown: Format, *, reveal: b
 
 
 def _hidden(name: str) -> str:
-    return mask_numbers_in(mask_email(typed(name)))
+    return hidden(typed(name))
 
 
 def _fail_without_call(service: Offhook, name: str) -> NoReturn:

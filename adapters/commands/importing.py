@@ -331,6 +331,8 @@ def _in_words(waiting: Waiting) -> str:
 
 def _show_samples(samples: Samples, dry_run: bool) -> None:
     """Those that a dry run found, kind by kind, and of what was not used, all of which stands in the rejects file."""
+    if not dry_run:
+        return
     rows = [
         {"what": kind, **one, "was": _in_a_line(one.get("was"))}
         for kind in ("added", "changed", "removed")
@@ -339,7 +341,7 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
     if rows:
         click.echo()
         show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", "was"))
-    left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind] if dry_run]
+    left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind]]
     if left_out:
         click.echo()
         show_list(left_out, Format.TABLE, ("what", "line", "reason", "detail"))

@@ -15,9 +15,10 @@ from offhook.adapters.dashboard.deciding import named
 from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.who import local_path, needs
 from offhook.adapters.dashboard.work import jobs_listed
-from offhook.pipeline.calls_shown import Row, hidden
+from offhook.pipeline.calls_shown import Row
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.finding import Numbers, numbers_ever_of, typed
+from offhook.pipeline.masking import hidden
 from offhook.pipeline.phone import caller, mask, spellings
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
 from offhook.pipeline.story import CallFilter

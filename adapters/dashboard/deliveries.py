@@ -18,7 +18,6 @@ from offhook.adapters.dashboard.who import audit, local_path, needs, user
 from offhook.adapters.dashboard.work import jobs_listed
 from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.calls_shown import hidden
 from offhook.pipeline.deliveries import (
     Show,
     begin_of,
@@ -31,7 +30,7 @@ from offhook.pipeline.deliveries import (
 from offhook.pipeline.delivery import State
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
-from offhook.pipeline.masking import masking
+from offhook.pipeline.masking import hidden, masking
 from offhook.pipeline.sending_again import RESTING, Sorted, in_short, send_again, sort_out
 from offhook.pipeline.story import (
     COUNTED_UP_TO,

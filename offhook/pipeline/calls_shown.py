@@ -11,8 +11,8 @@ from datetime import datetime, tzinfo
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import counted_hour, payload_shown
-from offhook.pipeline.masking import in_clear, mask_email
-from offhook.pipeline.phone import mask, mask_numbers_in
+from offhook.pipeline.masking import hidden, in_clear
+from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.story import CallFilter, CountedCall, PageMark
@@ -74,11 +74,6 @@ class Row:
         """Who called whom: the caller's number as it was looked up, else as Twilio wrote it."""
         text = self.one.call.customer_phone or self.one.call.from_
         return text if self.is_clear else mask(text)
-
-
-def hidden(text: str) -> str:
-    """A customer's name for a page: emails and numbers in it are hidden in part."""
-    return mask_numbers_in(mask_email(text))
 
 
 COLUMNS = (

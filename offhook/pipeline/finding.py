@@ -84,10 +84,11 @@ def calls_named(history: History, stories: Stories, name: str, country: str, mos
 
 def counted_calls(stories: Stories, found: Named) -> list[CountedCall]:
     """The same calls with what became of each, as lists say it. Raises LedgerUnavailable."""
-    return [counted(_story(stories, line)) for line in found.calls]
+    return [counted(story_of(stories, line)) for line in found.calls]
 
 
-def _story(stories: Stories, line: CallLine) -> Story:
+def story_of(stories: Stories, line: CallLine) -> Story:
+    """All of this call. Raises LedgerUnavailable."""
     [story] = [one for one in stories.of_call(line.key.call_sid) if one.call.key == line.key]
     return story
 

@@ -26,6 +26,11 @@ def mask_email(text: str) -> str:
     return _EMAIL.sub(r"\1***\2", text)
 
 
+def hidden(text: str) -> str:
+    """A text in which somebody may be named, as a customer's name or what a person typed: emails and numbers hidden in part."""
+    return mask_numbers_in(mask_email(text))
+
+
 def mask_digits(text: str) -> str:
     """Whatever has as many digits as a number, however it is written. Times and SIDs may be masked by it, too."""
     return _LOOKS_LIKE_A_NUMBER.sub(lambda found: mask(found[0]), text)
@@ -47,7 +52,7 @@ def masking(addresses: Iterable[str | None]) -> Masking:
     def hide(text: str) -> str:
         for address, masked in words.items():
             text = text.replace(address, masked)
-        return digits.sub(lambda found: mask(found[0]), mask_numbers_in(mask_email(text)))
+        return digits.sub(lambda found: mask(found[0]), hidden(text))
 
     return hide
 

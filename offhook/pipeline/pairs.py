@@ -56,8 +56,7 @@ def forwarded_by(facts: Facts, our_numbers: Collection[str]) -> EarlierCall | No
     """The call within which this one lies: one of the same caller to another number of ours, which dialled this one."""
     if facts.direction is not Direction.INBOUND or facts.ours not in our_numbers:
         return None
-    earlier = () if facts.earlier is None else facts.earlier
-    return next((one for one in earlier if _holds(one, facts, our_numbers)), None)
+    return next((one for one in facts.earlier or () if _holds(one, facts, our_numbers)), None)
 
 
 def _holds(one: EarlierCall, facts: Facts, our_numbers: Collection[str]) -> bool:
