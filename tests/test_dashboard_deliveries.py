@@ -54,6 +54,13 @@ def four(site: Browsing) -> None:
     site.call(4)
 
 
+def held_after_midnight(site: Browsing) -> None:
+    """Call 5: its first attempt got no answer, and the second would leave on another day."""
+    site.call(5)
+    comes_to(site, Result.MAYBE_SENT)
+    assert site.service.ledger.claim(datetime.now(UTC) + timedelta(days=2), 1, 60, POLICY).held
+
+
 def stands(site: Browsing, number: int) -> str:
     [story] = site.service.ledger.stories.of_call(sid(number))
     assert story.conversion is not None
@@ -103,6 +110,12 @@ def test_what_is_not_in_rockerbox_is_listed_with_its_answer_in_a_readers_words(s
     assert re.search(r'data-figure="needs_you">2<', page)
     assert 'type="checkbox" name="key"' not in page
     assert "An operator here can send" in said
+
+
+def test_that_it_may_have_arrived_is_said_once_of_what_is_held_for_it(site: Browsing) -> None:
+    held_after_midnight(site)
+    said = words(site.person(Role.VIEWER).get(PAGE).text)
+    assert said.lower().count("it may have arrived") == 1
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from offhook.pipeline.deliveries import (
     outcomes_by_day,
     resting_of,
 )
-from offhook.pipeline.delivery import State
+from offhook.pipeline.delivery import DAY_TURNED, State
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
 from offhook.pipeline.masking import hidden, masking
@@ -102,6 +102,11 @@ class Row:
     @property
     def may_have_arrived(self) -> bool:
         return self.line.maybe_sent and self.verdict is not Verdict.DELIVERED
+
+    @property
+    def doubt_is_unsaid(self) -> bool:
+        """It may have arrived, and the words of its outcome do not say so."""
+        return self.may_have_arrived and self.line.reason != DAY_TURNED
 
     @property
     def rests(self) -> bool:
