@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import Phase
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
 from tests.support.needed import require
@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use what others install
-# A machine that is busy is no fault of what is tested, so no example has a deadline. In CI the examples are the same at every
-# run, and a change is judged by what it changes; `make soak` looks where nobody looked before.
-hypothesis_settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
-hypothesis_settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
+# A machine that is busy is no fault of what is tested, so no example has a deadline, nor has the making of examples, which
+# `too_slow` bounds by the clock. A fixture may be shared by the examples of a test: each begins with what it needs anew.
+_HEALTH = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+# In CI the examples are the same at every run, and a change is judged by what it changes; `make soak` looks where nobody
+# looked before.
+for _name, _is_the_same in (("ci", True), ("random", False)):
+    hypothesis_settings.register_profile(
+        _name, deadline=None, derandomize=_is_the_same, print_blob=True, suppress_health_check=_HEALTH
+    )
 # For tests/mutants.py: whether an example fails is all that is asked, and the smallest one takes minutes to find.
 hypothesis_settings.register_profile(
-    "mutants", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=_HEALTH,
 )
 hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "random")
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.adapters.customers.csv_file import ImportReport, default_rejects_path, import_csv
@@ -28,7 +28,7 @@ from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
 pytestmark = pytest.mark.unit
 
 HEADER = "phone,email,customer_id\n"
-FEW = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=50, deadline=None)
 
 
 class Table:

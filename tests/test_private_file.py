@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.adapters.private_file import hide_from_others, open_to_append, write_whole, written_whole
@@ -115,7 +115,7 @@ def test_a_file_system_without_room_leaves_what_was_there(tmp_path: Path) -> Non
         pytest.skip("needs the right to mount a tmpfs (root); RLIMIT_FSIZE stands in for it")
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(pieces=st.lists(st.text(max_size=3000)), fails_after=st.none() | st.integers(0, 5))
 def test_it_is_there_whole_or_as_it_was(pieces: list[str], fails_after: int | None, tmp_path: Path) -> None:
     path = tmp_path / "calls.jsonl"

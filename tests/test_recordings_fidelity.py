@@ -181,7 +181,7 @@ def assert_same_conversions(name: str, options: Mapping[str, int], pair: Twins) 
 
 
 @pytest.mark.mostly("sqlite")
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None)
 @given(
     name=st.sampled_from([name for name in NAMES if name != "shop-day"]), seed=st.integers(0), copies=st.integers(1, 4)
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.adapters.ledger.store import SqlLedger
@@ -70,9 +70,7 @@ def came_to(decision: Decision, words: dict[str, str]) -> tuple[object, ...]:
     return type(decision), [words.get(reason.word, reason.word) for reason in decision.reasons], trace
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(deadline=None, max_examples=60)
 @given(file=files().map(without_what_has_no_pseudonym), calls=st.lists(CALLS.map(as_folded), min_size=1, max_size=3))
 def test_rules_with_blocks_lists_columns_parameters_and_numbers_of_our_own_decide_the_same_under_pseudonyms(
     file: File, calls: list[Called], tmp_path: Path

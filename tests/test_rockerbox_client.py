@@ -22,7 +22,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.adapters.rockerbox import client
@@ -499,7 +499,7 @@ _piece = st.sampled_from(
 _script = st.tuples(st.lists(_interim, max_size=3), st.lists(_piece, max_size=3), st.booleans())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_script, min_size=2, max_size=5))
 def test_whatever_a_server_says_no_answer_is_taken_for_another_conversion_s(
     connect: Connect, scripts: list[tuple[list[bytes], list[bytes], bool]]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.adapters.rules_file.problems import RulesError
@@ -28,9 +28,7 @@ from tests.support.rule_files import BLOCKED, LISTED, File, Table, files
 
 pytestmark = pytest.mark.unit
 
-ANY = settings(
-    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+ANY = settings(deadline=None, max_examples=50)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck
 from hypothesis import given as for_all
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -153,7 +152,7 @@ def test_a_run_is_of_one_account_and_is_over_when_one_of_its_own_is_accepted(led
 @for_all(
     events=st.lists(st.tuples(st.sampled_from(["refused", "accepted", "written"]), st.sampled_from([OURS, OTHER])))
 )
-@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=25, deadline=None)
 def test_what_is_told_of_a_run_is_what_came_since_the_last_one_accepted(
     ledger: SqlLedger, database_url: str, events: list[tuple[str, str]]
 ) -> None:

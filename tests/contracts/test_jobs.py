@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offhook.pipeline.job_files import PIECE_BYTES, FileTooLarge, keep_file, pieces_of
@@ -152,7 +152,7 @@ def test_an_event_that_no_running_job_knows_is_refused(ledger: WholeLedger) -> N
 EVENTS = st.lists(st.sampled_from(list(JobEvent)), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(events=EVENTS)
 def test_whatever_happens_a_job_moves_as_the_table_says(ledger: WholeLedger, events: list[JobEvent]) -> None:
     now = NOON
