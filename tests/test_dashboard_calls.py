@@ -37,9 +37,9 @@ def verdicts(page: str) -> list[str]:
     return re.findall(r'data-verdict="(\w+)"', page)
 
 
-def delivered_so(site: Browsing, result: Result, status: int, answer: str = "no") -> None:
+def delivered_so(site: Browsing, result: Result, status: int, answer: str = "no", at: datetime | None = None) -> None:
     """What Rockerbox said to the conversion that is due."""
-    ledger, now = site.service.ledger, datetime.now(UTC)
+    ledger, now = site.service.ledger, at or datetime.now(UTC)
     [claimed] = ledger.claim(now, 1, 60, POLICY).taken
     outcome = Outcome(result, f"http_{status}", status, answer)
     ledger.finish([attempt(claimed, outcome, now, now, POLICY)], now)
@@ -174,9 +174,7 @@ def test_a_file_has_its_times_in_the_readers_zone_and_rockerboxs_hour_in_utc(dat
     site.know(ANN, "ann@example.com")
     site.call(1)
     site.call(2, caller=BO)
-    [story] = site.service.ledger.stories.of_call(sid(1))
-    assert story.conversion is not None
-    hour = datetime.fromtimestamp(int(json.loads(story.conversion.payload)["timestamp"]), UTC)
+    hour = arrives(site)
     viewer, asked = site.person(Role.VIEWER), "col=when&col=length&col=decided&col=hour"
     header, unknown, sent = csv.reader(io.StringIO(viewer.get(f"/calls.csv?{asked}").text))
     assert header == ["Call id", "Began", "Length, seconds", "Decided", "Rockerbox's hour, UTC"]
@@ -184,6 +182,25 @@ def test_a_file_has_its_times_in_the_readers_zone_and_rockerboxs_hour_in_utc(dat
     assert unknown[4] == ""
     assert f"{hour:%Y-%m-%d %H}:00" in viewer.get(f"/calls?{asked}").text
     site.service.ledger.close()
+
+
+def arrives(site: Browsing) -> datetime:
+    """The conversion that is due arrives three hours from now: in another hour than that of its call. Gives the hour back."""
+    later = datetime.now(UTC) + timedelta(hours=3)
+    delivered_so(site, Result.DELIVERED, 200, at=later)
+    return later.replace(minute=0, second=0, microsecond=0)
+
+
+def test_a_call_that_arrived_says_its_own_time_and_rockerboxs_hour_of_its_arrival(site: Browsing) -> None:
+    site.know(ANN, "ann@example.com")
+    site.call(1)
+    hour = arrives(site)
+    [story] = site.service.ledger.stories.of_call(sid(1))
+    assert story.conversion is not None
+    own = datetime.fromtimestamp(int(json.loads(story.conversion.payload)["timestamp"]), UTC)
+    said = words(site.person(Role.VIEWER).get(f"/calls/{sid(1)}").text)
+    assert f"the call's own time, {own:%b %-d, %H:%M}" in said
+    assert f"the hour in which it arrived: {hour:%b %-d, %H}:00 UTC" in said
 
 
 @pytest.mark.mostly("sqlite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -23,8 +24,8 @@ from offhook.pipeline.explanation import (
     Anew,
     Explanation,
     anew_of,
-    counted_hour,
     explain,
+    own_time,
     payload_shown,
     row_of_now,
     rows_of_then,
@@ -134,7 +135,8 @@ def _page(known: Parts, story: Story) -> str:
         way=way(found),
         raws=[as_came(raw, hide) for raw in story.callbacks[: known.limits.page_rows]],
         sent=sent,
-        hour=counted_hour(sent) if sent else None,
+        own_time=own_time(sent) if sent else None,
+        arrival=_arrival(found),
         then=found.decisions[-1].customer if found.decisions else None,
         now=now,
         since=row_of_now(known.reads.history, now) if now else None,
@@ -147,6 +149,14 @@ def _page(known: Parts, story: Story) -> str:
         ends=_ends(story.call, labels_of(known), known.region),
         console=CONSOLE + found.call_sid,
     )
+
+
+def _arrival(found: Explanation) -> datetime | None:
+    """When it arrived at Rockerbox; of what may have arrived, when it would have. None of anything else."""
+    sent = found.conversion
+    if sent is None or sent.delivered_at is not None:
+        return sent.delivered_at if sent else None
+    return found.attempts[-1].finished_at if sent.maybe_sent and found.attempts else None
 
 
 def _ends(call: CallLine, labels: Mapping[str, str], country: str) -> list[End]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from flask import g
 
 from offhook.adapters.dashboard.parts import parts
+from offhook.pipeline.explanation import hour_of_arrival
 from offhook.pipeline.users import zone_named
 
 
@@ -51,7 +52,7 @@ def utc(moment: datetime) -> str:
 
 def utc_hour(moment: datetime) -> str:
     """The hour of UTC in which it is, as Rockerbox's Webhooks page has hours."""
-    return f"{moment.astimezone(UTC):%b %-d, %H:00} UTC"
+    return f"{hour_of_arrival(moment):%b %-d, %H:00} UTC"
 
 
 def length_of(seconds: int | None) -> str:

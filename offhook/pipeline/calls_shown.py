@@ -10,8 +10,8 @@ from datetime import datetime, tzinfo
 
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.explanation import counted_hour, payload_shown
-from offhook.pipeline.masking import hidden, in_clear
+from offhook.pipeline.explanation import hour_of_arrival
+from offhook.pipeline.masking import hidden
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.rules import Rules
@@ -38,7 +38,7 @@ class Column:
 @dataclass(frozen=True, slots=True)
 class Row:
     """A call of the list, the customer who has the caller's number now, and whether persons are shown whole. `hour` is
-    Rockerbox's (UTC) in which the call counts, where that is asked for and something is sent of it."""
+    Rockerbox's (UTC) in which the conversion arrived, where that is asked for and it has arrived."""
 
     one: CountedCall
     customer: Customer | None
@@ -145,10 +145,9 @@ def rows_of(
 
 
 def _hours(known: Sources, calls: Sequence[CountedCall]) -> dict[CallKey, datetime]:
-    """Of each call of which something is sent, Rockerbox's hour in which it counts."""
+    """Of each call that is in Rockerbox, the hour in which it arrived there."""
     sent = known.stories.conversions_of([one.call.key for one in calls])
-    found = {one.key: counted_hour(payload_shown(one.payload, in_clear)) for one in sent}
-    return {key: hour[0] for key, hour in found.items() if hour is not None}
+    return {one.key: hour_of_arrival(one.delivered_at) for one in sent if one.delivered_at}
 
 
 def table(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from offhook.pipeline import reasons
 from offhook.pipeline.call import Call, CallState, Leg, fold
@@ -506,14 +506,17 @@ def payload_shown(payload: bytes, hide: Masking) -> dict[str, str]:
     return _payload(payload, hide)
 
 
-def counted_hour(payload: Mapping[str, str]) -> tuple[datetime, datetime, datetime] | None:
-    """Rockerbox's hour (UTC) in which a conversion counts: beginning, end, and its own time. None where it has no time."""
+def own_time(payload: Mapping[str, str]) -> datetime | None:
+    """The time of the call that a conversion carries, UTC. None where it has none."""
     text = payload.get("timestamp", "")
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         return None
-    at = datetime.fromtimestamp(int(text), UTC)
-    hour = at.replace(minute=0, second=0)
-    return hour, hour + timedelta(hours=1), at
+    return datetime.fromtimestamp(int(text), UTC)
+
+
+def hour_of_arrival(arrived_at: datetime) -> datetime:
+    """The beginning of the hour (UTC) in which Rockerbox's Webhooks page has what arrived then: it lists messages as they come."""
+    return arrived_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 SOMEBODY = "..."
