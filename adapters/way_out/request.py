@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,8 +34,17 @@ def let_in(request: PreparedRequest, proxy: Proxy | None) -> None:
 
 def trusting(authorities: str | None) -> ssl.SSLContext:
     """TLS that trusts these (PEM, or a folder of hashed certificates), the usual ones for None. Raises OSError."""
-    found = authorities or certifi.where()
+    return _trusting(authorities) if authorities else _trusting_the_usual()
+
+
+@cache
+def _trusting_the_usual() -> ssl.SSLContext:
+    """One for all of a process: to read a hundred certificates takes some 15 ms."""
+    return _trusting(certifi.where())
+
+
+def _trusting(authorities: str) -> ssl.SSLContext:
     tls = create_urllib3_context()
-    is_folder = Path(found).is_dir()
-    tls.load_verify_locations(None if is_folder else found, found if is_folder else None)
+    is_folder = Path(authorities).is_dir()
+    tls.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)
     return tls

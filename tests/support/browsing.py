@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from jinja2.bccache import Bucket, BytecodeCache
+from werkzeug.routing import Rule
 
 from offhook.adapters.commands.context import Offhook
 from offhook.pipeline.customer import Customer
@@ -144,6 +145,22 @@ class CompiledOnce(BytecodeCache):
 
 
 _compiled = CompiledOnce()
+
+
+def _builders_made_once() -> None:
+    """How an address is written from its rule is a function that werkzeug makes of source, twice a rule; here once a process."""
+    make, known = Rule._compile_builder, dict[tuple[object, ...], Any]()
+
+    def remembered(rule: Rule, append_unknown: bool = True) -> Any:
+        kind = (rule.rule, append_unknown, tuple(rule._trace), repr(rule.defaults))
+        if kind not in known:
+            known[kind] = make(rule, append_unknown)
+        return known[kind]
+
+    Rule._compile_builder = remembered  # type: ignore[method-assign, assignment]
+
+
+_builders_made_once()
 
 
 def browsing(url: str, **changes: str) -> Browsing:

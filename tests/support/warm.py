@@ -133,9 +133,11 @@ def _read_modules() -> None:
 
     from offhook import main, service  # noqa: F401
     from offhook.adapters.commands.listed import LISTED
+    from offhook.adapters.way_out.request import trusting
 
     for command in LISTED:
         command.load()
+    trusting(None)
     for name in [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]:
         del sys.modules[name]  # it takes the folder in which it is imported for the one to run in
 
