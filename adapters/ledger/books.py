@@ -258,8 +258,8 @@ class BooksOnSql:
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))
         outlines, journaled = journal(decided)
-        told = [one for one in decided if isinstance(one.decision, Convert)]
-        leaving = insert(conversions, list(map(_conversion_row, told)))
+        converted = [one for one in decided if isinstance(one.decision, Convert)]
+        leaving = insert(conversions, list(map(_conversion_row, converted)))
         with self._write() as connection:
             _must_be_all(moved.run(connection), decided)
             outlines.run(connection)
@@ -324,9 +324,10 @@ class BooksOnSql:
         [stands] = CALL_MOVES.sources(CallEvent.LEAVE)
         rows = [{**key._asdict(), "state": stands.value, "decided_at": micros(now)} for key in why]
         moved = with_rows(_LEAVE, _LEFT, rows)
-        told = {"decided_at": now, "result": UNFINISHED, "rules_version": rules_version, "mapping_version": 0}
+        decision = {"decided_at": now, "result": UNFINISHED, "rules_version": rules_version, "mapping_version": 0}
         journaled = insert(
-            decisions, [{**key._asdict(), **told, "reasons": _reasons((UNFINISHED, one))} for key, one in why.items()]
+            decisions,
+            [{**key._asdict(), **decision, "reasons": _reasons((UNFINISHED, one))} for key, one in why.items()],
         )
         with self._write() as connection:
             _must_be_all(moved.run(connection), why)
@@ -334,21 +335,21 @@ class BooksOnSql:
             count(connection, why)
 
 
-def _reasons(*told: tuple[str, str]) -> str:
+def _reasons(*pairs: tuple[str, str]) -> str:
     """[word, sentence] of each, as the journal keeps them."""
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(pairs, ensure_ascii=False)
 
 
 def _to_decide(connection: Connection, rows: Sequence[Any]) -> set[CallKey]:
     """Of these parked calls, those of whose caller the mapping says something else by now.
 
-    That several people have a number is told once to those of its calls that are on one page; any more wait as they were.
+    That several people have a number is journaled once for each of its calls on one page; any more wait as they were.
     """
     found = find_customers(connection, {row.customer_phone for row in rows})
     known = {key_of(row): found[row.customer_phone] for row in rows if row.customer_phone in found}
     shared = [key for key, customer in known.items() if customer.people > 1]
-    told = for_each(connection, named(shared), KEY, decisions, BY_KEY)
-    newest = {key_of(row): row for row in sorted(told, key=lambda row: row.id)}
+    decided = for_each(connection, named(shared), KEY, decisions, BY_KEY)
+    newest = {key_of(row): row for row in sorted(decided, key=lambda row: row.id)}
     return known.keys() - {key for key, row in newest.items() if SEVERAL_CUSTOMERS in dict(json.loads(row.reasons))}
 
 

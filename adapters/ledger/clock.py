@@ -44,7 +44,7 @@ def _carried_on(anchor: _Anchor, steady: float) -> datetime:
 
 
 class LedgerClock:
-    """Tells the time; `anchor` holds it against the database's clock, as often as one likes, and logs when `machine`, this
+    """Gives the time; `anchor` holds it against the database's clock, as often as one likes, and logs when `machine`, this
     machine's own, differs from it by more than `tolerance_seconds`."""
 
     def __init__(

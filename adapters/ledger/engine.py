@@ -46,7 +46,7 @@ class Patience:
 
 
 class Database:
-    """SQLite or Postgres, told apart here and nowhere else but in `append`'s dialect-free SQL.
+    """SQLite or Postgres: which of them is asked here and nowhere else but in `append`'s dialect-free SQL.
 
     `read()` and `write()` give a connection in a transaction; `write()` commits at the end and is the only way to
     change anything. Both raise LedgerUnavailable for whatever the database does not do now. `clock` is the time that
@@ -68,7 +68,7 @@ class Database:
         self._driver = sqlite if self.is_sqlite else postgres
         self._watchdog = Watchdog(patience.slow_seconds, patience.log_repeat_seconds)
         self._lock = FairLock(Path(f"{self._path}.lock")) if self.is_sqlite else None
-        _tell_watches(self.engine, self._driver)
+        _watch_statements(self.engine, self._driver)
         if reads_only:
             (sqlite.only_read if self.is_sqlite else count_waiting)(self.engine)
 
@@ -296,7 +296,7 @@ def _watch_of(connection: Connection) -> Watch:
     return found if isinstance(found, Watch) else Watch(None, None)
 
 
-def _tell_watches(engine: Engine, driver: Any) -> None:
+def _watch_statements(engine: Engine, driver: Any) -> None:
     """Which statement is under way, and which errors make a connection useless."""
 
     @event.listens_for(engine, "before_cursor_execute")

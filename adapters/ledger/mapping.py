@@ -205,7 +205,7 @@ class MappingTable:
     def merge_customers(self, rows: Sequence[Customer], brought: Brought = UNNAMED, /) -> MergeCounts:
         """Add what is new, change what differs. `rows` must have distinct phones.
 
-        Each batch is a transaction, so that one that is killed leaves whole rows and a mapping version that tells of them,
+        Each batch is a transaction, so that one that is killed leaves whole rows and a mapping version that rose with them,
         and whoever starts it again finds them unchanged. Between two batches callbacks have their turn.
         """
         if not rows:

@@ -156,7 +156,7 @@ def _online_indexes(lower: str, upper: str) -> dict[str, tuple[str, list[str], s
     try:
         for script in _scripts().iterate_revisions(upper, lower):
             found |= getattr(script.module, "ONLINE_INDEXES", {})
-    except (CommandError, RevisionError):  # it is told when the migration is tried
+    except (CommandError, RevisionError):  # it is raised again when the migration is tried
         return {}
     return found
 

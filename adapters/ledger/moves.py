@@ -54,8 +54,8 @@ _MOVE = (
 _JOURNAL = f"INSERT INTO attempts ({', '.join(_LINE)}) SELECT {', '.join(_LINE)} FROM {{rows}}"
 LATE = "late"  # stands in an attempt's next_state: its fence was lost
 
-# What tells one attempt from all others: the conversion, the claim, and when it left.
-Told = tuple[str, str, int, int]
+# Which attempt it is: the conversion, the claim, and when it left.
+AttemptKey = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ def _lines(attempts: Iterable[Attempt], next_state: str | None) -> WithRows:
     return with_rows(_JOURNAL, _LINE, [_attempt_row(one, next_state) for one in attempts])
 
 
-def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told, str]:
+def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[AttemptKey, str]:
     """Those that stand in the journal already, and their `next_state` in it."""
     statement = (
         "SELECT v.account_sid, v.call_sid, v.fence, v.started_at, attempts.next_state "
@@ -134,7 +134,7 @@ def journaled(connection: Connection, attempts: Iterable[Attempt]) -> dict[Told,
     }
 
 
-def told(one: Attempt) -> Told:
+def attempt_key(one: Attempt) -> AttemptKey:
     return (*one.sending.key, one.sending.fence, micros(one.started_at))
 
 

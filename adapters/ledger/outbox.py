@@ -270,10 +270,10 @@ def _with_late(connection: Connection, moved: Sequence[Attempt], unmoved: Sequen
     """What those come to whose fence did not hold any more."""
     lost = moves.left(unmoved)
     known = moves.journaled(connection, lost)
-    fresh = [one for one in lost if moves.told(one) not in known]
+    fresh = [one for one in lost if moves.attempt_key(one) not in known]
     settled = _settle_late(connection, fresh)
     # The commit of an earlier try came through, though nobody learned of it.
-    before = [one for one in lost if known.get(moves.told(one), moves.LATE) != moves.LATE]
+    before = [one for one in lost if known.get(moves.attempt_key(one), moves.LATE) != moves.LATE]
     gone = {one.sending.key for one in (*settled, *before)}
     late = [one for one in lost if one.sending.key not in gone]
     return _Written([*moved, *before, *settled], late, moves.left([*moved, *fresh]))

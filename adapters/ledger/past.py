@@ -29,7 +29,6 @@ DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
 _OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
 _TIMES = ("first_received_at", "ended_at", "final_at")
 _DECIDED_SO = frozenset(state.value for state in DECIDED)
-_told = decisions.c
 _ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
 _STATES = {each.value: each for each in DECIDED}
 _STATUSES = {each.value: each for each in Status}
@@ -38,17 +37,17 @@ _DIRECTIONS = {each.value: each for each in Direction}
 
 # One statement, so that legs and callbacks are of one moment on Postgres, too. The keys come first in either database, as in
 # `look_up` of rows.py.
-_TOLD = (
+_SELECT_CALLBACKS = (
     "SELECT c.seq, c.folded, l.root_sid, l.account_sid, c.call_sid, c.parent_call_sid, c.dedupe_key, c.received_at, "
     "c.method, CASE c.method WHEN 'POST' THEN '' ELSE c.target END, c.body, c.source FROM {rows}"
 )
 _BY_LEG = "t.call_sid = l.call_sid AND t.account_sid = l.account_sid"
 _CALLBACKS_SQLITE = (
-    f"{_TOLD} CROSS JOIN legs AS l CROSS JOIN callbacks AS c "
+    f"{_SELECT_CALLBACKS} CROSS JOIN legs AS l CROSS JOIN callbacks AS c "
     f"WHERE {BY_ROOT.replace('t.', 'l.')} AND {_BY_LEG.replace('t.', 'c.')}"
 )
 _CALLBACKS_POSTGRES = (
-    f"{_TOLD} CROSS JOIN LATERAL (SELECT * FROM legs AS t WHERE {BY_ROOT} OFFSET 0) AS l "
+    f"{_SELECT_CALLBACKS} CROSS JOIN LATERAL (SELECT * FROM legs AS t WHERE {BY_ROOT} OFFSET 0) AS l "
     f"CROSS JOIN LATERAL (SELECT * FROM callbacks AS t WHERE {_BY_LEG} OFFSET 0) AS c"
 )
 _SEQ = itemgetter(0)
@@ -94,9 +93,9 @@ class PastOnSql:
             asked = _CALLBACKS_SQLITE if self._database.is_sqlite else _CALLBACKS_POSTGRES
             rows = with_rows(asked, KEY, named(keys)).returned(connection)
         waiting: set[CallKey] = set()
-        for _, is_folded, root, account, *told in sorted(rows, key=_SEQ):
+        for _, is_folded, root, account, *columns in sorted(rows, key=_SEQ):
             key = CallKey(account, root)
-            found.setdefault(key, []).append(_raw(account, *told))
+            found.setdefault(key, []).append(_raw(account, *columns))
             if not is_folded:
                 waiting.add(key)
         return {key: raws for key, raws in found.items() if key not in waiting}
@@ -108,8 +107,9 @@ class PastOnSql:
 
     def uses(self, since: datetime, at_most: int) -> RuleUses:
         """Along the journal's own key, from its end: what is older costs nothing."""
-        names = (_told.account_sid, _told.call_sid, _told.decided_at, _told.result, _told.reasons, _told.rule)
-        newest = select(*names).where(_told.id > 0).order_by(_told.id.desc()).limit(at_most + 1)
+        journal = decisions.c
+        names = [journal[name] for name in ("account_sid", "call_sid", "decided_at", "result", "reasons", "rule")]
+        newest = select(*names).where(journal.id > 0).order_by(journal.id.desc()).limit(at_most + 1)
         with self._database.read(patient=True) as connection:
             rows = connection.execute(newest).all()
         wanted = [row for row in rows[:at_most] if row.decided_at >= since]
@@ -191,5 +191,5 @@ def _raw(
 @lru_cache(maxsize=1024)
 def _first_word(reasons: str) -> str:
     """Of reasons as the journal keeps them; many calls have the same."""
-    told = json.loads(reasons)
-    return str(told[0][0]) if told else ""
+    pairs = json.loads(reasons)
+    return str(pairs[0][0]) if pairs else ""

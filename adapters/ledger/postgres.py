@@ -127,13 +127,13 @@ def ask(connection: Connection, question: str, limits: Limits, clock: LedgerCloc
     asked_at = steady_seconds()
     result = connection.exec_driver_sql(f"{_TIME}; BEGIN; {limits.sql()}; {question}; COMMIT")
     cursor: Any = result.cursor
-    told = cursor.fetchone()[0]
+    now_micros = cursor.fetchone()[0]
     row: tuple[Any, ...] = ()
     while cursor.nextset():
         if cursor.description is not None:
             row = cursor.fetchone()
     result.close()
-    clock.anchor(_EPOCH + timedelta(microseconds=told), asked_at, steady_seconds())
+    clock.anchor(_EPOCH + timedelta(microseconds=now_micros), asked_at, steady_seconds())
     return tuple(row)
 
 

@@ -71,8 +71,8 @@ def _replace(connection: Connection, one: Decided, fences: Mapping[CallKey, int]
         return False
     kept = {name: getattr(before, name) for name in ("action", "order_id", "payload", "attempts")}
     connection.execute(insert(replaced).values(**key._asdict(), **kept, replaced_at=now))
-    told = {"action": one.decision.conversion.action, "order_id": one.decision.conversion.order_id}
-    connection.execute(update(conversions).where(*mine).values(**told, payload=one.payload, **_as_new(now)))
+    decided = {"action": one.decision.conversion.action, "order_id": one.decision.conversion.order_id}
+    connection.execute(update(conversions).where(*mine).values(**decided, payload=one.payload, **_as_new(now)))
     for rows in journal([one]):
         rows.run(connection)
     return True

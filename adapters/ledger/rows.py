@@ -94,12 +94,12 @@ def look_up(
 
     The keys come first in either database: SQLite keeps the order of a CROSS JOIN, Postgres that of LATERAL.
     """
-    told = ", ".join(f"t.{name}" for name in names or table.columns.keys())
+    selected = ", ".join(f"t.{name}" for name in names or table.columns.keys())
     keys = source(is_sqlite, columns)
     if is_sqlite:
-        return f"SELECT {told} FROM {keys} CROSS JOIN {table.name} AS t WHERE {condition}"
+        return f"SELECT {selected} FROM {keys} CROSS JOIN {table.name} AS t WHERE {condition}"
     inner = f"SELECT * FROM {table.name} AS t WHERE {condition} OFFSET 0"  # OFFSET 0 keeps it a look-up of its own
-    return f"SELECT {told} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
+    return f"SELECT {selected} FROM {keys} CROSS JOIN LATERAL ({inner}) AS t"
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,13 +398,13 @@ def copy_into(connection: Any, file: Path) -> None:
 
 def doubts(version: tuple[int, ...], *, allow_old: bool) -> Iterator[str]:
     """Warnings about SQLite itself. Raises LedgerRefused where it cannot run our statements."""
-    told = f"SQLite {'.'.join(map(str, version))}"
+    library = f"SQLite {'.'.join(map(str, version))}"
     if version < NEEDED:
         needed = ".".join(map(str, NEEDED))
-        raise LedgerRefused(f"{told} is too old, {needed} is needed: {_ANOTHER}, or use Postgres.")
+        raise LedgerRefused(f"{library} is too old, {needed} is needed: {_ANOTHER}, or use Postgres.")
     if has_reset_bug(version) and not allow_old:
         yield (
-            f"{told} can corrupt a database when two programs write to it. Offhook's own lock keeps that out; let no other "
+            f"{library} can corrupt a database when two programs write to it. Offhook's own lock keeps that out; let no other "
             f"program write to the file, or {_ANOTHER}. OFFHOOK_ALLOW_OLD_SQLITE=1 takes this line away"
         )
 

@@ -207,14 +207,14 @@ class StoriesOnSql:
     def outcomes(self) -> Sequence[CallOutcome]:
         newest = select(func.max(decisions.c.id)).group_by(decisions.c.account_sid, decisions.c.call_sid)
         decided = select(decisions).where(decisions.c.id.in_(newest)).subquery()
-        told = conversions.c
+        conversion = conversions.c
         statement = (
             select(
                 *(calls.c.account_sid, calls.c.call_sid, calls.c.state, calls.c.decided_at),
-                *(decided.c.reasons, told.payload, told.state.label("delivery")),
+                *(decided.c.reasons, conversion.payload, conversion.state.label("delivery")),
             )
             .outerjoin(decided, _same_call(decided.c))
-            .outerjoin(conversions, _same_call(told))
+            .outerjoin(conversions, _same_call(conversion))
             .where(calls.c.state != CallState.MERGED.value)
             .order_by(calls.c.first_received_at, calls.c.call_sid)
         )
@@ -324,7 +324,7 @@ def _same_call(columns: Any) -> Any:
 
 
 def _accounts_of(connection: Connection, call_sid: str) -> Sequence[str]:
-    """The accounts that have told of this leg, or of a child of it."""
+    """The accounts whose callbacks named this leg, or a child of it."""
     return connection.execute(_ACCOUNTS, {"sid": call_sid}).scalars().all()
 
 

@@ -139,8 +139,8 @@ def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, 
     ]
     decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, BY_KEY), key=lambda row: int(row.id))
     words = {key_of(row): tuple(word for word, _ in json.loads(row.reasons)) for row in decided}
-    told = {key_of(row): _told(row, words.get(key_of(row), ()), through.get(key_of(row))) for row in rows}
-    return {key: place_of(call) or _not_counted(call) for key, call in told.items()}
+    found = {key_of(row): _to_be_placed(row, words.get(key_of(row), ()), through.get(key_of(row))) for row in rows}
+    return {key: place_of(call) or _not_counted(call) for key, call in found.items()}
 
 
 @cache
@@ -178,7 +178,7 @@ def _may_be_through_a_leg(row: Row[Any]) -> bool:
     return bool(row.state == CallState.CONVERTED or (row.state == CallState.SKIPPED and row.legs > 1))
 
 
-def _told(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
+def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
     return Told(
         state=row.state,
         first_received_at=row.first_received_at,
@@ -201,8 +201,8 @@ def _place(row: Row[Any]) -> Place:
 
 
 def _outcome(key: CallKey, place: Place) -> dict[str, Any]:
-    told = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
-    return {**key._asdict(), **told}
+    columns = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
+    return {**key._asdict(), **columns}
 
 
 def _is_beside(place: Place, other: Place) -> bool:

@@ -32,7 +32,7 @@ _KEY = text("INSERT INTO keys (name, value) VALUES (:name, :value) ON CONFLICT (
 
 
 def write_line(connection: Connection, line: AuditLine) -> None:
-    """The audit's line, in the transaction of what it tells."""
+    """The audit's line, in the transaction of what it records."""
     words = {name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")}
     connection.execute(insert(audit).values({"at": line.at, **words}))
 

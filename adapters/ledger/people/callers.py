@@ -90,10 +90,10 @@ def calls_before(connection: Connection, asking: Sequence[Asking], limit: int) -
     if not asking:
         return []
     every = [row for place, one in enumerate(asking) for row in _as_rows(place, one)]
-    told = {"rows": json.dumps(every), "most": limit}
+    parameters = {"rows": json.dumps(every), "most": limit}
     statement = _calls_before(connection.dialect.name == "sqlite")
     found: list[list[_Row]] = [[] for _ in asking]
-    for row in connection.execute(statement, told).all():  # one by one costs more
+    for row in connection.execute(statement, parameters).all():  # one by one costs more
         found[row[0]].append(row)
     return [_latest(rows, limit) for rows in found]
 

@@ -110,8 +110,8 @@ def _customers(is_sqlite: bool) -> Any:
 @cache
 def _customers_and_version(is_sqlite: bool) -> Any:
     version = f"SELECT coalesce((SELECT value FROM counters WHERE name = '{MAPPING_VERSION}'), 0) AS version"
-    told = f"SELECT m.version, {', '.join(f'f.{name}' for name in _NAMES)}"
-    found = f"{told} FROM ({version}) AS m LEFT JOIN ({_look_up(is_sqlite)}) AS f ON 1 = 1"
+    selected = f"SELECT m.version, {', '.join(f'f.{name}' for name in _NAMES)}"
+    found = f"{selected} FROM ({version}) AS m LEFT JOIN ({_look_up(is_sqlite)}) AS f ON 1 = 1"
     return text(found)
 
 
@@ -234,8 +234,8 @@ def numbers_named(connection: Connection, name: str) -> list[str]:
 
 def rows_of_import(connection: Connection, how: str, import_id: int, after: int, limit: int) -> list[tuple[int, str]]:
     """(number of the row, phone) of the rows of history after one that an import brought (`brought_by`) or ended."""
-    told = customer_rows.c
-    asked = select(told.id, told.phone).where(told[how] == import_id, told.id > after).order_by(told.id).limit(limit)
+    past = customer_rows.c
+    asked = select(past.id, past.phone).where(past[how] == import_id, past.id > after).order_by(past.id).limit(limit)
     return [(row.id, row.phone) for row in connection.execute(asked)]
 
 
