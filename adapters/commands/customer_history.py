@@ -41,8 +41,8 @@ def imports(limit: int, shown: Format) -> None:
 
 def _import_row(one: ImportLine) -> dict[str, object]:
     counts = {"added": one.added, "changed": one.changed, "unchanged": one.unchanged, "removed": one.retired}
-    told = {"id": one.id, "at": one.started_at, "source": one.source.value, "name": one.name}
-    return {**told, **counts, "undone_at": one.undone_at}
+    line = {"id": one.id, "at": one.started_at, "source": one.source.value, "name": one.name}
+    return {**line, **counts, "undone_at": one.undone_at}
 
 
 @click.command("undo", cls=LedgerCommand)
