@@ -152,7 +152,7 @@ def _header_line(lines: Lines) -> tuple[str, str]:
         raise ImportRefused(f"{lines.name} does not begin with a line of column names; is it a CSV file?") from None
 
 
-# What is told where a column is not there
+# What the error or the remark says where a column is not there
 
 _TEXTS = (
     (re.compile(r"\s*<(?:!doctype\s+html|html)", re.IGNORECASE), "an HTML page: did the download ask for a sign-in?"),
@@ -172,16 +172,16 @@ def _no_columns(lines: Lines, wanted: tuple[str, str, str], found: _Found, line:
     if any(ord(char) < 32 and char not in "\0\t" for char in line):
         return f"{lines.name} looks like binary data, not like a CSV file."
     phones = '" or "'.join(name.strip() for name in wanted[0].split(SEVERAL))
-    told = (
+    needed = (
         f'{lines.name} must have a column "{phones}" and a column "{wanted[1]}" or "{wanted[2]}". '
         f"{_shown(found.names)} Say which is which with --columns PHONE,EMAIL,CUSTOMER_ID "
         "or with OFFHOOK_CUSTOMERS_COLUMNS."
     )
     if "\0" in line:
-        return f"{lines.name} looks like UTF-16; say --encoding utf-16-le (or utf-16-be). {told}"
+        return f"{lines.name} looks like UTF-16; say --encoding utf-16-le (or utf-16-be). {needed}"
     if lines.undecodable:
-        return f"The names of its columns are not {lines.encoding_in_words}{lines.offer()}. {told}"
-    return told
+        return f"The names of its columns are not {lines.encoding_in_words}{lines.offer()}. {needed}"
+    return needed
 
 
 _WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+|\d+|#")
@@ -256,12 +256,12 @@ def _remark(file: str, found: _Found, wanted: tuple[str, str, str], name: str) -
     place = wanted.index(name) if name in wanted else 0
     others = [other for other, _ in found.others]
     likely = [_printable(other) for other in others if _LIKE[place](other)]
-    told = f'{file} has no column "{name}". {_shown(found.names)}'
+    lacking = f'{file} has no column "{name}". {_shown(found.names)}'
     if not likely:
-        return f"{told} Customers come without {_WHAT[place]}."
+        return f"{lacking} Customers come without {_WHAT[place]}."
     more = [] if place == 0 else [_printable(other) for other in others if _looks_like_phone(other)]
     raise ImportRefused(
-        f'{told} If it is "{likely[0]}", say {_said(wanted, name, likely[0], more)}; '
+        f'{lacking} If it is "{likely[0]}", say {_said(wanted, name, likely[0], more)}; '
         f"if there is none, say {_said(wanted, name, '', more)}."
     )
 

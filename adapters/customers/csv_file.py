@@ -32,7 +32,7 @@ from offhook.pipeline.ports.customers import Brought, CustomerTable, Source
 
 SAMPLES = 10  # of each kind that an import shows
 Progress = Callable[[int], None]
-Tell = Callable[[str], None]
+Remark = Callable[[str], None]
 
 
 class Rejected(NamedTuple):
@@ -111,7 +111,7 @@ def import_csv(
     encoding: str | None = None,
     limits: ImportLimits | None = None,
     progress: Progress = lambda _bytes_done: None,
-    remark: Tell = lambda _text: None,
+    remark: Remark = lambda _text: None,
     brought: Brought | None = None,
     lower_emails: bool = False,
     replacing: Replace | None = None,
@@ -122,8 +122,8 @@ def import_csv(
     `columns` names the headers of phone (several: "Phone|Mobile"), email and customer id; one of the last two may be "".
     `region` is the country of numbers written without one. Where the file gives a phone to several customers, `conflict`
     says which row is used; with "none" a call from it waits. `encoding` None means UTF-8, or UTF-16 where the file begins
-    with its mark. Without a `rejects_path` the rejects of an import before stay. `progress` is told bytes of the file, of
-    which reading counts for the first half and merging for the second; `remark` is told at the start what a person should
+    with its mark. Without a `rejects_path` the rejects of an import before stay. `progress` is called with bytes of the file, of
+    which reading counts for the first half and merging for the second; `remark` at the start with what a person should
     know of the header. `brought` is what history names as the rows' source. With `replacing`, whoever is not in the file
     is retired. Raises ImportRefused; what the table raises passes through, and the same import may then be run again.
     """
@@ -307,8 +307,8 @@ class _Reading:
         """Of a record without an end only the first line is at fault; the others are read anew."""
         text, alone = self._lines.only_first_line()
         if alone and len(text) >= self._limits.row:
-            told = f"longer than {self._limits.row} characters; only its beginning is here"
-            self._reject(Problem(Reason.TOO_LONG, told), text)
+            detail = f"longer than {self._limits.row} characters; only its beginning is here"
+            self._reject(Problem(Reason.TOO_LONG, detail), text)
         else:
             self._reject(Problem(Reason.QUOTES, "a quote that opens in this line is not closed"), text)
 
@@ -349,8 +349,8 @@ def _kept_rejects(staging: sqlite3.Connection, wished: Path | None, default: Pat
         with written_whole(wished) as file:
             _write_rejects(staging, file)
     except OSError as error:
-        told = f"The rows are imported, but the rejects could not be written to {wished or default}: {error}."
-        raise ImportRefused(told) from error
+        reason = f"The rows are imported, but the rejects could not be written to {wished or default}: {error}."
+        raise ImportRefused(reason) from error
     return wished
 
 

@@ -38,7 +38,7 @@ class Reason(StrEnum):
 class ImportLimits:
     """Longest texts that are taken, in characters. `row` bounds the memory that one row may use.
 
-    `people` is how many customers of one number are told apart; of more it is said that there are at least so many, and of
+    `people` is how many customers of one number are distinguished; of more it is said that there are at least so many, and of
     these `named` are kept by name. `attributes` is how many further columns are kept of a customer, `attribute` how long each.
     `unpacked` is the bytes of a gzipped file, unpacked.
     """
@@ -132,8 +132,8 @@ class Fields:
             if not value or name in found:
                 continue
             if len(value) > self._limits.attribute or len(name) > self._limits.attribute:
-                told = f"{_shown(name)} is longer than {self._limits.attribute} characters"
-                problems.append(Problem(Reason.ATTRIBUTE_TOO_LONG, told))
+                detail = f"{_shown(name)} is longer than {self._limits.attribute} characters"
+                problems.append(Problem(Reason.ATTRIBUTE_TOO_LONG, detail))
             elif len(found) < self._limits.attributes:
                 found[_writable(name)] = _writable(value)
             else:
@@ -217,8 +217,8 @@ class Fields:
         if not text.isprintable():
             raise Problem(Reason.CONTROL_CHARACTER, "the customer id holds a character that cannot be seen")
         if _SCIENTIFIC.fullmatch(text):
-            told = "a spreadsheet has shortened the customer id; export it as text"
-            problems.append(Problem(Reason.ID_LOST_DIGITS, told))
+            detail = "a spreadsheet has shortened the customer id; export it as text"
+            problems.append(Problem(Reason.ID_LOST_DIGITS, detail))
             return None
         if "@" in text and _EMAIL.fullmatch(text):
             self.customer_ids_that_are_emails += 1

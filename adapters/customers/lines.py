@@ -160,7 +160,7 @@ class Lines:
         self._line -= len(self._record)
 
     def bytes_read(self) -> int:
-        """How far into the file we are, in its own (compressed) bytes; 0 where that cannot be told."""
+        """How far into the file we are, in its own (compressed) bytes; 0 where the source has no position."""
         try:
             return self._source.tell()
         except OSError:

@@ -68,8 +68,8 @@ class _People:
 
 def _names(named: _Named) -> list[tuple[str, str]]:
     email, customer_id = named
-    told = (("email", email and email.lower()), ("id", customer_id))
-    return [(kind, name) for kind, name in told if name]
+    names = (("email", email and email.lower()), ("id", customer_id))
+    return [(kind, name) for kind, name in names if name]
 
 
 class Merging:
@@ -154,18 +154,18 @@ class Merging:
         rows = self._staging.execute(_OF_NUMBER.replace("ORDER BY line", f"ORDER BY line {order}"), (phone,))
         line, email, customer_id, attributes = next(rows)
         winner, person = (email, customer_id), people.person((email, customer_id))
-        told = _customer(phone, email, customer_id, attributes)
+        customer = _customer(phone, email, customer_id, attributes)
         for other, email, customer_id, attributes in rows:
             if (email, customer_id) == winner or (person and people.person((email, customer_id)) == person):
                 self.duplicate_rows += 1
-                told = _together(told, _customer(phone, email, customer_id, attributes))
+                customer = _together(customer, _customer(phone, email, customer_id, attributes))
             else:
                 self._set_aside(phone, other, f"line {line} gives the number to another customer and is used")
-        return told
+        return customer
 
     def _of_nobody(self, phone: str, people: _People) -> Customer:
         least = "at least " if people.is_full else ""
-        told = f"{least}{len(people)} customers have this number; a call from it waits (several_customers)"
+        detail = f"{least}{len(people)} customers have this number; a call from it waits (several_customers)"
         seen: set[_Named] = set()
         for line, *named, _ in self._of(phone):
             if (named[0], named[1]) in seen:
@@ -173,7 +173,7 @@ class Merging:
                 continue
             if len(seen) < self._limits.people:
                 seen.add((named[0], named[1]))
-            self._set_aside(phone, line, told)
+            self._set_aside(phone, line, detail)
         return Customer(phone, None, None, len(people))
 
     def _set_aside(self, phone: str, line: int, detail: str) -> None:
