@@ -126,9 +126,9 @@ def _import_customers(parts: Parts, asked: ImportCustomers, running: Running) ->
             running.keep("rejected.csv", _chunks_of(report.rejects_path), parts.ledger.clock())
     diff = table.diff if isinstance(table, DryRun) else Diff()
     hide = in_clear if asked.reveal else masking([])
-    told = record(_of_every_attempt(parts, report, brought), samples_of(report, diff, hide), waiting, asked.dry_run)
+    result = record(_of_every_attempt(parts, report, brought), samples_of(report, diff, hide), waiting, asked.dry_run)
     import_id = None if (line := parts.ledger.history.import_of(brought)) is None else line.id
-    return Came(_of_import(report, told, asked.dry_run), plain({**told, "import": import_id}))
+    return Came(_of_import(report, result, asked.dry_run), plain({**result, "import": import_id}))
 
 
 def _written(file: Path, pieces: Iterable[bytes], running: Running) -> int:
@@ -177,10 +177,10 @@ def _of_every_attempt(parts: Parts, report: ImportReport, brought: Brought) -> I
     )
 
 
-def _of_import(report: ImportReport, told: Mapping[str, Any], dry_run: bool) -> str:
+def _of_import(report: ImportReport, result: Mapping[str, Any], dry_run: bool) -> str:
     if not report.is_of_use:
         return "No row of it was of use: your customer list is as it was."
-    counts = ", ".join(f"{told[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
+    counts = ", ".join(f"{result[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
     unused = report.rejected + report.conflicts
     rejected = f" Rows that cannot be used: {unused:,} (rejected.csv)." if unused else ""
     return f"{'It would be' if dry_run else 'Imported'}: {counts}.{rejected}"
@@ -200,9 +200,9 @@ def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
     done = history.import_of(brought)
     restored, retired = (0, 0) if done is None else (done.added + done.changed + done.unchanged, done.retired)
     left = max(0, seen - restored - retired)
-    told = {"import": line.id, "restored": restored, "retired": retired, "changed_since": left}
+    result = {"import": line.id, "restored": restored, "retired": retired, "changed_since": left}
     since = f"; {left:,} have changed since and stay as they are" if left else ""
-    return Came(f"It is taken back: {restored:,} numbers are what they were, {retired:,} are nobody's{since}.", told)
+    return Came(f"It is taken back: {restored:,} numbers are what they were, {retired:,} are nobody's{since}.", result)
 
 
 # Calls
