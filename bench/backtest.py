@@ -53,14 +53,14 @@ def _specimens(url: str, sql: Sql, seed: str) -> list[Specimen]:
         )
         for number, status in enumerate(LEG)
     ]
-    told = {
+    by_kind = {
         "converted": (known, [Template.load()]),
         "legs": (known, [*child, Template.load()]),
         "strangers": (STRANGER, [Template.load()]),
         "busy": (known, [Template.load(CallStatus="busy", CallDuration="0")]),
     }
     found = []
-    for kind, (caller, callbacks) in told.items():
+    for kind, (caller, callbacks) in by_kind.items():
         root, leg = random_sid(seed, kind), random_sid(seed, kind, "leg")
         _live_through(url, [_raw(each, caller, root, leg, at) for at, each in enumerate(callbacks)])
         one = specimen(sql, (root, leg) if kind == "legs" else (root,), caller)
@@ -74,8 +74,8 @@ def _raw(template: Template, caller: str, root: str, leg: str, at: int) -> Any:
     is_child = "{parent}" in template.body
     sid, parent = (leg, root) if is_child else (root, None)
     body = template.body.replace("{sid}", sid).replace("{parent}", root).replace("{caller}", caller.replace("+", "%2B"))
-    told = ("POST", "/twilio/status", "application/x-www-form-urlencoded", (), body.encode())
-    return RawCallback(f"{sid}{at}", ACCOUNT, sid, parent, datetime.now(UTC), *told)
+    request = ("POST", "/twilio/status", "application/x-www-form-urlencoded", (), body.encode())
+    return RawCallback(f"{sid}{at}", ACCOUNT, sid, parent, datetime.now(UTC), *request)
 
 
 def _live_through(url: str, raws: Sequence[Any]) -> None:

@@ -96,8 +96,8 @@ def _come_in(ledger: Any, count: int, seed: str) -> None:
         for number in range(begin, min(begin + AT_ONCE, count)):
             sid = random_sid(seed, number)
             text = body.replace("{sid}", sid).replace("{caller}", caller_of(number).replace("+", "%2B"))
-            told = ("POST", "/twilio/status", "application/x-www-form-urlencoded", (), text.encode())
-            raws.append(RawCallback(f"{sid}{seed}", ACCOUNT, sid, None, datetime.now(UTC), *told))
+            request = ("POST", "/twilio/status", "application/x-www-form-urlencoded", (), text.encode())
+            raws.append(RawCallback(f"{sid}{seed}", ACCOUNT, sid, None, datetime.now(UTC), *request))
         ledger.append(raws)
 
 
@@ -149,8 +149,8 @@ def _asked_of(side_name: str) -> list[str]:
 
 def _in_process(code: Path, count: int, *words: str) -> dict[str, float]:
     command = [sys.executable, __file__, "--count", str(count), *words]
-    told = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(code)}, stdout=subprocess.PIPE, check=True)
-    found: dict[str, float] = json.loads(told.stdout)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(code)}, stdout=subprocess.PIPE, check=True)
+    found: dict[str, float] = json.loads(done.stdout)
     return found
 
 

@@ -38,18 +38,18 @@ class Took:
 def import_(url: str, file: Path) -> Took:
     """Runs the command."""
     words = [sys.executable, "-m", "flask", "customers", "import", str(file)]
-    said = file.with_suffix(".said")
+    printed = file.with_suffix(".said")
     begun = time.perf_counter()
-    with said.open("wb") as output:
+    with printed.open("wb") as out:
         running = subprocess.Popen(
-            words, cwd=ROOT, env=environment({"DATABASE_URL": url}), stdout=output, stderr=subprocess.STDOUT
+            words, cwd=ROOT, env=environment({"DATABASE_URL": url}), stdout=out, stderr=subprocess.STDOUT
         )
         _, status, used = os.wait4(running.pid, 0)
     took = time.perf_counter() - begun
-    told = said.read_text(encoding="utf-8", errors="replace").strip()
+    output = printed.read_text(encoding="utf-8", errors="replace").strip()
     if os.waitstatus_to_exitcode(status):
-        raise RuntimeError(told[-2000:])
-    return Took(took, used.ru_utime + used.ru_stime, peak_mib(used), told.splitlines()[-1] if told else "")
+        raise RuntimeError(output[-2000:])
+    return Took(took, used.ru_utime + used.ru_stime, peak_mib(used), output.splitlines()[-1] if output else "")
 
 
 def peak_mib(used: resource.struct_rusage) -> float:

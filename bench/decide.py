@@ -56,7 +56,7 @@ def _per_second(once: Callable[[], None], count: int) -> float:
 
 
 def _call(number: int) -> tuple[Any, Any, Sequence[Any]]:
-    """A call that two callbacks told of, who called, and what the caller did before."""
+    """A call of two callbacks, who called, and what the caller did before."""
     from offhook.pipeline.call import Call, CallState, Leg
     from offhook.pipeline.callback import CallKey, Direction, Status
     from offhook.pipeline.customer import Customer
@@ -86,8 +86,8 @@ def measure(arguments: Namespace) -> dict[str, dict[str, float]]:
         for side in sides(arguments):
             command = [sys.executable, __file__, "--count", str(arguments.count), "--side"]
             env = {**os.environ, "PYTHONPATH": str(side.code)}
-            told = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=600)
-            seen[side.name].append(json.loads(told.stdout))
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=600)
+            seen[side.name].append(json.loads(done.stdout))
     return {side: _figures(rounds) for side, rounds in seen.items()}
 
 

@@ -72,9 +72,9 @@ class Turn:
 
 
 def take_turn(turn: Turn, requests: Callable[[float], list[bytes]], seconds: float) -> None:
-    told = requests(seconds)
+    callbacks = requests(seconds)
     before, booked = cpu_seconds(turn.pid), _booked(turn)
-    run = closed_loop(turn.port, told, seconds)
+    run = closed_loop(turn.port, callbacks, seconds)
     turn.runs.append(run)
     turn.cpu += cpu_seconds(turn.pid) - before
     after = _booked(turn)

@@ -75,7 +75,7 @@ def _specimens(stood: Stand) -> list[tuple[Specimen, int]]:
     sent, busy, nobody = converted(stood), skipped(stood), parked(stood)
     far = time.time_ns() // 1000 + int(1000 * DAY) * 1_000_000
     rests = {"delivered_at": None, "due_at": None}
-    told = [
+    weighed = [
         (sent, 38),
         (with_legs(stood), 10),
         (_stands(sent, "on_its_way", "http_503", state="pending", delivered_at=None, due_at=far), 1),
@@ -89,7 +89,7 @@ def _specimens(stood: Stand) -> list[tuple[Specimen, int]]:
         (_decided(busy, "unknown_too_long"), 4),
         (unended(stood), 4),
     ]
-    return [(replace(one, ours=one.rows["outcomes"][0]["number"].lstrip("+")), weight) for one, weight in told]
+    return [(replace(one, ours=one.rows["outcomes"][0]["number"].lstrip("+")), weight) for one, weight in weighed]
 
 
 def _stands(one: Specimen, outcome: str, reason: str, **columns: object) -> Specimen:

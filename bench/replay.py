@@ -20,7 +20,7 @@ from offhook.adapters.recordings.format import dump, read
 from offhook.adapters.recordings.replay import with_new_sids
 
 HEADER = ("", "callbacks/s", "sender / receiver", "p50 ms", "p99 ms", "sender's peak MiB")
-_TOLD = re.compile(r"(\d+) sent in ([\d.]+) s.*\n\1 answered 204\n.*p50 ([\d.]+) ms, .*p99 ([\d.]+) ms")
+_SUMMARY = re.compile(r"(\d+) sent in ([\d.]+) s.*\n\1 answered 204\n.*p50 ([\d.]+) ms, .*p99 ([\d.]+) ms")
 
 
 def write_recording(path: Path, count: int) -> None:
@@ -55,10 +55,10 @@ def replayed(recording: Path, port: int, connections: int) -> tuple[float, float
     assert sender.stdout is not None
     said = sender.stdout.read()
     _, status, usage = os.wait4(sender.pid, 0)
-    told = _TOLD.match(said)
-    if status or not told:
+    summary = _SUMMARY.match(said)
+    if status or not summary:
         raise SystemExit(f"the replay failed (status {status}):\n{said}")
-    return int(told[1]) / float(told[2]), float(told[3]), float(told[4]), usage.ru_maxrss / 1024
+    return int(summary[1]) / float(summary[2]), float(summary[3]), float(summary[4]), usage.ru_maxrss / 1024
 
 
 def main() -> None:

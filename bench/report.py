@@ -87,7 +87,7 @@ def in_turns(
 
 
 class Report:
-    """Tables are printed as they come, so that a run which is broken off has told what it knew."""
+    """Tables are printed as they come, so that a run which is broken off has shown what it measured."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._json: Path | None = arguments.json
@@ -190,5 +190,5 @@ def _finite(value: object) -> object:
 def commit(code: Path) -> str:
     """The commit of a checkout, and whether something was changed in it since."""
     words = ["git", "-C", str(code), "describe", "--always", "--dirty", "--exclude=*"]
-    told = subprocess.run(words, capture_output=True, text=True)
-    return told.stdout.strip() or "no commit"
+    described = subprocess.run(words, capture_output=True, text=True)
+    return described.stdout.strip() or "no commit"

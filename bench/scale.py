@@ -64,8 +64,8 @@ def measure_intake(stood: Stand, figures: Figures, arguments: Namespace) -> None
         count = int(arguments.rate * arguments.seconds)
         steady = paced(stood.port, itertools.islice(stood.requests(), count), arguments.rate)
         wait_drained(stood.sql)
-        told = list(itertools.islice(stood.requests(), int(5000 * arguments.seconds)))
-        full = closed_loop(stood.port, told, arguments.seconds)
+        callbacks = list(itertools.islice(stood.requests(), int(5000 * arguments.seconds)))
+        full = closed_loop(stood.port, callbacks, arguments.seconds)
         wait_drained(stood.sql)
     for share, name in ((0.5, "p50"), (0.99, "p99")):
         figures[f"intake at {arguments.rate:g}/s, {name} ms"].append(milliseconds([steady], share))

@@ -146,12 +146,12 @@ def skipped(stood: Stand) -> Specimen:
 
 
 def unended(stood: Stand) -> Specimen:
-    """A call that rang, and of which nothing more was told."""
+    """A call that rang, and of which no later callback came."""
     return _lived_through(stood, "open", [Template.load(CallStatus="ringing")])
 
 
 def with_legs(stood: Stand) -> Specimen:
-    """A completed call with a child leg that was told from its start on: five callbacks, delivered."""
+    """A completed call with a child leg that sent callbacks from its start on: five callbacks, delivered."""
     child = [
         _child(status, number) for number, status in enumerate(("initiated", "ringing", "in-progress", "completed"))
     ]
@@ -168,11 +168,11 @@ def _lived_through(stood: Stand, state: str, callbacks: list[Template], caller: 
     """Stored, folded, decided and, where it is a conversion, delivered. A template with a parent is one of the child leg."""
     number = next(stood.numbers)
     root, child = random_sid(stood.name, "specimen", number), random_sid(stood.name, "child", number)
-    told = [
+    requests = [
         each.request_of(child, caller, root) if "{parent}" in each.body else each.request_of(root, caller)
         for each in callbacks
     ]
-    closed_loop(stood.port, told, 30.0, connections=1)
+    closed_loop(stood.port, requests, 30.0, connections=1)
     with stood.worker():
         if not wait_drained(stood.sql):
             raise RuntimeError(f"the worker did not get done with one call that should be {state}")

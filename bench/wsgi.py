@@ -46,8 +46,8 @@ def turn(side: Side, question: str, place: Path) -> dict[str, list[float]]:
         )
     if done.returncode:
         sys.exit((place / "log").read_text()[-2000:])
-    told: dict[str, list[float]] = json.loads(done.stdout)
-    return told
+    took: dict[str, list[float]] = json.loads(done.stdout)
+    return took
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
@@ -58,9 +58,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
     with folder(arguments.folder) as place:
         for number in range(arguments.rounds):
             for side in sides(arguments):
-                told = turn(side, question, place)
-                ours[side.name] += told["ours"][1:]  # the first turn warms up
-                floor[side.name] += told["empty"][1:]
+                took = turn(side, question, place)
+                ours[side.name] += took["ours"][1:]  # the first turn warms up
+                floor[side.name] += took["empty"][1:]
             say(f"round {number + 1} of {arguments.rounds}")
     return {
         name: {
