@@ -29,7 +29,7 @@ def create_app() -> Flask:
 
 
 def commands_alone() -> Flask:
-    """The commands, whatever the settings say. Each reads them when it needs them, and is told then what is wrong."""
+    """The commands, whatever the settings say. Each reads them when it needs them, and prints then what is wrong."""
     app = Flask("offhook", static_folder=None)
     app.extensions["offhook.build"] = _build
     for command in LISTED:

@@ -98,10 +98,10 @@ def pytest_deselected(items: Sequence[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A process of pytest-xdist is done. What it used, it tells."""
-    told = getattr(node, "workeroutput", {}).get(_FROM_A_PROCESS)
-    if told:
-        node.config.stash[_USE].add(told)
+    """A process of pytest-xdist is done. What it used comes with it."""
+    used = getattr(node, "workeroutput", {}).get(_FROM_A_PROCESS)
+    if used:
+        node.config.stash[_USE].add(used)
 
 
 class _Reports:
@@ -239,8 +239,8 @@ def offhook_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
             content = sha256(text_of(outcomes).encode()).hexdigest()
             if other := request.config.stash[_USE].claim(path, request.node.nodeid, content):
                 raise GoldenError(f"{other} uses {path}, too: give each its name=...")
-            told = check(path, outcomes, update=request.config.getoption(_UPDATE))
-            wrong = message(path, told) if told else ""
+            differences = check(path, outcomes, update=request.config.getoption(_UPDATE))
+            wrong = message(path, differences) if differences else ""
         except GoldenError as error:
             wrong = str(error)
         if wrong:
@@ -358,10 +358,12 @@ class Pipeline:
         from offhook.adapters.recordings.format import read
 
         records = read(find_file(recording, self._look_in)) if isinstance(recording, str | Path) else recording
-        told = Played(tuple(map(self.send, played(records, **{"account_sid": ACCOUNT_SID, **options}))))
-        if told.refused:
-            raise AssertionError(f"{len(told.refused)} of {len(told)} callbacks were refused: {told.refused[:3]}")
-        return told
+        replies = Played(tuple(map(self.send, played(records, **{"account_sid": ACCOUNT_SID, **options}))))
+        if replies.refused:
+            raise AssertionError(
+                f"{len(replies.refused)} of {len(replies)} callbacks were refused: {replies.refused[:3]}"
+            )
+        return replies
 
     def send(self, record: Record) -> Reply:
         """One callback, received at the recorded time. It must be of the account that the pipeline knows."""
@@ -382,22 +384,22 @@ class Pipeline:
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """CallSid -> what became of the call: its state, the reasons, and of a conversion the payload and its delivery."""
-        return {told.key.call_sid: _shown(told) for told in self.service.ledger.stories.outcomes()}
+        return {outcome.key.call_sid: _shown(outcome) for outcome in self.service.ledger.stories.outcomes()}
 
     @property
     def conversions(self) -> list[dict[str, Any]]:
         """The payloads, in the order of the calls."""
-        return [told["conversion"] for told in self.outcomes().values() if "conversion" in told]
+        return [outcome["conversion"] for outcome in self.outcomes().values() if "conversion" in outcome]
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _shown(told: CallOutcome) -> dict[str, Any]:
-    shown: dict[str, Any] = {"state": told.state, "reasons": list(told.reasons)}
-    if told.payload is None:
+def _shown(outcome: CallOutcome) -> dict[str, Any]:
+    shown: dict[str, Any] = {"state": outcome.state, "reasons": list(outcome.reasons)}
+    if outcome.payload is None:
         return shown
-    return shown | {"delivery": told.delivery, "conversion": json.loads(told.payload)}
+    return shown | {"delivery": outcome.delivery, "conversion": json.loads(outcome.payload)}
 
 
 def _sign(url: str, pairs: Pairs, signing: str) -> Mapping[str, str]:

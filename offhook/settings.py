@@ -1,6 +1,6 @@
 """Every setting, typed, with its unit and default: read once from the environment and `.env`, checked before anything starts.
 
-Never opens a connection. All errors are told together, each with what to do. What a paste brings along (quotes, blanks) is taken off.
+Never opens a connection. One error names all mistakes, each with what to do. What a paste brings along (quotes, blanks) is taken off.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class SettingsError(Exception):
 class _Mistakes(SettingsError):
     """All mistakes by the names of their settings, and the settings without those."""
 
-    def __init__(self, told: Mapping[str, str], rest: Settings) -> None:
-        super().__init__(_explain(f"{name}: {what}" for name, what in told.items()))
-        self.told = dict(told)
+    def __init__(self, mistakes: Mapping[str, str], rest: Settings) -> None:
+        super().__init__(_explain(f"{name}: {what}" for name, what in mistakes.items()))
+        self.mistakes = dict(mistakes)
         self.rest = rest
 
 
@@ -1096,15 +1096,15 @@ class Settings(BaseSettings):
     @classmethod
     def _all_at_once(cls, values: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
         """Whatever is wrong with one setting and with several together. Raises SettingsError."""
-        given, told = _undressed(values, cls.alias_of), dict[str, str]()
+        given, mistakes = _undressed(values, cls.alias_of), dict[str, str]()
         try:
             made = build(given)
         except ValidationError as error:
-            told = _by_name(error)
-            made = build({name: value for name, value in given.items() if cls.alias_of(name) not in told})
-        told |= {names[0]: what for names, what in made.contradictions() if not told.keys() & set(names)}
-        if told:
-            raise _Mistakes(told, made)
+            mistakes = _by_name(error)
+            made = build({name: value for name, value in given.items() if cls.alias_of(name) not in mistakes})
+        mistakes |= {names[0]: what for names, what in made.contradictions() if not mistakes.keys() & set(names)}
+        if mistakes:
+            raise _Mistakes(mistakes, made)
         return made
 
     @classmethod
@@ -1445,8 +1445,8 @@ class Settings(BaseSettings):
         """What a web process lacks to accept any callback."""
         lacking = []
         if not self.has_keys:
-            told = "Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."
-            lacking.append(told + _meant_for(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_KEYRING")))
+            sentence = "Twilio's keys: set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN (or TWILIO_KEYRING)."
+            lacking.append(sentence + _meant_for(("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_KEYRING")))
         if any(urlsplit(url).hostname == _PLACEHOLDER_HOST for url in self.public_urls):
             lacking.append("PUBLIC_URL: is the placeholder of .env.example; set the address that Twilio was given.")
         return lacking
@@ -1455,8 +1455,8 @@ class Settings(BaseSettings):
         """What a worker lacks to deliver anything."""
         if self.rockerbox_advertiser_id.get_secret_value():
             return []
-        told = "Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."
-        return [told + _meant_for(("ROCKERBOX_ADVERTISER_ID",))]
+        sentence = "Rockerbox's key: set ROCKERBOX_ADVERTISER_ID (Rockerbox, Webhooks page)."
+        return [sentence + _meant_for(("ROCKERBOX_ADVERTISER_ID",))]
 
     @property
     def rules_set_aside(self) -> str:
@@ -1486,7 +1486,7 @@ class _OtherVariables(PydanticBaseSettingsSource):
 
 
 class _UsualAuthorities(_OtherVariables):
-    """OFFHOOK_CA_FILE, where nobody sets it: what other programs are told in the same environment."""
+    """OFFHOOK_CA_FILE, where nobody sets it: what other programs read in the same environment."""
 
     def __call__(self) -> dict[str, Any]:
         path = self.first_of("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -1527,20 +1527,20 @@ Needed = Callable[[Settings], list[str]]
 def load(needed: Needed = lambda _: []) -> Settings:
     """The settings of this process. Raises SettingsError with every mistake in one text.
 
-    `needed` is asked only when something is wrong, so that what is missing is told with it.
+    `needed` is asked only when something is wrong, so that what is missing stands in the same text.
     """
-    told = {name: f"is no setting; did you mean {meant}?" for name, meant in _strangers().items() if meant}
+    mistakes = {name: f"is no setting; did you mean {meant}?" for name, meant in _strangers().items() if meant}
     nothing: dict[str, Any] = {}  # all comes from the environment; a type checker asks for each by its alias
     try:
         made = Settings(**nothing)
     except _Mistakes as error:
-        told, made = error.told | told, error.rest
+        mistakes, made = error.mistakes | mistakes, error.rest
     except (OSError, UnicodeError) as error:
         raise SettingsError(_explain([f"{_ENV_FILE}: cannot be read ({error}); save it as UTF-8 text"])) from None
-    if not told:
+    if not mistakes:
         return _at_platform(made)
-    missing = [what for what in needed(made) if not any(name in what for name in told)]
-    raise SettingsError(_explain([*(f"{name}: {what}" for name, what in told.items()), *missing]))
+    missing = [what for what in needed(made) if not any(name in what for name in mistakes)]
+    raise SettingsError(_explain([*(f"{name}: {what}" for name, what in mistakes.items()), *missing]))
 
 
 def unknown() -> list[str]:

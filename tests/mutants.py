@@ -49,7 +49,7 @@ ASKED = {
     "offhook/pipeline/sids": "settings recordings_redact recordings_replay signature",
     "offhook/pipeline/skew": "skew",
     "offhook/pipeline/steps": "copies ledger bookkeeping unfinished stateful",
-    "offhook/pipeline/telling": "day_turns rebuild",
+    "offhook/pipeline/delivery_log": "day_turns rebuild",
     "offhook/pipeline/threads": "look_up bookkeeping",
     "offhook/pipeline/trouble": "trouble heart",
     "offhook/pipeline/unfinished": "unfinished",

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.pipeline.call import CallState
-from offhook.pipeline.counting import KINDS, Place, Tally, Told, figures, our_number, place_of
+from offhook.pipeline.counting import KINDS, CallOfTally, Place, Tally, figures, our_number, place_of
 from offhook.pipeline.delivery import State
 from offhook.pipeline.story import Verdict, verdict
 
@@ -42,36 +42,36 @@ def test_a_call_is_counted_by_our_number_and_by_none_that_may_be_a_customers(
     assert our_number(direction, from_, to) == ours
 
 
-def told(state: str, delivery: str | None = None, why: str | None = None, words: Sequence[str] = ()) -> Told:
-    return Told(state, AT, "inbound", THEIRS, OURS, bool(words), words, delivery, why)
+def call_in(state: str, delivery: str | None = None, why: str | None = None, words: Sequence[str] = ()) -> CallOfTally:
+    return CallOfTally(state, AT, "inbound", THEIRS, OURS, bool(words), words, delivery, why)
 
 
 @pytest.mark.parametrize(
     ("call", "outcome", "reason"),
     [
-        (told("open"), "not_finished", "not_ended"),
-        (told("open", words=["unfinished"]), "not_finished", "unfinished"),
-        (told("settling"), "not_finished", "settling"),
-        (told("settling", words=["unfinished"]), "not_finished", "settling"),
-        (told("skipped", words=["too_short", "status"]), "does_not_count", "too_short"),
-        (told("parked", words=["caller_not_in_mapping"]), "unknown_caller", "caller_not_in_mapping"),
-        (told("converted", "pending", "new"), "on_its_way", "new"),
-        (told("converted", "sending", "http_503"), "on_its_way", "http_503"),
-        (told("converted", "delivered", "delivered"), "delivered", "delivered"),
-        (told("converted", "dead", "http_400"), "refused", "http_400"),
-        (told("converted", "ambiguous", "day_turned"), "held", "day_turned"),
-        (told("converted", "quarantined", "leases_expired"), "held", "leases_expired"),
-        (told("skipped", "delivered", "delivered", ["status"]), "delivered", "delivered"),
+        (call_in("open"), "not_finished", "not_ended"),
+        (call_in("open", words=["unfinished"]), "not_finished", "unfinished"),
+        (call_in("settling"), "not_finished", "settling"),
+        (call_in("settling", words=["unfinished"]), "not_finished", "settling"),
+        (call_in("skipped", words=["too_short", "status"]), "does_not_count", "too_short"),
+        (call_in("parked", words=["caller_not_in_mapping"]), "unknown_caller", "caller_not_in_mapping"),
+        (call_in("converted", "pending", "new"), "on_its_way", "new"),
+        (call_in("converted", "sending", "http_503"), "on_its_way", "http_503"),
+        (call_in("converted", "delivered", "delivered"), "delivered", "delivered"),
+        (call_in("converted", "dead", "http_400"), "refused", "http_400"),
+        (call_in("converted", "ambiguous", "day_turned"), "held", "day_turned"),
+        (call_in("converted", "quarantined", "leases_expired"), "held", "leases_expired"),
+        (call_in("skipped", "delivered", "delivered", ["status"]), "delivered", "delivered"),
     ],
 )
-def test_each_call_has_one_place(call: Told, outcome: str, reason: str) -> None:
+def test_each_call_has_one_place(call: CallOfTally, outcome: str, reason: str) -> None:
     place = place_of(call)
     assert place == Place(AT, OURS, outcome, reason)
     assert place is not None and place.cell.hour == datetime(2026, 3, 12, 12, tzinfo=UTC)
 
 
 def test_a_leg_of_another_call_has_none() -> None:
-    assert place_of(told("merged", "delivered", "delivered")) is None
+    assert place_of(call_in("merged", "delivered", "delivered")) is None
 
 
 def test_every_state_has_a_verdict_and_every_verdict_a_state() -> None:

@@ -34,7 +34,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import CallEvent
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.counting import Cell, figures, kind_of, place_of, told_of
+from offhook.pipeline.counting import Cell, call_of_tally, figures, kind_of, place_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Event, Outcome, Resend, Result, RetryPolicy, Sending, State
 from offhook.pipeline.explanation import Explanation, anew_of, explain, rows_of_then
@@ -480,7 +480,7 @@ class History(RuleBasedStateMachine):
         return {story.call.key: story for story in found}
 
     def _full_count(self) -> Counter[Cell]:
-        return Counter(place.cell for place in map(place_of, map(told_of, self._stories().values())) if place)
+        return Counter(place.cell for place in map(place_of, map(call_of_tally, self._stories().values())) if place)
 
 
 def _counted_for(found: Explanation) -> str:

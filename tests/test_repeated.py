@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 EVERY = 10.0
 
 
-class Told(logging.Handler):
+class Lines(logging.Handler):
     """What was logged: (event, fields)."""
 
     def __init__(self) -> None:
@@ -34,25 +34,25 @@ class Bench:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.told = Told()
+        self.logged = Lines()
         log = logging.Logger("of this test alone", logging.DEBUG)
-        log.addHandler(self.told)
+        log.addHandler(self.logged)
         self.repeated = Repeated(log, "trouble", EVERY, lambda: self.now)
 
-    def tell(self, kind: str) -> int | None:
+    def log(self, kind: str) -> int | None:
         """How many were left out before, as the line that it made says; None when it made none."""
-        before = len(self.told.lines)
-        self.repeated.tell(logging.ERROR, kind, {"kind": kind})
-        made = self.told.lines[before:]
+        before = len(self.logged.lines)
+        self.repeated.log(logging.ERROR, kind, {"kind": kind})
+        made = self.logged.lines[before:]
         assert len(made) <= 1
         assert all((line.getMessage(), line.kind) == ("trouble", kind) for line in made)  # type: ignore[attr-defined]
         return getattr(made[0], "left_out", 0) if made else None
 
     def works(self) -> int | None:
         """The same of the line that says that it is over."""
-        before = len(self.told.lines)
+        before = len(self.logged.lines)
         self.repeated.works()
-        made = self.told.lines[before:]
+        made = self.logged.lines[before:]
         assert [line.getMessage() for line in made] in ([], ["trouble_over"])
         return int(made[0].left_out) if made else None  # type: ignore[attr-defined]
 
@@ -66,7 +66,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_every_one_is_either_said_or_counted_and_each_kind_at_once(steps: list[str | float]) -> None:
     bench = Bench()
-    told: Counter[str] = Counter()
+    happened: Counter[str] = Counter()
     said_at: dict[str, float] = {}
     seen_at = 0.0
     counted = 0
@@ -81,39 +81,39 @@ def test_every_one_is_either_said_or_counted_and_each_kind_at_once(steps: list[s
                 counted += left_out
                 said_at.clear()
         else:
-            told[step] += 1
-            left_out = bench.tell(step)
+            happened[step] += 1
+            left_out = bench.log(step)
             must_be_said = step not in said_at or bench.now - said_at[step] >= EVERY
             assert (left_out is not None) == must_be_said
             seen_at = bench.now
             if left_out is not None:
                 counted += 1 + left_out
                 said_at[step] = bench.now
-    assert counted == told.total()
+    assert counted == happened.total()
     assert bench.works() is None  # once
 
 
 def test_more_kinds_than_can_be_counted_are_each_said() -> None:
     bench = Bench()
     kinds = [str(number) for number in range(MOST_KINDS + 20)]
-    assert [bench.tell(kind) for kind in kinds] == [0] * len(kinds)
-    assert [bench.tell(kind) for kind in kinds] == [None] * MOST_KINDS + [0] * 20
+    assert [bench.log(kind) for kind in kinds] == [0] * len(kinds)
+    assert [bench.log(kind) for kind in kinds] == [None] * MOST_KINDS + [0] * 20
 
 
-def tell_often(repeated: Repeated, times: int) -> None:
+def log_often(repeated: Repeated, times: int) -> None:
     for _ in range(times):
-        repeated.tell(40, "a", {})
+        repeated.log(40, "a", {})
 
 
 def test_many_threads_lose_no_count() -> None:
     bench = Bench()
-    threads = [threading.Thread(target=tell_often, args=(bench.repeated, 500)) for _ in range(8)]
+    threads = [threading.Thread(target=log_often, args=(bench.repeated, 500)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     bench.now += EVERY
-    assert len(bench.told.lines) == 1
+    assert len(bench.logged.lines) == 1
     assert bench.works() == 8 * 500 - 1
 
 
@@ -159,6 +159,6 @@ def test_an_unexpected_error_comes_with_its_traceback_once() -> None:
         try:
             dict[str, str]()["gone"]
         except KeyError as error:
-            bench.repeated.tell_error(error)
-    [line] = bench.told.lines
+            bench.repeated.log_error(error)
+    [line] = bench.logged.lines
     assert line.exc_info and line.exc_info[0] is KeyError

@@ -93,7 +93,7 @@ def test_what_is_empty_in_its_quotes_is_not_set(empty: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("TWILIO_ACCOUNT_SID", KEY, "TWILIO_API_KEY"),
         ("TWILIO_ACCOUNT_SID", "PN" + SID[2:], "another kind"),
@@ -124,8 +124,8 @@ def test_what_is_empty_in_its_quotes_is_not_set(empty: str) -> None:
         ("TWILIO_API_URL", "https://[::1", "no URL"),
     ],
 )
-def test_what_cannot_be_right_is_refused_with_what_it_is(name: str, text: str, told: str) -> None:
-    assert told in mistake(name, text)
+def test_what_cannot_be_right_is_refused_with_what_it_is(name: str, text: str, expected: str) -> None:
+    assert expected in mistake(name, text)
 
 
 @pytest.fixture
@@ -195,11 +195,11 @@ def test_all_mistakes_and_what_is_missing_are_told_at_once(place: Path) -> None:
     """Wrong alone, wrong together, misspelt, a placeholder that was left, and a key under another program's name."""
     text = "PORT=many\nOFFHOOK_LEASE_SECONDS=1\nOFFHOOK_WEB_CONNECTIONS=32\nOFFHOOK_WEB_THREADS=64\nOFFHOOK_SETLE_SECONDS=1\n"
     (place / ".env").write_text(f"{text}PUBLIC_URL=https://calls.example.com\nTWILIO_AUTHTOKEN=x\n")
-    told = refused()
+    lines = refused()
     alone, together = ["PORT"], ["OFFHOOK_LEASE_SECONDS", "OFFHOOK_WEB_CONNECTIONS"]
     wanted = [*alone, *together, "OFFHOOK_SETLE_SECONDS", "Twilio's keys", "PUBLIC_URL"]
-    assert [line.split(":")[0].strip() for line in told] == wanted
-    assert "did you mean TWILIO_AUTH_TOKEN?" in told[4]
+    assert [line.split(":")[0].strip() for line in lines] == wanted
+    assert "did you mean TWILIO_AUTH_TOKEN?" in lines[4]
 
 
 def test_what_follows_from_a_mistake_is_not_told_as_another(place: Path) -> None:
@@ -259,7 +259,7 @@ def test_roles_go_by_the_values_of_the_claim() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "expected"),
     [
         ("OFFHOOK_OIDC_ISSUER", "http://id.acme.test", "must begin with https://"),
         ("OFFHOOK_OIDC_ISSUER", "https://id.acme.test/?tenant=1", "no query"),
@@ -272,11 +272,11 @@ def test_roles_go_by_the_values_of_the_claim() -> None:
         ("OFFHOOK_OIDC_SCOPES", "email", "must have openid"),
     ],
 )
-def test_what_is_wrong_with_single_sign_on_is_said(name: str, text: str, told: str) -> None:
+def test_what_is_wrong_with_single_sign_on_is_said(name: str, text: str, expected: str) -> None:
     claim = {"OFFHOOK_OIDC_ROLE_CLAIM": "groups", "OFFHOOK_OIDC_ROLES": "it=admin"}
     with pytest.raises(SettingsError) as refused:
         settings_of({**OIDC, **claim, name: text})
-    assert told in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def _unexpected() -> Any:
         """A bug of ours. The mark is for whoever reads the log."""
         mark = secrets.token_hex(4)
         log.error("page_error", extra={"mark": mark, "endpoint": request.endpoint or ""})
-        failed.tell_error(error)
+        failed.log_error(error)
         return _said(500, "Something went wrong here", f"It is in the log under the mark {mark}.")
 
     return answer

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from offhook.adapters.ledger.clock import LedgerClock
 from offhook.adapters.ledger.tables import Tables
 from offhook.adapters.ledger.waiting import Backlog
-from offhook.pipeline.lookout import Unkept, tell_unkept
+from offhook.pipeline.lookout import Unkept, log_unkept
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.reasons import OF_THE_DATABASE
 from offhook.pipeline.refusals import IntakeSums
@@ -129,7 +129,7 @@ class LedgerHealth:
         if not tables.are_usable:
             return _not_ready("no_tables", migrations=tables)
         backlog = self._ledger.backlog(self._clock(), self._worker_lost_seconds)
-        tell_unkept(log, self._unkept.observe(backlog.oldest_callback, time.monotonic()))
+        log_unkept(log, self._unkept.observe(backlog.oldest_callback, time.monotonic()))
         self._trouble.came_to(None)
         return True, {
             "status": "ready",

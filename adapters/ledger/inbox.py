@@ -129,7 +129,7 @@ class GroupCommit:
         writer = self._writer
         if writer is None or (self._is_stuck(writer) and self._writers < self._most_writers):
             if writer is not None:
-                self._stuck.tell(logging.ERROR, "", {"writers": self._writers})
+                self._stuck.log(logging.ERROR, "", {"writers": self._writers})
                 writer.replaced = True
             writer = _Writer()
             threading.Thread(target=self._run, args=(writer,), name="ledger-writer", daemon=True).start()
@@ -165,7 +165,7 @@ class GroupCommit:
             except LedgerUnavailable as failure:
                 error = failure
             except Exception as failure:  # a bug must neither leave the others waiting nor end the writing
-                self._failed.tell_error(failure)
+                self._failed.log_error(failure)
                 error = LedgerUnavailable(f"unexpected {type(failure).__name__}")
             self._settle(writer, group, error)
         with self._guard:

@@ -43,7 +43,7 @@ from offhook.adapters.ledger.schema import (
 )
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.counting import Cell, Place, Tally, Told, place_of
+from offhook.pipeline.counting import CallOfTally, Cell, Place, Tally, place_of
 from offhook.pipeline.ports.tallies import CountedAnew, Sums
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
@@ -178,8 +178,8 @@ def _may_be_through_a_leg(row: Row[Any]) -> bool:
     return bool(row.state == CallState.CONVERTED or (row.state == CallState.SKIPPED and row.legs > 1))
 
 
-def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> Told:
-    return Told(
+def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> CallOfTally:
+    return CallOfTally(
         state=row.state,
         first_received_at=row.first_received_at,
         direction=row.direction,
@@ -192,7 +192,7 @@ def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) ->
     )
 
 
-def _not_counted(call: Told) -> Place:
+def _not_counted(call: CallOfTally) -> Place:
     return Place(call.first_received_at, "", CallState.MERGED.value, "")
 
 

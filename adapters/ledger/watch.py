@@ -47,11 +47,11 @@ class Watch:
         doing = _shown(self.doing)
         if doing and not self._said and now - self.since >= slow_seconds:
             self._said = self.was_slow = True
-            slow.tell(logging.WARNING, doing, {"doing": doing, "seconds_so_far": round(now - self.since, 1)})
+            slow.log(logging.WARNING, doing, {"doing": doing, "seconds_so_far": round(now - self.since, 1)})
         if self.until is not None and now >= self.until and not self.was_cut and self.cut is not None:
             self.was_cut = self.cut()
             if self.was_cut:
-                cut.tell(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
+                cut.log(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
 
 
 def _shown(statement: str) -> str:

@@ -42,7 +42,7 @@ class Intake:
             self._inbox.append(admitted)
         except LedgerUnavailable as error:
             facts = {"call_sid": admitted[0].call_sid, "error": str(error)}
-            self._not_stored.tell(logging.ERROR, kind_of(error), facts)
+            self._not_stored.log(logging.ERROR, kind_of(error), facts)
             raise
         self._not_stored.works()
         self._tally.stored(admitted[0].source)

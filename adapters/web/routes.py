@@ -191,7 +191,7 @@ def _unexpected(limits: WebLimits) -> Callable[[Exception], Response]:
 
     def answer(error: Exception) -> Response:
         """A bug of ours: nothing was stored, so ask for it again."""
-        failed.tell_error(error)
+        failed.log_error(error)
         return _try_later(limits, "unexpected error")
 
     return answer

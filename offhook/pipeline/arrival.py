@@ -41,7 +41,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why callbacks are refused, as far as it can be told: the URL that we hashed, the one that Twilio did where that came
+    """Why callbacks are refused, as far as it can be found out: the URL that we hashed, the one that Twilio did where that came
     out (else None), and a sentence about what it usually is. No secret, no number that the masking knows.
     """
 
@@ -51,7 +51,7 @@ class Explained:
 
 
 Explain = Callable[[], Explained]
-"""To be called when it is to be told, which is seldom."""
+"""To be called when it is to be logged, which is seldom."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,8 +64,8 @@ class Backtest:
     @property
     def changed(self) -> list[Change]:
         """The most frequent first."""
-        told = sorted(self.counts.items(), key=lambda one: (-one[1], one[0]))
-        return [Change(*which, count, tuple(self.samples[which])) for which, count in told]
+        most_frequent = sorted(self.counts.items(), key=lambda one: (-one[1], one[0]))
+        return [Change(*which, count, tuple(self.samples[which])) for which, count in most_frequent]
 
 
 def outcome(state: str, reason: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from offhook.pipeline.look_up import LookUpPolicy
-from offhook.pipeline.lookout import Lookout, Unkept, must_decide, must_fold, tell_unkept
+from offhook.pipeline.lookout import Lookout, Unkept, log_unkept, must_decide, must_fold
 from offhook.pipeline.ports.books import Bookkeeping
 from offhook.pipeline.ports.ledger import News
 from offhook.pipeline.ports.waiting import Waiting
@@ -139,7 +139,7 @@ class Bookkeeper:
         self._keep_rules()
         seldom = self._unfinished.is_due(self._steady()) or self._unknown.is_due(self._steady())
         waiting = self._lookout.look(with_open=seldom)
-        self._tell_when_unkept(waiting.oldest_callback)
+        self._log_when_unkept(waiting.oldest_callback)
         now, newest = self._clock(), self._newest_first
         self._newest_first = not newest
         folded = self._fold(newest) if must_fold(waiting) else 0
@@ -162,8 +162,8 @@ class Bookkeeper:
         """That of the rules by which it decides now."""
         return self._judge.rules.version
 
-    def _tell_when_unkept(self, oldest: int | None) -> None:
-        tell_unkept(log, self._unkept.observe(oldest, self._steady()))
+    def _log_when_unkept(self, oldest: int | None) -> None:
+        log_unkept(log, self._unkept.observe(oldest, self._steady()))
 
     def _fold(self, newest: bool) -> int:
         return fold_batch(self._ledger, self._judge, self._pace.fold_batch, newest=newest)

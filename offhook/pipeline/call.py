@@ -15,7 +15,7 @@ from offhook.pipeline.states import Moves
 
 
 class CallState(StrEnum):
-    """Where a call stands in the ledger. An open one with a time of decision is unfinished: its end was not told in time."""
+    """Where a call stands in the ledger. An open one with a time of decision is unfinished: no callback of its end came in time."""
 
     OPEN = "open"
     SETTLING = "settling"
@@ -88,7 +88,7 @@ class Call:
     """One call to the customer: the root leg, and the legs that hang from it.
 
     `root` is None while only child legs have been heard of. `final_at` is when we first received a terminal status of
-    the root leg, UTC; `ended_at` is the time of the end as Twilio tells it (else when we received it).
+    the root leg, UTC; `ended_at` is the time of the end in Twilio's callback (else when we received it).
     """
 
     key: CallKey

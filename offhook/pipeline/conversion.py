@@ -29,7 +29,7 @@ LATE = "late"  # beside `counts`: what marks a call that was released on another
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What the destination shall be told of one call. `occurred_at` is UTC; `revenue` is dollars, or None."""
+    """What is sent to the destination of one call. `occurred_at` is UTC; `revenue` is dollars, or None."""
 
     key: CallKey
     email: str | None
@@ -113,7 +113,7 @@ def decide(
     numbering: Numbering,
     earlier: Sequence[EarlierCall] | None = None,
 ) -> Decision:
-    """Does this call count, and what is told of it? `call` must be final. Every reason against it is named.
+    """Does this call count, and what is sent of it? `call` must be final. Every reason against it is named.
 
     `earlier` are the customer's calls before, the latest first; None where the rules need not know them, or nobody does.
     """

@@ -48,7 +48,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CallOfTally:
     """What the ledger keeps of a call that its place depends on.
 
     `words` are the reasons of its last decision; `delivery` is where its conversion stands and `why` its reason, None where
@@ -66,7 +66,7 @@ class Told:
     why: str | None = None
 
 
-def place_of(call: Told) -> Place | None:
+def place_of(call: CallOfTally) -> Place | None:
     """Where the call is counted; None for a leg of another call."""
     if call.state in _NOT_COUNTED:
         return None
@@ -74,7 +74,7 @@ def place_of(call: Told) -> Place | None:
     return Place(call.first_received_at, our_number(call.direction, call.from_, call.to), found.value, _reason(call))
 
 
-def _reason(call: Told) -> str:
+def _reason(call: CallOfTally) -> str:
     if call.why is not None:
         return call.why
     if call.state == CallState.SETTLING:
@@ -82,10 +82,10 @@ def _reason(call: Told) -> str:
     return kind_of(next(iter(call.words), "")) if call.is_decided else NOT_ENDED
 
 
-def told_of(story: Story) -> Told:
+def call_of_tally(story: Story) -> CallOfTally:
     """What is known of a call, read as people read it."""
     call, sent = story.call, story.conversion
-    return Told(
+    return CallOfTally(
         state=CallState.OPEN if call.state == UNFINISHED else call.state,
         first_received_at=call.first_received_at,
         direction=call.direction,
@@ -100,9 +100,9 @@ def told_of(story: Story) -> Told:
 
 def counted(story: Story) -> CountedCall:
     """The call as a list has it: where it is counted. A story is of no leg, so there is such a place."""
-    told = told_of(story)
-    number = our_number(told.direction, told.from_, told.to)
-    return CountedCall(story.call, number, verdict(told.state, told.delivery).value, _reason(told))
+    call = call_of_tally(story)
+    number = our_number(call.direction, call.from_, call.to)
+    return CountedCall(story.call, number, verdict(call.state, call.delivery).value, _reason(call))
 
 
 def kind_of(word: str) -> str:

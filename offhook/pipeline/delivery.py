@@ -344,20 +344,20 @@ class Blockade:
 
 def blockade_after(blockade: Blockade, tried: Collection[tuple[Outcome, datetime]], now: datetime) -> Blockade:
     """The blockade after some attempts, each with the time at which it left. The one that left last decides."""
-    telling = [
+    decisive = [
         (left_at, outcome.reason if outcome.result is Result.BLOCKED else None)
         for outcome, left_at in tried
         if outcome.result in (Result.BLOCKED, Result.DELIVERED)
         and (blockade.changed_at is None or left_at >= blockade.changed_at)
     ]
-    if not telling:
+    if not decisive:
         return blockade
-    _, reason = max(telling, key=lambda one: (one[0], one[1] is None))
+    _, reason = max(decisive, key=lambda one: (one[0], one[1] is None))
     return blockade if (reason is None) == (blockade.reason is None) else Blockade(reason, now)
 
 
 def turn_of(before: Blockade, after: Blockade, policy: BreakerPolicy) -> Turn | None:
-    """What to tell of it; None when nothing changed."""
+    """What is logged of it; None when nothing changed."""
     if (before.reason is None) == (after.reason is None):
         return None
     if after.reason is None:

@@ -254,7 +254,7 @@ class JobRunner:
         is_ours = self._jobs.finish(
             job.id, taken.fence, end.event, end.progress, self._clock(), result=end.result, files=end.files
         )
-        told = {
+        fields = {
             "job": job.id,
             "kind": job.kind,
             "seconds": round(self._steady() - began, 1),
@@ -262,7 +262,7 @@ class JobRunner:
         }
         level = logging.WARNING if end.event is JobEvent.FAIL or not is_ours else logging.INFO
         log.log(
-            level, "job_ended", extra={**told, "what": end.progress.sentence if is_ours else "it is another worker's"}
+            level, "job_ended", extra={**fields, "what": end.progress.sentence if is_ours else "it is another worker's"}
         )
 
     def _ended(self, running: Running, pulse: _Pulse) -> _End | None:

@@ -250,6 +250,6 @@ class LookingUp:
             self._unanswered.works()
             return
         later, found = asked.answer, known(asked.answer.reason, OF_LOOK_UPS)
-        told = {"source": asked.source, "reason": later.reason, "error": later.detail}
+        fields = {"source": asked.source, "reason": later.reason, "error": later.detail}
         remedy = {"remedy": found.advice} if found and found.advice else {}
-        self._unanswered.tell(logging.WARNING, f"{asked.source} {later.reason}", told | remedy)
+        self._unanswered.log(logging.WARNING, f"{asked.source} {later.reason}", fields | remedy)

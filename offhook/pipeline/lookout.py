@@ -63,20 +63,20 @@ class Unkept:
         self._after_seconds = after_seconds
         self._oldest: int | None = None
         self._since = 0.0
-        self._told_at = 0.0
+        self._logged_at = 0.0
 
     def observe(self, oldest: int | None, now_seconds: float) -> float | None:
-        """How long it has been so, when that must be told now: at most once in `after_seconds`. None otherwise."""
+        """How long it has been so, when that is to be logged now: at most once in `after_seconds`. None otherwise."""
         if oldest is None or oldest != self._oldest:
-            self._oldest, self._since, self._told_at = oldest, now_seconds, now_seconds
+            self._oldest, self._since, self._logged_at = oldest, now_seconds, now_seconds
             return None
-        if now_seconds - self._told_at < self._after_seconds:
+        if now_seconds - self._logged_at < self._after_seconds:
             return None
-        self._told_at = now_seconds
+        self._logged_at = now_seconds
         return now_seconds - self._since
 
 
-def tell_unkept(log: logging.Logger, seconds: float | None) -> None:
+def log_unkept(log: logging.Logger, seconds: float | None) -> None:
     """The error for what `Unkept` observed; none for None."""
     if seconds is not None:
         what = (

@@ -22,7 +22,7 @@ class StillMoving(Exception):
 
 
 class JumpingClock:
-    """Stands still until it is told to jump, and never goes back."""
+    """Stands still until `jump_to` is called, and never goes back."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now

@@ -27,10 +27,10 @@ class _Kind:
 class Repeated:
     """The lines of one event. Safe for threads.
 
-    `tell` says a kind of it at once, and again when `every_seconds` have passed since, with the number of those that were
+    `log` writes a line for a kind of it at once, and again when `every_seconds` have passed since, with the number of those that were
     left out between. `works` is called whenever it did not happen; once that is true for `every_seconds`, it is over, and
     `EVENT_over` says how many were left out in the end and how long it lasted. Another kind is never left out: more than
-    MOST_KINDS at once are each said every time.
+    MOST_KINDS at once each have a line every time.
     """
 
     def __init__(
@@ -48,16 +48,16 @@ class Repeated:
         self._kinds: dict[str, _Kind] = {}
         self._since = 0.0
 
-    def tell(self, level: int, kind: str, extra: Mapping[str, Any], *, with_traceback: bool = False) -> None:
+    def log(self, level: int, kind: str, extra: Mapping[str, Any], *, with_traceback: bool = False) -> None:
         """It happened. `kind` says what makes it another trouble than the last one; `extra` goes into the line."""
         left_out = self._count(kind)
         if left_out is not None:
             more = {"left_out": left_out} if left_out else {}
             self._log.log(level, self._event, extra={**extra, **more}, exc_info=with_traceback)
 
-    def tell_error(self, error: Exception) -> None:
+    def log_error(self, error: Exception) -> None:
         """The same for an error that nobody expected, with its traceback; to be called in its `except`."""
-        self.tell(logging.ERROR, kind_of(error), {}, with_traceback=True)
+        self.log(logging.ERROR, kind_of(error), {}, with_traceback=True)
 
     def _count(self, kind: str) -> int | None:
         """How many of this kind were left out before the line that is to be written now; None when none is."""

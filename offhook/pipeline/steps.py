@@ -28,6 +28,7 @@ from offhook.pipeline.conversion import (
 )
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import DAY_TURNED, Outcome, Result, RetryPolicy, Sending, after, may_resend
+from offhook.pipeline.delivery_log import log_finished, log_moved
 from offhook.pipeline.earlier import Earlier
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.ends import Numbering, customer_number
@@ -49,7 +50,6 @@ from offhook.pipeline.ports.outbox import Attempt, Outbox
 from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.facts import EarlierCall
-from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.unfinished import OpenCall, sentence
 
 
@@ -430,8 +430,8 @@ def leave_unfinished_batch(
             return ()
         found = books.open_since(now - timedelta(seconds=after_seconds), limit)
         if found:
-            told = {call.key: sentence(call, after_seconds) for call in found}
-            books.leave_unfinished(told, now, judge.rules.version)
+            sentences = {call.key: sentence(call, after_seconds) for call in found}
+            books.leave_unfinished(sentences, now, judge.rules.version)
         return found
 
 
@@ -457,12 +457,12 @@ def deliver_batch(
     limit: int = 20,
 ) -> int:
     """Claim, deliver and write down, one after the other. Returns how many. A worker does the same with many threads."""
-    tell_moved(outbox.expire_leases(clock(), policy))
+    log_moved(outbox.expire_leases(clock(), policy))
     claimed = outbox.claim(clock(), limit, lease_seconds, policy)
-    tell_moved(claimed.held)
+    log_moved(claimed.held)
     made = [deliver(sending, destination, policy, clock) for sending in claimed.taken]
     if made:
-        tell_finished(outbox.finish(made, clock()))
+        log_finished(outbox.finish(made, clock()))
     return len(made) + len(claimed.held)
 
 

@@ -1,4 +1,4 @@
-"""What is told of calls afterwards: typed read models, the same for a terminal, a page and a test. Decides nothing.
+"""What is shown of calls afterwards: typed read models, the same for a terminal, a page and a test. Decides nothing.
 
 Words of the ledger (states, results) stay as they were written: a newer version may have written more of them than we know.
 """

@@ -55,9 +55,9 @@ class Trouble:
         """
         unavailable = self._unavailable or self._failed
         if isinstance(error, LedgerUnavailable):
-            unavailable.tell(logging.WARNING, kind_of(error), {**facts, "error": str(error)})
+            unavailable.log(logging.WARNING, kind_of(error), {**facts, "error": str(error)})
         elif error is not None:
-            self._failed.tell_error(error)
+            self._failed.log_error(error)
         else:
             unavailable.works()
             self._failed.works()

@@ -1,6 +1,6 @@
 """Calls of which no final status came in time: when to look for them, and what is said of them. Knows no database.
 
-Twilio tells of a call's end once, and only where it was asked to: a status callback on `<Number>` or `<Dial>` speaks of
+Twilio sends one callback of a call's end, and only where it was asked to: a status callback on `<Number>` or `<Dial>` speaks of
 child legs alone, and such a call would stay open for ever without a word.
 https://www.twilio.com/docs/voice/twiml/number#statuscallback
 """

@@ -19,6 +19,7 @@ from functools import partial
 
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
+from offhook.pipeline.delivery_log import log_finished, log_moved
 from offhook.pipeline.heart import Heart
 from offhook.pipeline.job_runner import JobRunner
 from offhook.pipeline.looking_up import LookingUp
@@ -31,7 +32,6 @@ from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import DATE_RESOLUTION_SECONDS, Skew, log_change, skew_seconds
 from offhook.pipeline.steps import Judge, attempt, deliver
-from offhook.pipeline.telling import tell_finished, tell_moved
 from offhook.pipeline.threads import gathered, started
 from offhook.pipeline.trouble import Trouble
 
@@ -236,7 +236,7 @@ class Worker:
         finished = self._ledger.finish(unwritten, self._clock())
         self._outstanding -= len(unwritten)
         unwritten.clear()
-        tell_finished(finished)
+        log_finished(finished)
 
     def _claim(self) -> None:
         """As many as the threads can take, and what they take next."""
@@ -245,7 +245,7 @@ class Worker:
         waiting, now = self._look(), self._clock()
         is_news = waiting is not self._answered
         if is_news and leases_are_over(waiting, now):
-            tell_moved(self._ledger.expire_leases(now, self._policy))
+            log_moved(self._ledger.expire_leases(now, self._policy))
             self._may_claim = True
         free = self._most_claimed() - self._outstanding
         if free > 0 and (self._may_claim or (is_news and must_dispatch(waiting, now, self._policy))):
@@ -261,7 +261,7 @@ class Worker:
         for sending in claimed.taken:
             self._outstanding += 1
             self._claimed.put((sending, now + timedelta(seconds=self._pace.lease_seconds)))
-        tell_moved(claimed.held)
+        log_moved(claimed.held)
         return len(claimed.taken)
 
     def _give_back(self) -> None:
@@ -301,7 +301,7 @@ class Worker:
             return attempt(sending, outcome, now, now, self._policy)
 
     def _compare_clocks(self, asked_at: datetime, theirs: datetime | None) -> None:
-        """Ours with the destination's, whenever it tells the time."""
+        """Ours with the destination's, whenever its answer carries the time."""
         if theirs is None:
             return
         observed = skew_seconds(asked_at, self._own_clock(), theirs, DATE_RESOLUTION_SECONDS)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from offhook.pipeline import story
 from offhook.pipeline.callback import CallKey, RawCallback
-from offhook.pipeline.counting import Place, Told, place_of
+from offhook.pipeline.counting import CallOfTally, Place, place_of
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.story import (
     AttemptLine,
@@ -192,10 +192,10 @@ def places(kept: Kept) -> dict[CallKey, Place]:
     return {key: place for key, place in found.items() if place is not None}
 
 
-def _told(kept: Kept, key: CallKey, one: KeptCall) -> Told:
+def _told(kept: Kept, key: CallKey, one: KeptCall) -> CallOfTally:
     root, sent = one.folded.call.root, sent_for(kept, key)
     decided = [line for of, line in kept.decisions if of == key]
-    return Told(
+    return CallOfTally(
         state=one.state,
         first_received_at=one.folded.call.first_received_at,
         direction=root.direction.value if root else "unknown",

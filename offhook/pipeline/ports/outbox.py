@@ -47,7 +47,7 @@ class Finished:
 
 
 class Outbox(Protocol):
-    """Where conversions wait for their way out. Every move is in what these return, so that it can be told."""
+    """Where conversions wait for their way out. Every move is in what these return, so that it can be logged."""
 
     def claim(
         self, now: datetime, limit: int, lease_seconds: float, policy: RetryPolicy, *, newest: bool = False
@@ -63,7 +63,7 @@ class Outbox(Protocol):
         """Journal attempts and move their conversions, those whose fence still holds.
 
         A late 2xx is journaled, too, and delivers a conversion that nobody is sending. To call it again with what was
-        written already, since nobody knew whether the commit came through, changes nothing and tells the same.
+        written already, since nobody knew whether the commit came through, changes nothing and returns the same.
         """
 
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:

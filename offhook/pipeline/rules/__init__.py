@@ -111,11 +111,11 @@ _UNSAID: tuple[object, ...] = (None, False, {})
 
 def _version(rules: Rules) -> str:
     says = _plain(rules, SETTINGS)
-    told = {key: value for key, value in says.items() if key in _FIRST or value not in _UNSAID}
+    written = {key: value for key, value in says.items() if key in _FIRST or value not in _UNSAID}
     numbers = {each: _own(number) for each, number in rules.numbers.items()}
     more = {"rule": [_block(rule) for rule in rules.blocks], "ours": sorted(rules.ours)}
-    all_told = {**told, "numbers": numbers, **{key: value for key, value in more.items() if value}}
-    return hashlib.sha256(json.dumps(all_told, sort_keys=True).encode()).hexdigest()[:12]
+    whole = {**written, "numbers": numbers, **{key: value for key, value in more.items() if value}}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _own(number: Number) -> list[Any]:

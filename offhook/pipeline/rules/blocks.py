@@ -73,7 +73,7 @@ def _ask(condition: Condition, asked: Sequence[Any]) -> _Ask:
     """What all rules ask of one condition, asked at once. Answers are remembered: many calls give a condition the same to
     look at.
     """
-    looks_at, holds, tells = condition.looks_at, condition.holds, condition.tells(asked)
+    looks_at, holds, distinguish = condition.looks_at, condition.holds, condition.distinguishes(asked)
     known: dict[Hashable, _Answers] = {}
     same: dict[tuple[bool | None, ...], _Answers] = {}
 
@@ -83,12 +83,12 @@ def _ask(condition: Condition, asked: Sequence[Any]) -> _Ask:
 
     def ask(facts: Facts) -> _Answers:
         seen = looks_at(facts)
-        told = seen if tells is None or seen is None else tells(seen)
-        if (answers := known.get(told)) is None:
+        key = seen if distinguish is None or seen is None else distinguish(seen)
+        if (answers := known.get(key)) is None:
             if len(known) >= _MOST_REMEMBERED:
                 known.clear()
                 same.clear()
-            answers = known[told] = answered(seen)
+            answers = known[key] = answered(seen)
         return answers
 
     return ask

@@ -58,24 +58,24 @@ NOBODY_KNOWS = "nobody knows"
 MAX_VALUE_FOUND = 100  # characters of a parameter; of a longer one its length is said
 MAX_FOUND = 500  # characters of all parameters together
 
-Telling = Callable[[Any], Hashable]
+Distinction = Callable[[Any], Hashable]
 """As much of what a condition looks at as makes a difference: of two calls with the same it holds of both, or of neither."""
 
 Finding = Callable[[Facts], object]
 """What of a call is shown beside what is asked; None where nobody knows."""
 
 
-def _itself(_asked: Sequence[Any]) -> Telling | None:
+def _itself(_asked: Sequence[Any]) -> Distinction | None:
     return None
 
 
-def _between(limits: Sequence[Any]) -> Telling:
+def _between(limits: Sequence[Any]) -> Distinction:
     """Between which of these limits a number lies, each of which it exceeds or not."""
     in_order = sorted(limits)
     return lambda number: bisect_left(in_order, number)
 
 
-def _of_names(asked: Sequence[Mapping[str, ValueTest]]) -> Telling:
+def _of_names(asked: Sequence[Mapping[str, ValueTest]]) -> Distinction:
     """The values that are asked for, of many that there are."""
     names = sorted({name for tests in asked for name in tests})
     return lambda values: tuple([values.get(name) for name in names])
@@ -99,14 +99,14 @@ def _values_asked_for(
 
 def _in_words(names: Sequence[str], values: Mapping[str, str]) -> str:
     """As many as there is room for, each whole: a part of a number or an email could not be masked any more."""
-    told, room = list[str](), MAX_FOUND
+    parts, room = list[str](), MAX_FOUND
     for name in names:
         one = _one_in_words(name, values.get(name))
         room -= len(one)
         if room < 0:
-            return ", ".join([*told, f"and {len(names) - len(told)} more"])
-        told.append(one)
-    return ", ".join(told)
+            return ", ".join([*parts, f"and {len(names) - len(parts)} more"])
+        parts.append(one)
+    return ", ".join(parts)
 
 
 def _one_in_words(name: str, value: str | None) -> str:
@@ -123,7 +123,7 @@ class Condition:
     """One entry.
 
     `holds` says whether what `looks_at` gives of a call is as asked; that is None where nobody knows. It is not asked where
-    the rules say nothing (None). `tells` makes of all that rules ask what tells calls apart (None: what it looks at itself),
+    the rules say nothing (None). `distinguishes` makes of all that rules ask what distinguishes calls (None: what it looks at itself),
     and `finds` what is found of a call. `reason` is the word of a call that is not, `sentence` the one for the person who
     asks, of what was {found} and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it
     ...", `english_not` the same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is
@@ -146,7 +146,7 @@ class Condition:
     looks_back: bool = False
     needs_zone: bool = False
     of_callbacks: bool = False
-    tells: Callable[[Sequence[Any]], Telling | None] = _itself
+    distinguishes: Callable[[Sequence[Any]], Distinction | None] = _itself
 
     def in_english(self, asked: Any) -> str:
         """What the rules ask; empty where they ask nothing."""
@@ -192,12 +192,12 @@ def _condition(
     looks_back: bool = False,
     needs_zone: bool = False,
     of_callbacks: bool = False,
-    tells: Callable[[Sequence[Any]], Telling | None] = _itself,
+    distinguishes: Callable[[Sequence[Any]], Distinction | None] = _itself,
 ) -> D:
     if found is not None:
         finds = _whatever_is_asked(found)
     assert finds is not None, "an entry has one of the two"
-    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, tells)
+    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, distinguishes)
     entry = Condition(kind, looks_at, holds, finds, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
 
@@ -462,7 +462,7 @@ class Conditions:
         None,
         looks_at=_since_counted,
         holds=_longer,
-        tells=_between,
+        distinguishes=_between,
         found=lambda facts: _latest(facts, same_number=False),
         reason="converted_before",
         sentence="The latest call of this caller that counts is {found}; none may be within {asked}.",
@@ -476,7 +476,7 @@ class Conditions:
         None,
         looks_at=_since_counted_of_number,
         holds=_longer,
-        tells=_between,
+        distinguishes=_between,
         found=lambda facts: _latest(facts, same_number=True),
         reason="converted_before_of_number",
         sentence="The latest call of this caller to the same number that counts is {found}; none may be within {asked}.",
@@ -540,7 +540,7 @@ class Conditions:
         None,
         looks_at=_attributes,
         holds=_are_as_asked,
-        tells=_of_names,
+        distinguishes=_of_names,
         found=_attributes_in_words,
         reason="other_customer",
         sentence="The customer is {found}; asked is {asked}.",
@@ -554,7 +554,7 @@ class Conditions:
         None,
         looks_at=lambda facts: facts.leg.details,
         holds=_are_as_asked,
-        tells=_of_names,
+        distinguishes=_of_names,
         finds=_values_asked_for(lambda facts: facts.leg.details),
         reason="other_params",
         sentence="Its parameters are not as asked: asked is {asked}.",  # in lists, where a value could name a person

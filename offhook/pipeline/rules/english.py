@@ -28,20 +28,22 @@ _UNKNOWN = "Where nobody knows whether something holds, it does."
 
 
 def _last(rules: Conditions) -> list[str]:
-    return [told for condition, value in all_asked(rules) if (told := condition.in_english(value))]
+    return [clause for condition, value in all_asked(rules) if (clause := condition.in_english(value))]
 
 
-def _all_of(told: list[str]) -> str:
-    *most, last = told
+def _all_of(clauses: list[str]) -> str:
+    *most, last = clauses
     return f"{', '.join(most)}, and {last}" if most else last
 
 
 def _block(place: int, rule: Rule) -> str:
     """Every condition that is asked is read back, also one that the last rule does not mention: here each may decide."""
-    told = [one.in_english(value) or f"is as `{key}` says ({shown})" for key, one, value, shown in asked_by(rule.when)]
+    clauses = [
+        one.in_english(value) or f"is as `{key}` says ({shown})" for key, one, value, shown in asked_by(rule.when)
+    ]
     becomes = f"does not count ({rule.skip})" if rule.skip else f"counts{_sent(rule.own) if rule.own else ''}"
     unknown = " What nobody knows holds here." if rule.when_unknown is Unknown.HOLDS else ""
-    return f"{place}. {rule.name}: a call that {_all_of(told) if told else 'comes to here'} {becomes}.{unknown}"
+    return f"{place}. {rule.name}: a call that {_all_of(clauses) if clauses else 'comes to here'} {becomes}.{unknown}"
 
 
 def _sent(results: Results | Number | Own) -> str:

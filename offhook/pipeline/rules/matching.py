@@ -44,10 +44,10 @@ class ValueTest:
     def plain(self) -> dict[str, Any]:
         """As JSON knows it, always the same for the same test."""
         limits = {"at_least": self.at_least, "at_most": self.at_most}
-        told: dict[str, Any] = {name: str(limit.normalize()) for name, limit in limits.items() if limit is not None}
+        bounds: dict[str, Any] = {name: str(limit.normalize()) for name, limit in limits.items() if limit is not None}
         if self.pattern is not None:
             return {"matches": self.pattern.written}
-        return {"any_of": sorted(self.any_of)} if self.any_of else told
+        return {"any_of": sorted(self.any_of)} if self.any_of else bounds
 
     def __str__(self) -> str:
         if self.pattern is not None:

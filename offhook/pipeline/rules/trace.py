@@ -199,18 +199,18 @@ def outlines_of(kept: Iterable[str | None]) -> set[str]:
 
 def from_kept(kept: str | None, outlines: Mapping[str, str]) -> tuple[RuleTrace, ...]:
     """What `as_kept` wrote; empty where nothing was kept. `outlines` are the texts of those at which it points, by name."""
-    told = json.loads(kept or "[]")
-    if isinstance(told, list):
+    trace = json.loads(kept or "[]")
+    if isinstance(trace, list):
         return tuple(
             RuleTrace(rule, holds, tuple(ConditionTrace(*each) for each in conditions))
-            for rule, holds, conditions in told
+            for rule, holds, conditions in trace
         )
-    rules = json.loads(outlines.get(told["asked"], "[]"))  # in their order, so the first that were tried are the first
-    tried = zip(rules, told["tried"], strict=False)
-    return tuple(_told(name, asked, mark, told["found"]) for (name, asked), mark in tried)
+    rules = json.loads(outlines.get(trace["asked"], "[]"))  # in their order, so the first that were tried are the first
+    tried = zip(rules, trace["tried"], strict=False)
+    return tuple(_trace_of(name, asked, mark, trace["found"]) for (name, asked), mark in tried)
 
 
-def _told(name: str, asked: Sequence[Sequence[str]], mark: int | str, found: Mapping[str, str]) -> RuleTrace:
+def _trace_of(name: str, asked: Sequence[Sequence[str]], mark: int | str, found: Mapping[str, str]) -> RuleTrace:
     if isinstance(mark, int):
         return RuleTrace(name, False, _conditions(asked[mark : mark + 1], (False,), found))
     holds = [_MEANT[sign] for sign in mark]

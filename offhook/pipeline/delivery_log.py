@@ -1,4 +1,4 @@
-"""What is told in the log of deliveries: one line for each move, whoever made it. Changes nothing.
+"""The log of deliveries: one line for each move, whoever made it. Changes nothing.
 
 What needs a person is an error, which is what alerts listen to: once for each conversion, and once for a destination that
 takes nothing.
@@ -16,23 +16,23 @@ from offhook.pipeline.reasons import remedy
 log = logging.getLogger("offhook.worker")
 
 
-def tell_moved(moved: Iterable[Attempt]) -> None:
+def log_moved(moved: Iterable[Attempt]) -> None:
     """One line for each move of a conversion."""
     for one in moved:
         fine = one.next.state in (State.DELIVERED, State.PENDING)
-        _tell(logging.INFO if fine else logging.ERROR, f"conversion_{one.next.state}", one, one.next.reason)
+        _log_move(logging.INFO if fine else logging.ERROR, f"conversion_{one.next.state}", one, one.next.reason)
 
 
-def tell_finished(finished: Finished) -> None:
+def log_finished(finished: Finished) -> None:
     """Everything that came of some results."""
-    tell_moved(finished.moved)
+    log_moved(finished.moved)
     for one in finished.late:
-        _tell(logging.WARNING, "result_came_late", one, one.outcome.reason)
+        _log_move(logging.WARNING, "result_came_late", one, one.outcome.reason)
     if finished.turn is not None:
-        _tell_turn(*finished.turn)
+        _log_turn(*finished.turn)
 
 
-def _tell(level: int, event: str, one: Attempt, reason: str) -> None:
+def _log_move(level: int, event: str, one: Attempt, reason: str) -> None:
     log.log(
         level,
         event,
@@ -47,7 +47,7 @@ def _tell(level: int, event: str, one: Attempt, reason: str) -> None:
     )
 
 
-def _tell_turn(turn: Turn, reason: str) -> None:
+def _log_turn(turn: Turn, reason: str) -> None:
     match turn:
         case Turn.BEGAN:
             log.error("destination_refuses", extra={"reason": reason, "remedy": remedy(reason, Result.BLOCKED)})
