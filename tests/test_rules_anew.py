@@ -43,6 +43,13 @@ def test_every_call_that_was_converted_and_would_not_be_is_listed_before_others_
     assert "1 calls were decided anew" in after and "Rockerbox takes nothing back" in before
 
 
+def test_a_document_names_every_call_that_was_converted_and_would_not_be(database_url: str) -> None:
+    rules = RULES.replace("min_duration_seconds = 30", "max_duration_seconds = 30")
+    done = after_calls(database_url, rules, "rules", "apply", "--since", "1d", "--yes", "--json")
+    stay = {one["from"]: one["samples"] for one in json.loads(done.stdout)["changed"]}["converted"]
+    assert set(stay) == {sid(number) for number in SENT}
+
+
 def test_rules_that_send_another_action_alone_change_nothing_of_what_counts(database_url: str) -> None:
     done = after_calls(database_url, f'action = "another"\n{RULES}', "rules", "backtest", "--since", "1d", "--json")
     found = json.loads(done.stdout)

@@ -12,7 +12,7 @@ from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.explain import explained
 from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
 from offhook.adapters.commands.named_call import only_call_sid
-from offhook.adapters.commands.retrying import again
+from offhook.adapters.commands.retrying import again, show_again
 from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports.stories import Stories
@@ -141,8 +141,11 @@ def show(call: str, is_clear: bool, shown: Format) -> None:
     "again.  [default: ask on a terminal, else the same]",
 )
 @click.option("--in-clear", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
+@shows
 @with_appcontext
-def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: bool | None, is_clear: bool) -> None:
+def retry(
+    call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: bool | None, is_clear: bool, shown: Format
+) -> None:
     """Send conversions again that are dead, ambiguous or quarantined.
 
     Rockerbox counts a second copy when it comes on another day and cross-day deduplication is off: look at its Webhooks
@@ -156,15 +159,19 @@ def retry(call_sids: tuple[str, ...], every: str | None, yes: bool, rebuild: boo
     flask conversions retry CA123...
     flask conversions retry --all dead --rebuild
     flask conversions retry CA123... --yes          it may have arrived, and you have looked
+    flask conversions retry --all dead --csv        a line for each: how it was sent, what is otherwise today
     """
     if not call_sids and every is None:
         fail("Name one or more CallSids, or --all dead.", 2)
     rows = _chosen(call_sids, every)
-    moved = again(rows, yes=yes, anew=rebuild, is_clear=is_clear)
-    click.echo(f"{moved} will be sent again.")
-    if moved == 0 and call_sids and not rows:
+    done = again(rows, yes=yes, anew=rebuild, is_clear=is_clear, shown=shown)
+    if shown is Format.TABLE:
+        click.echo(f"{done.moved} will be sent again.")
+    else:
+        show_again(done, rows, shown, is_clear=is_clear)
+    if done.moved == 0 and call_sids and not rows:
         fail("None of these is dead, ambiguous or quarantined; `flask conversions show CALLSID` says where it stands.")
-    if moved == 0 and rows:
+    if done.moved == 0 and rows and not done.is_declined:
         raise SystemExit(1)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
-from offhook.adapters.commands.shown import Format, in_utc, say_more, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, beside, in_utc, say_more, show_list, show_record, shows
 from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
@@ -70,24 +70,37 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
     )
     hide = in_clear if is_clear else masking([])
     counts, samples = summed(undoing(ledger.history, import_id), hide)
-    if shown is Format.TABLE:
-        click.echo(f"Import {line.id}: {line.source.value} {line.name}, {in_utc(line.started_at)}")
-        for name, count in counts.items():
-            click.echo(f"  {count:>11,}  {name.replace('_', ' ')}")
-        if samples:
-            show_list(samples, Format.TABLE, ("what", "phone", "email", "customer_id"))
-    else:
-        show_record({"import": line.id, **counts, "samples": samples, "done": not dry_run}, shown)
-    if dry_run or not (counts["restored"] or counts["retired"]):
-        return
-    if not yes and not click.confirm("Take it back?", err=True):
+    is_something = bool(counts["restored"] or counts["retired"]) and not dry_run
+    asks = is_something and not yes
+    with beside(shown):
+        if asks or shown is Format.TABLE:  # a document says the same, but somebody who is asked has to see it before
+            _show_undoing(line, counts, samples)
+        is_done = is_something and (yes or click.confirm("Take it back?", err=True))
+    if is_done:
+        _undo(service, import_id)
+    if shown is not Format.TABLE:
+        show_record({"import": line.id, **counts, "samples": samples, "done": is_done}, shown)
+    if is_done:
+        click.echo("It is taken back.", err=True)
+    elif is_something:
         fail("Nothing was changed.")
+
+
+def _show_undoing(line: ImportLine, counts: Mapping[str, int], samples: Sequence[Mapping[str, object]]) -> None:
+    click.echo(f"Import {line.id}: {line.source.value} {line.name}, {in_utc(line.started_at)}")
+    for name, count in counts.items():
+        click.echo(f"  {count:>11,}  {name.replace('_', ' ')}")
+    if samples:
+        show_list(samples, Format.TABLE, ("what", "phone", "email", "customer_id"))
+
+
+def _undo(service: Offhook, import_id: int) -> None:
+    ledger = service.ledger
     audit(service, "flask customers", "import taken back", f"import {import_id}")
     brought = Brought(Source.UNDO, f"import {import_id}", run=secrets.token_hex(8))
     for _page in undo(ledger.history, ledger, import_id, brought):
         pass
     ledger.history.mark_undone(import_id, ledger.clock())
-    click.echo("It is taken back.", err=True)
 
 
 @click.command("conflicts", cls=LedgerCommand)

@@ -11,6 +11,7 @@ from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
+from offhook.adapters.ledger.backup import Doubted
 from offhook.adapters.ledger.engine import LedgerRefused
 from offhook.adapters.ledger.sqlite import file_of
 from offhook.adapters.ledger.tables import Tables
@@ -155,8 +156,9 @@ def _same(file: Path, ledger: Path) -> bool:
 
 
 @db.command()
+@shows
 @with_appcontext
-def restored() -> None:
+def restored(shown: Format) -> None:
     """Say that the ledger was put back from a backup. Run it before the worker starts; twice does no harm.
 
     What waited when the backup was made may have been delivered since: this ledger does not know, and a second copy could
@@ -165,6 +167,7 @@ def restored() -> None:
 
     \b
     flask db restored
+    flask db restored --json
     """
     service = offhook()
     _must_be_alone(service)
@@ -175,6 +178,13 @@ def restored() -> None:
     audit(service, "flask db", "restored from a backup", "the ledger")
     since = resend_since(service.ledger.clock(), service.policy)
     found = service.ledger.backups.doubt(since)
+    if shown is Format.TABLE:
+        _show_doubted(found)
+    else:
+        show_record(found, shown)
+
+
+def _show_doubted(found: Doubted) -> None:
     click.echo(f"{found.waiting} conversions wait, and may have been sent since the backup was made:")
     click.echo(f"  {found.waiting - found.held} are sent again by the worker: a second copy of that day does not count")
     click.echo(

@@ -17,11 +17,12 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, collecting_seldom, fail, offhook
 from offhook.adapters.commands.periods import ago
-from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, beside, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
 from offhook.pipeline.backtest import (
     OF_STATE,
+    SAMPLES,
     Backtest,
     Change,
     as_numbers,
@@ -77,40 +78,59 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
 @click.command("apply", cls=LedgerCommand)
 @_since
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@shows
 @with_appcontext
-def apply_command(since: datetime, yes: bool) -> None:
+def apply_command(since: datetime, yes: bool, shown: Format) -> None:
     """Decide skipped and waiting calls anew.
 
     That is done by the rules that hold now. What would change is shown first, and you are asked. What was sent is never
     touched: a conversion that these rules would not make any more is listed, and not recalled, which Rockerbox could not
-    do.
+    do. With --json and --csv `samples` names each of these, and of others a few.
 
     \b
     flask rules apply --since 30d
+    flask rules apply --since 30d --json            without --yes nothing is changed
     """
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, None))
     books = service.ledger.rebuilding.known_calls()
-    result = backtest(weighed_since(service.ledger.past, books, judge, since))
-    _show(result, judge.rules, Format.TABLE)
-    if any(one.before == _CONVERTED and one.count > len(one.samples) for one in result.changed):
-        click.echo("All of these that were converted:")
-        stay = changing(weighed_since(service.ledger.past, books, judge, since, states=[CallState.CONVERTED]))
-        show_list([{"call_sid": key.call_sid} for key in stay], Format.TABLE, ("call_sid",))
+    result = backtest(weighed_since(service.ledger.past, books, judge, since), in_full=_CONVERTED)
     changes = sum(one.count for one in result.changed if one.before != _CONVERTED)
-    if not changes:
-        click.echo("No skipped or waiting call would come to anything else.")
-        return
-    if not yes and not _agrees(f"Decide these {changes} skipped and waiting calls anew?"):
+    asks = bool(changes) and not yes and sys.stdin.isatty()
+    with beside(shown):
+        if asks or shown is Format.TABLE:  # a document says the same, but somebody who is asked has to see it before
+            _show(result, judge.rules, Format.TABLE)
+            _show_all_that_stay(result)
+        is_wanted = yes or (asks and click.confirm(f"Decide these {changes} skipped and waiting calls anew?"))
+    done = 0
+    if changes and is_wanted:
+        audit(service, "flask rules", "rules applied", f"{changes} calls")
+        wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
+        done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
+    _show_applied(result, judge.rules, done, shown)
+    if changes and not is_wanted:
         fail("Nothing was changed. `--yes` does it without a question.")
-    audit(service, "flask rules", "rules applied", f"{changes} calls")
-    wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
-    done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
-    click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
 
 
-def _agrees(question: str) -> bool:
-    return sys.stdin.isatty() and click.confirm(question)
+def _show_all_that_stay(result: Backtest) -> None:
+    """Where a line of the table has not named them all."""
+    stay = [one for one in result.changed if one.before == _CONVERTED]
+    if any(one.count > SAMPLES for one in stay):
+        click.echo("All of these that were converted:")
+        rows = [{"call_sid": call_sid, "after": one.after} for one in stay for call_sid in one.samples]
+        show_list(rows, Format.TABLE, ("call_sid", "after"))
+
+
+def _show_applied(result: Backtest, rules: Rules, done: int, shown: Format) -> None:
+    match shown:
+        case Format.JSON:
+            show_record({**as_record(result, rules.version), "decided_anew": done}, shown)
+        case Format.CSV:
+            _show(result, rules, shown)
+        case Format.TABLE if done:
+            click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
+        case Format.TABLE if all(one.before == _CONVERTED for one in result.changed):
+            click.echo("No skipped or waiting call would come to anything else.")
 
 
 def _pages(keys: Iterable[CallKey]) -> Iterator[list[CallKey]]:
@@ -156,7 +176,8 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
             f"{result.calls} calls; {result.unchanged} come to the same, {result.calls - result.unchanged} do not."
         )
     if result.changed or shown is Format.CSV:
-        show_list([_line(one) for one in result.changed], shown, _COLUMNS)
+        most = SAMPLES if shown is Format.TABLE else None
+        show_list([_line(one, most) for one in result.changed], shown, _COLUMNS)
     if shown is Format.TABLE and result.changed:
         click.echo("\nBy tracked number:")
         numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
@@ -165,8 +186,8 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
             click.echo("What was converted stays so: it was sent, or will be, and Rockerbox takes nothing back.")
 
 
-def _line(one: Change) -> dict[str, object]:
-    return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples)}
+def _line(one: Change, most: int | None = None) -> dict[str, object]:
+    return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples[:most])}
 
 
 @contextmanager

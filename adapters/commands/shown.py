@@ -11,7 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -71,6 +71,23 @@ def show_list(records: Iterable[Record], shown: Format, columns: Sequence[str]) 
             _write_csv([columns, *rows])
         case Format.TABLE:
             _draw(columns, rows)
+
+
+@contextmanager
+def beside(shown: Format) -> Iterator[None]:
+    """What is said and asked on the way to a document: on stderr, so that stdout holds the document alone. A table stands among it."""
+    if shown is Format.TABLE:
+        yield
+        return
+    with on_stderr():
+        yield
+
+
+@contextmanager
+def on_stderr() -> Iterator[None]:
+    """Tables, too: for what goes beside a file on stdout."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def say_more(shown: int) -> None:

@@ -393,6 +393,9 @@ class Latencies:
         return 0.0
 
 
+_PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
 @dataclass(slots=True)
 class Summary:
     """What became of a replay. `errors` counts by their word what got no answer, `unsent` those of them that found nobody to
@@ -433,13 +436,24 @@ class Summary:
         self.by_status[answer.status] = self.by_status.get(answer.status, 0) + 1
         self.latencies.add(answer.seconds)
 
+    def as_record(self) -> dict[str, object]:
+        """All of it, as JSON has it; a latency is None where nothing was answered."""
+        counts = {"sent": self.sent, "by_status": dict(sorted(self.by_status.items())), "errors": self.errors}
+        pace = {"interrupted": self.interrupted, "seconds": round(self.seconds, 3), "per_second": round(self.rate, 1)}
+        found = self._percentiles() if self.latencies.total else {}
+        return {**counts, **pace, **{f"{name}_ms": found.get(name) for name in _PERCENTILES}}
+
+    def _percentiles(self) -> dict[str, float]:
+        """In milliseconds."""
+        return {name: round(1000 * self.latencies.percentile(share), 1) for name, share in _PERCENTILES.items()}
+
     def __str__(self) -> str:
-        p50, p95, p99 = (1000 * self.latencies.percentile(share) for share in (0.5, 0.95, 0.99))
         ended = ", then interrupted" if self.interrupted else ""
         lines = [f"{self.sent} sent in {self.seconds:.1f} s ({self.rate:.0f}/s){ended}"]
         lines += [f"{count} answered {status}" for status, count in sorted(self.by_status.items())]
         lines += [f"{count} without an answer: {word}" for word, count in sorted(self.errors.items())]
-        lines += [f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, p99 {p99:.1f} ms"] if self.latencies.total else []
+        if self.latencies.total:
+            lines.append(", ".join(f"{name} {value:.1f} ms" for name, value in self._percentiles().items()))
         return "\n".join(lines)
 
 

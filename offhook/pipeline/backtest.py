@@ -40,13 +40,17 @@ class Change:
 
 @dataclass(slots=True)
 class Backtest:
-    """What was seen so far. Outcomes are `converted`, `waiting: reason` and `skipped: reason`."""
+    """What was seen so far. Outcomes are `converted`, `waiting: reason` and `skipped: reason`.
+
+    `in_full` is an outcome of which every call that would come to another one is named, and not a few.
+    """
 
     calls: int = 0
     unchanged: int = 0
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     by_number: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    in_full: str | None = None
 
     def saw(self, call: PastCall, found: Weighed) -> None:
         """One call, and what it would come to."""
@@ -58,7 +62,7 @@ class Backtest:
         self.counts[before, after] += 1
         self.by_number.setdefault(call.ours, Counter())[before, after] += 1
         samples = self.samples.setdefault((before, after), [])
-        if len(samples) < SAMPLES:
+        if len(samples) < SAMPLES or before == self.in_full:
             samples.append(call.key.call_sid)
 
     @property
@@ -136,9 +140,9 @@ def as_call(call: PastCall) -> Call:
     return Call(call.key, root, (), 1, call.first_received_at, call.final_at)
 
 
-def backtest(found: Found, progress: Callable[[int], None] = lambda _: None) -> Backtest:
-    """Sum up. `progress` is called with how many calls were seen."""
-    result = Backtest()
+def backtest(found: Found, progress: Callable[[int], None] = lambda _: None, *, in_full: str | None = None) -> Backtest:
+    """Sum up. `progress` is called with how many calls were seen; see Backtest for `in_full`."""
+    result = Backtest(in_full=in_full)
     for call, weighed in found:
         result.saw(call, weighed)
         progress(result.calls)

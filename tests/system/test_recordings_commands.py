@@ -224,9 +224,9 @@ def test_bystanders_are_counted_and_what_is_lost_is_told_with_its_place(tmp_path
         return done.returncode, done.stderr
 
     code, told = imported("log.txt", "other.txt")
-    assert (code, "1 callbacks written" in told, "2 left out: no CallSid" in told) == (0, True, True), told
+    assert (code, "1 callbacks written" in told, "2  no CallSid" in told) == (0, True, True), told
     code, told = imported("cut.txt")
-    assert (code, "cut.txt, line 1: parameters that were cut off" in told) == (1, True), told
+    assert (code, re.search(r"cut\.txt, line 1 +parameters that were cut off", told) is not None) == (1, True), told
     assert len(lines(tmp_path / "calls.jsonl")) == 1
     code, told = imported("other.txt")
     assert (code, "looks like 1 lines of text" in told) == (1, True), told

@@ -15,6 +15,7 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerCommand, fail, known_settings
+from offhook.adapters.commands.shown import Format, show_record, shows
 from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.replay import Replay, Tape, Target, plan, replay, target
 from offhook.adapters.recordings.sending import Answer
@@ -86,6 +87,7 @@ def _speed(_context: click.Context, _parameter: click.Parameter, value: str) -> 
     "--concurrency", default=8, show_default=True, type=click.IntRange(1, 256), help="How many are sent at once."
 )
 @click.option("--yes-remote", is_flag=True, help="Send to another machine: it will believe in calls that never were.")
+@shows
 @with_appcontext
 def replay_command(
     files: tuple[Path, ...],
@@ -103,6 +105,7 @@ def replay_command(
     new_sids: bool,
     concurrency: int,
     yes_remote: bool,
+    shown: Format,
 ) -> None:
     """Send recordings to a status-callback URL, signed anew, at the pace at which they came.
 
@@ -112,6 +115,7 @@ def replay_command(
     flask recordings replay calls.jsonl --to http://127.0.0.1:8000 --auth-token ...
     flask recordings replay calls.jsonl --to http://127.0.0.1:8000 --speed 20 --shift-to now --new-sids
     flask recordings replay calls.jsonl --to http://127.0.0.1:8000 --speed max --shuffle 7 --duplicate 3 --drop 0.05
+    flask recordings replay calls.jsonl --to http://127.0.0.1:8000 --speed max --json
     """
     moment = datetime.now(UTC) if shift_to else None
     sids = token_bytes(16) if new_sids else None
@@ -139,7 +143,10 @@ def replay_command(
             summary = replay(plan(tape, options), to, signing, concurrency=concurrency, on_answer=done)
     except KeyboardInterrupt:  # `replay` itself ends with its summary
         fail("Interrupted before anything was sent.", 130)
-    click.echo(str(summary))
+    if shown is Format.TABLE:
+        click.echo(str(summary))
+    else:
+        show_record(summary.as_record(), shown)
     raise SystemExit(summary.exit_code)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook, stop_when_asked
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
-from offhook.adapters.commands.shown import opened
+from offhook.adapters.commands.shown import Format, on_stderr, opened, show_list, show_record, shows
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import write_whole, written_whole
 from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
@@ -34,6 +34,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 _LOOK_UP_ROWS = 500
 _SHOWN = 20  # of what was left out
+_LEFT_OUT = ("count", "reason", "place")
 
 
 _OUTPUT = click.option(
@@ -58,9 +59,9 @@ _OUTPUT = click.option(
     type=click.Path(path_type=Path),
     help="Write the rules to a new file, their tracked numbers under the same pseudonyms.",
 )
+@with_appcontext
 @cover_options
 @_OUTPUT
-@with_appcontext
 def export(
     cover: Cover,
     since: datetime | None,
@@ -172,8 +173,8 @@ def _customers(service: Offhook, phones: list[str]) -> Iterator[Customer]:
     type=click.IntRange(1000),
     help="It ends when FILE has this size.  [default: OFFHOOK_TAP_MAX_BYTES]",
 )
-@cover_options
 @with_appcontext
+@cover_options
 def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_bytes: int | None) -> None:
     """Append each callback to FILE as it is accepted, until Ctrl-C or until FILE is full.
 
@@ -244,9 +245,10 @@ def _write_all(callbacks: Iterable[RawCallback], file: TapFile, cover: Cover) ->
 )
 @click.option("--since", callback=ago, default="1d", show_default=True, help="With --twilio-alerts: how far back.")
 @click.option("--path", default=CALLBACK_PATH, show_default=True, help="The path, where a source does not say it.")
+@with_appcontext
 @cover_options
 @_OUTPUT
-@with_appcontext
+@shows
 def import_(
     files: tuple[Path, ...],
     cover: Cover,
@@ -255,6 +257,7 @@ def import_(
     since: datetime,
     path: str,
     output: Path,
+    shown: Format,
 ) -> None:
     """Make a recording of what you have: HAR files, ngrok's inspector, webhook.site, Postman, Charles, raw requests,
     cURL commands, logs with form bodies, parameters as JSON, Twilio's alerts and its log of calls.
@@ -263,14 +266,19 @@ def import_(
     otherwise; no signature, cookie or password gets into it. What is no callback is counted by its reason. Exit code 1
     when a CallSid was seen and could not be used, or nothing was found; 2 when a file can hold no callback at all.
 
+    What was left out is said on standard error. With --output it can be had as --json or --csv, the whole of it.
+
     \b
     flask recordings import tunnel.har --output calls.jsonl
+    flask recordings import app.log --output calls.jsonl --csv > left-out.csv
     pbpaste | flask recordings import -
     flask recordings import --twilio-alerts --since 3d --in-clear --output lost.jsonl
     flask recordings replay lost.jsonl --to https://calls.example.com --yes-remote --speed max
     """
     if bool(files) == twilio_alerts:
         raise click.UsageError("name FILES or give --twilio-alerts, one of them")
+    if shown is not Format.TABLE and str(output) == "-":
+        raise click.UsageError("the recording goes to standard output: name a file for it by --output")
     count, unused = 0, list[Unused]()
     defaults = Defaults(datetime.now(UTC), path, offhook().settings.twilio_account_sid or ANY_ACCOUNT)
     try:
@@ -286,24 +294,42 @@ def import_(
         fail(str(error))
     except (RecordingError, OSError) as error:
         fail(str(error), 2)
-    click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}", err=True)
-    _show_unused(unused)
+    _show_imported(count, unused, shown)
     if any(each.has_call for each in unused) or not (count or twilio_alerts):
         raise SystemExit(1)
 
 
-def _show_unused(unused: list[Unused]) -> None:
+def _show_imported(count: int, unused: Sequence[Unused], shown: Format) -> None:
+    rows = _left_out(unused)
+    match shown:
+        case Format.JSON:
+            show_record({"callbacks": count, "left_out": rows}, shown)
+        case Format.CSV:
+            show_list(rows, shown, _LEFT_OUT)
+        case Format.TABLE:
+            with on_stderr():
+                click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}")
+                _show_unused(rows)
+
+
+def _left_out(unused: Sequence[Unused]) -> list[dict[str, object]]:
     """Bystanders are counted by their reason; what names a call is listed with its place, since it is missed."""
+    lost = [(1, each.reason, each.place) for each in unused if each.has_call]
     passed_over = Counter(each.reason for each in unused if not each.has_call)
-    for reason, count in passed_over.most_common(_SHOWN):
-        click.echo(f"  {count} left out: {reason}", err=True)
-    lost = [each for each in unused if each.has_call]
+    found = [*lost, *((count, reason, None) for reason, count in passed_over.most_common())]
+    return [dict(zip(_LEFT_OUT, one, strict=True)) for one in found]
+
+
+def _show_unused(rows: Sequence[Mapping[str, object]]) -> None:
+    lost = sum(row["place"] is not None for row in rows)
     if lost:
-        click.secho(f"{len(lost)} with a CallSid could not be used:", err=True, fg="yellow")
-    for each in lost[:_SHOWN]:
-        click.echo(f"  {each.place}: {each.reason}", err=True)
-    if len(lost) > _SHOWN:
-        click.echo(f"  ... and {len(lost) - _SHOWN} more", err=True)
+        click.secho(f"{lost} with a CallSid could not be used:", fg="yellow")
+        show_list(rows[: min(lost, _SHOWN)], Format.TABLE, ("place", "reason"))
+    if lost > _SHOWN:
+        click.echo(f"... and {lost - _SHOWN} more: --csv has them all.")
+    if len(rows) > lost:
+        click.echo("Left out:")
+        show_list(rows[lost:][:_SHOWN], Format.TABLE, ("count", "reason"))
 
 
 def _of_files(files: Iterable[Path], kind: str | None, defaults: Defaults) -> Iterator[Found]:
