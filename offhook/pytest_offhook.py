@@ -373,8 +373,8 @@ class Pipeline:
 
     def run(self) -> dict[str, dict[str, Any]]:
         """Fold, decide and deliver to the end, retries included; then `outcomes()`."""
+        from offhook.from_settings import pace
         from offhook.pipeline.rehearsal import run_to_end
-        from offhook.service import pace
 
         service = self.service
         run_to_end(

@@ -17,76 +17,70 @@
                                       Rockerbox                 adapters/rockerbox/
 
 `gunicorn app:app` is the first line, `flask worker` all that follows, and the long work that people ask for
-(pipeline/job_runner.py, adapters/jobs/). Imports go one way: app -> main -> service -> commands -> jobs -> recordings ->
-the other adapters -> pipeline.
+(pipeline/job_runner.py, adapters/jobs/). How much each part may take is in from_settings.py, the pages and the API are in
+api_and_dashboard.py. Imports go one way: app -> main -> service -> these two -> commands -> jobs -> recordings -> the other
+adapters -> pipeline.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from flask import Flask
 from flask.cli import NoAppException
 
 from offhook.adapters import logs
-from offhook.adapters.api.door import PREFIX, Door, DoorLimits
+from offhook.adapters.api.door import PREFIX
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.commands.syncing import sync_source
-from offhook.adapters.customers.answers import AnswerLimits
-from offhook.adapters.customers.asking_http import HttpLimits
-from offhook.adapters.customers.asking_sql import SqlLimits
 from offhook.adapters.customers.fields import limits_of
-from offhook.adapters.customers.sources import SourcesError, WayOut, parse, sources_of
 from offhook.adapters.customers.sync import CustomerSync
-from offhook.adapters.dashboard.door import DashboardDoor
 from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
-from offhook.adapters.ledger.engine import Patience
-from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.ledger.waited import taken_seconds
-from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.client import Rockerbox
-from offhook.adapters.rules_file.problems import RulesError
-from offhook.adapters.rules_file.source import RulesSource, RulesWatch
+from offhook.adapters.rules_file.source import RulesWatch
 from offhook.adapters.twilio import reading
-from offhook.adapters.twilio.keys import Account, Keyring, keyring_of, parse_keyring
 from offhook.adapters.twilio.receive import receive
-from offhook.adapters.twilio.spelling import presented_urls
 from offhook.adapters.way_out.resolver import Resolver
-from offhook.adapters.web.parts import UrlsOf, forwarded_base, request_id
+from offhook.adapters.web.parts import request_id
 from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
-from offhook.adapters.wsgi import WsgiApp
-from offhook.pipeline.delivery import BreakerPolicy, Resend, RetryPolicy
+from offhook.api_and_dashboard import dashboard_door, door, health
+from offhook.from_settings import (
+    caller_sources,
+    heart_pace,
+    job_pace,
+    keyring,
+    look_up_policy,
+    pace,
+    patience,
+    retry_policy,
+    rules_of,
+    rules_source,
+    urls_of,
+)
+from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.emails import Emails
-from offhook.pipeline.heart import Heart, HeartPace
-from offhook.pipeline.job_runner import JobPace, JobRunner
-from offhook.pipeline.look_up import LookUpPolicy
+from offhook.pipeline.heart import Heart
+from offhook.pipeline.job_runner import JobRunner
 from offhook.pipeline.looking_up import LookingUp, LookUpPace
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.ports.inbox import Inbox
-from offhook.pipeline.rules import Rules
 from offhook.pipeline.skew import Skew
 from offhook.pipeline.steps import AsOf, Judge
 from offhook.pipeline.version import VERSION
-from offhook.pipeline.worker import Pace, Worker
-from offhook.settings import Settings, SettingsError, as_they_are, load
-
-if TYPE_CHECKING:  # the libraries of pages are loaded by who needs them
-    from offhook.adapters.dashboard.parts import Elsewhere
-    from offhook.adapters.ledger.reading import Reading
-
-_SLACK_SECONDS = 15.0  # for an answer to be written, before another worker asks for the same number
+from offhook.pipeline.worker import Worker
+from offhook.settings import Settings, SettingsError, load
 
 
 def build(settings: Settings) -> Offhook:
@@ -152,30 +146,6 @@ def build(settings: Settings) -> Offhook:
     )
 
 
-def caller_sources(settings: Settings) -> tuple[CallerSource, ...]:
-    """Those of OFFHOOK_LOOKUPS, in the order in which they are asked. Raises SettingsError."""
-    text = settings.lookups_toml
-    if not text:
-        return ()
-    proxy = settings.egress_proxy.get_secret_value()
-    way = WayOut(parse_proxy(proxy) if proxy else None, settings.ca_file or None, settings.dns_threads)
-    try:
-        return sources_of(parse(text), *look_up_limits(settings), way)
-    except SourcesError as error:
-        raise SettingsError("\n".join(f"OFFHOOK_LOOKUPS: {problem}." for problem in error.problems)) from None
-
-
-def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
-    deadline, at_once = settings.lookup_deadline_seconds, settings.lookup_at_once
-    values = AnswerLimits(
-        attributes=settings.customers_attributes,
-        attribute=settings.customers_attribute_characters,
-        lower_emails=settings.email_lowercase,
-    )
-    http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)
-    return http, SqlLimits(deadline, at_once, values)
-
-
 def looking_up(settings: Settings, ledger: SqlLedger, sources: Sequence[CallerSource]) -> LookingUp | None:
     """None without a source: then nothing waits, and nothing is asked."""
     if not sources:
@@ -184,18 +154,6 @@ def looking_up(settings: Settings, ledger: SqlLedger, sources: Sequence[CallerSo
         settings.lookup_at_once, settings.poll_seconds, log_repeat_seconds=settings.log_repeat_seconds
     )
     return LookingUp(ledger, sources, look_up_policy(settings, len(sources)), look_pace, ledger.clock)
-
-
-def look_up_policy(settings: Settings, sources: int) -> LookUpPolicy:
-    """`sources` is how many are asked one after the other."""
-    return LookUpPolicy(
-        fresh_seconds=settings.lookup_fresh_seconds,
-        unknown_seconds=settings.lookup_unknown_seconds,
-        base_seconds=settings.lookup_base_seconds,
-        cap_seconds=settings.lookup_cap_seconds,
-        wait_cap_seconds=settings.lookup_wait_cap_seconds,
-        lease_seconds=sources * settings.lookup_deadline_seconds + _SLACK_SECONDS,
-    )
 
 
 def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threading.Event], None]]:
@@ -238,293 +196,12 @@ def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge])
     )
 
 
-def job_pace(settings: Settings) -> JobPace:
-    return JobPace(
-        poll_seconds=max(settings.poll_seconds, settings.idle_seconds),
-        lease_seconds=settings.job_lease_seconds,
-        most_attempts=settings.job_attempts,
-        kept_seconds=settings.job_days * 86400,
-        most_result_bytes=settings.job_result_max_bytes,
-        nice=settings.customers_nice,
-        log_repeat_seconds=settings.log_repeat_seconds,
-    )
-
-
-def patience(settings: Settings) -> Patience:
-    return Patience(
-        store_seconds=settings.store_timeout_seconds,
-        statement_seconds=settings.statement_seconds,
-        slow_seconds=settings.slow_statement_seconds,
-        connect_seconds=settings.database_connect_seconds,
-        renew_seconds=settings.database_renew_seconds,
-        idle_in_transaction_seconds=settings.database_idle_seconds,
-        clock_tolerance_seconds=settings.clock_tolerance_seconds,
-        log_repeat_seconds=settings.log_repeat_seconds,
-    )
-
-
-def retry_policy(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(
-        base_seconds=settings.retry_base_seconds,
-        blocked_base_seconds=settings.blocked_base_seconds,
-        cap_seconds=settings.retry_cap_seconds,
-        horizon_seconds=settings.retry_horizon_seconds,
-        retry_after_cap_seconds=settings.retry_after_cap_seconds,
-        max_expired_leases=settings.max_expired_leases,
-        resend=Resend(settings.resend_ambiguous),
-        day_zone=ZoneInfo(settings.rockerbox_day_zone),
-        margin_seconds=settings.deadline_seconds,
-    )
-
-
-def pace(settings: Settings) -> Pace:
-    return Pace(
-        poll_seconds=settings.poll_seconds,
-        idle_seconds=settings.idle_seconds,
-        fold_batch=settings.fold_batch,
-        decide_batch=settings.decide_batch,
-        threads=settings.delivery_threads,
-        lease_seconds=settings.lease_seconds,
-        deadline_seconds=settings.deadline_seconds,
-        stop_seconds=settings.stop_seconds,
-        not_kept_seconds=settings.books_not_kept_seconds,
-        unfinished_seconds=settings.unfinished_hours * 3600,
-        unknown_seconds=settings.unknown_days * 86400,
-        clock_tolerance_seconds=settings.clock_tolerance_seconds,
-        log_repeat_seconds=settings.log_repeat_seconds,
-    )
-
-
-def heart_pace(settings: Settings) -> HeartPace:
-    return HeartPace(settings.heartbeat_seconds, settings.worker_kept_seconds, settings.log_repeat_seconds)
-
-
-def rules_source(settings: Settings) -> RulesSource:
-    """OFFHOOK_RULES, else OFFHOOK_CONFIG, which must be there when somebody named it."""
-    is_optional = settings.config == Path("offhook.toml")
-    return RulesSource(settings.config, is_optional, settings.rules_text, settings.default_country)
-
-
-def keyring(settings: Settings) -> Keyring:
-    """All keys that a callback may be signed with. Raises SettingsError when TWILIO_KEYRING cannot be read."""
-    try:
-        listed = parse_keyring(settings.keyring_json) if settings.keyring_json else ()
-    except ValueError as error:
-        raise SettingsError(f"TWILIO_KEYRING: {error}") from None
-    own = Account(settings.twilio_account_sid, settings.auth_tokens, {})
-    return keyring_of((own, *listed), refuse_auth_tokens=settings.twilio_refuse_auth_tokens)
-
-
-def urls_of(settings: Settings) -> UrlsOf:
-    """What Twilio may have signed: the configured addresses, else what the trusted proxies say."""
-
-    def urls(target: str, headers: Mapping[str, str], scheme: str) -> tuple[str, ...]:
-        bases = settings.public_urls or (forwarded_base(headers, scheme, settings.twilio_trusted_proxies),)
-        return presented_urls(bases, target)
-
-    return urls
-
-
-def health(service: Offhook) -> LedgerHealth:
-    ledger, known = service.ledger, service.settings
-    return LedgerHealth(
-        ledger,
-        migrations=ledger.tables,
-        clock=ledger.clock,
-        answer_seconds=known.ready_seconds,
-        cache_seconds=known.ready_cache_seconds,
-        destination=service.destination_skew,
-        not_kept_seconds=known.books_not_kept_seconds,
-        worker_lost_seconds=known.worker_lost_seconds,
-        backlog_seconds=known.ready_backlog_seconds,
-        log_repeat_seconds=known.log_repeat_seconds,
-        refused_before_error=known.refused_before_error,
-    )
-
-
 def tally(service: Offhook) -> Tally:
     known = service.settings
     limits = TallyLimits(
         known.count_seconds, known.refused_before_error, known.refused_error_seconds, known.log_repeat_seconds
     )
     return Tally(service.ledger.intake_counts, limits, {reading.AMD})
-
-
-def door(service: Offhook) -> Door:
-    """The API, whose libraries are loaded when the first token is shown to it."""
-    known = service.settings
-    limits = DoorLimits(
-        known.api_tokens_seconds, known.api_used_seconds, known.api_requests_per_second, known.api_burst
-    )
-    return Door(service.ledger.tokens, lambda: api(service), limits, service.ledger.clock)
-
-
-def api(service: Offhook) -> Callable[..., Iterable[bytes]]:
-    """The API's routes, on connections of their own."""
-    from offhook.adapters.api.app import ApiLimits, Parts, create_api
-
-    known, reads = service.settings, reading_of(service.settings)
-    limits = ApiLimits(
-        body_bytes=known.api_body_bytes,
-        bulk_rows=known.api_bulk_rows,
-        page_rows=known.api_page_rows,
-        tally_days=known.api_tally_days,
-        attributes=known.customers_attributes,
-        attribute_characters=known.customers_attribute_characters,
-        answers_seconds=known.api_answers_seconds,
-        write_seconds=known.api_write_seconds,
-    )
-
-    return create_api(
-        Parts(
-            reads=reads,
-            writes=service.ledger,
-            read=service.read,
-            judge=judge_or_why_not(service),
-            lacks=known.lacks,
-            clock=service.ledger.clock,
-            limits=limits,
-            country=known.default_country,
-            lower_emails=known.email_lowercase,
-            version=VERSION,
-            proxies=known.dashboard_proxies,
-        )
-    )
-
-
-def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
-    """The dashboard, whose libraries are loaded when somebody comes who may find it."""
-    known, ledger = service.settings, service.ledger
-    wished = known.dashboard or ("on" if known.oidc_issuer else None)  # the provider knows who may come in
-    return DashboardDoor(
-        wished, ledger, lambda: dashboard(service), signed_in, otherwise, known.dashboard_look_seconds, ledger.clock
-    )
-
-
-def signed_in(app: Flask, cookies: str) -> bool:
-    """Whether cookies are of somebody who is signed in to this dashboard. Raises LedgerUnavailable."""
-    from offhook.adapters.dashboard.who import is_signed_in
-
-    return is_signed_in(app, cookies)
-
-
-def dashboard(service: Offhook) -> Flask:
-    """The dashboard's pages, on connections of their own. Raises LedgerUnavailable."""
-    from offhook.adapters.dashboard.app import create_dashboard
-    from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
-    from offhook.pipeline.users import Lifetimes
-
-    known = service.settings
-    limits = Limits(
-        lifetimes=Lifetimes(known.session_idle_seconds, known.session_seconds),
-        seen_seconds=known.session_seen_seconds,
-        window_seconds=known.sign_in_window_seconds,
-        tries_of_account=known.sign_in_account_tries,
-        tries_of_address=known.sign_in_address_tries,
-        password_least=known.password_least_characters,
-        password_most=known.password_most_characters,
-        invite_seconds=known.invite_seconds,
-        page_rows=known.dashboard_rows,
-        short_rows=known.short_list_rows,
-        customer_numbers=known.customer_numbers,
-        at_once=known.dashboard_at_once,
-        unknown_file_rows=known.unknown_file_rows,
-        undo_preview_rows=known.undo_preview_rows,
-        upload_bytes=known.upload_max_bytes,
-        live_seconds=known.dashboard_live_seconds,
-        books_seconds=known.dashboard_books_seconds,
-        rules_bytes=known.rules_upload_bytes,
-        body_bytes=known.dashboard_body_bytes,
-        statement_seconds=known.page_statement_seconds,
-        proxies=known.dashboard_proxies,
-        overview_days=known.overview_days,
-        behind_seconds=known.overview_behind_seconds,
-        list_days=known.customers_old_days,
-    )
-    return create_dashboard(
-        Parts(
-            reads=reading_of(known),
-            ledger=service.ledger,
-            read=service.read,
-            judge=judge_or_why_not(service),
-            clock=service.ledger.clock,
-            limits=limits,
-            settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
-            ready=health(service).ready,
-            region=known.default_country,
-            lower_emails=known.email_lowercase,
-            lacks=known.lacks,
-            rules=rules_of(known),
-            account=account_of(known, None),
-            preflight_keys=known.preflight_keys,
-            version=VERSION,
-            zone=known.dashboard_zone,
-            is_https=any(url.startswith("https://") for url in (*known.public_urls, known.dashboard_url)),
-            looks_up=bool(known.lookups_toml),
-            home=known.own_url,
-            elsewhere=single_sign_on(service),
-        )
-    )
-
-
-def single_sign_on(service: Offhook) -> Elsewhere | None:
-    """The provider of OFFHOOK_OIDC_ISSUER; None without one, and then its libraries are not loaded."""
-    known = service.settings
-    if not known.oidc_issuer:
-        return None
-    from offhook.adapters.dashboard.parts import Elsewhere
-    from offhook.adapters.oidc.provider import Bounds, Client, Provider
-    from offhook.pipeline.single_sign_on import Admission
-
-    client = Client(
-        issuer=known.oidc_issuer,
-        id=known.oidc_client_id,
-        secret=known.oidc_client_secret.get_secret_value(),
-        scopes=known.oidc_scopes,
-        role_claim=known.oidc_role_claim,
-        verified_claim=known.oidc_verified_claim,
-    )
-    proxy = known.egress_proxy.get_secret_value()
-    provider = Provider(
-        client,
-        Bounds(known.oidc_seconds, known.oidc_answer_bytes, known.clock_tolerance_seconds),
-        service.ledger.clock,
-        proxy=parse_proxy(proxy) if proxy else None,
-        ca_file=known.ca_file or None,
-        resolver=Resolver(max_threads=known.dns_threads),
-    )
-    admission = Admission(frozenset(known.oidc_domains), known.roles_by_group)
-    return Elsewhere(provider, admission, known.oidc_name, known.oidc_sign_out)
-
-
-def rules_of(known: Settings) -> Callable[[str | None], Rules]:
-    """Reads the rules that hold, or those of a text that somebody uploaded. Raises RulesError."""
-    source = rules_source(known)
-    return lambda text: source.read() if text is None else source.uploaded(text)
-
-
-def reading_of(known: Settings) -> Reading:
-    """The ledger as pages read it, on connections of their own."""
-    from offhook.adapters.ledger.reading import Reading
-
-    return Reading(
-        known.database_url,
-        pool_size=known.page_pool_size,
-        patience=patience(known),
-        seconds=known.page_statement_seconds,
-    )
-
-
-def judge_or_why_not(service: Offhook) -> Callable[[], Judge | str]:
-    """The judge of now, or a sentence where the rules cannot be used."""
-
-    def judge() -> Judge | str:
-        try:
-            return service.judge()
-        except RulesError:
-            return "What would be decided today is unknown: the rules cannot be used."
-
-    return judge
 
 
 def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], datetime] | None = None) -> Flask:

@@ -16,6 +16,7 @@ from offhook.adapters.commands.context import Offhook
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.stories import StoriesOnSql
+from offhook.api_and_dashboard import api as create_api
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.phone import mask
@@ -24,7 +25,6 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.tokens import Scope, new_token
 from offhook.pipeline.users import AuditFilter, AuditLine
-from offhook.service import api as create_api
 from offhook.service import build, web
 from offhook.settings import given
 from tests.support.arriving import read_request

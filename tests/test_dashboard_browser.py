@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from offhook.api_and_dashboard import dashboard
 from offhook.pipeline.users import AuditLine, Invite, Role, new_secret
-from offhook.service import build, dashboard
+from offhook.service import build
 from offhook.settings import given
 from tests.support.browser import holds_in_every_look, page_of
 from tests.support.dashboard import PASSWORD, Site

@@ -10,9 +10,10 @@ from datetime import timedelta
 import pytest
 import requests
 
+from offhook.api_and_dashboard import dashboard
 from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditFilter, AuditLine, Role
-from offhook.service import build, dashboard
+from offhook.service import build
 from offhook.settings import given
 from tests.support.dashboard import PASSWORD, Client, Site, add_user
 from tests.support.raw import Raw, ask

@@ -44,6 +44,9 @@ def test_the_contract_holds(copy: Path) -> None:
         ("offhook/pipeline/call.py", "import offhook.adapters.web"),
         ("offhook/pipeline/steps.py", "import offhook.settings"),
         ("offhook/service.py", "import offhook.main"),
+        ("offhook/api_and_dashboard.py", "import offhook.service"),
+        ("offhook/from_settings.py", "import offhook.api_and_dashboard"),
+        ("adapters/commands/db.py", "import offhook.from_settings"),
         ("adapters/web/routes.py", "import offhook.adapters.twilio.signature"),
         ("adapters/ledger/store.py", "import offhook.adapters.rockerbox.client"),
         ("adapters/rockerbox/client.py", "import offhook.settings"),
@@ -81,3 +84,10 @@ def test_the_pipeline_imports_the_standard_library_and_phonenumbers_alone() -> N
                 if not f"{name}.".startswith(tuple(f"{one}." for one in ALLOWED))
             ]
     assert foreign == []
+
+
+def test_the_service_is_one_page_of_plain_calls_with_the_drawing() -> None:
+    text = (ROOT / "offhook" / "service.py").read_text()
+    assert len(text.splitlines()) <= 300
+    assert [node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)] == []
+    assert "adapters/web/front.py" in (ast.get_docstring(ast.parse(text)) or "")

@@ -19,6 +19,7 @@ from click.testing import Result as Ran
 
 from offhook.adapters.jobs.kinds import kinds
 from offhook.adapters.ledger.reading import Reading
+from offhook.from_settings import job_pace, patience
 from offhook.pipeline.delivery import Result, RetryPolicy
 from offhook.pipeline.job_files import pieces_of
 from offhook.pipeline.job_kinds import (
@@ -39,7 +40,7 @@ from offhook.pipeline.job_runner import Came, JobPace, JobRunner, Kind, Running
 from offhook.pipeline.jobs import Job, JobEvent, JobState, Progress
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.worker import Pace, Worker
-from offhook.service import build, create_app, job_pace, job_parts, patience
+from offhook.service import build, create_app, job_parts
 from offhook.settings import given
 from tests.fakes.callbacks import NOON
 from tests.fakes.ledger import MemoryLedger

@@ -11,10 +11,10 @@ import pytest
 from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
+from offhook.from_settings import look_up_limits, look_up_policy, pace, patience, retry_policy
 from offhook.pipeline.delivery import Resend, RetryPolicy
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.worker import Pace
-from offhook.service import look_up_limits, look_up_policy, pace, patience, retry_policy
 from offhook.settings import given
 
 pytestmark = pytest.mark.unit

@@ -16,11 +16,12 @@ from jinja2.bccache import Bucket, BytecodeCache
 from werkzeug.routing import Rule
 
 from offhook.adapters.commands.context import Offhook
+from offhook.api_and_dashboard import dashboard
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditLine, Role, Session, User, new_secret, new_user_id
-from offhook.service import build, dashboard
+from offhook.service import build
 from offhook.settings import given
 from tests.support.arriving import read_request
 from tests.support.processes import READS_AS_LONG_AS_IT_TAKES
