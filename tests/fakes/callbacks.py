@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from offhook.pipeline.callback import Callback, CallKey, Direction, RawCallback, Status
 
@@ -50,16 +51,29 @@ def raw(
 
 def read(raw: RawCallback, names: frozenset[str] | None = None, /) -> Callback:
     """`Reader`: the callback in our words."""
-    words = json.loads(raw.body)
-    usual, to = Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND, words.get("to", OURS)
+    words = _words(raw.body)
+    usual = Direction.OUTBOUND_DIAL if raw.parent_call_sid else Direction.INBOUND
+    from_, to = str(words.get("caller", "")), str(words.get("to", OURS))
     return Callback(
         raw=raw,
-        status=Status(words["status"]),
-        direction=Direction(words.get("direction") or usual),
-        from_=words["caller"],
+        status=_STATUSES.get(str(words.get("status")), Status.UNKNOWN),
+        direction=_DIRECTIONS.get(str(words.get("direction") or usual), Direction.UNKNOWN),
+        from_=from_,
         to=to,
         duration_seconds=60,
         sequence_number=None,
         occurred_at=None,
-        params={"From": words["caller"], "To": to},
+        params={"From": from_, "To": to},
     )
+
+
+_STATUSES = {status.value: status for status in Status}
+_DIRECTIONS = {direction.value: direction for direction in Direction}
+
+
+def _words(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
