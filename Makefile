@@ -10,7 +10,7 @@ help:
 	@echo "make run    the demonstration; with a .env the real thing"
 	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
 	@echo "make unit   the quick tests alone, about a minute"
-	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11, 3.12 and 3.13: properties at random"
+	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11 to 3.14: properties at random"
 	@echo "make mutants  puts one-line bugs into a copy and prints those that no test notices: COUNT=40 by lot, ONLY=a path, SEED=a number"
 	@echo "make bench  every figure of bench/README.md"
 	@echo "make requirements  newer versions of what is installed, pinned with their hashes"
@@ -83,7 +83,7 @@ soak: .venv/dev
 	@mkdir -p $(PICTURES)
 	OFFHOOK_SCREENSHOTS=$(PICTURES) $(BIN)/python -m pytest tests/test_dashboard_*browser.py --timeout 3600
 	OFFHOOK_STATEFUL_EXAMPLES=100 $(BIN)/python -m pytest tests/test_stateful.py tests/test_histories.py --hypothesis-profile random --timeout 3600
-	@for version in 3.11 3.12 3.13; do sh tests/on_python.sh $$version || exit 1; done
+	@for version in 3.11 3.12 3.13 3.14; do sh tests/on_python.sh $$version || exit 1; done
 
 COUNT ?= 40
 mutants: .venv/dev

@@ -6,7 +6,7 @@ python="python$version"
 if ! "$python" --version >/dev/null 2>&1; then # pyenv hides those that are not chosen
     for found in "$HOME"/.pyenv/versions/"$version"*/bin/python; do python=$found; done
 fi
-"$python" --version >/dev/null 2>&1 || { echo "No $python on this machine: its unit tests are left out."; [ "${CI:-}" = true ] && exit 1; exit 0; }
+"$python" --version >/dev/null 2>&1 || { echo "No Python $version on this machine: its unit tests are left out."; [ "${CI:-}" = true ] && exit 1; exit 0; }
 here=$(mktemp -d)
 trap 'rm -rf "$here"' EXIT
 "$python" -m venv "$here/venv"

@@ -115,3 +115,13 @@ def test_a_wheel_counts_for_the_machines_that_its_name_says() -> None:
     assert without_wheel(wanted, known, (3, 12), PLATFORMS["musllinux x86_64"]) == {"fast"}
     assert without_wheel(wanted, known, (3, 13), PLATFORMS["manylinux x86_64"]) == {"fast"}
     assert without_wheel([("fast", "1.1")], known, (3, 12), PLATFORMS["manylinux x86_64"]) == {"fast"}
+
+
+@pytest.mark.unit
+def test_each_python_is_named_to_ci_to_the_soak_and_to_whoever_installs_it() -> None:
+    every = [f"{major}.{minor}" for major, minor in PYTHONS]
+    of = {name: (REPOSITORY / name).read_text() for name in ("pyproject.toml", ".github/workflows/ci.yml", "Makefile")}
+    assert re.findall(r'"Programming Language :: Python :: (3\.\d+)"', of["pyproject.toml"]) == every
+    [matrix] = re.findall(r"python: \[(.*)\]", of[".github/workflows/ci.yml"])
+    assert re.findall(r'"(3\.\d+)"', matrix) == every
+    assert re.findall(r"for version in ([^;]*); do sh tests/on_python.sh", of["Makefile"]) == [" ".join(every)]
