@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.adapters.ledger.people.spelled import every_spelling, found_by
 from offhook.adapters.ledger.schema import PersonText, metadata
 
 pytestmark = pytest.mark.unit
@@ -92,3 +93,10 @@ def test_each_column_that_names_a_person_has_the_one_type() -> None:
         if column.name in OF_A_PERSON and not isinstance(column.type, PersonText)
     }
     assert others == set()
+
+
+def test_a_number_that_was_found_is_so_by_each_spelling_that_was_asked_by() -> None:
+    ours, other, stranger = "+525555550142", "+5215555550142", "+14155550142"
+    assert found_by([other, ours, stranger], {other}) == {other: other, ours: other}
+    assert found_by([other], {ours, other}) == {other: ours}
+    assert every_spelling([other, ours], now=1) == every_spelling([ours], now=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, text
 
-from offhook.adapters.ledger.people.spelled import BY_PHONE, PHONE
+from offhook.adapters.ledger.people.spelled import BY_PHONE, PHONE, every_spelling, found_by
 from offhook.adapters.ledger.rows import Insert, WithRows, insert, look_up, with_rows
 from offhook.adapters.ledger.schema import PersonText, customers, lookups, micros, shared_numbers
 from offhook.pipeline.call import CallState
@@ -62,10 +62,9 @@ def fresh_numbers(connection: Connection, phones: Collection[str], now: datetime
     """Those of the E.164 numbers that need no look-up at `now`."""
     if not phones:
         return set()
-    rows = [{"phone": PersonText.kept(one), "now": micros(now)} for phone in phones for one in spellings(phone)]
+    rows = every_spelling(phones, now=micros(now))
     found = connection.execute(_fresh(connection.dialect.name == "sqlite"), {"rows": json.dumps(rows)}).scalars()
-    known = set(found)
-    return {phone for phone in phones if not known.isdisjoint(spellings(phone))}
+    return set(found_by(phones, set(found)))
 
 
 @cache
@@ -129,6 +128,5 @@ def released_look_ups(phones: Iterable[str]) -> WithRows:
 
 def released_calls(phones: Iterable[str], now: datetime, settled_before: datetime) -> WithRows:
     """The calls of these numbers that wait for a look-up are due: those that had their end before `settled_before`."""
-    fixed = {"state": CallState.SETTLING.value, "now": micros(now), "settled": micros(settled_before)}
-    rows = [{"phone": PersonText.kept(one), **fixed} for phone in phones for one in spellings(phone)]
+    rows = every_spelling(phones, state=CallState.SETTLING.value, now=micros(now), settled=micros(settled_before))
     return with_rows(_RELEASE, _RELEASING, rows)

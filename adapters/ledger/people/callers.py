@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, and_, func, literal, or_, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
-from offhook.adapters.ledger.people.spelled import PHONE
+from offhook.adapters.ledger.people.spelled import PHONE, every_spelling, found_by
 from offhook.adapters.ledger.rows import key_of, source, with_rows
 from offhook.adapters.ledger.schema import PersonText, calls, micros, moment
 from offhook.pipeline.call import CallState
@@ -205,7 +205,6 @@ def with_waiting_calls(connection: Connection, phones: Collection[str]) -> set[s
 
 
 def _with(connection: Connection, question: str, phones: Collection[str]) -> set[str]:
-    spelled = {one: phone for phone in phones for one in spellings(phone)}
-    rows = [{"phone": PersonText.kept(one), "state": CallState.SETTLING.value} for one in spelled]
+    rows = every_spelling(phones, state=CallState.SETTLING.value)
     found = with_rows(question, _TO_BE_DECIDED, rows).returned(connection)
-    return {spelled[str(PersonText.shown(row.phone))] for row in found}
+    return set(found_by(phones, {str(PersonText.shown(row.phone)) for row in found}))

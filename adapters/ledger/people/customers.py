@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, Table, select, text, union
 
-from offhook.adapters.ledger.people.spelled import BY_PHONE, PHONE, every_spelling, line
+from offhook.adapters.ledger.people.spelled import BY_PHONE, PHONE, every_spelling, found_by, line
 from offhook.adapters.ledger.rows import Insert, WithRows, for_each, look_up, with_rows
 from offhook.adapters.ledger.schema import (
     PersonText,
@@ -77,11 +77,8 @@ def _asked(phones: Iterable[str]) -> dict[str, str]:
 def _by_phone(phones: Iterable[str], rows: Iterable[Sequence[Any]]) -> Iterator[tuple[str, _Row]]:
     """That several people have a number goes before what is kept of one of them."""
     shown = PersonText.shown
-    found: dict[str | None, Any] = {shown(row[0]): row for row in sorted(rows, key=itemgetter(7))}
-    for phone in phones:
-        row = next((found[one] for one in spellings(phone) if one in found), None)
-        if row is not None:
-            yield phone, row
+    found: dict[Any, Any] = {shown(row[0]): row for row in sorted(rows, key=itemgetter(7))}
+    return ((phone, found[one]) for phone, one in found_by(phones, found).items())
 
 
 def _customer(phone: str, row: _Row) -> Customer:
@@ -171,8 +168,7 @@ def refreshed(table: Table, phones: Iterable[str], fresh_until: datetime | None)
     """What this table says of these numbers is good until then."""
     refresh = f"UPDATE {table.name} SET fresh_until = v.fresh_until FROM {{rows}} WHERE {table.name}.phone = v.phone"
     fresh = micros_or_none(fresh_until)
-    rows = [one | {"fresh_until": fresh} for one in every_spelling(phones)]
-    return with_rows(refresh, {"phone": "text", "fresh_until": "bigint"}, rows)
+    return with_rows(refresh, {"phone": "text", "fresh_until": "bigint"}, every_spelling(phones, fresh_until=fresh))
 
 
 def forgotten(table: Table, phones: Iterable[str]) -> WithRows:
@@ -198,8 +194,7 @@ def with_people(connection: Connection, phones: Iterable[str]) -> set[str]:
     if not every or connection.execute(_ANY_PEOPLE).first() is None:
         return set()
     rows = for_each(connection, every_spelling(every), dict(PHONE), shared_people, BY_PHONE)
-    found = {row.phone for row in rows}
-    return {phone for phone in every if found.intersection(spellings(phone))}
+    return set(found_by(every, {row.phone for row in rows}))
 
 
 _ANY_PEOPLE = text("SELECT 1 FROM shared_people LIMIT 1")
@@ -225,10 +220,10 @@ def first_not_over(
 
 def numbers_named(connection: Connection, name: str) -> list[str]:
     """The numbers of which history says this email or this customer id."""
-    past = customer_rows.c
-    emails = select(past.phone).where(past.email.in_({name, name.lower()}), past.until_at.is_not(None))
-    ids = select(past.phone).where(past.customer_id == name, past.until_at.is_not(None))
-    every = (phones_of(name, _MOST_OF_A_NAME), emails.limit(_MOST_OF_A_NAME), ids.limit(_MOST_OF_A_NAME))
+    past = (
+        asked.where(customer_rows.c.until_at.is_not(None)) for asked in _named(customer_rows, name, _MOST_OF_A_NAME)
+    )
+    every = (phones_of(name, _MOST_OF_A_NAME), *past)
     return sorted({phone for asked in every for phone in connection.scalars(asked)})
 
 
@@ -269,8 +264,7 @@ def shared_among(connection: Connection, phones: Collection[str]) -> dict[str, _
     keys = every_spelling(phones)
     found = {row.phone: _People() for row in for_each(connection, keys, dict(PHONE), shared_numbers, BY_PHONE)}
     found |= _people_of(connection, keys)
-    shared = ((phone, next((one for one in spellings(phone) if one in found), None)) for phone in phones)
-    return {phone: found[kept] for phone, kept in shared if kept is not None}
+    return {phone: found[kept] for phone, kept in found_by(phones, found).items()}
 
 
 def _people_of(connection: Connection, keys: Iterable[Mapping[str, Any]]) -> dict[str, _People]:
@@ -293,8 +287,12 @@ def rows_of_numbers(connection: Connection, phones: Iterable[str]) -> Sequence[R
 
 
 def phones_of(name: str, limit: int) -> Select[Any]:
-    """The numbers of the customers with this email or customer id, a question for each, as each has an index of its own."""
-    by_email = select(customers.c.phone).where(customers.c.email.in_(sorted({name, name.lower()}))).limit(limit)
-    by_id = select(customers.c.phone).where(customers.c.customer_id == name).limit(limit)
-    found = union(by_email.subquery().select(), by_id.subquery().select()).subquery()
+    """The numbers of the customers with this email or customer id."""
+    found = union(*(asked.subquery().select() for asked in _named(customers, name, limit))).subquery()
     return select(found.c.phone).order_by(found.c.phone).limit(limit)
+
+
+def _named(table: Table, name: str, limit: int) -> tuple[Select[Any], Select[Any]]:
+    """The numbers of which this table says that email, or that customer id: a question each, as each has an index of its own."""
+    numbers = select(table.c.phone).limit(limit)
+    return numbers.where(table.c.email.in_(sorted({name, name.lower()}))), numbers.where(table.c.customer_id == name)
