@@ -7,9 +7,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -17,7 +21,7 @@ import pytest
 from tests import sinks
 from tests.support.browsing import RULES
 from tests.support.desk import KNOWN, UNKNOWN, Desk, desk_of
-from tests.support.processes import REPOSITORY
+from tests.support.processes import REPOSITORY, environment
 from tests.test_documented_commands import SHOWING
 
 desk = desk_of("documents")
@@ -158,6 +162,27 @@ def test_a_retry_of_what_is_in_no_such_state_is_an_empty_document_and_fails(desk
     made = short(desk)
     code, out, said = types(desk, "conversions", "retry", made, "--json")
     assert (code, json.loads(out)["conversions"], "None of these is dead" in said) == (1, [], True)
+
+
+def test_a_terminal_is_asked_beside_the_document(desk: Desk) -> None:
+    made = desk.refused()
+    desk.site.know(KNOWN, "newer@example.com")
+    ours, theirs = pty.openpty()
+    env = environment(desk.known["DATABASE_URL"]) | {"OFFHOOK_RULES": RULES}
+    command = [sys.executable, "-m", "flask", "conversions", "retry", made, "--json"]
+    with closing(os.fdopen(ours, "r+b", buffering=0)) as terminal:
+        running = subprocess.Popen(
+            command, env=env, cwd=REPOSITORY, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs
+        )
+        os.close(theirs)
+        said = b""
+        while b"[new]" not in said:
+            said += terminal.read(1000)
+        terminal.write(b"none\n")
+        out, _ = running.communicate()
+    assert b"have changed since" in said and made.encode() in said
+    [one] = json.loads(out)["conversions"]
+    assert (running.returncode, one["sent"], one["state"]) == (0, None, "dead")
 
 
 # Rules that are applied
