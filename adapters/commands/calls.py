@@ -20,7 +20,7 @@ from offhook.pipeline.finding import numbers_ever_of
 from offhook.pipeline.phone import caller
 from offhook.pipeline.story import CallFilter, CountedCall, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
-from offhook.pipeline.words import SOURCES
+from offhook.pipeline.words import SOURCES, label_of, reason_in_words
 
 _STATES = [*(state.value for state in CallState if state is not CallState.MERGED), UNFINISHED]
 
@@ -89,10 +89,16 @@ def list_(
         say_more_numbers(most)
 
 
-def show_calls(found: Sequence[CountedCall], shown: Format, *, reveal: bool) -> None:
-    """Calls with what became of each; on a terminal without what a person does not read."""
-    columns = ON_A_TERMINAL if shown is Format.TABLE else COLUMNS
-    show_list([row(one, reveal) for one in found], shown, columns)
+def show_calls(found: Sequence[CountedCall], shown: Format, *, reveal: bool, in_words: bool = False) -> None:
+    """Calls with what became of each; on a terminal without what a person does not read, and `in_words` that are a reader's."""
+    is_table = shown is Format.TABLE
+    rows = [row(one, reveal) | (_words(one) if is_table and in_words else {}) for one in found]
+    show_list(rows, shown, ON_A_TERMINAL if is_table else COLUMNS)
+
+
+def _words(one: CountedCall) -> dict[str, object]:
+    """Verdict and reason as a page has them."""
+    return {"outcome": label_of(one.outcome, one.reason), "reason": reason_in_words(one.reason)}
 
 
 def _number(text: str, country: str) -> str:

@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
 from offhook.adapters.commands.explain import explained
-from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
+from offhook.adapters.commands.explanation_shown import COLUMNS, raw_option, show_explanation
 from offhook.adapters.commands.named_call import only_call_sid
 from offhook.adapters.commands.retrying import again, show_again
 from offhook.adapters.commands.shown import Format, in_utc, show_list, shows
@@ -110,9 +110,10 @@ def _counted(found: int) -> str:
 @conversions.command()
 @click.argument("call", metavar="CALLSID|NUMBER")
 @click.option("--in-clear", "--reveal", "is_clear", is_flag=True, help="Show numbers and emails whole, not masked.")
+@raw_option
 @shows
 @with_appcontext
-def show(call: str, is_clear: bool, shown: Format) -> None:
+def show(call: str, is_clear: bool, raw: bool, shown: Format) -> None:
     """Show all about a call.
 
     Why is it in Rockerbox, or why not? The same as `flask explain`.
@@ -124,7 +125,7 @@ def show(call: str, is_clear: bool, shown: Format) -> None:
     """
     found = explained(offhook(), call, shown, reveal=is_clear)
     if shown is Format.TABLE:
-        show_explanation(found)
+        show_explanation(found, raw=raw)
     else:
         show_list([found], shown, COLUMNS)
 

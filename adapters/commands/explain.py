@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.calls import show_calls
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
-from offhook.adapters.commands.explanation_shown import COLUMNS, show_explanation
+from offhook.adapters.commands.explanation_shown import COLUMNS, raw_option, show_explanation
 from offhook.adapters.commands.named_call import no_call_of, say_more_numbers
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
@@ -40,9 +40,10 @@ def _show_schema(context: click.Context, _parameter: click.Parameter, is_wished:
     help="Show the JSON schema and end.",
 )
 @click.option("--reveal", is_flag=True, help="Show numbers and emails whole, not masked.")
+@raw_option
 @shows
 @with_appcontext
-def explain(name: str, reveal: bool, shown: Format) -> None:
+def explain(name: str, reveal: bool, raw: bool, shown: Format) -> None:
     """Explain a call: why is it in Rockerbox, or why not, and what can be done?
 
     First the verdict and the remedy; then what arrived, what was decided and why, what was sent, what came back, and what
@@ -53,6 +54,7 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
     flask explain CA123...
     flask explain "(415) 867-5309" --reveal
     flask explain ann@example.com
+    flask explain CA123... --raw
     flask explain CA123... --json
     flask explain --schema > explain.schema.json
     """
@@ -63,7 +65,7 @@ def explain(name: str, reveal: bool, shown: Format) -> None:
     elif shown is Format.CSV:
         show_list([found], shown, COLUMNS)
     else:
-        show_explanation(found)
+        show_explanation(found, raw=raw)
 
 
 def explained(service: Offhook, name: str, shown: Format, *, reveal: bool) -> Explanation:
@@ -98,7 +100,7 @@ def _masking_of(story: Story, reveal: bool) -> Masking:
 
 def _list(service: Offhook, found: Named, name: str, shown: Format, *, reveal: bool) -> NoReturn:
     """The calls that the name may mean, as `flask calls list` has them."""
-    show_calls(counted_calls(service.ledger.stories, found), shown, reveal=reveal)
+    show_calls(counted_calls(service.ledger.stories, found), shown, reveal=reveal, in_words=True)
     more = f" (the newest {len(found.calls)} of more)" if found.is_more else ""
     click.echo(f"Calls of {_hidden(name)}{more}; `flask explain CALLSID` has all about one.", err=True)
     if found.is_more_numbers:

@@ -9,6 +9,7 @@ from datetime import datetime
 from urllib.parse import parse_qsl
 
 from offhook.adapters.dashboard.times import local
+from offhook.pipeline import explanation_words
 from offhook.pipeline.callback import RawCallback, Status, is_terminal
 from offhook.pipeline.explanation import (
     SPELLING,
@@ -21,7 +22,7 @@ from offhook.pipeline.explanation import (
 from offhook.pipeline.health import length
 from offhook.pipeline.masking import PERSONS, Masking
 from offhook.pipeline.phone import mask
-from offhook.pipeline.words import SOURCES, reason_in_words, word_of
+from offhook.pipeline.words import SOURCES, reason_in_words
 
 _MOST_OF_AN_ANSWER = 500  # characters
 
@@ -83,13 +84,9 @@ _RESULTS: Mapping[str, tuple[str, bool]] = {
 def _decision(one: DecisionFacts) -> Step:
     what, is_stop = _RESULTS.get(one.result, ("Decided", False))
     rule = f"by the rule {one.rule}" if one.rule else ""
-    said = in_their_zone(" ".join(without_version(reason.sentence, one.rules_version) for reason in one.reasons))
+    sentences = (explanation_words.without_version(reason.sentence, one.rules_version) for reason in one.reasons)
+    said = in_their_zone(" ".join(sentences))
     return Step(one.decided_at, what, "; ".join(filter(None, [rule, said])), is_stop)
-
-
-def without_version(text: str, version: str) -> str:
-    """A sentence without the hash of the rules that it names: nobody can read anything from that."""
-    return text.replace(f" {version}", "") if version else text
 
 
 _TRIED: Mapping[str, tuple[str, bool]] = {
@@ -156,17 +153,8 @@ def answer_in_short(text: str) -> str:
 
 
 def headline(found: Explanation) -> str:
-    """The verdict in one sentence, without a hash or a program's word, its times in the reader's zone."""
-    text = found.sentence
-    if found.conversion is not None:
-        text = text.replace(f"({found.conversion.reason})", f"({_in_brackets(found.conversion.reason)})")
-    for one in found.decisions:
-        text = without_version(text, one.rules_version)
-    return in_their_zone(text)
-
-
-def _in_brackets(reason: str) -> str:
-    return reason_in_words(reason).replace("Rockerbox answered", "it answered")
+    """The verdict in one sentence, its times in the reader's zone."""
+    return in_their_zone(explanation_words.headline(found))
 
 
 _IN_UTC = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -186,23 +174,11 @@ def _as_local(text: str) -> str:
 
 def differences(found: Explanation) -> list[tuple[str, str, str]]:
     """What is otherwise today: what, then, today, each in a reader's words."""
-    return [_difference(one) for one in found.today.differences]
+    return [_difference(one) for one in explanation_words.differences(found)]
 
 
 def _difference(one: Difference) -> tuple[str, str, str]:
     if one.what == SPELLING:
         return "Spelling", "", "spelled otherwise"
-    say = {"verdict": _label, "reasons": _reasons}.get(one.what, str)
-    then, now = ("nothing" if value is None else say(value) for value in (one.then, one.now))
-    return _WHAT.get(one.what, one.what), then, "another one" if then == now else now
-
-
-_WHAT = {"verdict": "Outcome", "reasons": "Why"}
-
-
-def _label(value: str) -> str:
-    return word_of(value).label
-
-
-def _reasons(value: str) -> str:
-    return ", ".join(map(reason_in_words, value.split(", ")))
+    then, now = ("nothing" if value is None else value for value in (one.then, one.now))
+    return one.what, then, "another one" if then == now else now

@@ -87,6 +87,7 @@ _REASONS: Mapping[str, str] = {
     "day_turned": "it may have arrived",
     "horizon_passed": "tried for too long",
     "leases_expired": "sending it was cut off too often",
+    "lease_expired": "sending it was cut off",
     "new": "about to be sent",
     "asked_by_a_person": "to be sent again",
     "rebuilt": "decided again",

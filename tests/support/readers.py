@@ -13,6 +13,14 @@ TERMINAL = re.compile(r"`|/readyz|\bflask [a-z]|--[a-z]|\b(OFFHOOK|ROCKERBOX|TWI
 """What is for whoever sits at a terminal: no page but the list of settings has it."""
 
 
+_SAID = re.compile(r"""<[^>]*?\s(?:title|aria-label|placeholder|alt)=(?:"([^"]*)"|'([^']*)')""")
+
+
 def words(page: str) -> str:
     """What a reader sees of a page."""
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+
+
+def said_of_parts(page: str) -> str:
+    """What a page says of its parts to who points at them or has it read aloud."""
+    return unescape(" ".join("".join(found) for found in _SAID.findall(page)))
