@@ -51,20 +51,20 @@ def happens(site: Browsing) -> Mapping[str, str]:
     _customers(site)
     _calls(site)
     _jobs(site)
-    ledger.tokens.add(new_token("crm", ["calls:read"], ledger.clock())[0], _line(site, "token made", "crm"))
-    [line, *_] = ledger.history.imports(1)
-    looked = next(one for one in ledger.jobs.latest(99) if one.kind == "import_customers" and one.is_over)
+    ledger.tokens.add(new_token("crm", ["calls:read"], ledger.clock())[0], line(site, "token made", "crm"))
+    [brought, *_] = ledger.history.imports(1)
+    looked = min((one for one in ledger.jobs.latest(99) if one.kind == "import_customers"), key=lambda one: one.id)
     return {
         "/calls/<call_sid>": f"/calls/{sid(DELIVERED)}",
         "/rules/<version>": f"/rules/{site.service.judge().rules.version}",
-        "/customers/imports/<import_id>": f"/customers/imports/{line.id}",
+        "/customers/imports/<import_id>": f"/customers/imports/{brought.id}",
         "/customers/jobs/<job_id>": f"/customers/jobs/{looked.id}",
         "/customers/jobs/<job_id>/progress": f"/customers/jobs/{looked.id}/progress",
         "/jobs/of/<name>": "/jobs/of/exports?back=/calls",
     }
 
 
-def _line(site: Browsing, what: str, of_what: str) -> AuditLine:
+def line(site: Browsing, what: str, of_what: str) -> AuditLine:
     return AuditLine(site.service.ledger.clock(), "test", what, of_what, "test")
 
 
