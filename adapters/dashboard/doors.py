@@ -164,6 +164,7 @@ def choose_zone() -> AnyResponse:
     if wished and wished not in zones():
         abort(400)
     parts().ledger.users.set_zone(user().id, wished, line("time zone chosen", wished or "the service's"))
+    flash(f"Times are of {wished or 'the zone of the service'} now.")
     return redirect(local_path(request.form.get("back")), 303)
 
 

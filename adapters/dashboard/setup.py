@@ -13,6 +13,7 @@ from offhook.adapters.dashboard.who import line, needs, user
 from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.tokens import Scope, new_token
 from offhook.pipeline.users import AuditFilter, Invite, Role, User, new_secret, plain_email
+from offhook.pipeline.words import counted
 
 blueprint = Blueprint("setup", __name__)
 _LONGEST_NAME = 100
@@ -96,7 +97,7 @@ def enable(user_id: str) -> AnyResponse:
 def end_sessions(user_id: str) -> AnyResponse:
     someone = _other(user_id)
     ended = parts().ledger.sessions.end_all(user_id, line("sessions ended", someone.email))
-    return _done(f"{ended} sessions of {someone.email} have ended.")
+    return _done(f"{counted(ended, f'session of {someone.email} has', f'sessions of {someone.email} have')} ended.")
 
 
 @blueprint.post("/setup/users/<user_id>/remove")
