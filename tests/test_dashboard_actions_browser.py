@@ -365,3 +365,89 @@ def test_an_action_is_found_used_and_said_to_be_done(browser: Any, running: tupl
             assert action.says in page.locator("body").text_content()
         match = scene.site.app.url_map.bind("localhost").match
         assert [f"POST {match(path, 'POST', return_rule=True)[0].rule}" for path in sent] == [route]
+
+
+# By the keyboard alone: keys that are pressed, and nothing that a script puts the focus on
+
+_FOCUS = """() => {
+    const at = document.activeElement, look = getComputedStyle(at), box = at.getBoundingClientRect()
+    const isSeen = look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) >= 2 && box.bottom > 0 && box.top < innerHeight
+        && box.right > 0 && box.left < innerWidth
+    const name = at.getAttribute('aria-label') || at.labels?.[0]?.textContent || at.textContent || ''
+    return [at === document.body ? '' : at.tagName.toLowerCase(), name.replace(/\\s+/g, ' ').trim(), isSeen]
+}"""
+_MOST_STOPS = 150
+
+
+def tabs_to(page: Any, tag: str, name: str) -> None:
+    """Press Tab until this has the focus. Wherever it is on the way, it is seen."""
+    for _ in range(_MOST_STOPS):
+        page.keyboard.press("Tab")
+        at, said, is_seen = page.evaluate(_FOCUS)
+        assert is_seen or not at, (at, said)
+        if at == tag and said.startswith(name):
+            return
+    raise AssertionError(f"nobody gets to {tag} {name!r} of {page.url}")
+
+
+def comes_in(page: Any, email: str) -> None:
+    page.goto("/")
+    page.keyboard.type(email)  # the first field has the focus
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.get_by_role("search").wait_for()
+
+
+def test_why_a_call_is_not_in_rockerbox_is_answered_by_the_keyboard_alone(
+    browser: Any, running: tuple[Site, Scene]
+) -> None:
+    site, scene = running
+    scene.site.call(900, caller="+14155559001", seconds=1)
+    with page_of(browser, site) as page:
+        comes_in(page, "viewer@example.com")
+        tabs_to(page, "a", "Skip to the page")
+        tabs_to(page, "input", "Search")
+        page.keyboard.type("(415) 555-9001")
+        page.keyboard.press("Enter")
+        page.locator("h1.verdict").wait_for()
+        assert "Does not count: This call is not in Rockerbox because it lasted 1 s" in page.locator("h1").inner_text()
+        tabs_to(page, "a", "Skip to the page")
+        page.keyboard.press("Enter")
+        tabs_to(page, "a", "Calls")  # the first link of the page, and none of the header's
+        assert page.evaluate("document.activeElement.closest('main') !== null")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/calls")
+        tabs_to(page, "select", "Time")
+        page.keyboard.press("ArrowUp")  # from all time
+        tabs_to(page, "summary", "Columns")
+        page.keyboard.press("Space")
+        tabs_to(page, "input", "Reason")
+        page.keyboard.press("Space")
+        tabs_to(page, "button", "Show")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/calls?span=90&**")
+        assert "too short" in row_of(page.locator("main"), "Does not count").first.inner_text()
+
+
+def test_an_unknown_caller_becomes_a_customer_by_the_keyboard_alone(browser: Any, running: tuple[Site, Scene]) -> None:
+    site, scene = running
+    scene.site.call(901, caller="+14155559002")
+    with page_of(browser, site) as page:
+        comes_in(page, "operator@example.com")
+        tabs_to(page, "a", "Unknown callers")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/unknown")
+        tabs_to(page, "a", "Latest")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/unknown?order=latest")
+        tabs_to(page, "summary", "Add the customer")
+        page.keyboard.press("Enter")
+        tabs_to(page, "input", "Email")
+        page.keyboard.type("keys@example.com")
+        tabs_to(page, "button", "Add")
+        page.keyboard.press("Space")
+        page.locator(".flash").wait_for()
+        assert "The customer is added, and 1 call was decided again" in page.locator(".flash").inner_text()
+    [found] = scene.ledger.find_customers(["+14155559002"]).values()
+    assert found.email == "keys@example.com"
