@@ -10,18 +10,20 @@ import io
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, ClassVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 from flask import Request
 from werkzeug.datastructures import ImmutableMultiDict
 
 from offhook.pipeline.users import AuditFilter, AuditLine, Role
+from tests.support.browser import page_of
 from tests.support.browsing import Browsing, browsing, sid
-from tests.support.dashboard import PASSWORD, add_user
-from tests.support.laden import EMAILS, PERSONS, Page, Seen, every_page, laden
+from tests.support.dashboard import PASSWORD, Site, add_user
+from tests.support.laden import EMAILS, EVERY_KIND, PERSONS, SETTINGS, Page, Seen, every_page, laden
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -56,8 +58,47 @@ def test_markup_of_a_caller_a_file_rockerbox_or_a_rule_is_text_on_every_page(sit
     # Where a stranger's words do stand, so that the look above has seen some.
     of_jobs = {path for path in said if path.startswith("/customers/jobs/")}
     assert said >= {"/", "/calls", "/customers", "/customers/imports", "/deliveries", "/rules", "/setup", "/audit"}
-    assert {f"/calls/{sid(1)}", f"/calls/{sid(6)}", "/unknown"} <= said
+    assert {f"/calls/{sid(number)}" for number in (1, 6, *EVERY_KIND)} | {"/unknown"} <= said
     assert of_jobs
+
+
+@pytest.fixture(scope="module")
+def running(site: Browsing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server on the same database, with a user of each role more."""
+    made = Site(site.service.settings.database_url, tmp_path_factory.mktemp("laden-runs"), **SETTINGS)
+    made.web.start()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("how_many", [1, pytest.param(100, marks=pytest.mark.soak)])
+def test_a_browser_runs_nothing_of_it_and_asks_for_nothing(
+    browser: Any, running: Site, site: Browsing, pages: list[Seen], how_many: int
+) -> None:
+    """Of each page so many addresses, and of the others one with what it shows of a stranger."""
+    match, chosen = site.app.url_map.bind("localhost").match, defaultdict[str, list[str]](list)
+    laden_first = sorted(pages, key=lambda seen: "&lt;script&gt;" not in seen.answer.text)
+    for seen in laden_first:
+        if seen.answer.text.startswith("<!doctype html>") and seen.answer.status_code == 200:  # no part of a page
+            chosen[match(urlsplit(seen.path).path)[0]].append(seen.path)
+    paths = [path for every in chosen.values() for path in every[:how_many]]
+    assert len(paths) >= 15
+    with page_of(browser, running, Role.ADMIN) as page:
+        ran = list[str]()
+
+        def opened(dialog: Any) -> None:
+            ran.append(dialog.message)
+            dialog.dismiss()
+
+        page.on("dialog", opened)
+        for path in paths:
+            page.requests.clear()
+            page.goto(path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            assert page.locator("main img, main script, main iframe").count() == 0, path
+            asked = {urlsplit(url).path for url in page.requests[1:] if not url.startswith("data:")}
+            assert all(one.startswith("/static/") for one in asked), (path, asked)
+        assert ran == []
 
 
 def test_no_page_fails_whatever_is_in_it(pages: list[Seen]) -> None:

@@ -77,7 +77,8 @@ def page_of(
         yield page
     finally:
         context.close()
-    assert [text for text in told if not any(word in text for word in allowed)] == []
+    wrong = [text for text in told if not any(word in text for word in allowed)]
+    assert not wrong, wrong
 
 
 def axe_findings(page: Any) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote, unquote, urldefrag
+from urllib.parse import quote, unquote, urldefrag, urlencode
 
+from offhook.adapters.twilio.spelling import EVENT_TYPE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.job_kinds import QaFile, enqueue
@@ -18,15 +20,17 @@ from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import AuditLine, Role, User, new_user_id
 from offhook.service import job_runner
-from tests.support.browsing import ANN, BO, OURS, Browsing, Person, browsing
+from tests.support.arriving import read_request
+from tests.support.browsing import ACCOUNT, ANN, BO, OURS, Browsing, Person, browsing, sid
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+EVIL_ACTION = EVIL.replace("'", "")
 CY, DI, ED = "+14155550103", "+14155550104", "+14155550105"
 PERSONS = (ANN, BO, CY, DI, ED)
 EMAILS = ("ann.lee@example.com", "bo.lee@example.com", "cy.lee@example.com", "ed.lee@example.com")
 RULES = f"""min_duration_seconds = 30
-action = "call"
-extra = {{ caller = "{{from}}", name = "{{caller_name}}" }}
+action = '{EVIL_ACTION}'
+extra = {{ caller = "{{from}}", name = "{{caller_name}}", said = '{EVIL_ACTION}' }}
 [[rule]]
 name = '''{EVIL}'''
 skip = "much_too_short"
@@ -35,6 +39,7 @@ when = {{ max_duration_seconds = 9 }}
 number = "{OURS}"
 label = '''{EVIL}'''
 """
+SETTINGS = {"OFFHOOK_RULES": RULES, "OFFHOOK_DASHBOARD_ROWS": "3"}
 _POLICY = RetryPolicy()
 _NAMES = (
     "CallerName",
@@ -50,12 +55,13 @@ _NAMES = (
 
 def laden(url: str) -> Browsing:
     """Close its ledger at the end."""
-    site = browsing(url, OFFHOOK_RULES=RULES, OFFHOOK_DASHBOARD_ROWS="3")
+    site = browsing(url, **SETTINGS)
     _customers(site)
     evil = dict.fromkeys(_NAMES, EVIL)
     persons = {"ForwardedFrom": CY, "CallerName": "ann.lee@example.com", "Digits": ANN[2:]}
     for number, (caller, seconds, more) in enumerate(_calls(evil, persons), start=1):
         site.call(number, caller=caller, seconds=seconds, more=more)
+    _callbacks(site)
     for result, status, answer in _ANSWERS:
         _comes_to(site, result, status, answer)
     _people(site)
@@ -84,6 +90,75 @@ def _calls(evil: dict[str, str], persons: dict[str, str]) -> list[tuple[str, int
         (DI, 91, {}),
         (BO, 92, {}),
     ]
+
+
+EVERY_KIND = {20: "form", 21: "query", 22: "amd", 23: "event"}
+"""The numbers of the calls that callbacks of each kind are of."""
+# Each parameter that Twilio sends with the callbacks of a call.
+# https://www.twilio.com/docs/voice/twiml#request-parameters https://www.twilio.com/docs/voice/api/call-resource#statuscallback
+_OF_CALLBACKS = (
+    *(
+        "CallSid",
+        "ParentCallSid",
+        "From",
+        "To",
+        "Caller",
+        "Called",
+        "CallStatus",
+        "Direction",
+        "CallDuration",
+        "Duration",
+    ),
+    *(
+        "Timestamp",
+        "SequenceNumber",
+        "CallbackSource",
+        "ApiVersion",
+        "AnsweredBy",
+        "MachineDetectionDuration",
+        "StirVerstat",
+    ),
+    *("FromCity", "FromState", "FromZip", "FromCountry", "ToCity", "ToState", "ToZip", "ToCountry", "CallToken"),
+    *("CallerCity", "CallerZip", "CallerCountry", "CalledCity", "CalledState", "CalledZip", "CalledCountry"),
+    *("RecordingUrl", "RecordingSid", "RecordingDuration", "Digits", "SpeechResult", "SipCallId", "SipResponseCode"),
+)
+_FORM = "application/x-www-form-urlencoded"
+_HEADERS = {"User-Agent": EVIL, "X-Home-Region": EVIL, "I-Twilio-Idempotency-Token": EVIL}
+
+
+def _callbacks(site: Browsing) -> None:
+    """Of every kind, each with markup in all that it can carry: a form, a query, who answered, and events of a stream. A call has
+    one that can be read, too, so that it has a page by an id of Twilio's.
+    """
+    for number, kind in EVERY_KIND.items():
+        known = {"AccountSid": ACCOUNT, "CallSid": sid(number), "CallStatus": "completed", "Direction": "inbound"}
+        told = dict.fromkeys(_OF_CALLBACKS, EVIL) | {EVIL: EVIL}
+        site.call(number, caller=ANN, decide=False)
+        for parameters in (told | known | {"ParentCallSid": ""}, told | {"AccountSid": ACCOUNT}):
+            _arrives(site, kind, parameters)
+    site.work()
+
+
+def _arrives(site: Browsing, kind: str, parameters: dict[str, str]) -> None:
+    target, body, content_type = f"/twilio/status?{urlencode({EVIL: EVIL})}", urlencode(parameters).encode(), _FORM
+    method = "GET" if kind == "query" else "POST"
+    if kind == "amd":
+        without = ("CallStatus", "RecordingSid")  # with which it were another kind
+        body = urlencode({name: value for name, value in parameters.items() if name not in without}).encode()
+    if kind == "query":
+        target, body = f"/twilio/status?{urlencode(parameters)}", b""
+    if kind == "event":
+        data = {"request": {"method": EVIL, "url": EVIL, "parameters": parameters}, EVIL: [EVIL, {EVIL: EVIL}]}
+        event = {
+            "specversion": EVIL,
+            "type": f"{EVENT_TYPE}.{EVIL}",
+            "id": f"{EVIL}{parameters['CallSid']}",
+            "data": data,
+        }
+        content_type, body = "application/json", json.dumps([event]).encode()
+    found = read_request(method, target, content_type, _HEADERS, body, site.at, ACCOUNT)
+    assert isinstance(found, tuple), found
+    site.service.ledger.append(found)
 
 
 _ANSWERS = (
