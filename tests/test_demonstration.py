@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from offhook.pipeline.story import Verdict
 from offhook.pipeline.users import Role
 from tests.support.dashboard import Site, add_user
 from tests.support.demonstration import RECORDED, service_of
+from tests.support.readers import NEVER, said_of_parts, words
 
 pytestmark = pytest.mark.mostly("sqlite")
 NOW = datetime(2026, 11, 25, 16, 30, tzinfo=UTC)
@@ -49,6 +52,17 @@ def test_each_page_has_something_to_see(filled: Site) -> None:
     assert len(found.by_number) >= 3
     assert filled.ledger.stories.conversion_counts()["pending"] >= 2
     assert found.by_reason["unfinished"] == 1
+
+
+def test_no_page_of_it_has_a_word_of_the_ledgers(filled: Site) -> None:
+    admin = filled.role(Role.ADMIN)
+    lists = [f"/calls?outcome={verdict.value}" for verdict in Verdict]
+    newest = [re.findall(r'href="(/calls/CA[0-9a-f]{32})', admin.get(path).text)[:1] for path in lists]
+    assert all(newest)
+    pages = [*lists, *chain(*newest), "/?range=30d", "/deliveries", "/deliveries?show=done", "/unknown", "/customers"]
+    for path in (*pages, "/rules", "/rockerbox", "/audit", "/account"):
+        answer = admin.get(path)
+        assert (answer.status_code, NEVER.findall(words(answer.text) + said_of_parts(answer.text))) == (200, []), path
 
 
 def test_a_month_is_made_up_only_in_a_new_database_on_this_machine_that_sends_to_its_own_sandbox(
