@@ -246,7 +246,7 @@ def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_sec
             os.kill(stalled.pid, signal.SIGCONT)
             wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
     assert len(offhook.sink.requests) == 1
-    story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
+    story = flask("conversions", "show", sid, "--raw", env=offhook.env(), folder=offhook.folder).stdout
     assert "In Rockerbox (late_answer)" in story
     assert re.search(r"^ +\d  .*  delivered +delivered +none: it came late", story, re.MULTILINE)
 

@@ -59,7 +59,7 @@ def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in
     deliver(offhook)
     assert emails(offhook) == [OLD, NEW]
     assert {json.loads(request.body)["order_id"] for request in offhook.sink.requests} == {sid}
-    story = flask("conversions", "show", sid, "--in-clear", env=offhook.env(), folder=offhook.folder).stdout
+    story = flask("conversions", "show", sid, "--in-clear", "--raw", env=offhook.env(), folder=offhook.folder).stdout
     until, is_sent = story.index("What was sent until"), story.index("What is sent")
     assert until < story.index(OLD, until) < story.index("\n     1  ", until) < is_sent
     assert is_sent < story.index(NEW, is_sent) < story.index("\n     2  ", is_sent)

@@ -48,7 +48,7 @@ def test_what_lacks_a_field_of_the_key_never_reaches_rockerbox_until_it_is_decid
 ) -> None:
     [sid] = calls(offhook, 1, "ambiguous", **BY_ID)
     assert (offhook.sink.requests, offhook.sink.connections) == ([], 0)
-    shown = run(offhook, "conversions", "show", sid, **BY_ID).stdout
+    shown = run(offhook, "conversions", "show", sid, "--raw", **BY_ID).stdout
     assert "Needs you: it lacks customer_id (key_lacks_customer_id)" in shown and "ROCKERBOX_DEDUPE_KEY" in shown
     assert "This call counts, and is not in Rockerbox, since it waits for you: it lacks" in shown
     for words in ((), ("--rebuild",), ("--as-it-is",)):

@@ -21,7 +21,7 @@ def test_the_worker_warns_and_readyz_and_the_commands_tell_of_it(offhook: Offhoo
         commands = [
             ("conversions", "list"),
             ("conversions", "list", "--state", "unfinished"),
-            ("conversions", "show", sid),
+            ("conversions", "show", sid, "--raw"),
         ]
         for words in commands:
             done = flask(*words, env=environment(offhook.database_url), folder=offhook.folder)
