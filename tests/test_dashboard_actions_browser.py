@@ -328,8 +328,11 @@ IN_SOAK = {
 IN_SOAK |= {
     "POST /login",
     "POST /logout",
+    "POST /account/sign-out-everywhere",
     "POST /reveal",
+    "POST /calls/files",
     "POST /calls/<call_sid>/customer",
+    "POST /calls/<call_sid>/retry",
     "POST /unknown.csv",
     "POST /unknown/<call_sid>/customer",
     "POST /customers/uploads",
@@ -339,6 +342,7 @@ IN_SOAK |= {
     "POST /deliveries/retry",
     "POST /rules/backtest",
     "POST /rockerbox/qa",
+    "POST /setup/users/invite",
     "POST /setup/tokens",
     "POST /setup/tokens/revoke",
 }

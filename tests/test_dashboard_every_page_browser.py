@@ -139,6 +139,7 @@ def test_a_page_that_was_looked_for_has_no_finding_of_axe(browser: Any, looked: 
         holds_in_every_look(page, re.sub(r"\W+", "-", address).strip("-"))
 
 
+@pytest.mark.soak
 def test_a_job_of_each_kind_that_is_done_has_no_finding_of_axe(browser: Any, looked: Looked) -> None:
     jobs = looked.inside.service.ledger.jobs.latest(99)
     own = [f"/customers/jobs/{one.id}" for one in jobs if one.kind in ("import_customers", "undo_import")]
