@@ -16,6 +16,7 @@ from offhook.pipeline.words import (
     SOURCES,
     STATES,
     WORDS,
+    about_many,
     counted,
     label_of,
     outcome_in_words,
@@ -50,6 +51,54 @@ def test_a_sentence_that_pages_show_has_none_of_these_words_in_the_name_of_a_set
     within = re.compile(NEVER.pattern.replace(r"\b", ""), re.IGNORECASE)
     said = [text.replace("deadline", "") for text in OF_PAGES[word].sentences]
     assert [text for text in said if within.search(text)] == []
+
+
+def spelled_out(word: str) -> str:
+    """One of the words that a name of the table stands for."""
+    return word.replace(" *", " CA1").replace("*", "22")
+
+
+@pytest.mark.parametrize("word", sorted(OF_PAGES))
+def test_a_reason_has_a_few_words_for_it_with_nothing_left_to_fill_in(word: str) -> None:
+    said = reason_in_words(spelled_out(word))
+    assert said and not said[0].isspace() and "{" not in said
+    assert len(said) <= 40  # a column of a page
+    assert said != spelled_out(word) or said.isalpha()
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("http_404", "Rockerbox answered 404"),
+        ("key_lacks_order_id", "it lacks order_id"),
+        ("forwarded_by", "forwarded by another call of yours"),  # as a tally has it, without which call
+        (f"called_back CA{1:032x}", "calls back a missed call"),
+        ("dns_timeout", "no way to Rockerbox"),
+        ("of_tomorrow", "of tomorrow"),
+        ("", ""),
+    ],
+)
+def test_the_few_words_for_a_reason_stand_in_the_table(reason: str, said: str) -> None:
+    assert reason_in_words(reason) == said
+
+
+@pytest.mark.parametrize(
+    ("reason", "of_one", "of_many"),
+    [
+        (
+            f"repeat_of CA{1:032x}",
+            "Nothing has to be done: the earlier call counts for both.",
+            "Nothing: the earlier call",
+        ),
+        ("repeat_of", "Nothing has to be done: the earlier call counts for both.", "Nothing: the earlier call"),
+        ("caller_withheld", "Nothing can be done: the caller hides the number", "Nothing: nobody can be matched."),
+        ("too_short", WORDS[Verdict.DOES_NOT_COUNT].to_do, "Lower the least length in the rules"),
+        ("at_night", WORDS[Verdict.DOES_NOT_COUNT].to_do, "Change the rules if such calls shall count;"),
+    ],
+)
+def test_what_can_be_done_about_a_reason_stands_in_the_table(reason: str, of_one: str, of_many: str) -> None:
+    assert to_do(Verdict.DOES_NOT_COUNT, reason).startswith(of_one)
+    assert about_many(Verdict.DOES_NOT_COUNT, reason).startswith(of_many)
 
 
 def test_every_verdict_state_and_way_in_has_its_words() -> None:

@@ -37,6 +37,7 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).parent.parent
 CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/way_out", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
+TABLES = (REASONS, OF_REFUSALS, OF_THE_DATABASE, OF_IMPORTS, OF_LOOK_UPS)
 # Where a word stands among the arguments, by what is called.
 PLACES = {
     "why": 0,
@@ -173,6 +174,23 @@ def test_every_reason_that_the_program_can_write_has_a_sentence() -> None:
     found = written()
     assert {"status", "unfinished", "http_*", "proxy_dns", "asked_by_a_person", "rebuilt", "day_turned"} <= found
     assert [each for word in found for each in some(word) if known(each) is None] == []
+
+
+def keyed_by_reasons(node: ast.AST, module: ModuleType) -> bool:
+    """A table most of whose keys are reason words: two at the least."""
+    keys = [word for key in node.keys if key for word in spelled(key, module)] if isinstance(node, ast.Dict) else []
+    words = [key for key in keys if any(known(key, table) or known(f"{key} ", table) for table in TABLES)]
+    return len(words) >= 2 and len(words) * 2 > len(keys)
+
+
+def test_what_is_known_of_a_reason_stands_in_one_table() -> None:
+    found = [
+        (module.__name__, node.lineno)
+        for tree, module in modules_of(["offhook/pipeline", "adapters"])
+        for node in ast.walk(tree)
+        if keyed_by_reasons(node, module) and isinstance(node, ast.Dict)
+    ]
+    assert {name for name, _ in found} == {"offhook.pipeline.reasons"}, found
 
 
 def test_no_reason_is_told_of_that_the_program_does_not_write() -> None:

@@ -32,6 +32,7 @@ from offhook.adapters.web.answers import last_answer
 from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, look
 from offhook.adapters.web.notices import Notices
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.reasons import OF_REFUSALS, known
 
 log = logging.getLogger("offhook.web")
 
@@ -99,11 +100,6 @@ class _Admitted:
 
 _Served = bool | Found | _Ended | _Admitted
 """True: answered, and the connection is kept; False: answered, and it is not; else not answered yet."""
-
-_REMEDIES = {
-    "large_of_nobody": "Only somebody who is signed in may send as much: sign in, and send it again.",
-    "too_many_large": "Other files arrive just now: send it again in a moment.",
-}
 
 Line = OrderedDict[Connection, None]
 """Parked connections, the next deadline first."""
@@ -371,7 +367,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
     def _refuse(self, conn: Connection, refused: TurnedAway) -> None:
         event = "callback_too_large" if refused.check == "body_too_large" else "request_refused"
         log.warning(event, extra={"status": refused.status, "check": refused.check})
-        conn.send_at_once(last_answer(refused.status, _REMEDIES.get(refused.check, "")))
+        of_it = known(refused.check, OF_REFUSALS)
+        conn.send_at_once(last_answer(refused.status, of_it.to_do if of_it else ""))
         self._leave(conn)
 
     def _leave(self, conn: Connection) -> None:

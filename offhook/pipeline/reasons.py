@@ -6,10 +6,12 @@ as well. A name that ends in `*` stands for all words that begin so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from offhook.pipeline.delivery import (
+    KEY_LACKS,
     LATER_STATUSES,
     MAYBE_SENT_STATUSES,
     NOT_TAKEN_STATUSES,
@@ -40,11 +42,19 @@ class Known:
     ({word} is the word itself), and what to do about it, empty where nothing is wrong.
 
     `usually` is the result of an attempt that has this reason, but for settings and circumstances that make it another.
+    `short` are a few words for it where its own spelling says too little, or says it in the ledger's words: {rest} is what
+    stands for the `*` of its name, {number} the digits of the word. On a page, `to_do` is what can be done and `of_many` the
+    same of all calls of the reason together, where that is more than what can be done about the verdict; `not_yet` is what
+    a call is called that is not decided for this reason.
     """
 
     sentences: tuple[str, ...]
     advice: str = ""
     usually: Result | None = None
+    short: str = ""
+    to_do: str = ""
+    of_many: str = ""
+    not_yet: str = ""
 
     def remedy(self, result: str = "") -> str:
         """What can be done, and what happens by itself: by the attempt's `result`, else by the usual one."""
@@ -61,14 +71,21 @@ _NO_END = (
     "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes); for a "
     "call by the API its StatusCallback, with the event completed. One on <Number> or <Dial> reports child legs alone."
 )
+_CALL_STATUS_CHANGES = (
+    "Set the status callback on the number itself (Twilio console, Phone Numbers, the number, Call status changes)"
+)
+_NUMBER_ITSELF = "Set the status callback on the number itself, in Twilio's console."
 
 OF_DECISIONS: Mapping[str, Known] = {
     "counts": Known(
         ("All is as the rules {version} ask.", "All is as the rule {name} of the rules {version} asks."),
+        short="counts",
     ),
     "rule_says": Known(
         ("The rule {name} says that such calls do not count.",),
         "Change this rule (`flask rules show`) if such calls shall count, then `flask rules apply`.",
+        short="a rule says so",
+        of_many="Change this rule if such calls shall count.",
     ),
     "called_us": Known(("The customer is {number}, who called.",)),
     "we_called": Known(("The customer is {number}, whom we called.",)),
@@ -78,22 +95,44 @@ OF_DECISIONS: Mapping[str, Known] = {
     "forwarded_by *": Known(
         ("Call {call_sid} was forwarded to this number of ours, and counts for both.",),
         "Nothing is wrong: a call that one tracked number forwards to another counts once.",
+        short="forwarded by another call of yours",
+        to_do="Nothing has to be done: the first call counts for both.",
+        of_many="Nothing: the first call counts for both.",
     ),
     "repeat_of *": Known(
         ("The same caller called so shortly before, in call {call_sid}, which counts for both.",),
         "Shorten `repeat_within` of the rules if such calls shall count by themselves.",
+        short="called again too soon",
+        to_do="Nothing has to be done: the earlier call counts for both.",
+        of_many="Nothing: the earlier call counts for both.",
     ),
     "called_back *": Known(
         ("It calls back the missed call {call_sid}: the pair counts once, with the missed call's number.",),
+        short="calls back a missed call",
+        to_do="Nothing has to be done: the pair counts once.",
+        of_many="Nothing: the pair counts once.",
     ),
-    **{each.reason: Known((each.sentence,), each.remedy) for each in EVERY},
-    "no_root_leg": Known(("Only callbacks of its child legs have arrived, none of the call itself.",), _NO_END),
+    **{
+        each.reason: Known((each.sentence,), each.remedy, short=each.short, to_do=each.to_do, of_many=each.of_many)
+        for each in EVERY
+    },
+    "no_root_leg": Known(
+        ("Only callbacks of its child legs have arrived, none of the call itself.",),
+        _NO_END,
+        short="only a leg was reported",
+        to_do=f"{_CALL_STATUS_CHANGES}: only a leg of this call was reported.",
+        of_many=_NUMBER_ITSELF,
+    ),
     "unfinished": Known(
         (
             "No final status of the call itself came within {hours} h (its last is {status}, legs: {legs}).",
             "No final status of the call itself came within {hours} h (no callback of its own has arrived, legs: {legs}).",
         ),
         _NO_END,
+        short="its end was never reported",
+        to_do=f"{_CALL_STATUS_CHANGES}, so that the ends of calls are reported.",
+        of_many=_NUMBER_ITSELF,
+        not_yet="End never reported",
     ),
     "caller_not_in_mapping": Known(
         (
@@ -102,6 +141,8 @@ OF_DECISIONS: Mapping[str, Known] = {
             "number of any country.",
         ),
         "Add the customer (`flask customers import FILE`); the call is then sent with its own time.",
+        short="not in your customer list",
+        of_many="They wait: add the customers, and they are sent with their own time.",
     ),
     "several_customers": Known(
         (
@@ -110,6 +151,9 @@ OF_DECISIONS: Mapping[str, Known] = {
         ),
         "Give the number to one of the customers who have it (`flask customers show NUMBER` names them, `flask customers "
         "import FILE` takes a list in which one has it); the call is then sent with its own time.",
+        short="several customers have the number",
+        to_do="Give the number to one of the customers who have it; the call is then sent with its own time.",
+        of_many="They wait: import a list in which one customer has the number.",
     ),
     "unknown_too_long": Known(
         (
@@ -118,6 +162,9 @@ OF_DECISIONS: Mapping[str, Known] = {
         ),
         "`flask unknown` lists the numbers whose calls wait, so that they can be imported in time; OFFHOOK_UNKNOWN_DAYS is "
         "how long they wait.",
+        short="the caller stayed unknown",
+        to_do="Add the customer and decide this call again; it is then sent with its own time.",
+        of_many="Add such customers sooner; these calls can be decided again.",
     ),
     "late": Known(
         (
@@ -130,14 +177,24 @@ OF_DECISIONS: Mapping[str, Known] = {
             "No callback with a final status has arrived for the call itself.",
             "It has ended, and is a leg of another call, of which nothing has arrived.",
         ),
+        short="not over yet",
+        of_many="Nothing, while they go on.",
     ),
     "being_looked_up": Known(
         (
             "Its caller is being looked up.",
             "Its caller is being looked up; {source} is asked again at {at} ({reason}): {what}.",
         ),
+        short="the caller is being looked up",
+        of_many="Nothing: they go on as soon as the source answers.",
+        not_yet="The caller is being looked up",
     ),
-    "settling": Known(("It has ended, and its legs may still arrive until {until}.",)),
+    "settling": Known(
+        ("It has ended, and its legs may still arrive until {until}.",),
+        short="it has just ended",
+        of_many="Nothing: they are decided in a moment.",
+        not_yet="Just ended",
+    ),
     "decided_anew": Known(
         ("A person asked for it after it was refused: by the rules and the customer list of then.",),
     ),
@@ -152,21 +209,30 @@ _STANDS_FOR_OTHERS = frozenset(
 WHY_NOT = tuple(word for word in OF_DECISIONS if word not in _OF_WHAT_COUNTS | _STANDS_FOR_OTHERS)
 """The words for which calls are not sent, beside those that a brand's own rules have."""
 
+_ABOUT_TO_BE_SENT = "about to be sent"
+_TAKEN = "taken by Rockerbox"
+
 OF_CONVERSIONS: Mapping[str, Known] = {
-    "new": Known(("It was decided, and no attempt has been made yet.",)),
-    "rebuilt": Known(("A person asked for it to be decided anew, and other bytes are sent.",)),
-    "asked_by_a_person": Known(("A person asked for it to be sent again.",)),
-    "stopped": Known(("The worker stopped before it was sent, and gave it back.",)),
-    "lease_too_short": Known(("It had waited in the worker for too long to be sent in time, and was given back.",)),
-    "late_answer": Known(("The answer that it was delivered came late, when its worker was thought to be gone.",)),
+    "new": Known(("It was decided, and no attempt has been made yet.",), short=_ABOUT_TO_BE_SENT),
+    "rebuilt": Known(("A person asked for it to be decided anew, and other bytes are sent.",), short="decided again"),
+    "asked_by_a_person": Known(("A person asked for it to be sent again.",), short="to be sent again"),
+    "stopped": Known(("The worker stopped before it was sent, and gave it back.",), short=_ABOUT_TO_BE_SENT),
+    "lease_too_short": Known(
+        ("It had waited in the worker for too long to be sent in time, and was given back.",), short=_ABOUT_TO_BE_SENT
+    ),
+    "late_answer": Known(
+        ("The answer that it was delivered came late, when its worker was thought to be gone.",), short=_TAKEN
+    ),
     "horizon_passed": Known(
         ("It was tried again and again, until the time for that was over.",),
         "Its attempts show what kept it out. Once that is mended, `flask conversions retry CALLSID` sends it again. "
         "OFFHOOK_RETRY_HORIZON_SECONDS is how long it is tried.",
+        short="tried for too long",
     ),
     "leases_expired": Known(
         ("Workers that sent it were killed or stalled, too often to try once more.",),
         f"Find out what stops the workers while they send it. {_WHETHER}",
+        short="sending it was cut off too often",
     ),
     "day_turned": Known(
         (
@@ -174,65 +240,82 @@ OF_CONVERSIONS: Mapping[str, Known] = {
             "Rockerbox's and count, or your settings allow none.",
         ),
         f"{_WHETHER} OFFHOOK_RESEND_AMBIGUOUS says what is sent again by itself.",
+        short="it may have arrived",
     ),
-    "key_lacks_*": Known(
+    f"{KEY_LACKS}*": Known(
         (
             "It lacks a field of the account's deduplication key ({word}), and Rockerbox counts nothing without it: it was "
             "not sent.",
         ),
         "Give the customer what is missing (`flask customers import FILE`), or the rules, then `flask conversions retry "
         "CALLSID --rebuild`. Where the account has another key, correct ROCKERBOX_DEDUPE_KEY and leave `--rebuild` out.",
+        short="it lacks {rest}",
     ),
 }
 
 # By the default of OFFHOOK_MAYBE_SENT_STATUSES; the attempt's result is right whatever that is.
-_BY_STATUS: tuple[tuple[frozenset[int], Known], ...] = (
-    (REFUSED_STATUSES, Known(("Rockerbox refuses what is sent ({word}).",), usually=Result.REFUSED)),
-    (LATER_STATUSES, Known(("Rockerbox asks to come later ({word}).",), usually=Result.RETRY)),
-    (NOT_TAKEN_STATUSES, Known(("Rockerbox failed, and did not take it ({word}).",), usually=Result.RETRY)),
-    (
-        MAYBE_SENT_STATUSES,
-        Known(("Something before Rockerbox gave up waiting for its answer ({word}).",), usually=Result.MAYBE_SENT),
-    ),
+_BY_STATUS: tuple[tuple[frozenset[int], str, Result], ...] = (
+    (REFUSED_STATUSES, "Rockerbox refuses what is sent ({word}).", Result.REFUSED),
+    (LATER_STATUSES, "Rockerbox asks to come later ({word}).", Result.RETRY),
+    (NOT_TAKEN_STATUSES, "Rockerbox failed, and did not take it ({word}).", Result.RETRY),
+    (MAYBE_SENT_STATUSES, "Something before Rockerbox gave up waiting for its answer ({word}).", Result.MAYBE_SENT),
 )
+_ANSWERED = "Rockerbox answered {number}"
+_NO_WAY = "no way to Rockerbox"
+_NO_SAFE_WAY = "no safe way to Rockerbox"
 
 
-def _attempt(sentence: str, usually: Result, advice: str = "") -> Known:
-    return Known((sentence,), advice, usually)
+def _attempt(sentence: str, usually: Result, advice: str = "", short: str = "") -> Known:
+    return Known((sentence,), advice, usually, short)
 
 
 OF_ATTEMPTS: Mapping[str, Known] = {
-    "delivered": Known(("Rockerbox took it.",)),
-    **{f"http_{status}": known for statuses, known in _BY_STATUS for status in sorted(statuses)},
-    "http_4*": _attempt("It was not let in ({word}), whatever its bytes are.", Result.BLOCKED, _SHUT),
-    "http_5*": _attempt("An answer that nobody knows ({word}).", Result.MAYBE_SENT),
+    "delivered": Known(("Rockerbox took it.",), short=_TAKEN),
+    **{
+        f"http_{status}": _attempt(sentence, usually, short=_ANSWERED)
+        for statuses, sentence, usually in _BY_STATUS
+        for status in sorted(statuses)
+    },
+    "http_4*": _attempt("It was not let in ({word}), whatever its bytes are.", Result.BLOCKED, _SHUT, _ANSWERED),
+    "http_5*": _attempt("An answer that nobody knows ({word}).", Result.MAYBE_SENT, short=_ANSWERED),
     "redirect": _attempt(
         "Its address leads elsewhere, and customers' data are never sent after it.", Result.BLOCKED, _SHUT
     ),
     "bad_answer": _attempt("What came back is no answer that can be read.", Result.MAYBE_SENT),
-    "deadline": _attempt("No answer came in time.", Result.MAYBE_SENT),
+    "deadline": _attempt("No answer came in time.", Result.MAYBE_SENT, short="no answer in time"),
     "no_answer": _attempt("The connection was closed without an answer.", Result.MAYBE_SENT),
-    "reset": _attempt("The connection broke before an answer came.", Result.MAYBE_SENT),
-    "connection_lost": _attempt("The connection broke before anything was sent.", Result.RETRY),
+    "reset": _attempt(
+        "The connection broke before an answer came.",
+        Result.MAYBE_SENT,
+        short="the connection was cut before an answer came",
+    ),
+    "connection_lost": _attempt(
+        "The connection broke before anything was sent.",
+        Result.RETRY,
+        short="the connection was cut before anything was sent",
+    ),
     "error": _attempt("It could not be sent; the log has the kind of the error.", Result.MAYBE_SENT),
     "unexpected_*": _attempt(
         "A fault of Offhook's own while it was sent ({word}); the log has its traceback.", Result.MAYBE_SENT
     ),
     "lease_expired": _attempt(
-        "The worker that sent it was killed, or stalled for longer than a lease.", Result.LEASE_EXPIRED
+        "The worker that sent it was killed, or stalled for longer than a lease.",
+        Result.LEASE_EXPIRED,
+        short="sending it was cut off",
     ),
-    "dns": _attempt("The host of ROCKERBOX_URL has no address.", Result.RETRY, _NETWORK),
-    "dns_timeout": _attempt("The look-up of the host of ROCKERBOX_URL took too long.", Result.RETRY, _NETWORK),
-    "connect_refused": _attempt("Nobody listens at the host of ROCKERBOX_URL.", Result.RETRY, _NETWORK),
-    "connect_timeout": _attempt("The host of ROCKERBOX_URL does not answer.", Result.RETRY, _NETWORK),
-    "connect_failed": _attempt("The host of ROCKERBOX_URL cannot be reached.", Result.RETRY, _NETWORK),
+    "dns": _attempt("The host of ROCKERBOX_URL has no address.", Result.RETRY, _NETWORK, _NO_WAY),
+    "dns_timeout": _attempt("The look-up of the host of ROCKERBOX_URL took too long.", Result.RETRY, _NETWORK, _NO_WAY),
+    "connect_refused": _attempt("Nobody listens at the host of ROCKERBOX_URL.", Result.RETRY, _NETWORK, _NO_WAY),
+    "connect_timeout": _attempt("The host of ROCKERBOX_URL does not answer.", Result.RETRY, _NETWORK, _NO_WAY),
+    "connect_failed": _attempt("The host of ROCKERBOX_URL cannot be reached.", Result.RETRY, _NETWORK, _NO_WAY),
     "tls": _attempt(
         "The other side cannot prove that it is Rockerbox, or speaks no TLS that we do.",
         Result.RETRY,
         "No conversion gets through. Where a company's network opens TLS, name the file of its authority (PEM) in "
         "OFFHOOK_CA_FILE; else check ROCKERBOX_URL and this machine's clock.",
+        _NO_SAFE_WAY,
     ),
-    "tls_timeout": _attempt("The other side took too long to agree on TLS.", Result.RETRY, _NETWORK),
+    "tls_timeout": _attempt("The other side took too long to agree on TLS.", Result.RETRY, _NETWORK, _NO_SAFE_WAY),
     "proxy_4*": _attempt(
         "The proxy of OFFHOOK_EGRESS_PROXY lets nothing through ({word}).",
         Result.RETRY,
@@ -313,6 +396,7 @@ OF_REFUSALS: Mapping[str, Known] = {
             "The body is larger than OFFHOOK_MAX_CALLBACK_BYTES, and comes from nobody who is signed in to the dashboard.",
         ),
         "Sign in, and send the file again; raise the setting where it is a program of yours.",
+        to_do="Only somebody who is signed in may send as much: sign in, and send it again.",
     ),
     "sessions_unavailable": Known(
         ("A file came for the dashboard, and the database did not answer whether whoever sends it is signed in.",),
@@ -321,6 +405,7 @@ OF_REFUSALS: Mapping[str, Known] = {
     "too_many_large": Known(
         ("More files for the dashboard arrived at once than OFFHOOK_UPLOADS_AT_ONCE says.",),
         "Send it again in a moment; raise the setting where there is memory for more.",
+        to_do="Other files arrive just now: send it again in a moment.",
     ),
     **dict.fromkeys(
         ("header_too_large", "trailers_too_large", "request_line_too_long"),
@@ -505,7 +590,23 @@ def sentence(word: str, which: int = 0, /, **names: object) -> str:
 
 def known(word: str, within: Mapping[str, Known] = REASONS) -> Known | None:
     """What is known of a word; None for one of an older or a newer version."""
-    return within.get(word) or within.get(_longest(word, (name for name in within if name.endswith("*"))))
+    return within.get(_name(word, within))
+
+
+def on_pages(word: str) -> Known:
+    """The same for whoever reads pages, its few words filled in; of a word that is not known, or one of a brand's own rules,
+    its spelling. What stands behind a blank (which call) plays no part, and may be missing.
+    """
+    return _on_pages(word.partition(" ")[0])
+
+
+@lru_cache(maxsize=1000)
+def _on_pages(kind: str) -> Known:
+    name = _name(kind, REASONS) or _name(f"{kind} ", REASONS)
+    found = REASONS.get(name, Known(()))
+    rest = kind.removeprefix(name.removesuffix("*"))
+    number = "".join(filter(str.isdigit, kind))
+    return replace(found, short=found.short.format(rest=rest, number=number) or kind.replace("_", " "))
 
 
 def remedy(word: str, result: str = "") -> str:
@@ -517,5 +618,8 @@ def remedy(word: str, result: str = "") -> str:
     return found.remedy(result) if found else ""
 
 
-def _longest(word: str, names: Iterable[str]) -> str:
-    return max((name for name in names if word.startswith(name[:-1])), key=len, default="")
+def _name(word: str, within: Mapping[str, Known]) -> str:
+    """The word itself, or the longest name with a `*` that it begins like; empty where there is none."""
+    if word in within:
+        return word
+    return max((name for name in within if name.endswith("*") and word.startswith(name[:-1])), key=len, default="")

@@ -54,6 +54,7 @@ class Day(StrEnum):
 _DAYS = tuple(Day)
 EVER = timedelta(days=36_500)
 NOBODY_KNOWS = "nobody knows"
+_NO_MATCH = "Nothing: nobody can be matched."
 # The journal keeps what was found with each decision.
 MAX_VALUE_FOUND = 100  # characters of a parameter; of a longer one its length is said
 MAX_FOUND = 500  # characters of all parameters together
@@ -125,7 +126,8 @@ class Condition:
     `holds` says whether what `looks_at` gives of a call is as asked; that is None where nobody knows. It is not asked where
     the rules say nothing (None). `distinguishes` makes of all that rules ask what distinguishes calls (None: what it looks at itself),
     and `finds` what is found of a call. `reason` is the word of a call that is not, `sentence` the one for the person who
-    asks, of what was {found} and what is {asked}, and `remedy` what can be done. `english` completes "A call counts when it
+    asks, of what was {found} and what is {asked}, and `remedy` what can be done; `short`, `to_do` and `of_many` are as in Known
+    of reasons.py. `english` completes "A call counts when it
     ...", `english_not` the same of one that is asked not to be so; empty where that is said elsewhere. `of_customer`: it is
     known once the caller is. `looks_back`: it looks at earlier calls of the customer. `needs_zone`: it needs the time zone
     of the rules. `of_callbacks`: it looks at legs or parameters, which callbacks alone say, and not the row that is kept of
@@ -147,6 +149,9 @@ class Condition:
     needs_zone: bool = False
     of_callbacks: bool = False
     distinguishes: Callable[[Sequence[Any]], Distinction | None] = _itself
+    short: str = ""
+    to_do: str = ""
+    of_many: str = ""
 
     def in_english(self, asked: Any) -> str:
         """What the rules ask; empty where they ask nothing."""
@@ -193,11 +198,13 @@ def _condition(
     needs_zone: bool = False,
     of_callbacks: bool = False,
     distinguishes: Callable[[Sequence[Any]], Distinction | None] = _itself,
+    short: str = "",
+    of_many: str = "",
 ) -> D:
     if found is not None:
         finds = _whatever_is_asked(found)
     assert finds is not None, "an entry has one of the two"
-    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, distinguishes)
+    more = (english_not, of_customer, looks_back, needs_zone, of_callbacks, distinguishes, short, "", of_many)
     entry = Condition(kind, looks_at, holds, finds, reason, sentence, remedy, english, explained, *more)
     return field(default=default, metadata={"entry": entry})
 
@@ -285,8 +292,10 @@ class Conditions:
         holds=_among,
         found=lambda facts: facts.direction,
         reason="direction",
+        short="not a call of this direction",
         sentence="Its direction is {found}; {asked} counts.",
         remedy="Name its direction in `directions` of the rules if such calls shall count.",
+        of_many="Name the direction in the rules if such calls shall count.",
         english="is {asked}",
         explained="Who called whom. The legs that a call dials belong to it and never count by themselves.",
     )
@@ -297,8 +306,10 @@ class Conditions:
         holds=_among,
         found=lambda facts: facts.leg.status,
         reason="status",
+        short="not answered",
         sentence="Its status is {found}; {asked} counts.",
         remedy="Name its status in `statuses` of the rules if such calls shall count.",
+        of_many="Name how they ended in the rules if such calls shall count.",
         english="ended as {asked}",
         explained="How a call must have ended. That it is completed means that Twilio answered, not that a person did.",
     )
@@ -311,6 +322,7 @@ class Conditions:
         reason="too_short",
         sentence="It lasted {found} s; at least {asked} s count.",
         remedy="Lower `min_duration_seconds` of the rules if shorter calls shall count.",
+        of_many="Lower the least length in the rules if shorter calls shall count.",
         english="lasted at least {asked} s",
         explained="Shorter calls do not count. A call that nobody answered lasted 0 seconds.",
     )
@@ -323,6 +335,7 @@ class Conditions:
         reason="too_long",
         sentence="It lasted {found} s; at most {asked} s count.",
         remedy="Raise `max_duration_seconds` of the rules if longer calls shall count.",
+        of_many="Raise the greatest length in the rules if longer calls shall count.",
         english="lasted at most {asked} s",
         explained="Longer calls do not count. Without it there is no limit.",
     )
@@ -333,8 +346,10 @@ class Conditions:
         holds=lambda asked, is_listed: is_listed or not asked,
         found=lambda facts: facts.ours,
         reason="number_not_listed",
+        short="called number is not listed",
         sentence="{found} is not among the tracked numbers.",
         remedy="Add a [[numbers]] block with this number to the rules if its calls shall count.",
+        of_many="Add the numbers to the rules if their calls shall count.",
         english="",  # said above the list of numbers
         explained="Whether only calls of the numbers that have a block [[numbers]] count.",
     )
@@ -347,6 +362,7 @@ class Conditions:
         reason="other_number",
         sentence="The number was {found}; {asked} counts.",
         remedy="Name the number in `tracked_numbers` of the rules if its calls shall count.",
+        of_many="Name the numbers in the rules if their calls shall count.",
         english="is of {asked}",
         explained="Which tracked numbers are meant: phone numbers, labels of [[numbers]], names of [groups].",
     )
@@ -374,6 +390,7 @@ class Conditions:
         reason="talk_too_short",
         sentence="The talk took {found} s; at least {asked} s count.",
         remedy="Lower `min_talk_seconds` of the rules if shorter talks shall count.",
+        of_many="Lower the least length of a talk in the rules if they shall count.",
         english="was talked for at least {asked} s",
         explained="How long was talked at least, on the leg that somebody answered.",
         of_callbacks=True,
@@ -387,6 +404,7 @@ class Conditions:
         reason="talk_too_long",
         sentence="The talk took {found} s; at most {asked} s count.",
         remedy="Raise `max_talk_seconds` of the rules if longer talks shall count.",
+        of_many="Raise the greatest length of a talk in the rules if they shall count.",
         english="was talked for at most {asked} s",
         explained="How long was talked at most, on the leg that somebody answered.",
         of_callbacks=True,
@@ -400,6 +418,7 @@ class Conditions:
         reason="other_hours",
         sentence="It began at {found}; {asked} counts.",
         remedy="Change `hours` of the rules if calls of this hour shall count.",
+        of_many="Change the hours in the rules if these calls shall count.",
         english="began in {asked}",
         explained="The hours in which a call must have begun.",
         needs_zone=True,
@@ -413,6 +432,7 @@ class Conditions:
         reason="other_day",
         sentence="It began on {found}; {asked} counts.",
         remedy="Change `days` of the rules if calls of this day shall count.",
+        of_many="Change the days in the rules if these calls shall count.",
         english="began on {asked}",
         explained="The days of the week on which a call must have begun.",
         needs_zone=True,
@@ -507,6 +527,7 @@ class Conditions:
         reason="other_country",
         sentence="The caller's number is of {found}; {asked} counts.",
         remedy="Name the country in `countries` of the rules if its callers shall count.",
+        of_many="Name the countries in the rules if their callers shall count.",
         english="has a caller from {asked}",
         explained="The countries that the caller's number may be of.",
     )
@@ -519,6 +540,7 @@ class Conditions:
         reason="other_area_code",
         sentence="The area code of the caller's number is {found}; {asked} counts.",
         remedy="Name the area code in `area_codes` of the rules if its callers shall count.",
+        of_many="Name the area codes in the rules if their callers shall count.",
         english="has a caller with area code {asked}",
         explained="The area codes that the caller's number may have, where its country has any.",
     )
@@ -531,6 +553,7 @@ class Conditions:
         reason="not_in_list",
         sentence="The caller {found} is not in the list {asked}.",
         remedy="Add the number to the list if its calls are meant.",
+        of_many="Add the numbers to the list if their calls shall count.",
         english="has a caller in the list {asked}",
         explained="The caller's number is in this file: a block list in a rule that skips, a list of guests in one that "
         "converts.",
@@ -575,8 +598,11 @@ ALWAYS: tuple[Condition, ...] = (
         holds=lambda _, kind: kind is not CallerKind.WITHHELD,
         finds=_whatever_is_asked(lambda facts: facts.customer.kind),
         reason="caller_withheld",
+        short="number withheld",
         sentence="The caller withheld the number, so nobody can be matched.",
         remedy="Nothing can be done: there is no number to go by.",
+        to_do="Nothing can be done: the caller hides the number, so nobody can be found by it.",
+        of_many=_NO_MATCH,
         english="has a caller who did not withhold the number",
         explained="A caller who withheld the number cannot be matched with a customer.",
     ),
@@ -586,9 +612,12 @@ ALWAYS: tuple[Condition, ...] = (
         holds=lambda _, kind: kind in (CallerKind.PHONE, CallerKind.NUMBER, CallerKind.WITHHELD),
         finds=_whatever_is_asked(lambda facts: facts.customer.kind),
         reason="caller_not_a_phone",
+        short="the caller is no phone",
         sentence="The caller is not a phone number ({found}).",
         remedy="Nothing can be done, but where callers come by SIP from a switchboard of your own, with numbers that are "
         "theirs: then set OFFHOOK_SIP_CALLERS=1.",
+        to_do="Nothing can be done: the caller has no phone number by which somebody could be found.",
+        of_many=_NO_MATCH,
         english="has a phone number at the other end",
         explained="A SIP address, a client of Twilio's, a SIM or a short code is no phone number.",
     ),
