@@ -528,6 +528,7 @@ class Tour:
             self.decided_anew,
             self.open_for_long,
             self.in_a_circle,
+            self.goes_on_when_it_was_decided,
             self.becomes_a_leg,
             self.has_a_leg_that_was_converted,
             self.answered,
@@ -581,6 +582,13 @@ class Tour:
         a.a_callback_comes(1, "ringing", parent=0)
         a.a_callback_comes(0, "ringing", parent=1)
         a.callbacks_are_folded()
+
+    def goes_on_when_it_was_decided(self) -> None:
+        for status, caller in (("completed", CALLER), ("busy", CALLER), ("completed", OTHER)):
+            self.anew()
+            self.a.a_call_comes_and_is_decided(0, status, caller)
+            self.a.a_callback_comes(0, "in-progress", caller=caller)
+            self.a.callbacks_are_folded()
 
     def becomes_a_leg(self) -> None:
         for status, caller, is_decided in (

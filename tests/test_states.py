@@ -19,6 +19,9 @@ from offhook.pipeline.delivery import CONVERSION_MOVES, Event, Next, Outcome, Re
 from offhook.pipeline.diagram import states
 from offhook.pipeline.states import IllegalMove
 from offhook.pipeline.steps import attempt
+from tests.fakes import steps as fake_steps
+from tests.fakes.callbacks import NOON, raw, sid
+from tests.fakes.ledger import MemoryLedger
 from tests.support.every_move import Scene, calls, conversions, rows
 from tests.support.processes import REPOSITORY, bare_environment
 
@@ -64,6 +67,22 @@ def test_a_move_that_the_table_does_not_have_raises_and_changes_nothing(scene: S
     assert scene.ledger.database.ask("SELECT count(*) FROM attempts") == (0,)
     scene.ledger.finish([refused], scene.now)
     scene.conversion_is(sid, "dead")
+
+
+def test_in_memory_a_fold_that_the_table_does_not_have_raises_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ledger = MemoryLedger()
+    ledger.append([raw(1, "busy")])
+    fake_steps.fold(ledger)
+    assert fake_steps.decide(ledger, NOON) == 1
+    others = {row: to for row, to in CALL_MOVES.rows.items() if row != (CallState.SKIPPED, CallEvent.FOLD_LATE)}
+    monkeypatch.setattr(CALL_MOVES, "rows", others)
+    ledger.append([raw(1), raw(2)])
+    with pytest.raises(IllegalMove, match="fold_late leads from skipped not to skipped"):
+        fake_steps.fold(ledger)
+    assert [story.call.callbacks for story in ledger.stories.of_call(sid(1))] == [1]
+    assert ledger.stories.of_call(sid(2)) == []
 
 
 def test_a_table_answers_for_what_it_has_alone() -> None:

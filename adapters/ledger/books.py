@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
-from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row
+from offhook.adapters.ledger.legal import is_one_of, leads, may_move, of_the_row, stays
 from offhook.adapters.ledger.people.asked_for import (
     forgotten_look_ups,
     fresh_numbers,
@@ -66,6 +66,7 @@ from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.facts import is_by_person
 from offhook.pipeline.rules.trace import Trail, as_kept
+from offhook.pipeline.states import IllegalMove
 from offhook.pipeline.unfinished import UNFINISHED, OpenCall
 
 _ADVISORY_LOCK = 0x0FF_4001
@@ -89,13 +90,13 @@ _COUNTED = (
     "ended_at", "final_at", "settle_at", "answered",
 )  # fmt: skip
 _FOLDING = (CallEvent.FOLD, CallEvent.LEG_CONVERTED)
-_STATE = (
-    f"CASE WHEN {leads(CALL_MOVES, _FOLDING, 'calls.state', 'excluded.state')} THEN excluded.state ELSE calls.state END"
-)
+_LEADS_ON = leads(CALL_MOVES, _FOLDING, "calls.state", "excluded.state")
 _ON_CALL = (
-    f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET state = {_STATE}, "
+    f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET "
+    f"state = CASE WHEN {_LEADS_ON} THEN excluded.state ELSE calls.state END, "
     "customer_phone = coalesce(excluded.customer_phone, calls.customer_phone), "
-    f"{', '.join(f'{name} = excluded.{name}' for name in _COUNTED)}"
+    f"{', '.join(f'{name} = excluded.{name}' for name in _COUNTED)} "
+    f"WHERE {_LEADS_ON} OR {stays(CALL_MOVES, CallEvent.FOLD_LATE, 'calls.state')}"
 )
 _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq AND callbacks.folded = 0"
 _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
@@ -188,7 +189,7 @@ class BooksOnSql:
         with self._write() as connection:
             linked.run(connection)
             _must_be_all(merged.run(connection), families.absorbed)
-            counted.run(connection)
+            _must_be_legal(counted.run(connection), folded)
             _must_be_all(taken.run(connection), families.seqs)
             count(connection, {*families.absorbed, *(one.call.key for one in folded)})
 
@@ -368,6 +369,12 @@ def _must_be_all(changed: int, wanted: Collection[Any]) -> None:
     """Rolls the transaction back when a second bookkeeper was at work: a lock file deleted, a version that knows no turn."""
     if changed != len(wanted):
         raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+
+
+def _must_be_legal(taken_in: int, folded: Collection[Folded]) -> None:
+    """A call is passed over where its table says nothing of callbacks that come to one which stands so."""
+    if taken_in != len(folded):
+        raise IllegalMove(f"{len(folded) - taken_in} of {len(folded)} calls take no callbacks in where they stand")
 
 
 def _known_legs(connection: Connection, fresh: Sequence[Stored]) -> dict[CallKey, Link]:

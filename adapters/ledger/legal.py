@@ -30,6 +30,11 @@ def may_move(moves: Moves[S, E], event: E, column: str = "state") -> str:
     return is_one_of(column, moves.sources(event))
 
 
+def stays(moves: Moves[S, E], event: E, column: str) -> str:
+    """The event leaves the row in the state in which it stands."""
+    return is_one_of(column, [source for source, targets in moves.pairs(event) if source in targets])
+
+
 def leads(moves: Moves[S, E], events: Iterable[E], source: str, target: str) -> str:
     """One of the events leads from the state in `source` to the one in `target`."""
     pairs = moves.pairs(*events)

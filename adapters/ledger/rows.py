@@ -145,23 +145,27 @@ class Insert:
     values: Sequence[tuple[Any, ...]]
     on_conflict: str
 
-    def run(self, connection: Connection) -> None:
-        """One statement for all rows; on SQLite one for each hundred. (Whoever runs a statement a row gives the
-        interpreter's lock away at each, and holds the write lock meanwhile.)
+    def run(self, connection: Connection) -> int:
+        """How many rows it inserted or changed.
+
+        One statement for all rows; on SQLite one for each hundred. (Whoever runs a statement a row gives the interpreter's
+        lock away at each, and holds the write lock meanwhile.)
         """
         if not self.values:
-            return
+            return 0
         head = f"INSERT INTO {self.table.name} ({', '.join(self.names)})"
         if connection.dialect.name == "sqlite":
-            for begin in range(0, len(self.values), _ROWS_AT_ONCE):
-                some = self.values[begin : begin + _ROWS_AT_ONCE]
-                marks = values_of(len(self.names), len(some))
-                connection.exec_driver_sql(f"{head} {marks} {self.on_conflict}", tuple(chain.from_iterable(some)))
-        else:
-            # %b is the binary form: in the other one each quotation mark of a text is escaped, and JSON has many.
-            arrays = ", ".join(f"%b::{_kind(self.table.c[name])}[]" for name in self.names)
-            columns = tuple(map(list, zip(*self.values, strict=True)))
-            connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns)
+            return sum(self._some(connection, head, begin) for begin in range(0, len(self.values), _ROWS_AT_ONCE))
+        # %b is the binary form: in the other one each quotation mark of a text is escaped, and JSON has many.
+        arrays = ", ".join(f"%b::{_kind(self.table.c[name])}[]" for name in self.names)
+        columns = tuple(map(list, zip(*self.values, strict=True)))
+        return connection.exec_driver_sql(f"{head} SELECT * FROM unnest({arrays}) {self.on_conflict}", columns).rowcount
+
+    def _some(self, connection: Connection, head: str, begin: int) -> int:
+        some = self.values[begin : begin + _ROWS_AT_ONCE]
+        marks = values_of(len(self.names), len(some))
+        values = tuple(chain.from_iterable(some))
+        return connection.exec_driver_sql(f"{head} {marks} {self.on_conflict}", values).rowcount
 
 
 ADDED = "ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"

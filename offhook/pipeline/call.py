@@ -30,6 +30,7 @@ class CallEvent(StrEnum):
 
     FOLD = "fold"  # callbacks were taken in
     LEG_CONVERTED = "leg_converted"  # a leg joined it that stood as a call of its own and was converted
+    FOLD_LATE = "fold_late"  # callbacks were taken in after it was decided, or joined another call
     DECIDE = "decide"
     DECIDE_ANEW = "decide_anew"  # a person asked for it, by other rules
     LEAVE = "leave"  # it is called unfinished
@@ -37,7 +38,7 @@ class CallEvent(StrEnum):
 
 
 # The whole machine. What was decided stays, whatever comes later, unless a person asks; a converted call stays converted, and
-# one of which a leg was converted is.
+# one of which a leg was converted is, unless it was skipped. A merged one takes callbacks in where legs hang in a circle.
 CALL_MOVES: Moves[CallState, CallEvent] = Moves(
     {
         (CallState.OPEN, CallEvent.FOLD): (CallState.OPEN, CallState.SETTLING),
@@ -45,6 +46,10 @@ CALL_MOVES: Moves[CallState, CallEvent] = Moves(
         (CallState.OPEN, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
         (CallState.SETTLING, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
         (CallState.PARKED, CallEvent.LEG_CONVERTED): (CallState.CONVERTED,),
+        (CallState.CONVERTED, CallEvent.FOLD_LATE): (CallState.CONVERTED,),
+        (CallState.SKIPPED, CallEvent.FOLD_LATE): (CallState.SKIPPED,),
+        (CallState.PARKED, CallEvent.FOLD_LATE): (CallState.PARKED,),
+        (CallState.MERGED, CallEvent.FOLD_LATE): (CallState.MERGED,),
         (CallState.SETTLING, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
         (CallState.PARKED, CallEvent.DECIDE): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),
         (CallState.SKIPPED, CallEvent.DECIDE_ANEW): (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED),

@@ -19,7 +19,7 @@ move obeys. What is not drawn here cannot happen: it is refused, and nothing cha
 
 ## A call
 
-A callback that comes after a decision is folded into its call (length, end, legs), whose state stays.
+A callback that comes after a decision is folded into its call (length, end, legs), whose state stays: `fold_late`.
 An open call that waited for `OFFHOOK_UNFINISHED_HOURS` is called unfinished, and goes on like any other should its end come after all.
 
 ```mermaid

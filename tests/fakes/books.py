@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from offhook.pipeline.call import CallEvent, CallState, root_of
+from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, Park, Reason, Skip
 from offhook.pipeline.customer import Customer
@@ -74,22 +74,32 @@ class MemoryBooks:
     def save(self, families: Families, folded: Sequence[Folded]) -> None:
         if set(families.seqs) & self._kept.folded:
             raise LedgerUnavailable("the books were changed by somebody else meanwhile", "busy")
+        states = {one.call.key: self._after(one, families) for one in folded}
         self._kept.links.update(families.links)
         for key in families.absorbed:
             self._kept.calls[key].state = "merged"
         for one in folded:
-            self._save_call(one, one.call.key in families.converted)
+            self._save_call(one, states[one.call.key])
         self._kept.folded.update(families.seqs)
 
-    def _save_call(self, one: Folded, is_converted: bool) -> None:
-        state = "converted" if is_converted else "settling" if one.settle_at else "open"
+    def _after(self, one: Folded, families: Families) -> CallState:
+        """Where the call stands when it has taken its callbacks in. Raises IllegalMove."""
+        state = CallState.SETTLING if one.settle_at else CallState.OPEN
+        state = CallState.CONVERTED if one.call.key in families.converted else state
+        was = self._kept.calls.get(one.call.key)
+        if was is None:
+            return state
+        stood = CallState.MERGED if one.call.key in families.absorbed else CallState(was.state)
+        if any(state in CALL_MOVES.rows.get((stood, event), ()) for event in (CallEvent.FOLD, CallEvent.LEG_CONVERTED)):
+            return state
+        return CALL_MOVES.check(stood, CallEvent.FOLD_LATE, stood)
+
+    def _save_call(self, one: Folded, state: str) -> None:
         was = self._kept.calls.get(one.call.key)
         if was is None:
             self._kept.calls[one.call.key] = KeptCall(one, state, one.customer_phone)
             return
-        was.folded, was.customer_phone = one, one.customer_phone or was.customer_phone
-        if was.state in ("open", "settling") or (was.state == "parked" and is_converted):
-            was.state = state
+        was.folded, was.customer_phone, was.state = one, one.customer_phone or was.customer_phone, state
 
     def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
         waiting = [

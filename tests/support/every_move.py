@@ -161,6 +161,7 @@ def calls(scene: Scene) -> None:
     _left_open(scene)
     _in_a_circle(scene)
     _merged(scene)
+    _late(scene)
     _with_a_converted_leg(scene)
 
 
@@ -223,6 +224,28 @@ def _merged(scene: Scene) -> None:
         scene.receives(sid, "completed", ParentCallSid=parent, Direction="outbound-dial", SequenceNumber="7")
         scene.folds(scene.slow)
         scene.call_is(sid, "merged")
+
+
+def _late(scene: Scene) -> None:
+    """What comes to a call that was decided, or is a leg of another one, is taken in where it stands."""
+    for state in ("converted", "skipped", "parked"):
+        status, caller = "busy" if state == "skipped" else "completed", "+14155550146" if state == "parked" else ANN
+        sid = scene.receives(scene.sid(), status, caller)
+        scene.decides()
+        scene.call_is(sid, state)
+        scene.receives(sid, status, caller, CallDuration="64", SequenceNumber="7")
+        scene.folds()
+        scene.call_is(sid, state)
+        assert scene.ledger.database.ask(f"SELECT duration_seconds FROM calls WHERE call_sid = '{sid}'")[0] == 64
+    first, second = scene.receives(scene.sid()), scene.receives(scene.sid())
+    scene.folds(scene.slow)
+    scene.receives(first, ParentCallSid=second, SequenceNumber="7")
+    scene.folds(scene.slow)
+    scene.call_is(first, "merged")
+    scene.receives(second, ParentCallSid=first, SequenceNumber="7")  # a circle, of which the first one is the root
+    scene.folds(scene.slow)
+    scene.call_is(first, "merged")
+    assert scene.ledger.database.ask("SELECT count(*) FROM callbacks WHERE folded = 0")[0] == 0
 
 
 def _with_a_converted_leg(scene: Scene) -> None:

@@ -19,13 +19,14 @@ _BEFORE_DECIDED = (CallState.OPEN, CallState.SETTLING)
 
 
 def every_move() -> set[Move]:
-    """Each way that the tables have."""
+    """Each way that the tables have, but what comes to a leg: that is seen of no call."""
+    unseen = {("call", CallState.MERGED.value, CallEvent.FOLD_LATE.value, CallState.MERGED.value)}
     return {
         (name, source.value, event.value, target.value)
         for name, rows in _TABLES
         for (source, event), targets in rows.items()
         for target in targets
-    }
+    } - unseen
 
 
 class Standing(NamedTuple):
@@ -76,8 +77,9 @@ class MovesSeen:
                 self._call(key, was.state, CallEvent.MERGE, CallState.MERGED)
             elif now.state == CallState.CONVERTED and was.state != CallState.CONVERTED:
                 self._call(key, was.state, CallEvent.LEG_CONVERTED, now.state)
-            elif now.callbacks != was.callbacks and (was.state in _BEFORE_DECIDED or now.state != was.state):
-                self._call(key, was.state, CallEvent.FOLD, now.state)
+            elif now.callbacks != was.callbacks:
+                is_late = was.state not in _BEFORE_DECIDED
+                self._call(key, was.state, CallEvent.FOLD_LATE if is_late else CallEvent.FOLD, now.state)
 
     @contextmanager
     def decided(self, event: CallEvent) -> Iterator[None]:

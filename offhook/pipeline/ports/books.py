@@ -161,7 +161,8 @@ class Books(KnownCalls, Protocol):
         """The calls that `fresh` belong to."""
 
     def save(self, families: Families, folded: Sequence[Folded]) -> None:
-        """Write what calls add up to and which callbacks they took in. A call that was decided already keeps its state."""
+        """Write what calls add up to and which callbacks they took in. A call that was decided already keeps its state. Raises
+        IllegalMove, and changes nothing, where CALL_MOVES says nothing of callbacks that come to a call which stands so."""
 
     def due(self, now: datetime, limit: int, *, newest: bool = False) -> Sequence[CallKey]:
         """Calls that are final and settled and were not decided yet: those that wait longest, or shortest."""
