@@ -48,7 +48,7 @@ from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState, root_of
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, Convert, state_of
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.delivery import State
+from offhook.pipeline.delivery import CONVERSION_MOVES, State
 from offhook.pipeline.look_up import number_to_ask
 from offhook.pipeline.ports.books import (
     Answered,
@@ -429,7 +429,7 @@ def _call_row(folded: Folded, converted: Collection[CallKey]) -> dict[str, Any]:
     state = CallState.SETTLING if folded.settle_at else CallState.OPEN
     return {
         **call.key._asdict(),
-        "state": (CallState.CONVERTED if call.key in converted else state).value,
+        "state": CALL_MOVES.first(CallState.CONVERTED if call.key in converted else state).value,
         "status": (root.status if root else Status.UNKNOWN).value,
         "direction": (root.direction if root else Direction.UNKNOWN).value,
         "from_number": root.from_ if root else "",
@@ -490,7 +490,7 @@ def _conversion_row(one: Decided) -> dict[str, Any]:
         "action": one.decision.conversion.action,
         "order_id": one.decision.conversion.order_id,
         "payload": one.payload,
-        "state": State.PENDING.value,
+        "state": CONVERSION_MOVES.first(State.PENDING).value,
         "reason": "new",
         "created_at": one.decided_at,
         "horizon_from": one.decided_at,

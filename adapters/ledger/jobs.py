@@ -38,7 +38,7 @@ class JobsTable:
             "arguments": json.dumps(arguments, ensure_ascii=False),
             "asked_by": asked_by,
             "asked_at": now,
-            "state": JobState.WAITING.value,
+            "state": JOB_MOVES.first(JobState.WAITING).value,
             "due_at": now,
             "fence": 0,
             "attempts": 0,

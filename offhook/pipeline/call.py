@@ -60,7 +60,8 @@ CALL_MOVES: Moves[CallState, CallEvent] = Moves(
         (CallState.CONVERTED, CallEvent.MERGE): (CallState.MERGED,),
         (CallState.SKIPPED, CallEvent.MERGE): (CallState.MERGED,),
         (CallState.PARKED, CallEvent.MERGE): (CallState.MERGED,),
-    }
+    },
+    begin=(CallState.OPEN, CallState.SETTLING, CallState.CONVERTED),
 )
 
 _RANK = {status: rank for rank, status in enumerate(ON_ITS_WAY)}

@@ -120,7 +120,8 @@ CONVERSION_MOVES: Moves[State, Event | Result] = Moves(
         (State.QUARANTINED, Event.RETRY): (State.PENDING,),
         (State.DEAD, Event.REBUILD): (State.PENDING,),
         (State.AMBIGUOUS, Event.REBUILD): (State.PENDING,),
-    }
+    },
+    begin=(State.PENDING,),
 )
 
 # What says for certain that the destination did not take it.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from offhook.pipeline.call import CALL_MOVES, CallState
-from offhook.pipeline.delivery import CONVERSION_MOVES, State
-from offhook.pipeline.jobs import JOB_MOVES, JobState
+from offhook.pipeline.call import CALL_MOVES
+from offhook.pipeline.delivery import CONVERSION_MOVES
+from offhook.pipeline.jobs import JOB_MOVES
 
 
 def states() -> str:
     """The page."""
-    calls = CALL_MOVES.as_mermaid(CallState.OPEN, CallState.SETTLING, CallState.CONVERTED)
-    jobs = JOB_MOVES.as_mermaid(JobState.WAITING)
-    conversions = CONVERSION_MOVES.as_mermaid(State.PENDING)
+    calls, conversions, jobs = (moves.as_mermaid() for moves in (CALL_MOVES, CONVERSION_MOVES, JOB_MOVES))
     return f"""# States
 
 Made from the tables in `offhook/pipeline/call.py`, `offhook/pipeline/delivery.py` and `offhook/pipeline/jobs.py`, which every

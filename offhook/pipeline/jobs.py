@@ -44,7 +44,8 @@ JOB_MOVES: Moves[JobState, JobEvent] = Moves(
         (JobState.RUNNING, JobEvent.CANCEL): (JobState.CANCELLED,),
         (JobState.RUNNING, JobEvent.GIVE_BACK): (JobState.WAITING,),
         (JobState.RUNNING, JobEvent.LEASE_EXPIRED): (JobState.WAITING, JobState.FAILED, JobState.CANCELLED),
-    }
+    },
+    begin=(JobState.WAITING,),
 )
 OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 """Nothing leads from here."""

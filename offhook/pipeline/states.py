@@ -18,10 +18,18 @@ class IllegalMove(Exception):
 
 
 class Moves(Generic[S, E]):
-    """The whole machine of one kind of row: (where it stands, what happens) -> where it may go, the usual place first."""
+    """The whole machine of one kind of row: (where it stands, what happens) -> where it may go, the usual place first. `begin`
+    is where a new one may stand."""
 
-    def __init__(self, rows: Mapping[tuple[S, E], tuple[S, ...]]) -> None:
+    def __init__(self, rows: Mapping[tuple[S, E], tuple[S, ...]], begin: tuple[S, ...]) -> None:
         self.rows = dict(rows)
+        self.begin = begin
+
+    def first(self, state: S) -> S:
+        """The state, of a row that is new. Raises IllegalMove where the table lets none begin there."""
+        if state not in self.begin:
+            raise IllegalMove(f"none begins as {state}")
+        return state
 
     def check(self, source: S, event: E, target: S) -> S:
         """The target. Raises IllegalMove where the table has no such move."""
@@ -57,9 +65,9 @@ class Moves(Generic[S, E]):
                 every.setdefault(source, {}).update(dict.fromkeys(targets))
         return ((source, tuple(targets)) for source, targets in every.items())
 
-    def as_mermaid(self, *begin: S) -> str:
-        """The diagram; `begin` is where a new row may stand."""
-        lines = [f"    [*] --> {state}" for state in begin]
+    def as_mermaid(self) -> str:
+        """The diagram."""
+        lines = [f"    [*] --> {state}" for state in self.begin]
         for (source, event), targets in self.rows.items():
             lines += [f"    {source} --> {target}: {event}" for target in targets]
         return "\n".join(["stateDiagram-v2", *lines])

@@ -88,7 +88,7 @@ class MemoryBooks:
         state = CallState.CONVERTED if one.call.key in families.converted else state
         was = self._kept.calls.get(one.call.key)
         if was is None:
-            return state
+            return CALL_MOVES.first(state)
         stood = CallState.MERGED if one.call.key in families.absorbed else CallState(was.state)
         if any(state in CALL_MOVES.rows.get((stood, event), ()) for event in (CallEvent.FOLD, CallEvent.LEG_CONVERTED)):
             return state

@@ -2,8 +2,9 @@
 
     python -m tests.support.every_move TEMPLATE FOLDER
 
-That is done with the tables as they are and once without each of their rows. A process is forked for each: statements are made
-of the tables while our modules are read, and a row is missing from before that. What others wrote was read already.
+That is done with the tables as they are and once without each of their rows, and of the states in which they let a new one
+begin. A process is forked for each: statements are made of the tables while our modules are read, and a row is missing from
+before that. What others wrote was read already.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import shutil
 import sys
 import traceback
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from offhook.pipeline.states import Moves
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 PATIENCE = timedelta(minutes=2)  # longer than any lease here and than any wait; all of it is one day
+NEW = "new"
 ACCOUNT, ANN, NOBODY = "AC00000000000000000000000000000001", "+14155550142", "+14155550144"
 
 
@@ -32,13 +33,18 @@ def tables() -> dict[str, Moves[Any, Any]]:
     return {"call": call.CALL_MOVES, "conversion": delivery.CONVERSION_MOVES}
 
 
-def rows() -> list[tuple[str, StrEnum, StrEnum]]:
-    """Every row of both tables."""
-    return [(name, state, event) for name, table in tables().items() for state, event in table.rows]
+def rows() -> list[tuple[str, str, str]]:
+    """Every row of both tables, and where a new call or conversion may stand, for which the event is NEW."""
+    found = [(name, state, NEW) for name, table in tables().items() for state in table.begin]
+    return found + [(name, state, event) for name, table in tables().items() for state, event in table.rows]
 
 
 def remove(name: str, state: str, event: str) -> None:
     table = tables()[name]
+    if event == NEW:
+        assert state in table.begin
+        table.begin = tuple(each for each in table.begin if each != state)
+        return
     [row] = [row for row in table.rows if row == (state, event)]
     del table.rows[row]
 
@@ -410,7 +416,7 @@ def _read_what_others_wrote() -> None:
 
 def main(template: str, folder: str) -> None:
     _read_what_others_wrote()
-    every: list[Row] = [(), *((name, state.value, event.value) for name, state, event in rows())]
+    every: list[Row] = [(), *(tuple(map(str, row)) for row in rows())]
     print(json.dumps({" ".join(row): goes_through(row, template, folder) for row in every}))
 
 
