@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 
 from offhook.adapters.ledger.legal import is_one_of, may_move
+from offhook.adapters.ledger.past import DECIDED
 from offhook.adapters.ledger.schema import metadata
-from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
-from offhook.pipeline.delivery import CONVERSION_MOVES, Event, Next, Outcome, Result, State
+from offhook.pipeline.call import CALL_MOVES, UNDECIDED, CallEvent, CallState
+from offhook.pipeline.delivery import CONVERSION_MOVES, MOVING, Event, Next, Outcome, Result, State
 from offhook.pipeline.diagram import states
+from offhook.pipeline.jobs import OVER, JobState
+from offhook.pipeline.sending_again import RESTING
 from offhook.pipeline.states import IllegalMove
 from offhook.pipeline.steps import attempt
 from tests.fakes import steps as fake_steps
@@ -93,6 +96,20 @@ def test_a_table_answers_for_what_it_has_alone() -> None:
         CONVERSION_MOVES.usual(State.DELIVERED, Event.CLAIM)
     with pytest.raises(IllegalMove):
         CALL_MOVES.only_target(CallEvent.DECIDE)
+
+
+def test_groups_of_states_are_made_of_the_tables() -> None:
+    assert DECIDED == (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
+    assert UNDECIDED == (CallState.OPEN, CallState.SETTLING)
+    assert MOVING == (State.PENDING, State.SENDING)
+    assert {*MOVING, *RESTING, *CONVERSION_MOVES.ends()} == set(State)
+    assert set(OVER) == {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+
+
+def test_a_new_row_stands_where_its_table_lets_it_begin_and_nowhere_else() -> None:
+    assert CALL_MOVES.first(CallState.SETTLING) is CallState.SETTLING
+    with pytest.raises(IllegalMove, match="none begins as skipped"):
+        CALL_MOVES.first(CallState.SKIPPED)
 
 
 def test_nothing_leaves_where_a_conversion_has_arrived() -> None:

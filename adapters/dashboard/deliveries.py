@@ -27,7 +27,7 @@ from offhook.pipeline.deliveries import (
     outcomes_by_day,
     resting_of,
 )
-from offhook.pipeline.delivery import DAY_TURNED, State
+from offhook.pipeline.delivery import DAY_TURNED, MOVING
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
 from offhook.pipeline.masking import hidden, masking
@@ -175,7 +175,7 @@ def _rows(known: Parts, lines: Sequence[ConversionLine]) -> list[Row]:
 def _counts(known: Parts) -> dict[str, str]:
     """Figures of now, each counted up to COUNTED_UP_TO and no further."""
     found = known.reads.stories.conversion_counts()
-    on_the_way = sum(found.get(state, 0) for state in (State.PENDING, State.SENDING))
+    on_the_way = sum(found.get(state, 0) for state in MOVING)
     needs_you = sum(found.get(state, 0) for state in RESTING)
     return {"on_the_way": _up_to(on_the_way), "needs_you": _up_to(needs_you)}
 

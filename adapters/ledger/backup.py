@@ -14,7 +14,7 @@ from offhook.adapters.ledger.schema import calls, conversions, micros
 from offhook.adapters.ledger.sqlite import CopyFailed
 from offhook.adapters.private_file import placed_whole
 from offhook.pipeline.call import CallState
-from offhook.pipeline.delivery import State
+from offhook.pipeline.delivery import MOVING, State
 
 _COPY_SECONDS = 3600.0  # what hangs for longer is stuck
 # Those that are not certainly delivered may have been, between the backup and now, at any time since their call was final.
@@ -73,7 +73,7 @@ class Backups:
         """
         with self._database.write(seconds=_COPY_SECONDS) as connection:
             connection.execute(_DOUBT)
-            rests = conversions.c.state.in_([State.PENDING.value, State.SENDING.value])
+            rests = conversions.c.state.in_([state.value for state in MOVING])
             late = conversions.c.first_attempt_at < since if since else text("1 = 1")
             count = select(func.count()).select_from(conversions).where(rests)
             parked = select(func.count()).select_from(calls).where(calls.c.state == CallState.PARKED.value)

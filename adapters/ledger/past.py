@@ -19,13 +19,13 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
 from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
 from offhook.adapters.ledger.schema import rules as rules_table
-from offhook.pipeline.call import CallState
+from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
 from offhook.pipeline.rules.trace import ASKED
 
-DECIDED = (CallState.CONVERTED, CallState.SKIPPED, CallState.PARKED)
+DECIDED = CALL_MOVES.targets(CallEvent.DECIDE)
 _OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
 _TIMES = ("first_received_at", "ended_at", "final_at")
 _DECIDED_SO = frozenset(state.value for state in DECIDED)

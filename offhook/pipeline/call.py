@@ -63,6 +63,8 @@ CALL_MOVES: Moves[CallState, CallEvent] = Moves(
     },
     begin=(CallState.OPEN, CallState.SETTLING, CallState.CONVERTED),
 )
+UNDECIDED = CALL_MOVES.sources(CallEvent.FOLD)
+"""As long as callbacks move it."""
 
 _RANK = {status: rank for rank, status in enumerate(ON_ITS_WAY)}
 _TERMINAL_RANK = len(ON_ITS_WAY)

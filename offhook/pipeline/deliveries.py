@@ -9,11 +9,10 @@ from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from offhook.pipeline.counting import Tally
-from offhook.pipeline.delivery import State
+from offhook.pipeline.delivery import MOVING, State
 from offhook.pipeline.sending_again import RESTING
 from offhook.pipeline.story import ConversionFilter, ConversionLine, Verdict
 
-_MOVING = (State.PENDING, State.SENDING)
 _NINETEEN_OF_TWENTY = 0.95
 
 
@@ -29,8 +28,8 @@ class Show(StrEnum):
 
 
 _STATES: Mapping[Show, tuple[State, ...]] = {
-    Show.OPEN: (*_MOVING, *RESTING),
-    Show.WAY: _MOVING,
+    Show.OPEN: (*MOVING, *RESTING),
+    Show.WAY: MOVING,
     Show.REFUSED: (State.DEAD,),
     Show.MAYBE: RESTING,
     Show.HELD: (State.AMBIGUOUS, State.QUARANTINED),

@@ -124,6 +124,9 @@ CONVERSION_MOVES: Moves[State, Event | Result] = Moves(
     begin=(State.PENDING,),
 )
 
+MOVING = (*CONVERSION_MOVES.sources(Event.CLAIM), *CONVERSION_MOVES.targets(Event.CLAIM))
+"""What waits to be sent by itself, and what is being sent."""
+
 # What says for certain that the destination did not take it.
 NOT_TAKEN = frozenset({Result.RETRY, Result.BLOCKED, Result.REFUSED})
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from offhook.pipeline import reasons
-from offhook.pipeline.call import Call, CallState, Leg, fold
+from offhook.pipeline.call import UNDECIDED, Call, Leg, fold
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Convert, Park, Reason, Skip, decide, why
 from offhook.pipeline.counting import our_number
@@ -307,7 +307,7 @@ def _said(story: Story, look_up: LookUpLine | None) -> Sequence[ReasonFacts]:
     """Why it stands where it stands: the reasons in force, with what can be done about each."""
     if story.conversion is not None:
         return [_of_conversion(story, story.conversion)]
-    if story.call.state not in (CallState.OPEN, CallState.SETTLING) and story.decisions:
+    if story.call.state not in UNDECIDED and story.decisions:
         last = story.decisions[-1]
         return [_reason(one, by_rule=bool(last.rule)) for one in last.reasons]
     return [_undecided(story.call, look_up)]
@@ -579,7 +579,7 @@ def _differences(story: Story, found: Verdict, would_be: Verdict, now: Decided, 
         yield Difference("verdict", found.value, would_be.value)
     if story.conversion is not None and now.payload is not None:
         yield from changed_fields(story.conversion.payload, now.payload, hide)
-    elif story.call.state not in (CallState.OPEN, CallState.SETTLING):
+    elif story.call.state not in UNDECIDED:
         yield from _changed_reasons(story.decisions[-1:], now)
 
 

@@ -47,7 +47,7 @@ JOB_MOVES: Moves[JobState, JobEvent] = Moves(
     },
     begin=(JobState.WAITING,),
 )
-OVER = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+OVER = JOB_MOVES.ends()
 """Nothing leads from here."""
 
 

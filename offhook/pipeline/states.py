@@ -50,12 +50,21 @@ class Moves(Generic[S, E]):
             raise IllegalMove(f"{event} leads nowhere")
         return found
 
+    def targets(self, event: E) -> tuple[S, ...]:
+        """The states that the event may lead to. Raises IllegalMove when there is none."""
+        return tuple(dict.fromkeys(target for source in self.sources(event) for target in self.rows[source, event]))
+
     def only_target(self, event: E) -> S:
         """The one state that the event leads to, whatever it leads from. Raises IllegalMove when there is none, or another."""
-        found = {target for source in self.sources(event) for target in self.rows[source, event]}
+        found = self.targets(event)
         if len(found) != 1:
             raise IllegalMove(f"{event} leads to {' or '.join(sorted(found))}")
-        return found.pop()
+        return found[0]
+
+    def ends(self) -> tuple[S, ...]:
+        """The states from which nothing leads on."""
+        sources = {source for source, _ in self.rows}
+        return tuple(dict.fromkeys(to for targets in self.rows.values() for to in targets if to not in sources))
 
     def pairs(self, *events: E) -> Iterator[tuple[S, tuple[S, ...]]]:
         """(from, every to) of some events, those of one state together."""
