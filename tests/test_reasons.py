@@ -14,14 +14,16 @@ from types import ModuleType
 import pytest
 
 from offhook.adapters.customers import fields
-from offhook.adapters.ledger import postgres, sqlite
+from offhook.adapters.ledger import health, postgres, sqlite
 from offhook.adapters.rockerbox.client import outcome_of
 from offhook.adapters.twilio.signature import Check
 from offhook.pipeline.reasons import (
     AFTERWARDS,
     OF_IMPORTS,
     OF_LOOK_UPS,
+    OF_PROBLEMS,
     OF_REFUSALS,
+    OF_THE_BACKLOG,
     OF_THE_DATABASE,
     REASONS,
     Known,
@@ -37,7 +39,8 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).parent.parent
 CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/way_out", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
-TABLES = (REASONS, OF_REFUSALS, OF_THE_DATABASE, OF_IMPORTS, OF_LOOK_UPS)
+NAMES_OF_FIELDS = {"status", "direction", "error"}  # of what is logged and answered, beside what they mean as words
+TABLES = (REASONS, OF_REFUSALS, OF_THE_DATABASE, OF_THE_BACKLOG, OF_PROBLEMS, OF_IMPORTS, OF_LOOK_UPS)
 # Where a word stands among the arguments, by what is called.
 PLACES = {
     "why": 0,
@@ -51,7 +54,7 @@ PLACES = {
     "Ends": 3,
 }
 IN_SQL = re.compile(r"\breason = '([a-z_]+)'")
-NO_REASONS = {"text", "no answer within its time"}  # the type of a column; what a log of the ledger's says
+NO_REASONS = {"text"}  # the type of a column
 
 
 def named(node: ast.expr, module: ModuleType) -> list[str]:
@@ -130,9 +133,31 @@ def written() -> set[str]:
     return found | {condition.reason for condition in EVERY}
 
 
+def under(tree: ast.Module, module: ModuleType, name: str) -> Iterator[str]:
+    """The words that stand under this name in what is logged or answered, each of which is one of ours or is passed on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == name:
+                    is_of_python = isinstance(value, ast.Attribute) and value.attr == "__name__"
+                    yield from [ast.unparse(value)] if is_of_python else spelled(value, module)
+
+
+def written_of_problems() -> set[str]:
+    found = {"not-found", "method-not-allowed", "bad-request", "request-entity-too-large"}  # of the HTTP library
+    for tree, module in modules_of(["adapters/api"]):
+        found |= {*given_to(tree, module, {"problem": 1, "Problem": 1, "later": 0})}
+    return found
+
+
+def written_of_the_backlog() -> set[str]:
+    return {*health._WAITS.values(), "no_worker"}
+
+
 def written_of_refusals() -> set[str]:
     found = {each.value for each in Check}
     for tree, module in modules_of(REFUSALS):
+        found |= {*under(tree, module, "check")}
         found |= {*given_to(tree, module, {"Refused": 1, "TurnedAway": 1, "refused": 0})}
         found |= {*returned_by(tree, module, "_what_is_missing")}
     return found
@@ -145,6 +170,7 @@ def written_of_the_database() -> set[str]:
             *given_to(tree, module, {"LedgerUnavailable": 1, "_not_ready": 0}),
             *returned_by(tree, module, "word_of"),
         }
+        found |= {*under(tree, module, "word")} if module.__name__.endswith("ledger.watch") else set()
     return found
 
 
@@ -179,7 +205,11 @@ def test_every_reason_that_the_program_can_write_has_a_sentence() -> None:
 def keyed_by_reasons(node: ast.AST, module: ModuleType) -> bool:
     """A table most of whose keys are reason words: two at the least."""
     keys = [word for key in node.keys if key for word in spelled(key, module)] if isinstance(node, ast.Dict) else []
-    words = [key for key in keys if any(known(key, table) or known(f"{key} ", table) for table in TABLES)]
+    words = [
+        key
+        for key in keys
+        if key not in NAMES_OF_FIELDS and any(known(key, table) or known(f"{key} ", table) for table in TABLES)
+    ]
     return len(words) >= 2 and len(words) * 2 > len(keys)
 
 
@@ -205,6 +235,8 @@ OTHERS = [
         OF_THE_DATABASE,
         {"busy", "unwritable", "unsafe", "io_error", "failing", "foreign_tables"},
     ),
+    (written_of_problems, OF_PROBLEMS, {"not-held", "invalid", "unauthorized", "took-too-long", "too-many-requests"}),
+    (written_of_the_backlog, OF_THE_BACKLOG, {"not_folded", "no_worker"}),
     (written_of_imports, OF_IMPORTS, {"phone_missing", "not_utf8", "conflict"}),
 ]
 
@@ -218,7 +250,7 @@ def test_a_table_has_the_words_that_are_written_and_no_other(
     assert found == set(table)
 
 
-@pytest.mark.parametrize("table", [OF_REFUSALS, OF_THE_DATABASE, OF_IMPORTS])
+@pytest.mark.parametrize("table", TABLES[1:])
 def test_what_is_wrong_outside_of_a_call_has_a_sentence_and_a_remedy(table: Mapping[str, Known]) -> None:
     assert [word for word, each in table.items() if not all(each.sentences) or not each.remedy()] == []
 

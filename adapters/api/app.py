@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from offhook.adapters.addresses import outermost
 from offhook.adapters.api import models
 from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
-from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
+from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later, problem
 from offhook.adapters.wsgi import CAREFUL_HEADERS
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
@@ -39,6 +39,7 @@ from offhook.pipeline.ports.rebuilding import Rebuilding
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.reasons import OF_PROBLEMS
 from offhook.pipeline.sending_again import RETRYABLE, Lacks, compare, in_short, rebuild, uncounted
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, ConversionLine, CountedCall, PageMark, Story
@@ -147,7 +148,7 @@ def _customer_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         _needs(Scope.CUSTOMERS_READ)
         found = parts.reads.find_customers([path.phone]).get(path.phone)
         if found is None:
-            raise Problem(404, "unknown-customer", "Nobody is known to have this number")
+            raise problem(404, "unknown-customer")
         return _answer(_customer_out(found))
 
     @app.put("/api/v1/customers/<phone>", **_may(models.Merged, 409))
@@ -239,7 +240,7 @@ def _customer_in(phone: str, said: models.CustomerIn, parts: Parts, where: str =
 def _customers_in(body: models.Bulk, parts: Parts) -> list[Customer]:
     """Of a number that stands there twice the last. Raises Problem."""
     if len(body.customers) > parts.limits.bulk_rows:
-        raise Problem(413, "too-many-rows", f"At most {parts.limits.bulk_rows} customers in one request")
+        raise problem(413, "too-many-rows", rows=parts.limits.bulk_rows)
     read = (_customer_in(row.phone, row, parts, f"customers.{place}.") for place, row in enumerate(body.customers))
     return list({row.phone: row for row in read}.values())
 
@@ -257,7 +258,7 @@ def _attributes(said: models.CustomerIn, limits: ApiLimits, where: str) -> dict[
 
 
 def _wrong(title: str, where: str, what: str) -> Problem:
-    return Problem(422, "invalid", title, errors=[{"where": where, "what": what}])
+    return problem(422, "invalid", which=1, what=title, errors=[{"where": where, "what": what}])
 
 
 def _printable(name: str) -> str:
@@ -289,7 +290,7 @@ def _retired(phone: str, parts: Parts) -> None:
         _audit(parts, "customer removed", mask(phone))
         if parts.writes.retire_customers([phone], _brought()):
             return
-    raise Problem(404, "unknown-customer", "Nobody is known to have this number")
+    raise problem(404, "unknown-customer")
 
 
 # Calls
@@ -340,7 +341,7 @@ def _mark(cursor: str | None) -> PageMark | None:
     try:
         found = _MARK.validate_json(base64.urlsafe_b64decode(cursor))
     except ValueError:
-        raise Problem(404, "unknown-cursor", "This is no cursor of ours") from None
+        raise problem(404, "unknown-cursor") from None
     return found
 
 
@@ -348,9 +349,9 @@ def _story(stories: Stories, sid: str) -> Story:
     """Raises Problem where there is none, or one in each of several accounts."""
     found = stories.of_call(sid)
     if not found:
-        raise Problem(404, "unknown-call", "No callback of this call has been taken in")
+        raise problem(404, "unknown-call")
     if len(found) > 1:
-        raise Problem(409, "several-calls", "Several accounts have a call of this name: `flask explain` shows each")
+        raise problem(409, "several-calls")
     return found[0]
 
 
@@ -365,15 +366,15 @@ def _retried(sid: str, parts: Parts, asked: models.Retry) -> dict[str, int]:
     """Raises Problem where nothing can be sent again."""
     lines = [story.conversion for story in parts.reads.stories.of_call(sid) if story.conversion]
     if not lines:
-        raise Problem(404, "no-conversion", "There is no conversion of this call")
+        raise problem(404, "no-conversion")
     held = [line for line in lines if line.state in RETRYABLE]
     if not held:
-        raise Problem(409, "not-held", "It is neither dead nor held", f"it is {lines[0].state}")
+        raise problem(409, "not-held", f"it is {lines[0].state}")
     if asked.rebuild == "true":
         return _rebuilt(held, parts)
     if asked.even_if_it_may_have_arrived == "false" and any(line.maybe_sent for line in held):
         what = "look at Rockerbox first; even_if_it_may_have_arrived=true sends it all the same"
-        raise Problem(409, "may-have-arrived", "It may have arrived already", what)
+        raise problem(409, "may-have-arrived", what)
     return {"retried": _sent_as_it_is(held, parts), "rebuilt": 0}
 
 
@@ -383,7 +384,7 @@ def _sent_as_it_is(held: Sequence[ConversionLine], parts: Parts) -> int:
     if lacking:
         field = next(iter(lacking.values()))
         what = f"it has no {field}; rebuild=true decides it anew, once customers or rules have it"
-        raise Problem(409, "lacks-a-field", "It lacks a field of the account's deduplication key", what)
+        raise problem(409, "lacks-a-field", what)
     _audit(parts, "send again", in_short(held))
     return parts.writes.retry([line.key for line in held], parts.clock())
 
@@ -392,12 +393,7 @@ def _rebuilt(held: Sequence[ConversionLine], parts: Parts) -> dict[str, int]:
     """Decided anew where it can be; what comes to the same today is sent as it is. Raises Problem where neither is so."""
     judge = parts.judge()
     if isinstance(judge, str):
-        raise Problem(
-            409,
-            "rules-unusable",
-            "The rules cannot be used",
-            "see `flask rules check`; rebuild=false sends the same again",
-        )
+        raise problem(409, "rules-unusable", "see `flask rules check`; rebuild=false sends the same again")
     found = compare(parts.writes.rebuilding, held, judge, parts.lacks, parts.clock())
     same = [one.row for one in found if one.is_the_same]
     sent = _sent_as_it_is(same, parts) if same else 0
@@ -410,7 +406,7 @@ def _rebuilt(held: Sequence[ConversionLine], parts: Parts) -> dict[str, int]:
             "it may have arrived, or was not refused with a 4xx, or would not be sent today, or lacks a field of the account's key; "
             "rebuild=false sends the same again"
         )
-        raise Problem(409, "not-rebuilt", "It is left as it is", what)
+        raise problem(409, "not-rebuilt", what)
     return {"retried": sent + rebuilt, "rebuilt": rebuilt}
 
 
@@ -432,9 +428,9 @@ class Once:
         if seen is None:
             return self._first(asked, write)
         if seen.fingerprint != asked.fingerprint:
-            raise Problem(422, "key-of-another-request", "This Idempotency-Key was used for another request")
+            raise problem(422, "key-of-another-request")
         if seen.answer is None:
-            raise Problem(409, "under-way", "The request of this Idempotency-Key is under way")
+            raise problem(409, "under-way")
         return _whole(seen.answer.status, seen.answer.body)
 
     def _first(self, asked: Asked, write: Callable[[], dict[str, int] | None]) -> Response:
@@ -476,7 +472,7 @@ def _token() -> Token:
 def _needs(scope: Scope) -> None:
     """Raises Problem where the token may not."""
     if scope.value not in _token().scopes:
-        raise Problem(403, "forbidden", f"This token has no scope {scope.value}")
+        raise problem(403, "forbidden", scope=scope.value)
 
 
 def _audit(parts: Parts, what: str, of_what: str) -> None:
@@ -533,31 +529,32 @@ def _invalid(error: ValidationError) -> Response:
     """Where and what, never the value, which may be a person's."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     errors = [{"where": ".".join(map(str, one["loc"])) or "body", "what": one["msg"]} for one in found[:20]]
-    return _said(Problem(422, "invalid", "The request is not as the OpenAPI document says", errors=errors))
+    return _said(problem(422, "invalid", errors=errors))
 
 
 def _of_http(error: HTTPException) -> Problem:
     code = error.code or 400
     word = error.name.lower().replace(" ", "-")
     allowed = getattr(error, "valid_methods", None)
-    return Problem(code, word, error.name, headers={"Allow": ", ".join(sorted(allowed))} if allowed else {})
+    headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
+    return problem(code, word if word in OF_PROBLEMS else "bad-request", headers=headers)
 
 
 def _of_ledger(error: LedgerUnavailable) -> Problem:
     if error.word == "slow":
-        return later("took-too-long", "This took longer than it may: ask for less")
-    return later("unavailable", "The ledger does not answer now")
+        return later("took-too-long")
+    return later("unavailable")
 
 
 def _unexpected(error: Exception) -> Response:
     log.error("request_failed", exc_info=error)
-    return _said(later("failed", "Unexpected error"))
+    return _said(later("failed"))
 
 
 def _json_alone() -> None:
     """A body is JSON. Raises Problem."""
     if request.method in ("PUT", "POST") and request.content_length and request.mimetype != "application/json":
-        raise Problem(415, "not-json", "A body must be application/json")
+        raise problem(415, "not-json")
 
 
 def _with_care(response: Response) -> Response:

@@ -14,7 +14,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later
+from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later, problem
 from offhook.adapters.wsgi import CAREFUL_HEADERS, BuiltOnce, WsgiApp
 from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -27,11 +27,10 @@ DOCUMENT = "/api/v1/openapi.json"
 TOKEN, SECRET = "offhook.token", "offhook.secret"
 """The environ's keys for the Token of who asks, and for the secret, by which fingerprints are made."""
 
-_OFF = Problem(404, "not-found", "Not Found")
-_UNKNOWN = Problem(
+_OFF = problem(404, "not-found")
+_UNKNOWN = problem(
     401,
     "unauthorized",
-    "A token is needed",
     "Authorization: Bearer offhook_..., as `flask tokens create` showed it",
     headers={"WWW-Authenticate": "Bearer"},
 )
@@ -71,7 +70,7 @@ class Door:
             self._let_in(environ)
             app = self._built()
         except LedgerUnavailable:
-            return _answer(later("unavailable", "The ledger does not answer now"), start_response)
+            return _answer(later("unavailable"), start_response)
         except Problem as problem:
             return _answer(problem, start_response)
         return app(environ, start_response)
@@ -106,7 +105,7 @@ class Door:
             left = min(float(self._limits.burst), left + (now - at) * rate)
             self._left[token_id] = (max(left - 1, 0.0) if left >= 1 else left, now)
         if left < 1:
-            raise later("too-many-requests", "Too many requests of this token", int((1 - left) / rate) + 1, 429)
+            raise later("too-many-requests", int((1 - left) / rate) + 1, 429)
 
     def _note_use(self, token_id: str) -> None:
         """Seldom; what the ledger does not take now is noted at a later request."""

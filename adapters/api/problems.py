@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from offhook.pipeline.reasons import OF_PROBLEMS
+
 CONTENT_TYPE = "application/problem+json"
 
 
@@ -27,6 +29,21 @@ class Problem(Exception):
         return json.dumps({**said, **more, **({"errors": list(self.errors)} if self.errors else {})}) + "\n"
 
 
-def later(word: str, title: str, seconds: int = 1, status: int = 503) -> Problem:
+def problem(
+    status: int,
+    word: str,
+    detail: str = "",
+    *,
+    which: int = 0,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+    **names: object,
+) -> Problem:
+    """One of the table: its title is one of the sentences of its word, filled in."""
+    title = OF_PROBLEMS[word].sentences[which].format(**names)
+    return Problem(status, word, title, detail, errors, headers or {})
+
+
+def later(word: str, seconds: int = 1, status: int = 503) -> Problem:
     """It may be asked again after so many seconds."""
-    return Problem(status, word, title, headers={"Retry-After": str(seconds)})
+    return problem(status, word, headers={"Retry-After": str(seconds)})

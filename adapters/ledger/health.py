@@ -16,7 +16,7 @@ from offhook.adapters.ledger.tables import Tables
 from offhook.adapters.ledger.waiting import Backlog
 from offhook.pipeline.lookout import Unkept, log_unkept
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.reasons import OF_THE_DATABASE
+from offhook.pipeline.reasons import OF_THE_BACKLOG, OF_THE_DATABASE
 from offhook.pipeline.refusals import IntakeSums
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated
 from offhook.pipeline.skew import Skew
@@ -164,12 +164,10 @@ class LedgerHealth:
         """How many workers live; where none does, since when, and what to do."""
         if backlog.workers_alive:
             return {"workers_alive": backlog.workers_alive}
-        ago, lost = (
-            backlog.worker_seen_seconds,
-            f"no worker has left a sign of life for {self._worker_lost_seconds:g} s",
-        )
+        ago, lost = backlog.worker_seen_seconds, OF_THE_BACKLOG["no_worker"]
         seen = {} if ago is None else {"worker_last_seen_seconds_ago": round(ago, 1)}
-        return {"workers_alive": 0, **seen, "workers": f"{lost}: start `flask worker`, or set OFFHOOK_WORKER=inline"}
+        what = lost.sentences[0].format(seconds=self._worker_lost_seconds)
+        return {"workers_alive": 0, **seen, "workers": f"{what}: {lost.advice}"}
 
     def _clocks(self) -> Facts:
         """This machine's clock beside those that it meets."""
@@ -192,22 +190,25 @@ def _not_ready(word: str, **facts: str) -> tuple[bool, Facts]:
     return False, {"status": "not ready", "database": word, "what": known.sentences[0], "remedy": known.advice, **facts}
 
 
-# Whose age it is -> what is said of it.
+# Whose age it is -> the word for it.
 _WAITS = {
-    "oldest_callback_not_folded_seconds": "a callback waits to be folded",
-    "oldest_call_not_decided_seconds": "a call waits to be decided",
-    "oldest_caller_not_looked_up_seconds": "a call waits for its caller to be looked up",
-    "oldest_conversion_due_seconds": "a conversion waits to be sent",
+    "oldest_callback_not_folded_seconds": "not_folded",
+    "oldest_call_not_decided_seconds": "not_decided",
+    "oldest_caller_not_looked_up_seconds": "not_looked_up",
+    "oldest_conversion_due_seconds": "not_sent",
 }
 
 
 def _unless_behind(facts: Facts, at_most_seconds: float) -> tuple[bool, Facts]:
-    """Not ready, with the reason, where something waits for longer than that."""
-    late = [f"{what} for {facts[name]:.0f} s" for name, what in _WAITS.items() if facts[name] > at_most_seconds]
+    """Not ready, with the reasons, where something waits for longer than that."""
+    late = {word: facts[name] for name, word in _WAITS.items() if facts[name] > at_most_seconds}
     if not late:
         return True, facts
-    why = [f"{' and '.join(late)}, longer than {at_most_seconds:g} s", *filter(None, [facts.get("workers")])]
-    return False, {**facts, "status": "behind", "reason": "; ".join(why)}
+    what = " and ".join(f"{OF_THE_BACKLOG[word].sentences[0]} for {seconds:.0f} s" for word, seconds in late.items())
+    why = [f"{what}, longer than {at_most_seconds:g} s", *filter(None, [facts.get("workers")])]
+    words = [*late, *(["no_worker"] if "workers" in facts else [])]
+    remedy = " ".join(dict.fromkeys(OF_THE_BACKLOG[word].advice for word in late))
+    return False, {**facts, "status": "behind", "reasons": words, "what": "; ".join(why), "remedy": remedy}
 
 
 def _ages(waiting: Backlog) -> Facts:

@@ -51,7 +51,7 @@ class Watch:
         if self.until is not None and now >= self.until and not self.was_cut and self.cut is not None:
             self.was_cut = self.cut()
             if self.was_cut:
-                cut.log(logging.ERROR, doing, {"doing": doing, "reason": "no answer within its time"})
+                cut.log(logging.ERROR, doing, {"doing": doing, "word": "slow"})
 
 
 def _shown(statement: str) -> str:

@@ -56,5 +56,5 @@ def read_body(read: Callable[[], bytes]) -> bytes:
     except HTTPException:
         raise
     except Exception as error:  # each WSGI server has its own
-        log.warning("callback_broken_off", extra={"check": type(error).__name__})
+        log.warning("callback_broken_off", extra={"check": "broken_off", "error": type(error).__name__})
         raise BadRequest from None

@@ -321,7 +321,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         if status == 500:
             log.error("request_failed", exc_info=exc)
         else:
-            log.warning("request_refused", extra={"status": status, "check": type(exc).__name__})
+            facts = {"status": status, "check": "not_served", "error": type(exc).__name__}
+            log.warning("request_refused", extra=facts)
         with suppress(OSError):
             client.sendall(last_answer(status))
 

@@ -419,6 +419,13 @@ OF_REFUSALS: Mapping[str, Known] = {
         ("content-length", "transfer-encoding", "expect"),
         Known(("A header is there twice, contradicts another or says what is not understood ({word}).",), _ODD_HTTP),
     ),
+    "broken_off": Known(
+        ("The body could not be read to its end ({word}).",),
+        "Where it comes often, look at the network and the proxy in front of Offhook.",
+    ),
+    "not_served": Known(
+        ("It is no request that can be served; `error` has the server's name for what is wrong ({word}).",), _ODD_HTTP
+    ),
     "ended_early": Known(
         ("The connection was closed before the whole request had come.",),
         "Where it comes often, look at the network and the proxy in front of Offhook.",
@@ -469,6 +476,93 @@ OF_THE_DATABASE: Mapping[str, Known] = {
         "Put the database on a local disk, or use Postgres.",
     ),
     "failing": Known(("Something unexpected went wrong with the database.",), "The log has the error."),
+}
+
+_WORKER = "Look at the worker: its log says what keeps it."
+
+# Why /readyz is behind.
+OF_THE_BACKLOG: Mapping[str, Known] = {
+    "not_folded": Known(("a callback waits to be folded",), _WORKER),
+    "not_decided": Known(("a call waits to be decided",), _WORKER),
+    "not_looked_up": Known(
+        ("a call waits for its caller to be looked up",), "Look at the sources of OFFHOOK_LOOKUPS, and at the worker."
+    ),
+    "not_sent": Known(
+        ("a conversion waits to be sent",),
+        "Look at what keeps it (`flask conversions list`), and at the worker.",
+    ),
+    "no_worker": Known(
+        ("no worker has left a sign of life for {seconds:g} s",), "start `flask worker`, or set OFFHOOK_WORKER=inline"
+    ),
+}
+
+_ITS_PATH = "Look the path and the method up in /api/v1/openapi.json."
+_AS_THE_DOCUMENT_SAYS = "Send it as /api/v1/openapi.json says; `errors` names what is wrong."
+_LATER = "Ask again after the seconds of Retry-After."
+
+# Why the API does not do what was asked: the last part of a problem's `type`. The sentence is its `title`.
+OF_PROBLEMS: Mapping[str, Known] = {
+    "not-found": Known(
+        ("Not Found",), f"{_ITS_PATH} Until `flask tokens create` has made a token, nothing of the API is there."
+    ),
+    "method-not-allowed": Known(("Method Not Allowed",), _ITS_PATH),
+    "bad-request": Known(("It is no request that can be served",), _ITS_PATH),
+    "request-entity-too-large": Known(("Request Entity Too Large",), "Send less in one request."),
+    "unauthorized": Known(
+        ("A token is needed",), "Send the token that `flask tokens create` showed, as Authorization: Bearer offhook_..."
+    ),
+    "forbidden": Known(
+        ("This token has no scope {scope}",), "Make a token that has the scope (`flask tokens create`), and send that."
+    ),
+    "too-many-requests": Known(("Too many requests of this token",), _LATER),
+    "unavailable": Known(("The ledger does not answer now",), f"{_LATER} /readyz says what is wrong."),
+    "took-too-long": Known(
+        ("This took longer than it may: ask for less",), "Ask for fewer rows, or for a shorter time."
+    ),
+    "failed": Known(("Unexpected error",), "Report it with the traceback of the log (`request_failed`)."),
+    "invalid": Known(
+        (
+            "The request is not as the OpenAPI document says",
+            "{what}",
+        ),
+        _AS_THE_DOCUMENT_SAYS,
+    ),
+    "not-json": Known(("A body must be application/json",), "Send JSON, and say so in Content-Type."),
+    "too-many-rows": Known(("At most {rows} customers in one request",), "Send them in several requests."),
+    "unknown-customer": Known(
+        ("Nobody is known to have this number",), "Nothing, where the customer was removed already."
+    ),
+    "unknown-cursor": Known(("This is no cursor of ours",), "Begin the list anew, without a cursor."),
+    "unknown-call": Known(
+        ("No callback of this call has been taken in",),
+        "Check its CallSid; of a call of just now, ask again in a moment.",
+    ),
+    "several-calls": Known(
+        ("Several accounts have a call of this name: `flask explain` shows each",), "Ask `flask explain CALLSID`."
+    ),
+    "no-conversion": Known(
+        ("There is no conversion of this call",), "Nothing can be sent of it: its story says why it does not count."
+    ),
+    "not-held": Known(("It is neither dead nor held",), "Nothing: it is delivered, or goes on by itself."),
+    "may-have-arrived": Known(
+        ("It may have arrived already",),
+        "Look at Rockerbox first; even_if_it_may_have_arrived=true sends it all the same.",
+    ),
+    "lacks-a-field": Known(
+        ("It lacks a field of the account's deduplication key",),
+        "Give the customer or the rules what is missing, then ask with rebuild=true.",
+    ),
+    "rules-unusable": Known(("The rules cannot be used",), "`flask rules check` says what is wrong with them."),
+    "not-rebuilt": Known(
+        ("It is left as it is",), "`detail` says what may keep it; rebuild=false sends the same again."
+    ),
+    "key-of-another-request": Known(
+        ("This Idempotency-Key was used for another request",), "Make a new key for each request."
+    ),
+    "under-way": Known(
+        ("The request of this Idempotency-Key is under way",),
+        "Ask again with the same key in a moment, for its answer.",
+    ),
 }
 
 _IN_THE_LIST = "Correct the row in the list and import it again."

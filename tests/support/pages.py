@@ -82,10 +82,17 @@ stands here as it usually is; `flask explain` goes by the attempt. A status that
 names may have arrived, whatever is said of it here; one that it leaves out did not arrive, if it is known.
 """
 _OF_REFUSALS = """\
-`check` in the log's `callback_forged`, `callback_unreadable`, `callbacks_refused`, `callback_too_large` and `request_refused`.
+`check` in the log's `callback_forged`, `callback_unreadable`, `callbacks_refused`, `callback_too_large`, `callback_broken_off`
+and `request_refused`.
 """
 _OF_THE_DATABASE = """\
-`database` in the answer of `/readyz`, `word` in the log's `not_ready`.
+`database` in the answer of `/readyz`, `word` in the log's `not_ready` and `database_cut_off`.
+"""
+_OF_THE_BACKLOG = """\
+`reasons` in the answer of `/readyz` where its status is `behind`.
+"""
+_OF_PROBLEMS = """\
+The last part of `type` in what the API answers (RFC 9457): `urn:offhook:problem:not-held`. The sentence is its `title`.
 """
 _OF_IMPORTS = """\
 `reason` in the file of rejected rows, and in what `flask customers import` says at its end.
@@ -126,6 +133,8 @@ def reasons_page() -> str:
             f"\n## What an attempt came to\n\n{_OF_ATTEMPTS}\n{_words(reasons.OF_ATTEMPTS)}",
             f"\n## Why a request was refused\n\n{_OF_REFUSALS}\n{_words(reasons.OF_REFUSALS)}",
             f"\n## What is wrong with the database\n\n{_OF_THE_DATABASE}\n{_words(reasons.OF_THE_DATABASE)}",
+            f"\n## What is late\n\n{_OF_THE_BACKLOG}\n{_words(reasons.OF_THE_BACKLOG)}",
+            f"\n## Why the API does not do what was asked\n\n{_OF_PROBLEMS}\n{_words(reasons.OF_PROBLEMS)}",
             f"\n## Why a row of a list was not used\n\n{_OF_IMPORTS}\n{_words(reasons.OF_IMPORTS)}",
         ]
     )

@@ -102,7 +102,7 @@ def test_while_a_source_is_dead_calls_wait_in_sight_and_survive_a_kill(offhook: 
         assert ready["callers_to_look_up"] == len(NUMBERS)
         assert ready["oldest_caller_not_looked_up_seconds"] > 0 and ready["backlog_age_seconds"] > 0
         behind = json.loads(web.twilio.get("/readyz?backlog=0").body)
-        assert "a call waits for its caller to be looked up" in behind["reason"]
+        assert "a call waits for its caller to be looked up" in behind["what"]
         listed = flask("customers", "lookups", "--json", env=offhook.env(), folder=offhook.folder)
         rows = json.loads(listed.stdout)
         assert {row["reason"] for row in rows} == {"connect_refused"} and len(rows) == len(NUMBERS)

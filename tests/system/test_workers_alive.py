@@ -42,7 +42,7 @@ def test_a_killed_worker_is_missed_and_what_waits_for_it_is_503_where_that_was_a
         wait_until(lambda: ready(web, "?backlog=0.2")[0] == 503)
         status, facts = ready(web, "?backlog=0.2")
         assert (status, facts["status"], facts["database"]) == (503, "behind", "writable")
-        assert "a callback waits to be folded" in facts["reason"] and "start `flask worker`" in facts["reason"]
+        assert "a callback waits to be folded" in facts["what"] and "start `flask worker`" in facts["what"]
         assert (ready(web)[0], ready(web, "?backlog=300")[0]) == (200, 200)  # callbacks can be kept all the same
     with offhook.web(**QUICK, OFFHOOK_READY_BACKLOG_SECONDS="0.2") as web:
         assert (ready(web)[0], ready(web, "?backlog=3000")[0]) == (503, 200)
@@ -120,7 +120,7 @@ def test_what_a_killed_worker_was_sending_waits_too(offhook: Offhook) -> None:
         lost = "UPDATE conversions SET state = 'sending', delivered_at = NULL, lease_until = 1"
         ledger.change(offhook.database_url, lost)
         status, facts = ready(web, "?backlog=300")
-        assert (status, "a conversion waits to be sent" in facts["reason"]) == (503, True)
+        assert (status, "a conversion waits to be sent" in facts["what"]) == (503, True)
 
 
 def test_a_backlog_that_is_no_number_of_seconds_is_400(offhook: Offhook) -> None:
