@@ -91,12 +91,14 @@ _COUNTED = (
 )  # fmt: skip
 _FOLDING = (CallEvent.FOLD, CallEvent.LEG_CONVERTED)
 _LEADS_ON = leads(CALL_MOVES, _FOLDING, "calls.state", "excluded.state")
+# Where a newer version left a call that no table here knows, it stays: to raise would stop all that waits with its callbacks.
+_OF_A_NEWER_VERSION = f"NOT {is_one_of('calls.state', CallState)}"
 _ON_CALL = (
     f"ON CONFLICT (account_sid, call_sid) DO UPDATE SET "
     f"state = CASE WHEN {_LEADS_ON} THEN excluded.state ELSE calls.state END, "
     "customer_phone = coalesce(excluded.customer_phone, calls.customer_phone), "
     f"{', '.join(f'{name} = excluded.{name}' for name in _COUNTED)} "
-    f"WHERE {_LEADS_ON} OR {stays(CALL_MOVES, CallEvent.FOLD_LATE, 'calls.state')}"
+    f"WHERE {_LEADS_ON} OR {stays(CALL_MOVES, CallEvent.FOLD_LATE, 'calls.state')} OR {_OF_A_NEWER_VERSION}"
 )
 _MARK = "UPDATE callbacks SET folded = 1 FROM {rows} WHERE callbacks.seq = v.seq AND callbacks.folded = 0"
 _DECIDED = {**KEY, "state": "text", "decided_at": "bigint", "customer_phone": "text"}
