@@ -285,6 +285,24 @@ def test_each_of_the_several_customers_of_a_number_is_shown_by_it(console: Conso
     assert json.loads(console("customers", "show", OTHER, "--json").stdout)["people"] == []
 
 
+@pytest.mark.parametrize(("name", "conflict"), [("ann@example.com", "none"), ("C9", "none"), ("C1", "last")])
+def test_each_of_the_several_customers_of_a_number_is_found_by_email_and_by_id(
+    console: Console, name: str, conflict: str
+) -> None:
+    console.imports(f"{CALLER},ann@example.com,C1,\n{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n")
+    assert console("customers", "import", "crm.csv", "--conflict", conflict).exit_code == 0
+    shown = console("customers", "show", name, "--json", "--reveal")
+    found = json.loads(shown.stdout)
+    assert [(one["email"], one["customer_id"]) for one in found["people"]] == [
+        ("ann@example.com", "C1"),
+        ("eve@example.com", "C9"),
+    ]
+    assert (shown.exit_code, found["customer_id"]) == ((1, None) if conflict == "none" else (0, "C9"))
+    console.app.extensions["offhook"].ledger.append([raw(1)])
+    fold_batch(console.app.extensions["offhook"].ledger, JUDGE, 10)
+    assert sid(1) in console("explain", name).stdout
+
+
 @pytest.mark.parametrize(
     ("emails", "sent"),
     [

@@ -96,7 +96,8 @@ def works(ledger: SqlLedger, service: Offhook) -> None:
     while worker.keep_books_once():
         pass
     assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20
-    several = [Customer(phone, None, None, people=2) for phone in (UNKNOWN, "+14155550102", "+14155550103")]
+    shared, people = (UNKNOWN, "+14155550102", "+14155550103"), (("c@example.test", "C3"), ("d@example.test", None))
+    several = [Customer(phone, None, None, people=2, others=people) for phone in shared]
     ledger.merge_customers(several)  # and one of them is one person's again
     while worker.keep_books_once():
         pass
@@ -243,6 +244,7 @@ def lists_calls(ledger: SqlLedger) -> None:
     assert len(ledger.stories.calls(wanted[2], None, 5).calls) == 5
     assert len(ledger.stories.with_order_id(f"CA1a{0:030x}", 5)) == 1
     assert KNOWN in ledger.stories.phones_of("a@example.test", 5)
+    assert "+14155550103" in ledger.stories.phones_of("d@example.test", 5)
     assert sum(one.calls for one in ledger.tallies.between(NOW - timedelta(hours=1), NOW + timedelta(hours=1))) > 20
     hours = [NOW + timedelta(hours=number) for number in range(-30 * 24, 3, 24)]
     for number in (None, ours):

@@ -30,9 +30,7 @@ def no_call_of(text: str, country: str) -> tuple[str, int]:
     if phone:
         return f"No call of {mask(phone)} is known; a call is found by the customer's number.", 1
     if "@" in words:
-        why = "no customer has or had this email with a number of their own, or none of them has called"
-        shared = "`flask customers conflicts` has the numbers of several customers"
-        return f"No call of {mask_email(words)} is known: {why}; {shared}.", 1
+        return f"No call of {mask_email(words)} is known: no customer is known by this email, or none has called.", 1
     number = f"a phone number, international (+...) or of {country}, nor a customer id or an order id that is known"
     return f"{_shown(words)} is neither a CallSid ({_why_not(words)}) nor {number}.", 2
 

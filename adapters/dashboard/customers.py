@@ -27,6 +27,7 @@ from offhook.pipeline.words import BROUGHT_BY
 
 blueprint = Blueprint("customers", __name__)
 _LONGEST = 320  # characters of what is looked for
+_People = Sequence[tuple[str | None, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Card:
     """A number: who has it now, what was ever said of it (the newest first), and its calls (the newest first).
 
     `row` is the row of history that stands for the number where it is not to be seen; None where nothing was ever said.
+    `people` are those who are kept by name of several who are said to have it, email and customer id of each.
     """
 
     phone: str
@@ -52,6 +54,7 @@ class Card:
     calls: Sequence[Row]
     is_more_said: bool
     is_more_calls: bool
+    people: _People
 
 
 @blueprint.get("/customers")
@@ -83,10 +86,14 @@ def _cards(known: Parts, phones: Sequence[str]) -> list[Card]:
     lines: dict[str, list[HistoryLine]] = {}
     for phone, group in groupby(known.reads.history.of_numbers(phones), key=lambda one: one.customer.phone):
         lines.setdefault(spellings(phone)[0], []).extend(group)
-    return [_card(known, phone, customers.get(phone), lines.get(spellings(phone)[0], [])) for phone in phones]
+    shared = {one.phone: one.named for one in known.reads.history.shared_among(phones)}
+    return [
+        _card(known, phone, customers.get(phone), lines.get(spellings(phone)[0], []), shared.get(phone, ()))
+        for phone in phones
+    ]
 
 
-def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[HistoryLine]) -> Card:
+def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[HistoryLine], people: _People) -> Card:
     most = known.limits.short_rows
     newest = sorted(lines, key=lambda one: (one.from_at, one.customer.row or 0), reverse=True)[:most]
     imports = _imports_of(known, newest)
@@ -99,6 +106,7 @@ def _card(known: Parts, phone: str, customer: Customer | None, lines: Sequence[H
         listed(calls[:most]),
         len(lines) > len(newest),
         len(calls) > most,
+        people,
     )
 
 

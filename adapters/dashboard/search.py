@@ -62,8 +62,8 @@ def _nothing(known: Parts, name: str) -> str:
 
 
 _NO_EMAIL = (
-    "Nobody in your customer list has this email with a number of their own. If they called, the call waits among the unknown "
-    "callers, or their number is one of several customers."
+    "No customer is known by this email. If they called, the call waits among the unknown callers, or their number is one of "
+    "more customers than are kept by name."
 )
 _NO_CALL = "This customer is in your customer list, and no call of theirs has been reported."
 _ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."

@@ -309,6 +309,8 @@ shared_people = Table(
     Column("email", PersonText),
     Column("customer_id", PersonText),
     PrimaryKeyConstraint("phone", "place"),
+    Index("ix_shared_people_email", "email", **_where("email IS NOT NULL")),
+    Index("ix_shared_people_customer_id", "customer_id", **_where("customer_id IS NOT NULL")),
 )
 
 # What brought rows: an import, a call of the API, a look-up. Those of one source, name and `run` are one row here.

@@ -269,6 +269,19 @@ def test_numbers_are_found_by_the_email_or_the_id_of_their_customer(ledger: Whol
     assert list(ledger.stories.phones_of("c1", 10)) == []
 
 
+def test_numbers_are_found_by_the_email_or_the_id_of_each_of_the_several_who_have_one(ledger: WholeLedger) -> None:
+    people = (("ann@example.com", "C1"), ("eve@example.com", None), (None, "C9"))
+    nobody = Customer(CALLER, None, None, people=3, others=people)
+    last = Customer(OTHER, None, "C9", others=people)
+    ledger.merge_customers([nobody, last, Customer("+14155550103", "ann@example.com", None)])
+    assert list(ledger.stories.phones_of("Ann@example.com", 10)) == [CALLER, OTHER, "+14155550103"]
+    for name in ("C1", "eve@example.com", "C9"):
+        assert list(ledger.stories.phones_of(name, 10)) == list(ledger.history.numbers_named(name)) == [CALLER, OTHER]
+    assert list(ledger.stories.phones_of("eve@example.com", 1)) == [CALLER]
+    ledger.merge_customers([Customer(CALLER, "eve@example.com", None), Customer(OTHER, None, "C9")])
+    assert [list(ledger.stories.phones_of(name, 10)) for name in ("C1", "eve@example.com")] == [[], [CALLER]]
+
+
 def test_outcomes_are_in_the_order_of_the_calls(ledger: WholeLedger) -> None:
     keep_day(ledger)
     found = [(one.key, one.state, one.reasons, one.delivery) for one in ledger.stories.outcomes()]

@@ -22,8 +22,12 @@ class MemoryHistory:
         return sorted(found, key=lambda line: (line.customer.phone, line.from_at, line.customer.row))
 
     def numbers_named(self, name: str, /) -> Sequence[str]:
-        found = [line.customer for line in self._kept.history]
-        return sorted({one.phone for one in found if one.email in (name, name.lower()) or one.customer_id == name})
+        emails = (name, name.lower())
+        said = [line.customer for line in self._kept.history]
+        shared = ((one, people) for one in self._kept.customers.values() for people in one.others)
+        found = [(one.phone, one.email, one.customer_id) for one in said]
+        found += [(one.phone, email, id_) for one, (email, id_) in shared]
+        return sorted({phone for phone, email, id_ in found if email in emails or id_ == name})
 
     def import_(self, id_: int, /) -> ImportLine | None:
         return next((one for one in self._kept.imports.values() if one.id == id_), None)

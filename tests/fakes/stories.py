@@ -111,10 +111,10 @@ class MemoryStories:
         return [calls[root] for root in dict.fromkeys(roots) if root in calls]
 
     def phones_of(self, name: str, limit: int) -> Sequence[str]:
-        kept = self._kept.customers.items()
-        return sorted(phone for phone, one in kept if one.email in (name, name.lower()) or one.customer_id == name)[
-            :limit
-        ]
+        emails = (name, name.lower())
+        kept = ((phone, ((one.email, one.customer_id), *one.others)) for phone, one in self._kept.customers.items())
+        found = (phone for phone, people in kept if any(email in emails or id_ == name for email, id_ in people))
+        return sorted(found)[:limit]
 
     def has_callbacks(self, call_sid: str) -> bool:
         return any(call_sid in (raw.call_sid, raw.parent_call_sid) for raw in self._kept.callbacks.values())

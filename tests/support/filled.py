@@ -18,6 +18,7 @@ GROWING = (
     "replaced",
     "customers",
     "shared_numbers",
+    "shared_people",
     "customer_rows",
     "outcomes",
     "tallies",
@@ -78,6 +79,7 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "brought_by": "1",
         },
         "shared_numbers": {"phone": "'+1777' || i", "people": "2", "changed_at": _WHEN},
+        "shared_people": {"phone": "'+1777' || i", "place": "1", "email": "'old' || i || '@example.test'"},
         "outcomes": key | {"at": _WHEN, "number": "'+1777'", "outcome": "'delivered'", "reason": "'delivered'"},
         "tallies": {
             "hour": f"{_LONG_AGO} + i * 3600000000",

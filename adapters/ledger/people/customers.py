@@ -287,8 +287,9 @@ def rows_of_numbers(connection: Connection, phones: Iterable[str]) -> Sequence[R
 
 
 def phones_of(name: str, limit: int) -> Select[Any]:
-    """The numbers of the customers with this email or customer id."""
-    found = union(*(asked.subquery().select() for asked in _named(customers, name, limit))).subquery()
+    """The numbers of the customers with this email or customer id, of those that share one with others, too."""
+    asked = (one for table in (customers, shared_people) for one in _named(table, name, limit))
+    found = union(*(one.subquery().select() for one in asked)).subquery()
     return select(found.c.phone).order_by(found.c.phone).limit(limit)
 
 

@@ -57,7 +57,8 @@ class History(Protocol):
         """All that was ever said of these E.164 numbers, in any of their spellings: number by number, the oldest first."""
 
     def numbers_named(self, name: str, /) -> Sequence[str]:
-        """The numbers of which it was ever said that their customer has this email, or this customer id."""
+        """The numbers of which it was ever said that their customer has this email, or this customer id; and those that
+        several are said to have now of whom it is one."""
 
     def line(self, row: int, /) -> HistoryLine | None:
         """What the row of this number says."""

@@ -75,7 +75,8 @@ class Stories(Protocol):
         that are looked at."""
 
     def phones_of(self, name: str, limit: int) -> Sequence[str]:
-        """The numbers (E.164) of the customers with this email, in lower case or as it is written, or this customer id."""
+        """The numbers (E.164) of the customers with this email, in lower case or as it is written, or this customer id; those
+        as well that several are said to have, whoever of them is credited."""
 
     def has_callbacks(self, call_sid: str) -> bool:
         """Whether any callback of this leg, or of a child of it, has arrived."""
