@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from datetime import timedelta
 from html import unescape
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from offhook.main import commands_alone
+from offhook.pipeline.phone import mask
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
@@ -145,6 +148,43 @@ def test_the_rules_of_before_stand_with_their_text_and_when_they_held(database_u
     assert ", until" in text
     assert viewer.get("/rules/none-such").status_code == 404
     assert viewer.get("/rules/%00").status_code == 400
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_the_numbers_of_a_list_are_shown_with_the_rules_of_then_whatever_became_of_the_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "blocked.txt"
+    file.write_text(f"{BO} # a friend\n" + "".join(f"+1415555{number:04}\n" for number in range(200, 205)))
+    rules = f'[[rule]]\nname = "Blocked"\nskip = "blocked"\nwhen.callers_in = "{file}"\n'
+    site = browsing(database_url, OFFHOOK_RULES=rules, OFFHOOK_SHORT_LIST_ROWS="2")
+    site.call(1, caller=BO)
+    file.unlink()
+    [version] = [one.version for one in site.service.ledger.past.rules_used(5)]
+    page = words(site.person(Role.VIEWER).get(f"/rules/{version}").text)
+    assert f"as it was then: 6 numbers {mask(BO)}, +1415***0200 and more: flask rules show --version {version}" in page
+
+    app = commands_alone()
+    app.extensions["offhook"] = site.service
+    console = app.test_cli_runner()
+    shows = ["rules", "show", "--version", version]
+    then = console.invoke(args=shows)
+    assert then.stdout.strip() == rules.strip()
+    assert f"held then: 6; `flask rules show --version {version} --list {file}` shows them" in then.stderr
+    [known] = json.loads(console.invoke(args=[*shows, "--json"]).stdout)["lists"]
+    assert (known["file"], known["count"]) == (str(file), 6)
+    listed = console.invoke(args=[*shows, "--list", str(file), "--json"])
+    assert json.loads(listed.stdout)[:2] == [{"phone": mask(BO)}, {"phone": "+1415***0200"}]
+    whole = console.invoke(args=[*shows, "--list", str(file), "--json", "--in-clear"])
+    assert [one["phone"] for one in json.loads(whole.stdout)][:2] == [BO, "+14155550200"]
+    refused = [
+        console.invoke(args=args) for args in ([*shows, "--list", "x.txt"], ["rules", "show", "--list", "x.txt"])
+    ]
+    assert [(one.exit_code, "x.txt" in one.stderr or "needs --version" in one.stderr) for one in refused] == [
+        (1, True),
+        (2, True),
+    ]
     site.service.ledger.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from offhook.adapters.commands.rules_anew import apply_command, backtest_command
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.schema import json_schema
+from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.english import in_english
@@ -75,28 +77,27 @@ def check(shown: Format) -> None:
 
 @rules.command()
 @click.option("--version", help="Those of a decision of then, by the version that it names.")
+@click.option(
+    "--list", "file", help="The numbers that this file held then, which rules of --version name in callers_in."
+)
+@click.option("--in-clear", "--reveal", "is_clear", is_flag=True, help="Show whole numbers, not masked.")
 @shows
 @with_appcontext
-def show(version: str | None, shown: Format) -> None:
+def show(version: str | None, file: str | None, is_clear: bool, shown: Format) -> None:
     """Read the rules back in English.
 
-    With --version the text is printed that was in use under it when decisions named it. Nothing is checked against the
-    workers that run: `flask rules check` does.
+    With --version the text is printed that was in use under it when decisions named it, and with --list as well the numbers
+    of a file that it names, as they were then. Nothing is checked against the workers that run: `flask rules check` does.
 
     \b
     flask rules show
     """
     service = offhook()
+    if file is not None:
+        _show_list(service, version, file, shown, is_clear=is_clear)
+        return
     if version:
-        text = service.ledger.kept_rules(version)
-        if text is None:
-            fail(
-                f"No rules were ever used under the version {version}. `flask conversions show CALLSID` names that of a call."
-            )
-        if shown is Format.TABLE:
-            click.echo(text)
-        else:
-            show_record([("version", version), ("text", text)], shown)
+        _show_then(service, version, shown)
         return
     try:
         found = service.rules()
@@ -106,6 +107,34 @@ def show(version: str | None, shown: Format) -> None:
         click.echo(in_english(found))
     else:
         show_record([("version", found.version), ("sentences", in_english(found).splitlines())], shown)
+
+
+def _show_then(service: Offhook, version: str, shown: Format) -> None:
+    """The text that was kept. What lists it names is said beside it, so that a file of it is what it was."""
+    text = service.ledger.kept_rules(version)
+    if text is None:
+        named = "`flask conversions show CALLSID` names that of a call"
+        fail(f"No rules were ever used under the version {version}. {named}.")
+    lists = service.ledger.past.lists_used(version)
+    if shown is not Format.TABLE:
+        show_record([("version", version), ("text", text), ("lists", lists)], shown)
+        return
+    click.echo(text)
+    for one in lists:
+        shows_them = f"`flask rules show --version {version} --list {shlex.quote(one.file)}` shows them"
+        click.echo(f"Numbers that {one.file} held then: {one.count}; {shows_them}.", err=True)
+
+
+def _show_list(service: Offhook, version: str | None, file: str, shown: Format, *, is_clear: bool) -> None:
+    if not version:
+        raise click.UsageError("--list needs --version; today's list is the file itself.")
+    lists = service.ledger.past.lists_used(version)
+    found = next((one for one in lists if one.file == file), None)
+    if found is None:
+        known = ", ".join(one.file for one in lists) or "none"
+        fail(f"No list {file} is kept of the version {version}; kept: {known}.")
+    numbers = service.ledger.past.listed(found.digest, found.count)
+    show_list([{"phone": one if is_clear else mask(one)} for one in numbers], shown, ("phone",))
 
 
 @rules.command()

@@ -126,14 +126,16 @@ def in_words(outcome: str) -> str:
 @blueprint.get("/rules/<version>")
 @needs(Role.VIEWER)
 def of_then(version: str) -> str:
-    """The text of rules that were used once."""
+    """The text of rules that were used once, and of the files of numbers that they named the first ones."""
     known = parts()
     used = known.reads.past.rules_used(1, version) if version.isalnum() else ()
     if not used or used[0].version != version:
         abort(404, "No such rules were ever used.")
     every, _ = _versions(known, _rules(known), request.args.get("since", ""))
     found = next((one for one in every if one.used.version == version), None)
-    return render_template("rules_of_then.html.jinja", found=found, text=used[0].text)
+    past, most = known.reads.past, known.limits.short_rows
+    lists = [(one, past.listed(one.digest, most)) for one in past.lists_used(version)]
+    return render_template("rules_of_then.html.jinja", found=found, text=used[0].text, version=version, lists=lists)
 
 
 @blueprint.post("/rules/backtest")

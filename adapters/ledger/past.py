@@ -17,6 +17,7 @@ from sqlalchemy import BigInteger, Select, and_, func, or_, select, text, tuple_
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
+from offhook.adapters.ledger.rule_texts import RuleTextsTable
 from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
@@ -65,6 +66,9 @@ def _page() -> Select[Any]:
 class PastOnSql:
     def __init__(self, database: Database) -> None:
         self._database = database
+        texts = RuleTextsTable(database)
+        self.lists_used = texts.lists_used
+        self.listed = texts.listed
 
     def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
         # The index has the time alone; what is behind it is compared among the few calls of one moment.

@@ -186,7 +186,7 @@ decisions = Table(
 )
 
 # Texts that decisions point at, by names that never mean another: each set of rules that was ever used, by its version, and
-# what such a set asks, as a trace points at it (`Outline` of pipeline/rules/trace.py).
+# what such a set asks, as a trace points at it (`Outline` of pipeline/rules/trace.py), with the numbers of files that it names.
 rules = Table(
     "rules",
     metadata,

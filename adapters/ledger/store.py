@@ -10,12 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from offhook.adapters.ledger import sqlite
 from offhook.adapters.ledger.answers import AnswersTable
 from offhook.adapters.ledger.backup import Backups
-from offhook.adapters.ledger.books import ONCE, BooksOnSql, try_to_keep_books
+from offhook.adapters.ledger.books import BooksOnSql, try_to_keep_books
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
 from offhook.adapters.ledger.inbox import InboxTable
@@ -27,8 +27,7 @@ from offhook.adapters.ledger.mapping import MappingTable
 from offhook.adapters.ledger.outbox import OutboxTable
 from offhook.adapters.ledger.past import PastOnSql
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
-from offhook.adapters.ledger.rows import insert
-from offhook.adapters.ledger.schema import rules as rules_table
+from offhook.adapters.ledger.rule_texts import RuleTextsTable
 from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.statistics import analyze_unknown
 from offhook.adapters.ledger.stories import StoriesOnSql
@@ -62,7 +61,6 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.unknown import UnknownCallers
 from offhook.pipeline.ports.users import Users
 from offhook.pipeline.ports.waiting import Waiting
-from offhook.pipeline.rules import Rules
 
 if TYPE_CHECKING:
     from offhook.adapters.ledger.migrate import Migrations
@@ -117,6 +115,9 @@ class SqlLedger:
         self._outbox = OutboxTable(self.database, breaker_policy or BreakerPolicy())
         self._mapping = MappingTable(self.database, batch_rows=mapping_batch_rows)
         self._look_ups = LookUpsTable(self.database)
+        texts = RuleTextsTable(self.database)
+        self.keep_rules = texts.keep_rules
+        self.kept_rules = texts.kept_rules
         self.news = threading.Event()
         self.intake_sums = self.intake_counts.sums
         self.prove_writable = self._inbox.prove_writable
@@ -164,19 +165,6 @@ class SqlLedger:
                 yield connection
 
             yield BooksOnSql(ours, ours) if try_to_keep_books(connection) else None
-
-    def keep_rules(self, rules: Rules, now: datetime) -> None:
-        """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
-        row = {"version": rules.version, "text": rules.text, "first_used_at": now}
-        kept = insert(rules_table, [row], ONCE)
-        with self.database.write() as connection:
-            kept.run(connection)
-
-    def kept_rules(self, version: str) -> str | None:
-        """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
-        asked = select(rules_table.c.text).where(rules_table.c.version == version)
-        with self.database.read(patient=True) as connection:
-            return connection.execute(asked).scalar()
 
     def waiting(self, *, with_open: bool = False) -> Waiting:
         """What waits, and until when: one question, without a lock. `with_open` it costs more, where much was ever open."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,8 +76,7 @@ def read_list(key: str, beside: Beside, value: object) -> NumberList:
     if beside.may_read is not None and path not in beside.may_read:
         raise Mistake(f"{key}: {shown(value)} is no file that today's rules name, and no other is read for an upload.")
     lines = _lines(key, path, beside)
-    numbers = frozenset(_listed_number(key, path, place, line, beside) for place, line in lines)
-    return NumberList(value, numbers, hashlib.sha256("\n".join(sorted(numbers)).encode()).hexdigest())
+    return NumberList.of(value, frozenset(_listed_number(key, path, place, line, beside) for place, line in lines))
 
 
 def _lines(key: str, path: Path, beside: Beside) -> list[tuple[int, str]]:

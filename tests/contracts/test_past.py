@@ -13,11 +13,12 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, state_of, why
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Asking, CallBefore
-from offhook.pipeline.ports.past import RulesUsed, RuleUses
+from offhook.pipeline.ports.past import ListUsed, RulesUsed, RuleUses
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import only
+from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.rules.trace import ConditionTrace
 from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
 from tests.contracts.conftest import WholeLedger
@@ -119,6 +120,29 @@ def test_the_text_of_rules_is_kept_under_their_version_once(ledger: WholeLedger)
     ledger.keep_rules(rules, NOON)
     ledger.keep_rules(replace(rules, text="# other words for the same\n"), minutes(1))
     assert ledger.kept_rules(rules.version) == "# as it was\n"
+
+
+def test_the_numbers_of_the_files_that_rules_name_are_kept_as_they_were(ledger: WholeLedger) -> None:
+    blocked, guests = NumberList.of("blocked.txt", frozenset({OTHER, CALLER})), NumberList.of("g.txt", frozenset())
+    asks = [only({"callers_in": one}) for one in (blocked, guests, blocked)]
+    rules = Rules(blocks=tuple(Rule(str(place), one, skip="blocked") for place, one in enumerate(asks)), text="# 1")
+    more = NumberList.of("blocked.txt", blocked.numbers | {OURS})
+    later = Rules(callers_in=more)
+    ledger.keep_rules(replace(rules, blocks=()), NOON)
+    ledger.keep_rules(rules, NOON)
+    ledger.keep_rules(later, minutes(1))
+    ledger.keep_rules(rules, minutes(2))
+    past = ledger.past
+    assert list(past.lists_used(rules.version)) == [
+        ListUsed("blocked.txt", blocked.digest, 2),
+        ListUsed("g.txt", guests.digest, 0),
+    ]
+    assert list(past.lists_used(later.version)) == [ListUsed("blocked.txt", more.digest, 3)]
+    assert list(past.lists_used(Rules().version)) == []
+    assert list(past.listed(blocked.digest, 10)) == sorted([CALLER, OTHER])
+    assert list(past.listed(more.digest, 1)) == sorted(more.numbers)[:1]
+    assert list(past.listed(guests.digest, 10)) == list(past.listed("none", 10)) == []
+    assert {one.text for one in past.rules_used(9)} == {"# 1", ""} and len(past.rules_used(9)) == 3
 
 
 def test_the_text_of_rules_by_which_a_person_has_calls_decided_anew_is_kept(ledger: WholeLedger) -> None:

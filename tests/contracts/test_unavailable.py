@@ -96,6 +96,8 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Sent.delivered": lambda of: of.sent.delivered(NOON, NOON + timedelta(days=1)),
     "Past.uses": lambda of: of.past.uses(NOON, 1),
     "Past.rules_used": lambda of: of.past.rules_used(1),
+    "Past.lists_used": lambda of: of.past.lists_used("v"),
+    "Past.listed": lambda of: of.past.listed("d", 1),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),
     "Tallies.summed": lambda of: of.tallies.summed([NOON, NOON + timedelta(days=1)]),
     "Tallies.is_whole": lambda of: of.tallies.is_whole(),

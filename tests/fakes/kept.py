@@ -19,6 +19,7 @@ from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
+from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.story import DecisionLine, ReplacedLine
 from offhook.pipeline.tokens import Token
 from offhook.pipeline.users import AuditLine, Invite, Session, User
@@ -109,6 +110,7 @@ class Kept:
     attempts: list[KeptAttempt] = field(default_factory=list)
     replaced: list[tuple[CallKey, ReplacedLine]] = field(default_factory=list)
     rules: dict[str, RulesUsed] = field(default_factory=dict)
+    lists: dict[str, tuple[NumberList, ...]] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     history: list[HistoryLine] = field(default_factory=list)
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)

@@ -89,6 +89,7 @@ class MemoryLedger:
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
         self._kept.rules.setdefault(rules.version, RulesUsed(rules.version, now, rules.text))
+        self._kept.lists.setdefault(rules.version, rules.lists)
 
     def kept_rules(self, version: str) -> str | None:
         found = self._kept.rules.get(version)

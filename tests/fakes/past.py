@@ -11,7 +11,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.books import Stored
-from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
+from offhook.pipeline.ports.past import ListUsed, PastCall, RulesUsed, RuleUse, RuleUses
 from tests.fakes.kept import Kept, KeptCall
 
 _DECIDED = ("converted", "skipped", "parked")
@@ -63,6 +63,13 @@ class MemoryPast:
         found.sort(key=lambda one: one.first_used_at, reverse=True)
         before = [one.version for one in found].index(at) if at in self._kept.rules else len(found) if at else 0
         return found[before : before + limit]
+
+    def lists_used(self, version: str) -> Sequence[ListUsed]:
+        return [ListUsed(one.file, one.digest, len(one.numbers)) for one in self._kept.lists.get(version, ())]
+
+    def listed(self, digest: str, limit: int) -> Sequence[str]:
+        every = (one for lists in self._kept.lists.values() for one in lists)
+        return next((sorted(one.numbers)[:limit] for one in every if one.digest == digest), [])
 
     def _past(self, one: KeptCall) -> PastCall:
         call, root = one.folded.call, one.folded.call.root

@@ -210,7 +210,8 @@ class RuleTexts(Protocol):
     """The whole text of each set of rules, to which a decision is traced years later."""
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
-        """Keep the text of rules under their version, where it is not kept yet. Raises LedgerUnavailable."""
+        """Keep the text of rules under their version, and the numbers of the files that they name, where these are not kept
+        yet. Raises LedgerUnavailable."""
 
     def kept_rules(self, version: str) -> str | None:
         """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""

@@ -64,6 +64,15 @@ class RulesUsed:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class ListUsed:
+    """A file of numbers that rules named: what it was called, the digest of its numbers (`NumberList`), and how many."""
+
+    file: str
+    digest: str
+    count: int
+
+
 class Past(Protocol):
     """Pages of the past; each method raises LedgerUnavailable."""
 
@@ -87,3 +96,9 @@ class Past(Protocol):
 
     def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
         """The rules that were used, those that were first used last before the others; from this version on, where one is given."""
+
+    def lists_used(self, version: str) -> Sequence[ListUsed]:
+        """The files of numbers that the rules of this version named, as they were when the rules were first used."""
+
+    def listed(self, digest: str, limit: int) -> Sequence[str]:
+        """The numbers (E.164) of such a file in their order, up to `limit`; empty where nothing is kept under the digest."""

@@ -14,6 +14,7 @@ from offhook.pipeline.rules.between import BETWEEN, Between, Setting, Unknown
 from offhook.pipeline.rules.blocks import Matched, Rule, Ways
 from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
 from offhook.pipeline.rules.facts import Facts
+from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.rules.results import OF_NUMBER, RESULTS, Number, Own, ResultField, Results
 from offhook.pipeline.rules.trace import LAST_RULE, Outline
 
@@ -67,6 +68,12 @@ class Rules(Between, Results, Conditions):
     def _conditions(self) -> tuple[Condition, ...]:
         """All that any of the rules asks."""
         return tuple(one for rule in (*self.blocks, self.last) for _, one, _, _ in rule.asked)
+
+    @cached_property
+    def lists(self) -> tuple[NumberList, ...]:
+        """The files of numbers that any of the rules asks for, each once."""
+        asked = (rule.when.callers_in for rule in (*self.blocks, self.last))
+        return tuple({one.file: one for one in asked if one is not None}.values())
 
     @cached_property
     def our_numbers(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -289,6 +290,19 @@ class NumberList:
     file: str
     numbers: frozenset[str] = field(repr=False)
     digest: str
+
+    @classmethod
+    def of(cls, file: str, numbers: frozenset[str]) -> NumberList:
+        return cls(file, numbers, hashlib.sha256(_in_lines(numbers).encode()).hexdigest())
+
+    @property
+    def text(self) -> str:
+        """What the digest is made of: the numbers in their order, one a line."""
+        return _in_lines(self.numbers)
+
+
+def _in_lines(numbers: frozenset[str]) -> str:
+    return "\n".join(sorted(numbers))
 
 
 @dataclass(frozen=True, slots=True)

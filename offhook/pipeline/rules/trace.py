@@ -81,6 +81,8 @@ _MEANT = {mark: holds for holds, mark in _MARKS.items()}
 
 
 ASKED = "asked-"  # by which an outline's name is known from a version of rules
+LISTS = f"{ASKED}lists-"  # before a version: which files of numbers those rules asked for
+LIST = f"{ASKED}list-"  # before a digest: the numbers of such a file
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,66 @@
+"""What decisions are traced to years later: the text of their rules, and the numbers of the files that these named.
+
+A list of numbers is kept once, by its digest, whichever rules named it. It names persons: it goes through their type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import select
+
+from offhook.adapters.ledger.books import ONCE
+from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.rows import insert
+from offhook.adapters.ledger.schema import PersonText
+from offhook.adapters.ledger.schema import rules as rules_table
+from offhook.pipeline.ports.past import ListUsed
+from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.trace import LIST, LISTS
+
+_held = rules_table.c
+
+
+class RuleTextsTable:
+    """`RuleTexts` of pipeline/ports/books.py, and the lists of `Past`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep_rules(self, rules: Rules, now: datetime) -> None:
+        """Whatever is kept already is not sent again: a list may have a million numbers."""
+        texts = _texts(rules)
+        with self._database.read() as connection:
+            there = set(connection.scalars(select(_held.version).where(_held.version.in_(sorted(texts)))))
+        rows = [{"version": name, "text": texts[name], "first_used_at": now} for name in texts if name not in there]
+        if not rows:
+            return
+        kept = insert(rules_table, rows, ONCE)
+        with self._database.write() as connection:
+            kept.run(connection)
+
+    def kept_rules(self, version: str) -> str | None:
+        """The text that was kept under a version; None where none was."""
+        asked = select(_held.text).where(_held.version == version)
+        with self._database.read(patient=True) as connection:
+            return connection.execute(asked).scalar()
+
+    def lists_used(self, version: str) -> Sequence[ListUsed]:
+        return [ListUsed(*one) for one in json.loads(self.kept_rules(f"{LISTS}{version}") or "[]")]
+
+    def listed(self, digest: str, limit: int) -> Sequence[str]:
+        text = PersonText.shown(self.kept_rules(f"{LIST}{digest}")) or ""
+        return text.split("\n", limit)[:limit] if text else []
+
+
+def _texts(rules: Rules) -> Mapping[str, str | None]:
+    """All that is kept of these rules, by its name."""
+    found: dict[str, str | None] = {rules.version: rules.text}
+    if rules.lists:
+        found |= {f"{LIST}{one.digest}": PersonText.kept(one.text) for one in rules.lists}
+        found[f"{LISTS}{rules.version}"] = json.dumps(
+            [(one.file, one.digest, len(one.numbers)) for one in rules.lists], ensure_ascii=False
+        )
+    return found
