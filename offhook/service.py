@@ -48,6 +48,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.ledger.waited import taken_seconds
 from offhook.adapters.rockerbox.client import Rockerbox
 from offhook.adapters.rules_file.source import RulesWatch
+from offhook.adapters.rules_file.then import rules_of_then
 from offhook.adapters.twilio import reading
 from offhook.adapters.twilio.receive import receive
 from offhook.adapters.way_out.resolver import Resolver
@@ -175,6 +176,7 @@ def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge])
     return Parts(
         ledger,
         rules_of(settings),
+        rules_of_then(ledger.kept_rules, settings.default_country),
         judge,
         ImportDefaults(
             columns=cast(tuple[str, str, str], settings.customers_columns),

@@ -97,6 +97,16 @@ def test_other_rules_are_tried_and_what_would_change_is_said_in_a_readers_words(
     assert "too short Counts 1" in words(site.person(Role.VIEWER).get("/rules").text)
 
 
+def test_of_rules_that_are_tried_it_is_said_what_of_a_call_would_be_sent_otherwise(site: Browsing) -> None:
+    site.call(1)
+    admin = site.person(Role.ADMIN)
+    tries(admin, f"revenue = 9.5\n{BLOCKS}", days="7")
+    works(site)
+    page = words(admin.get("/rules").text)
+    assert "1 calls; 0 come to the same, 1 do not." in page
+    assert "Counts: without revenue Counts: revenue 9.50 dollars 1" in page
+
+
 @pytest.mark.mostly("sqlite")
 def test_a_file_that_cannot_be_used_is_said_with_its_lines_and_nothing_is_tried(site: Browsing) -> None:
     admin = site.person(Role.ADMIN)

@@ -50,7 +50,41 @@ def test_a_document_names_every_call_that_was_converted_and_would_not_be(databas
     assert set(stay) == {sid(number) for number in SENT}
 
 
-def test_rules_that_send_another_action_alone_change_nothing_of_what_counts(database_url: str) -> None:
-    done = after_calls(database_url, f'action = "another"\n{RULES}', "rules", "backtest", "--since", "1d", "--json")
+@pytest.mark.parametrize(
+    ("rules", "was", "would"),
+    [
+        (f'action = "another"\n{RULES}', 'action "phone_call"', 'action "another"'),
+        (
+            f'time = "started"\nrevenue = 5.0\n{RULES}',
+            "without revenue, time ended",
+            "revenue 5.00 dollars, time started",
+        ),
+        (
+            f"{RULES}revenue = 7\n",
+            "without revenue",
+            "revenue 7.00 dollars",
+        ),  # of a tracked number, as RULES end with it
+        (f'order_id = "x-{{call_sid}}"\n{RULES}[extra]\nbrand = "a"\n', "order_id", "extra brand"),
+    ],
+)
+def test_a_call_that_counts_by_both_rules_and_would_be_sent_otherwise_is_a_change(
+    database_url: str, rules: str, was: str, would: str
+) -> None:
+    done = after_calls(database_url, rules, "rules", "backtest", "--since", "1d", "--json")
     found = json.loads(done.stdout)
+    assert (found["calls"], found["unchanged"]) == (9, 1)
+    [change] = found["changed"]
+    assert change["from"].startswith("converted: ") and was in change["from"]
+    assert change["to"].startswith("converted: ") and would in change["to"]
+    assert (change["count"], set(change["samples"]) <= {sid(number) for number in SENT}) == (8, True)
+
+
+def test_the_rules_that_were_used_change_nothing_of_what_is_sent(database_url: str) -> None:
+    same = f"# in other words\n{RULES}"
+    found = json.loads(after_calls(database_url, same, "rules", "backtest", "--since", "1d", "--json").stdout)
     assert (found["calls"], found["unchanged"], found["changed"]) == (9, 9, [])
+
+
+def test_rules_that_send_another_action_alone_leave_nothing_to_be_decided_anew(database_url: str) -> None:
+    done = after_calls(database_url, f'action = "another"\n{RULES}', "rules", "apply", "--since", "1d")
+    assert "No skipped or waiting call would come to anything else." in done.stdout

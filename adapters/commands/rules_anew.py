@@ -20,8 +20,9 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, beside, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.source import RulesSource
+from offhook.adapters.rules_file.then import rules_of_then
 from offhook.pipeline.backtest import (
-    OF_STATE,
+    CONVERTED,
     SAMPLES,
     Backtest,
     Change,
@@ -35,6 +36,7 @@ from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.sent_otherwise import SentOtherwise
 from offhook.pipeline.steps import Judge, apply_rules
 
 _AT_ONCE = 50  # in one turn of the books, so that no callback waits for it
@@ -44,7 +46,6 @@ _MOST_COUNTED = 10_000_000
 _QUIET_CALLS = 2_000  # fewer are done before a progress bar is read
 _COLUMNS = ("before", "after", "count", "samples")
 _OPEN = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
-_CONVERTED = OF_STATE[CallState.CONVERTED]
 
 _since = click.option("--since", callback=ago, default="90d", show_default=True, help="How far back: 12h, 90d.")
 
@@ -61,7 +62,8 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
 
     Nothing is changed. Every call of that time that was decided is decided once more, with what is known of it and of
     your customers today, and laid beside what the ledger has. Calls that are not over yet are left out. Compared is whether
-    a call counts, and why not; a call that counts by both is unchanged, though its action or revenue may be another one.
+    a call counts, and why not; and of a call that counts by both what the rules say is sent: its action, revenue, time, order
+    id and extra fields, as the rules of then wrote them.
 
     \b
     flask rules backtest --file new.toml --since 90d
@@ -70,8 +72,9 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, file))
     found = weighed_since(service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since)
+    of_then = rules_of_then(service.ledger.kept_rules, service.settings.default_country)
     with collecting_seldom(), _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
-        result = backtest(found, progress)
+        result = backtest(found, progress, SentOtherwise(judge.rules, of_then))
     _show(result, judge.rules, shown)
 
 
@@ -94,8 +97,8 @@ def apply_command(since: datetime, yes: bool, shown: Format) -> None:
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, None))
     books = service.ledger.rebuilding.known_calls()
-    result = backtest(weighed_since(service.ledger.past, books, judge, since), in_full=_CONVERTED)
-    changes = sum(one.count for one in result.changed if one.before != _CONVERTED)
+    result = backtest(weighed_since(service.ledger.past, books, judge, since), in_full=CONVERTED)
+    changes = sum(one.count for one in result.changed if one.before != CONVERTED)
     asks = bool(changes) and not yes and sys.stdin.isatty()
     with beside(shown):
         if asks or shown is Format.TABLE:  # a document says the same, but somebody who is asked has to see it before
@@ -114,7 +117,7 @@ def apply_command(since: datetime, yes: bool, shown: Format) -> None:
 
 def _show_all_that_stay(result: Backtest) -> None:
     """Where a line of the table has not named them all."""
-    stay = [one for one in result.changed if one.before == _CONVERTED]
+    stay = [one for one in result.changed if one.before == CONVERTED]
     if any(one.count > SAMPLES for one in stay):
         click.echo("All of these that were converted:")
         rows = [{"call_sid": call_sid, "after": one.after} for one in stay for call_sid in one.samples]
@@ -129,7 +132,7 @@ def _show_applied(result: Backtest, rules: Rules, done: int, shown: Format) -> N
             _show(result, rules, shown)
         case Format.TABLE if done:
             click.echo(f"{done} calls were decided anew. A running worker sends what counts now.")
-        case Format.TABLE if all(one.before == _CONVERTED for one in result.changed):
+        case Format.TABLE if all(one.before == CONVERTED for one in result.changed):
             click.echo("No skipped or waiting call would come to anything else.")
 
 
@@ -182,7 +185,7 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
         click.echo("\nBy tracked number:")
         numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
         show_list(numbers_, shown, ("number", "before", "after", "count"))
-        if any(one.before == _CONVERTED for one in result.changed):
+        if any(one.was_converted for one in result.changed):
             click.echo("What was converted stays so: it was sent, or will be, and Rockerbox takes nothing back.")
 
 

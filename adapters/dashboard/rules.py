@@ -16,7 +16,7 @@ from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import asked_for, jobs_listed
 from offhook.adapters.rules_file.problems import Problem, RulesError
-from offhook.pipeline.backtest import OF_STATE
+from offhook.pipeline.backtest import CONVERTED, OF_STATE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.job_kinds import BacktestRules, enqueue
 from offhook.pipeline.ports.past import RulesUsed
@@ -32,7 +32,7 @@ DAYS = 30
 SPANS = (7, 30, 90, 365)
 """How many days of calls a trial of other rules may go over."""
 _WORDS: Mapping[str, str] = {
-    OF_STATE[CallState.CONVERTED]: STATES[CallState.CONVERTED],
+    CONVERTED: STATES[CallState.CONVERTED],
     OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
     OF_STATE[CallState.SKIPPED]: word_of(Verdict.DOES_NOT_COUNT).label,
 }
@@ -119,6 +119,8 @@ def in_words(outcome: str) -> str:
     """A word of a backtest (`skipped: too_short`) as a reader has it: `Does not count: too short`."""
     what, _, reason = outcome.partition(": ")
     label = _WORDS.get(what, what)
+    if what == CONVERTED:  # what is sent of it, as the rules write it
+        return f"{label}: {reason}" if reason else label
     is_plain = not reason or reason == "caller_not_in_mapping"
     return label if is_plain else f"{label}: {reason_in_words(reason)}"
 

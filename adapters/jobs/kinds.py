@@ -41,6 +41,7 @@ from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.sending_again import Lacks, send_again
+from offhook.pipeline.sent_otherwise import RulesOfThen, SentOtherwise
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import ConversionLine, PageMark
 from offhook.pipeline.undoing import undo
@@ -73,6 +74,7 @@ class Parts:
 
     ledger: SqlLedger
     rules: Callable[[str | None], Rules]
+    rules_of_then: RulesOfThen
     judge: Callable[[], Judge]
     imports: ImportDefaults
     lacking: Lacks
@@ -259,7 +261,8 @@ def _backtest(parts: Parts, asked: BacktestRules, running: Running) -> Came:
     calls = past.count_since(asked.since, _MOST_COUNTED)
     books = parts.ledger.rebuilding.known_calls()
     found = weighed_since(past, books, judge, asked.since)
-    result = backtest(found, lambda done: running.progress(done, max(calls, done), "calls"))
+    otherwise = SentOtherwise(judge.rules, parts.rules_of_then)
+    result = backtest(found, lambda done: running.progress(done, max(calls, done), "calls"), otherwise)
     others = result.calls - result.unchanged
     sentence = f"{result.calls:,} calls; {result.unchanged:,} come to the same, {others:,} do not."
     return Came(sentence, plain(as_record(result, judge.rules.version)))

@@ -55,10 +55,12 @@ _SEQ = itemgetter(0)
 
 
 def _page() -> Select[Any]:
-    """Each call with the reasons of its newest decision."""
+    """Each call with rules, rule and reasons of its newest decision, a line each: one value, as it is one question."""
     mine = (decisions.c.call_sid == calls.c.call_sid, decisions.c.account_sid == calls.c.account_sid)
     # "+ 0", for along the index of the ids Postgres would walk far
-    newest = select(decisions.c.reasons).where(*mine).order_by((decisions.c.id + 0).desc()).limit(1)
+    journal = decisions.c
+    decided = journal.rules_version + "\n" + func.coalesce(journal.rule, "") + "\n" + journal.reasons
+    newest = select(decided).where(*mine).order_by((decisions.c.id + 0).desc()).limit(1)
     plain = (type_coerce(calls.c[name], BigInteger) for name in _TIMES)
     return select(*(calls.c[name] for name in _OF_A_CALL), *plain, newest.correlate(calls).scalar_subquery())
 
@@ -156,15 +158,16 @@ def _past(
     first_received_at: int,
     ended_at: int | None,
     final_at: int | None,
-    reasons: str | None,
+    newest: str | None,
 ) -> PastCall:
     first = moment(first_received_at)
     assert first is not None
+    version, rule, reason = _decided(newest or "")
     return PastCall(
         CallKey(account, sid),
         first,
         _STATES[state],
-        _first_word(reasons or "[]"),
+        reason,
         _STATUSES[status],
         _DIRECTIONS[direction],
         from_,
@@ -172,6 +175,8 @@ def _past(
         seconds,
         moment(ended_at),
         moment(final_at),
+        version,
+        rule,
     )
 
 
@@ -193,7 +198,9 @@ def _raw(
 
 
 @lru_cache(maxsize=1024)
-def _first_word(reasons: str) -> str:
-    """Of reasons as the journal keeps them; many calls have the same."""
-    pairs = json.loads(reasons)
-    return str(pairs[0][0]) if pairs else ""
+def _decided(newest: str) -> tuple[str, str, str]:
+    """Version of the rules, rule and first word of a decision as `_page` gives it; many calls have the same."""
+    version, _, rest = newest.partition("\n")
+    rule, _, reasons = rest.partition("\n")
+    pairs = json.loads(reasons or "[]")
+    return version, rule, str(pairs[0][0]) if pairs else ""

@@ -6,7 +6,7 @@ The models are made from the tables of pipeline/rules/: an entry there is a fiel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -48,17 +48,17 @@ def parse(
     folder: Path | None = None,
     files: dict[Path, bytes] | None = None,
     may_read: frozenset[Path] | None = None,
+    listed: Callable[[str], Iterable[str]] | None = None,
 ) -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.
 
     `region` (two letters) is the country of numbers written without one; `file_name` is for the messages; `folder` is where
     files stand that the rules name, None where there is none. What was read of them is put into `files`; those that are not
-    in `may_read` are not read, where that is given.
+    in `may_read` are not read, where that is given; none is where there is a `listed` (`Beside`).
     """
     text = text.removeprefix("\ufeff")
-    beside = Beside(
-        lambda number: to_e164(number, region), folder, files={} if files is None else files, may_read=may_read
-    )
+    read_files = {} if files is None else files
+    beside = Beside(lambda number: to_e164(number, region), folder, files=read_files, may_read=may_read, listed=listed)
     try:
         found = _read(read(text), text, beside)
     except NotToml as error:

@@ -18,6 +18,7 @@ from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ends import is_our_own, their_end
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.past import Past, PastCall
+from offhook.pipeline.sent_otherwise import SentOtherwise
 from offhook.pipeline.steps import Judge, calls_of, weigh_anew
 
 PAGE = 1000
@@ -26,6 +27,8 @@ Found = Iterator[tuple[PastCall, Weighed]]
 """Calls, each with what it would come to."""
 SAMPLES = 5
 OF_STATE = {CallState.CONVERTED: "converted", CallState.PARKED: "waiting", CallState.SKIPPED: "skipped"}
+
+CONVERTED = OF_STATE[CallState.CONVERTED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,20 @@ class Change:
     count: int
     samples: tuple[str, ...]
 
+    @property
+    def was_converted(self) -> bool:
+        return self.before.partition(": ")[0] == CONVERTED
+
 
 @dataclass(slots=True)
 class Backtest:
-    """What was seen so far. Outcomes are `converted`, `waiting: reason` and `skipped: reason`.
+    """What was seen so far. Outcomes are `converted`, `waiting: reason` and `skipped: reason`; of a call that counts by both
+    rules and would be sent otherwise, as far as `otherwise` says, `converted: what differs`.
 
     `in_full` is an outcome of which every call that would come to another one is named, and not a few.
     """
 
+    otherwise: SentOtherwise | None = None
     calls: int = 0
     unchanged: int = 0
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -56,6 +65,9 @@ class Backtest:
         """One call, and what it would come to."""
         self.calls += 1
         before, after = outcome(OF_STATE[call.state], call.reason), outcome_of(found)
+        if before == after == CONVERTED and self.otherwise is not None and isinstance(found, Counts):
+            was, would = self.otherwise.of(call, found) or ("", "")
+            before, after = (f"{CONVERTED}: {was}", f"{CONVERTED}: {would}") if was != would else (before, after)
         if before == after:
             self.unchanged += 1
             return
@@ -74,7 +86,7 @@ class Backtest:
 
 def outcome(state: str, reason: str) -> str:
     """What a call came to, in a word and its reason. Of a converted one the reason is no matter."""
-    return state if state == OF_STATE[CallState.CONVERTED] or not reason else f"{state}: {kind_of(reason)}"
+    return state if state == CONVERTED or not reason else f"{state}: {kind_of(reason)}"
 
 
 def outcome_of(found: Weighed) -> str:
@@ -140,9 +152,17 @@ def as_call(call: PastCall) -> Call:
     return Call(call.key, root, (), 1, call.first_received_at, call.final_at)
 
 
-def backtest(found: Found, progress: Callable[[int], None] = lambda _: None, *, in_full: str | None = None) -> Backtest:
-    """Sum up. `progress` is called with how many calls were seen; see Backtest for `in_full`."""
-    result = Backtest(in_full=in_full)
+def backtest(
+    found: Found,
+    progress: Callable[[int], None] = lambda _: None,
+    otherwise: SentOtherwise | None = None,
+    *,
+    in_full: str | None = None,
+) -> Backtest:
+    """Sum up. `progress` is called with how many calls were seen; see Backtest for `in_full`. Without `otherwise` a call that
+    counts by both rules is unchanged, whatever is sent of it.
+    """
+    result = Backtest(otherwise, in_full=in_full)
     for call, weighed in found:
         result.saw(call, weighed)
         progress(result.calls)

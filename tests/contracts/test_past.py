@@ -20,6 +20,7 @@ from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import only
 from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.rules.trace import ConditionTrace
+from offhook.pipeline.sent_otherwise import SentOtherwise
 from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
 from tests.contracts.conftest import WholeLedger
 from tests.fakes import steps
@@ -172,6 +173,7 @@ def test_the_past_is_given_page_by_page_and_each_call_once(ledger: WholeLedger) 
     rest = ledger.past.calls_since(minutes(2), first[-1], 3)
     assert [one.key for one in (*first, *rest)] == [key(number) for number in (2, 3, 4, 5)]
     assert (first[0].state, first[0].reason, first[0].ours) == (CallState.SKIPPED, "too_short", OURS)
+    assert (first[0].rules_version, first[0].rule) == (NOBODY.rules.version, "")
     assert list(ledger.past.calls_since(minutes(2), rest[-1], 3)) == []
     assert (ledger.past.count_since(minutes(2), 100), ledger.past.count_since(minutes(2), 2)) == (5, 2)
 
@@ -234,6 +236,20 @@ def test_a_backtest_says_what_would_change_and_changes_nothing(ledger: WholeLedg
     assert change.samples == (sid(2), sid(3), sid(4))
     assert backtest(weighed_since(ledger.past, books, NOBODY, minutes(0))).unchanged == 4
     assert {ledger.stories.of_call(sid(number))[0].call.state for number in range(1, 5)} == {"skipped"}
+
+
+def test_a_past_call_has_the_rule_of_its_newest_decision(ledger: WholeLedger) -> None:
+    decided_calls(ledger, 1)
+    judge = replace(steps.JUDGE, rules=Rules(blocks=(Rule("Each one", only({})),)))
+    assert apply_rules(ledger, judge, [key(1)], minutes(61)) == 1
+    [found] = ledger.past.calls_since(NOON, None, 3)
+    assert (found.state, found.rules_version, found.rule) == (CallState.CONVERTED, judge.rules.version, "Each one")
+    books, twice = ledger.rebuilding.known_calls(), replace(judge, rules=replace(judge.rules, action="twice"))
+    otherwise = SentOtherwise(twice.rules, {judge.rules.version: judge.rules}.get)
+    [change] = backtest(weighed_since(ledger.past, books, twice, NOON), otherwise=otherwise).changed
+    assert (change.before, change.after) == ('converted: action "phone_call"', 'converted: action "twice"')
+    same = SentOtherwise(judge.rules, lambda _: None)
+    assert backtest(weighed_since(ledger.past, books, judge, NOON), otherwise=same).unchanged == 1
 
 
 def test_other_rules_decide_what_was_skipped_and_what_waits_and_leave_what_was_converted(ledger: WholeLedger) -> None:

@@ -75,11 +75,12 @@ class MemoryPast:
         call, root = one.folded.call, one.folded.call.root
         told = [line for key, line in self._kept.decisions if key == call.key]
         reason = told[-1].reasons[0].word if told else ""
+        by = (told[-1].rules_version, told[-1].rule or "") if told else ("", "")
         known = (call.key, call.first_received_at, CallState(one.state), reason)
         if root is None:
-            return PastCall(*known, Status.UNKNOWN, Direction.UNKNOWN, "", "", None, None, call.final_at)
+            return PastCall(*known, Status.UNKNOWN, Direction.UNKNOWN, "", "", None, None, call.final_at, *by)
         ends = (root.status, root.direction, root.from_, root.to)
-        return PastCall(*known, *ends, root.duration_seconds, root.ended_at, call.final_at)
+        return PastCall(*known, *ends, root.duration_seconds, root.ended_at, call.final_at, *by)
 
 
 def _as_read(raw: RawCallback) -> RawCallback:

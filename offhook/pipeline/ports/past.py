@@ -13,7 +13,8 @@ from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 
 class PastCall(NamedTuple):
     """A call that was decided, as the ledger keeps it: its own leg without Twilio's parameters, and none of the legs that it
-    dialled. `reason` is the first word of its newest decision; `from_` and `to` are as Twilio wrote them. Times are UTC.
+    dialled. `reason` is the first word of its newest decision, which was made by the rules of `rules_version`; `rule` is the
+    rule that decided, "" for the last one and where none was asked. `from_` and `to` are as Twilio wrote them. Times are UTC.
     """
 
     key: CallKey
@@ -27,6 +28,8 @@ class PastCall(NamedTuple):
     duration_seconds: int | None
     ended_at: datetime | None
     final_at: datetime | None
+    rules_version: str = ""
+    rule: str = ""
 
     @property
     def ours(self) -> str:
