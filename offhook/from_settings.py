@@ -107,6 +107,7 @@ def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
         attributes=settings.customers_attributes,
         attribute=settings.customers_attribute_characters,
         lower_emails=settings.email_lowercase,
+        shared=settings.shared_numbers,
     )
     http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)
     return http, SqlLimits(deadline, at_once, values)

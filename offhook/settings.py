@@ -316,7 +316,7 @@ class Settings(BaseSettings):
     shared_numbers: Literal["none", "last", "first"] = Field(
         "none",
         alias="OFFHOOK_SHARED_NUMBERS",
-        description="a list gives one number to several customers: `none` of them is credited and calls wait "
+        description="a list or a look-up gives one number to several customers: `none` of them is credited and calls wait "
         "(several_customers), or the row that gets it; `flask customers conflicts` lists them all",
     )
     customers_as_of: Literal["now", "call"] = Field(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from offhook.adapters.customers.answers import AnswerLimits, Record, WrongAnswer, answer_of
 from offhook.adapters.customers.asking_http import HttpLimits, HttpQuestion, HttpSource, paths_of, records_in
+from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.proxies import parse_proxy
 from offhook.pipeline.look_up import Found, Later, NotThere
 from offhook.pipeline.reasons import OF_LOOK_UPS, known
@@ -141,6 +142,26 @@ def test_the_same_person_twice_is_one_and_two_are_two(ask: Ask) -> None:
     ):
         with sinks.Sink(sinks.answer(200, json.dumps(people).encode())) as sink:
             assert ask(at(sink)).find(PHONE) == found
+
+
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [
+        ("none", Found(None, None, people=3)),
+        ("first", Found("Ann@example.com", "17", {"tier": "gold"})),
+        ("last", Found(None, "3")),
+    ],
+)
+def test_of_several_the_one_is_credited_whom_the_policy_for_shared_numbers_says(
+    shared: Conflict, expected: Found
+) -> None:
+    ann = Record("Ann@example.com", "17", {"tier": "gold"})
+    records = [ann, Record("bo@example.com"), Record("bo@example.com"), Record(), Record(None, "3")]
+    found = answer_of(records, AnswerLimits(shared=shared, named=2))
+    assert found == expected
+    assert isinstance(found, Found) and found.others == (("Ann@example.com", "17"), ("bo@example.com", None))
+    alone = answer_of([ann, ann], AnswerLimits(shared=shared))
+    assert isinstance(alone, Found) and (alone.customer_id, alone.people, alone.others) == ("17", 1, ())
 
 
 def test_the_number_goes_where_the_template_says_in_each_of_its_spellings(ask: Ask) -> None:

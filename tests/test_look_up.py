@@ -242,6 +242,18 @@ def test_several_customers_of_a_source_are_nobody(ledger: SqlLedger) -> None:
     assert [reason.word for reason in story.decisions[-1].reasons] == ["several_customers"]
 
 
+def test_the_one_of_several_whom_the_policy_credits_is_sent_at_once_and_all_are_kept_by_name(ledger: SqlLedger) -> None:
+    people = (("ann@example.com", "C1"), ("bo@example.com", None))
+    crm = MemorySource({CALLER: [replace(ANN, others=people)]})
+    with working(ledger, crm):
+        ledger.append([final(1)])
+        wait_until(lambda: ledger.stories.conversion_counts() == {"delivered": 1})
+    [row] = ledger.find_customers([CALLER]).values()
+    assert (row.email, row.people, row.fresh_until is None) == ("ann@example.com", 1, False)
+    assert [one.named for one in ledger.history.shared_among([CALLER])] == [people]
+    assert list(ledger.stories.phones_of("bo@example.com", 5)) == [CALLER]
+
+
 def test_once_the_duplicates_of_a_number_are_merged_its_call_is_credited(ledger: SqlLedger) -> None:
     crm = MemorySource({CALLER: [ANN, Found("bo@example.com", None)]})
     with working(ledger, crm, policy=LookUpPolicy(fresh_seconds=0.2)):

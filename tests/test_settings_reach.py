@@ -49,6 +49,7 @@ SETTINGS = {
     "OFFHOOK_CUSTOMERS_ATTRIBUTES": "51",
     "OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS": "501",
     "OFFHOOK_EMAIL_LOWERCASE": "false",
+    "OFFHOOK_SHARED_NUMBERS": "last",
     "OFFHOOK_LOOKUP_FRESH_SECONDS": "3601",
     "OFFHOOK_LOOKUP_UNKNOWN_SECONDS": "601",
     "OFFHOOK_LOOKUP_BASE_SECONDS": "3",
@@ -112,6 +113,6 @@ def test_every_setting_of_look_ups_reaches_what_asks() -> None:
         lease_seconds=2 * 6 + 15,
     )
     http, sql = look_up_limits(given(SETTINGS))
-    values = AnswerLimits(attributes=51, attribute=501, lower_emails=False)
+    values = AnswerLimits(attributes=51, attribute=501, lower_emails=False, shared="last")
     assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9, values=values)
     assert sql == SqlLimits(deadline_seconds=6, at_once=9, values=values)

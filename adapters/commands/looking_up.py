@@ -80,7 +80,8 @@ def _row(one: _Answered, hide: Masking) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(_ANSWERED) | {"source": one.source, "seconds": one.seconds}
     match one.answer:
         case Found(people=1) as found:
-            row |= {"answer": "found", "attributes": dict(found.attributes)}
+            of_several = f", one of {len(found.others)} customers" if found.others else ""
+            row |= {"answer": f"found{of_several}", "attributes": dict(found.attributes)}
             row |= {name: hide(text) if (text := getattr(found, name)) else None for name in ("email", "customer_id")}
         case Found(people=people):
             row["answer"] = f"{people} customers"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from offhook.adapters.customers.fields import value_of
+from offhook.adapters.customers.merging import Conflict
 from offhook.pipeline.look_up import Answer, Found, Later, NotThere
 
 _EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
@@ -17,14 +18,17 @@ _EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
     """Longest texts that are taken, in characters, and how many attributes of one customer; `attribute` is how long the name
-    and the value of one may be. `lower_emails` keeps emails in lower case.
+    and the value of one may be, `named` how many of several customers are kept by name. `lower_emails` keeps emails in lower
+    case. `shared` says who of several is credited.
     """
 
     email: int = 320
     customer_id: int = 255
     attributes: int = 50
     attribute: int = 500
+    named: int = 20
     lower_emails: bool = False
+    shared: Conflict = "none"
 
 
 class WrongAnswer(Exception):
@@ -52,7 +56,7 @@ class Record:
 def answer_of(records: Sequence[Record], limits: AnswerLimits) -> Answer:
     """Who that is. Who has neither email nor customer id is nobody. Raises WrongAnswer.
 
-    Records with the same email and customer id are one person, the first.
+    Records with the same email and customer id are one person, the first. Of several one may be credited, as in a list.
     """
     found: dict[tuple[str | None, str | None], Record] = {}
     for record in records:
@@ -61,10 +65,12 @@ def answer_of(records: Sequence[Record], limits: AnswerLimits) -> Answer:
             found.setdefault(named, record)
     if not found:
         return NotThere()
-    if len(found) > 1:
-        return Found(None, None, people=len(found))
-    [((email, customer_id), record)] = found.items()
-    return Found(email, customer_id, _attributes(record.attributes or {}, limits))
+    several = tuple(found)[: limits.named] if len(found) > 1 else ()
+    if several and limits.shared == "none":
+        return Found(None, None, people=len(found), others=several)
+    email, customer_id = next(iter(found)) if limits.shared == "first" else next(reversed(found))
+    attributes = _attributes(found[email, customer_id].attributes or {}, limits)
+    return Found(email, customer_id, attributes, others=several)
 
 
 def text_of(value: object) -> str | None:

@@ -18,13 +18,15 @@ from offhook.pipeline.phone import to_e164
 class Found:
     """Who has the number: at least one of email and customer id is there.
 
-    `people` is how many the source names. Above 1 nobody is credited, and neither email nor customer id is there.
+    `people` is how many have the number. Above 1 nobody is credited, and neither email nor customer id is there. `others` are
+    the several that the source names, whoever of them is credited: email and customer id of each.
     """
 
     email: str | None
     customer_id: str | None
     attributes: Mapping[str, str] = field(default_factory=dict)
     people: int = 1
+    others: tuple[tuple[str | None, str | None], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

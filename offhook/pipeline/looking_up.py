@@ -97,7 +97,8 @@ def customer_of(asked: Asked) -> Customer | None:
     if not isinstance(asked.answer, Found):
         return None
     found = asked.answer
-    return Customer(asked.phone, found.email, found.customer_id, people=found.people, attributes=found.attributes)
+    who = (found.email, found.customer_id, found.people, found.attributes)
+    return Customer(asked.phone, *who, others=found.others)
 
 
 def _by_source(answers: Iterable[Asked]) -> Mapping[str, list[Asked]]:

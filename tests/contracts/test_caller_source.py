@@ -124,7 +124,10 @@ def test_somebody_without_email_and_id_is_nobody(side: Side) -> None:
 
 
 def test_of_several_nobody_is_named(side: Side) -> None:
-    assert side.source.find(TWO) == Found(None, None, people=2)
+    answer = side.source.find(TWO)
+    assert answer == Found(None, None, people=2)
+    assert isinstance(answer, Found)
+    assert answer.others == tuple((one["email"], one["customer_id"]) for one in PEOPLE[TWO])
 
 
 def test_trouble_is_later_and_never_nobody_and_when_it_is_over_it_is_over(side: Side) -> None:

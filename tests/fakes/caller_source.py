@@ -26,7 +26,7 @@ class MemorySource:
             return self.trouble
         named = [one for one in self.people.get(phone, ()) if one.email or one.customer_id]
         if len(named) > 1:
-            return Found(None, None, people=len(named))
+            return Found(None, None, people=len(named), others=tuple((one.email, one.customer_id) for one in named))
         return named[0] if named else NotThere()
 
     def close(self) -> None:
