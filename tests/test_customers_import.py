@@ -234,6 +234,23 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     return Console(tmp_path)
 
 
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_json_says_what_each_column_was_taken_for(console: Console, dry: tuple[str, ...]) -> None:
+    console.file.write_text(f"Name, Mobile ,Phone,E-mail,,plan\nAnn,,{ANN},ann@example.com,,gold\n")
+    words = ("customers", "import", "customers.csv", "--json", *dry)
+    assert console.json(*words, "--columns", "phone|mobile,e-mail,id")["columns"] == {
+        "phone": ["Phone", "Mobile"],
+        "email": "E-mail",
+        "customer_id": None,
+        "attributes": ["Name", "plan"],
+        "left_out": [],
+        "program": None,
+    }
+    console.file.write_text(f"Total Spent,Phone,Email,Customer ID,Accepts Email Marketing\n7,{ANN},,C1,yes\n")
+    found = console.json(*words)["columns"]
+    assert (found["phone"], found["customer_id"], found["program"]) == (["Phone"], "Customer ID", "Shopify")
+
+
 def test_a_dry_run_says_what_would_be_added_changed_removed_and_not_used(console: Console) -> None:
     console.file.write_text(HEADER + f"{ANN},ann@example.com,C1\n{BO},,C2\n{CY},,C3\n")
     console("customers", "import", "customers.csv")

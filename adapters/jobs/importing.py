@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from offhook.adapters.customers.columns import Columns
 from offhook.adapters.customers.csv_file import SAMPLES, ImportReport
 from offhook.adapters.ledger.mapping import compare
 from offhook.pipeline.customer import Customer
@@ -106,7 +107,26 @@ def record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bo
         "conflicts": report.conflicts,
         "rejected": report.rejected,
         "dry_run": dry_run,
+        "columns": _columns(report.columns),
         "releases": waiting.calls,
         "oldest_released_at": waiting.oldest_at,
         "samples": samples,
+    }
+
+
+def _columns(found: Columns | None) -> dict[str, object] | None:
+    """What the file's columns were taken for, by the names in its header; `program` is whose export it was recognised as."""
+    if found is None:
+        return None
+    named = [name.strip() for name in found.names]
+    email, customer_id = (None if place is None else named[place] for place in (found.email, found.customer_id))
+    attributes = {place: name for name, place in found.others}
+    taken = {place for _, place in found.phones} | {found.email, found.customer_id} | attributes.keys()
+    return {
+        "phone": [named[place] for _, place in found.phones],
+        "email": email,
+        "customer_id": customer_id,
+        "attributes": list(attributes.values()),
+        "left_out": [name for place, name in enumerate(named) if name and place not in taken],
+        "program": found.program,
     }
