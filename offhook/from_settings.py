@@ -106,11 +106,12 @@ def look_up_limits(settings: Settings) -> tuple[HttpLimits, SqlLimits]:
     values = AnswerLimits(
         attributes=settings.customers_attributes,
         attribute=settings.customers_attribute_characters,
+        named=settings.customers_named,
         lower_emails=settings.email_lowercase,
         shared=settings.shared_numbers,
     )
     http = HttpLimits(deadline, settings.lookup_connect_seconds, settings.lookup_max_answer_bytes, at_once, values)
-    return http, SqlLimits(deadline, at_once, values)
+    return http, SqlLimits(deadline, at_once, settings.lookup_max_rows, values)
 
 
 def caller_sources(settings: Settings) -> tuple[CallerSource, ...]:
@@ -129,7 +130,9 @@ def caller_sources(settings: Settings) -> tuple[CallerSource, ...]:
 def rules_source(settings: Settings) -> RulesSource:
     """OFFHOOK_RULES, else OFFHOOK_CONFIG, which must be there when somebody named it."""
     is_optional = settings.config == Path("offhook.toml")
-    return RulesSource(settings.config, is_optional, settings.rules_text, settings.default_country)
+    return RulesSource(
+        settings.config, is_optional, settings.rules_text, settings.default_country, settings.rule_limits
+    )
 
 
 def rules_of(known: Settings) -> Callable[[str | None], Rules]:

@@ -41,7 +41,6 @@ from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.commands.syncing import sync_source
-from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.sync import CustomerSync
 from offhook.adapters.jobs.kinds import ImportDefaults, Parts, kinds
 from offhook.adapters.ledger.store import SqlLedger
@@ -176,17 +175,13 @@ def job_parts(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge])
     return Parts(
         ledger,
         rules_of(settings),
-        rules_of_then(ledger.kept_rules, settings.default_country),
+        rules_of_then(ledger.kept_rules, settings.default_country, settings.rule_limits),
         judge,
         ImportDefaults(
             columns=cast(tuple[str, str, str], settings.customers_columns),
             country=settings.default_country,
             conflict=settings.shared_numbers,
-            limits=limits_of(
-                settings.customers_attributes,
-                settings.customers_attribute_characters,
-                settings.customers_unpacked_bytes,
-            ),
+            limits=settings.import_limits,
             lower_emails=settings.email_lowercase,
             retire_share=settings.customers_retire_share,
         ),

@@ -27,6 +27,7 @@ from pydantic_settings import (
 )
 
 from offhook.adapters.customers.columns import DEFAULT_COLUMNS, names_of
+from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.ledger.address import libpq_address
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rockerbox.dedupe import KNOWN_FIELDS, DedupeKey
@@ -46,6 +47,7 @@ from offhook.pasted import (
 from offhook.pipeline.delivery import MAYBE_SENT_STATUSES
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.phone import is_region
+from offhook.pipeline.rules.limits import RuleLimits
 from offhook.pipeline.users import Role
 
 _ENV_FILE = ".env"
@@ -289,6 +291,42 @@ class Settings(BaseSettings):
         le=60,
         description="a change of the rules' file counts for running workers when it has stood for so long",
     )
+    rules_listed: int = Field(
+        1000,
+        alias="OFFHOOK_RULES_LISTED",
+        ge=1,
+        le=100_000,
+        description="members of one list in the rules: numbers, countries, words of a parameter",
+    )
+    rules_list_bytes: int = Field(
+        20_000_000,
+        alias="OFFHOOK_RULES_LIST_BYTES",
+        ge=16,
+        le=200_000_000,
+        description="largest file of numbers that rules name in `callers_in` (a million numbers come to 13,000,000); its numbers are "
+        "kept with the rules",
+    )
+    rules_pattern_characters: int = Field(
+        500,
+        alias="OFFHOOK_RULES_PATTERN_CHARACTERS",
+        ge=1,
+        le=10_000,
+        description="longest regular expression in the rules, and longest value that is held against one: a longer one matches none",
+    )
+    rules_value_characters: int = Field(
+        100,
+        alias="OFFHOOK_RULES_VALUE_CHARACTERS",
+        ge=1,
+        le=10_000,
+        description="longest value of a parameter that is kept with a decision, where rules ask for it; of a longer one its length is",
+    )
+    rules_found_characters: int = Field(
+        500,
+        alias="OFFHOOK_RULES_FOUND_CHARACTERS",
+        ge=1,
+        le=100_000,
+        description="characters of all such values together; of the others how many they are",
+    )
     worker: Literal["separate", "inline"] = Field(
         "separate", alias="OFFHOOK_WORKER", description="`inline` runs the worker in the web process"
     )
@@ -344,6 +382,27 @@ class Settings(BaseSettings):
         ge=1,
         le=10_000,
         description="longest attribute that is kept of a customer, its name as well; a longer one is left out",
+    )
+    customers_named: int = Field(
+        20,
+        alias="OFFHOOK_CUSTOMERS_NAMED",
+        ge=0,
+        le=1000,
+        description="of several customers who have one number so many are kept by name, and found by it",
+    )
+    customers_people: int = Field(
+        1000,
+        alias="OFFHOOK_CUSTOMERS_PEOPLE",
+        ge=2,
+        le=100_000,
+        description="customers of one number in a file that are counted; of more it is said that there are at least so many",
+    )
+    customers_row_characters: int = Field(
+        65_536,
+        alias="OFFHOOK_CUSTOMERS_ROW_CHARACTERS",
+        ge=256,
+        le=10_000_000,
+        description="longest row of a file of customers; it bounds the memory that one may take",
     )
     email_lowercase: bool = Field(
         True,
@@ -442,6 +501,13 @@ class Settings(BaseSettings):
         ge=64,
         le=10_000_000,
         description="a longer answer of HTTP is none",
+    )
+    lookup_max_rows: int = Field(
+        100,
+        alias="OFFHOOK_LOOKUP_MAX_ROWS",
+        ge=2,
+        le=10_000,
+        description="rows of an answer of SQL that are read; customers behind them are neither counted nor credited",
     )
     lookup_fresh_seconds: float = Field(
         86400.0,
@@ -1417,6 +1483,29 @@ class Settings(BaseSettings):
             raise SettingsError(
                 f"TWILIO_KEYRING: cannot read the file that it names ({type(error).__name__})."
             ) from None
+
+    @property
+    def rule_limits(self) -> RuleLimits:
+        """How much rules may hold, and how much of what they found is kept."""
+        return RuleLimits(
+            listed=self.rules_listed,
+            list_bytes=self.rules_list_bytes,
+            pattern=self.rules_pattern_characters,
+            value_found=self.rules_value_characters,
+            found=self.rules_found_characters,
+        )
+
+    @property
+    def import_limits(self) -> ImportLimits:
+        """How much is taken of a file of customers."""
+        return ImportLimits(
+            row=self.customers_row_characters,
+            people=self.customers_people,
+            named=self.customers_named,
+            attributes=self.customers_attributes,
+            attribute=self.customers_attribute_characters,
+            unpacked=self.customers_unpacked_bytes,
+        )
 
     @property
     def lookups_toml(self) -> str:

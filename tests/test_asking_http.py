@@ -160,6 +160,7 @@ def test_of_several_the_one_is_credited_whom_the_policy_for_shared_numbers_says(
     found = answer_of(records, AnswerLimits(shared=shared, named=2))
     assert found == expected
     assert isinstance(found, Found) and found.others == (("Ann@example.com", "17"), ("bo@example.com", None))
+    assert answer_of(records, AnswerLimits(shared=shared, named=0)) == expected
     alone = answer_of([ann, ann], AnswerLimits(shared=shared))
     assert isinstance(alone, Found) and (alone.customer_id, alone.people, alone.others) == ("17", 1, ())
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,11 +13,18 @@ import pytest
 from offhook.adapters.customers.answers import AnswerLimits
 from offhook.adapters.customers.asking_http import HttpLimits
 from offhook.adapters.customers.asking_sql import SqlLimits
-from offhook.from_settings import look_up_limits, look_up_policy, pace, patience, retry_policy
+from offhook.adapters.customers.fields import ImportLimits
+from offhook.adapters.rules_file.problems import RulesError
+from offhook.from_settings import look_up_limits, look_up_policy, pace, patience, retry_policy, rules_source
+from offhook.pipeline.call import fold
+from offhook.pipeline.conversion import Skip, weigh
 from offhook.pipeline.delivery import Resend, RetryPolicy
 from offhook.pipeline.look_up import LookUpPolicy
+from offhook.pipeline.rules.limits import RuleLimits
 from offhook.pipeline.worker import Pace
 from offhook.settings import given
+from tests.fakes import steps
+from tests.fakes.callbacks import key, raw
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +59,16 @@ SETTINGS = {
     "OFFHOOK_CUSTOMERS_ATTRIBUTE_CHARACTERS": "501",
     "OFFHOOK_EMAIL_LOWERCASE": "false",
     "OFFHOOK_SHARED_NUMBERS": "last",
+    "OFFHOOK_CUSTOMERS_NAMED": "21",
+    "OFFHOOK_CUSTOMERS_PEOPLE": "1001",
+    "OFFHOOK_CUSTOMERS_ROW_CHARACTERS": "65537",
+    "OFFHOOK_CUSTOMERS_UNPACKED_BYTES": "1000000001",
+    "OFFHOOK_LOOKUP_MAX_ROWS": "101",
+    "OFFHOOK_RULES_LISTED": "2",
+    "OFFHOOK_RULES_LIST_BYTES": "20",
+    "OFFHOOK_RULES_PATTERN_CHARACTERS": "5",
+    "OFFHOOK_RULES_VALUE_CHARACTERS": "4",
+    "OFFHOOK_RULES_FOUND_CHARACTERS": "30",
     "OFFHOOK_LOOKUP_FRESH_SECONDS": "3601",
     "OFFHOOK_LOOKUP_UNKNOWN_SECONDS": "601",
     "OFFHOOK_LOOKUP_BASE_SECONDS": "3",
@@ -113,6 +132,57 @@ def test_every_setting_of_look_ups_reaches_what_asks() -> None:
         lease_seconds=2 * 6 + 15,
     )
     http, sql = look_up_limits(given(SETTINGS))
-    values = AnswerLimits(attributes=51, attribute=501, lower_emails=False, shared="last")
+    values = AnswerLimits(attributes=51, attribute=501, named=21, lower_emails=False, shared="last")
     assert http == HttpLimits(deadline_seconds=6, connect_seconds=4, answer_bytes=65537, at_once=9, values=values)
-    assert sql == SqlLimits(deadline_seconds=6, at_once=9, values=values)
+    assert sql == SqlLimits(deadline_seconds=6, at_once=9, rows=101, values=values)
+
+
+def test_every_limit_of_a_file_of_customers_reaches_what_reads_it() -> None:
+    assert given(SETTINGS).import_limits == ImportLimits(
+        row=65537, people=1001, named=21, attributes=51, attribute=501, unpacked=1_000_000_001
+    )
+    limits = given({}).import_limits
+    assert limits == ImportLimits() and given({}).rule_limits == RuleLimits()
+
+
+@pytest.mark.parametrize(
+    ("rules", "wrong"),
+    [
+        ('countries = ["US", "GB", "DE"]', "countries must be"),
+        ('[groups]\na = ["+14155550101", "+14155550102", "+14155550103"]', "a group must be"),
+        ('params = { A = ["1", "2", "3"] }', "params.A must be"),
+        ('params = { A = "1", B = "2", C = "3" }', "params must be"),
+        ("params = { A = { matches = 'abcdef' } }", "a regular expression of 1 to 5 characters"),
+        ('callers_in = "many.txt"', "more than 20 bytes (OFFHOOK_RULES_LIST_BYTES)"),
+    ],
+)
+def test_every_limit_of_the_rules_reaches_what_reads_them(tmp_path: Path, rules: str, wrong: str) -> None:
+    (tmp_path / "many.txt").write_text("+14155550101\n+14155550102\n")
+    (tmp_path / "offhook.toml").write_text(rules)
+    usual = {"OFFHOOK_CONFIG": str(tmp_path / "offhook.toml")}
+    rules_source(given(usual)).read()
+    with pytest.raises(RulesError, match=re.escape(wrong)):
+        rules_source(given(SETTINGS | usual)).read()
+
+
+def test_every_limit_of_what_rules_found_reaches_what_is_kept_with_a_decision() -> None:
+    text = "params = { A = 'x', B = 'y', C = 'z', D = { matches = '^x' } }\n"
+    details = {"A": "12345", "B": "123456789", "C": "1234", "D": "x123456"}
+    limits = {name: value for name, value in SETTINGS.items() if "RULES" in name and name != "OFFHOOK_RULES_LISTED"}
+    found = {}
+    for settings in ({}, limits):
+        rules = rules_source(given({**settings, "OFFHOOK_RULES": text})).read()
+        whole = fold(key(1), [steps.JUDGE.read(raw(1), None)])
+        assert whole.root is not None
+        call = replace(whole, root=replace(whole.root, details=details))
+        skipped = weigh(call, None, rules, steps.JUDGE.numbering)
+        assert isinstance(skipped, Skip) and skipped.because is not None
+        [asked] = [one for one in skipped.because.trace[0].conditions if one.key == "params"]
+        found[bool(settings)] = asked.found
+        pattern = rules.params["D"].pattern if rules.params else None
+        assert pattern is not None and pattern.most == (5 if settings else 500)
+        assert rules.params is not None and rules.params["D"].holds("x123456") is not bool(settings)
+    assert found == {
+        False: "A 12345, B 123456789, C 1234, D x123456",
+        True: "A of 5 characters, and 3 more",
+    }

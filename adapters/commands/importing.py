@@ -27,7 +27,6 @@ from offhook.adapters.commands.context import (
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
-from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.jobs.importing import Diff, DryRun, Samples, Waiting, record, samples_of
@@ -154,11 +153,7 @@ def import_(
                 conflict=policy,
                 rejects_path=rejects_path,
                 encoding=encoding,
-                limits=limits_of(
-                    settings.customers_attributes,
-                    settings.customers_attribute_characters,
-                    settings.customers_unpacked_bytes,
-                ),
+                limits=settings.import_limits,
                 progress=progress,
                 remark=_warn,
                 lower_emails=settings.email_lowercase,

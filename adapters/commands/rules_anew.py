@@ -32,7 +32,7 @@ from offhook.pipeline.backtest import (
     changing,
     weighed_since,
 )
-from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
+from offhook.pipeline.call import CALL_MOVES, CallEvent
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
@@ -72,7 +72,8 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     service = offhook()
     judge = replace(service.judge(), rules=_rules(service, file))
     found = weighed_since(service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since)
-    of_then = rules_of_then(service.ledger.kept_rules, service.settings.default_country)
+    known = service.settings
+    of_then = rules_of_then(service.ledger.kept_rules, known.default_country, known.rule_limits)
     with collecting_seldom(), _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
         result = backtest(found, progress, SentOtherwise(judge.rules, of_then))
     _show(result, judge.rules, shown)
@@ -165,7 +166,8 @@ def _rules(service: Offhook, file: Path | None) -> Rules:
     try:
         if file is None:
             return service.rules()
-        return RulesSource(file, is_optional=False, text="", region=service.settings.default_country).read()
+        known = service.settings
+        return RulesSource(file, False, "", known.default_country, known.rule_limits).read()
     except RulesError as error:
         fail(str(error))
 

@@ -14,7 +14,6 @@ from offhook.adapters.commands.periods import length
 from offhook.adapters.commands.shown import Format, show_record, shows
 from offhook.adapters.customers.csv_file import Replace
 from offhook.adapters.customers.fetching import Access
-from offhook.adapters.customers.fields import limits_of
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.sync import CustomerSync, SyncSource, counts_of
 from offhook.settings import Settings
@@ -31,9 +30,7 @@ def sync_source(settings: Settings, location: str = "", every_seconds: float | N
         columns=cast(tuple[str, str, str], settings.customers_columns),
         region=settings.default_country,
         conflict=settings.shared_numbers,
-        limits=limits_of(
-            settings.customers_attributes, settings.customers_attribute_characters, settings.customers_unpacked_bytes
-        ),
+        limits=settings.import_limits,
         lower_emails=settings.email_lowercase,
         replacing=Replace(settings.customers_retire_share) if settings.customers_sync_replace else None,
         access=Access(

@@ -66,7 +66,7 @@ def answer_of(records: Sequence[Record], limits: AnswerLimits) -> Answer:
     if not found:
         return NotThere()
     several = tuple(found)[: limits.named] if len(found) > 1 else ()
-    if several and limits.shared == "none":
+    if len(found) > 1 and limits.shared == "none":
         return Found(None, None, people=len(found), others=several)
     email, customer_id = next(iter(found)) if limits.shared == "first" else next(reversed(found))
     attributes = _attributes(found[email, customer_id].attributes or {}, limits)

@@ -31,7 +31,6 @@ log = logging.getLogger("offhook.look_ups")
 
 _RENEW_SECONDS = 300
 _IDS = ("customer_id", "id")
-_MOST_ROWS = 100  # more people than that have no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,11 @@ class SqlQuestion:
 
 @dataclass(frozen=True, slots=True)
 class SqlLimits:
-    """Seconds for one question, connecting included, and how many are asked at once."""
+    """Seconds for one question, connecting included, how many are asked at once, and how many rows of an answer are read."""
 
     deadline_seconds: float = 5.0
     at_once: int = 8
+    rows: int = 100
     values: AnswerLimits = field(default_factory=AnswerLimits)
 
 
@@ -77,7 +77,7 @@ class SqlSource:
         ends_at = time.monotonic() + self._limits.deadline_seconds
         if not self._places.acquire(timeout=self._limits.deadline_seconds):
             return Later("sql_hangs", "questions before this one have not come back")
-        asking = _Asking(self._engine, ends_at)
+        asking = _Asking(self._engine, ends_at, self._limits.rows)
         answer: Future[Sequence[Mapping[str, Any]]] = Future()
 
         def run() -> None:
@@ -110,8 +110,9 @@ class SqlSource:
 class _Asking:
     """One question under way."""
 
-    def __init__(self, engine: Engine, ends_at: float) -> None:
+    def __init__(self, engine: Engine, ends_at: float, rows: int) -> None:
         self._engine = engine
+        self._rows = rows
         self.ends_at = ends_at
         self._guard = threading.Lock()
         self._raw: Any = None
@@ -124,7 +125,7 @@ class _Asking:
             try:
                 _limit(connection, max(0.001, self.ends_at - time.monotonic()))
                 result = connection.execute(sql, values)
-                return [dict(row) for row in result.mappings().fetchmany(_MOST_ROWS)]
+                return [dict(row) for row in result.mappings().fetchmany(self._rows)]
             finally:
                 with self._guard:
                     self._raw = None

@@ -54,11 +54,6 @@ class ImportLimits:
     unpacked: int = 1_000_000_000
 
 
-def limits_of(attributes: int, attribute: int, unpacked: int) -> ImportLimits:
-    """The usual limits but for these three."""
-    return ImportLimits(attributes=attributes, attribute=attribute, unpacked=unpacked)
-
-
 class Problem(Exception):
     """What is wrong with a row, or with a part of it."""
 

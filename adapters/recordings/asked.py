@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from offhook.adapters.recordings.format import RecordingError
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import Conditions
-from offhook.pipeline.rules.kinds import MAX_LISTED
+from offhook.pipeline.rules.limits import USUAL
 from offhook.pipeline.rules.matching import ValueTest
 from offhook.pipeline.rules.results import Number, Own
 from offhook.pipeline.rules.templates import OF_CUSTOMER, names_in
@@ -89,8 +89,8 @@ class Covers:
         for too many."""
         place = self.asked[name].index(test)
         found = sorted(text for text, comes_to in self._met.get(name, {}).items() if comes_to[place])
-        if len(found) > MAX_LISTED:
-            told = f"{len(found)} values of {name} are as one rule asks, and a rule can list {MAX_LISTED}"
+        if len(found) > USUAL.listed:
+            told = f"{len(found)} values of {name} are as one rule asks, and a rule can list {USUAL.listed}"
             raise RecordingError("--rules", f"{told}; export fewer calls at a time (--since, --call).")
         return found or [self._text(name, "none")]
 

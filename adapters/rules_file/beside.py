@@ -14,7 +14,6 @@ from offhook.adapters.rules_file.patterns import why_slow
 from offhook.adapters.rules_file.problems import Mistake
 from offhook.adapters.rules_file.words import shown
 from offhook.pipeline.rules.kinds import (
-    MAX_LISTED,
     Holidays,
     HolidaysOf,
     Kind,
@@ -23,9 +22,9 @@ from offhook.pipeline.rules.kinds import (
     NumberSet,
     TrackedNumbers,
 )
-from offhook.pipeline.rules.matching import MAX_PATTERN, Pattern
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
+from offhook.pipeline.rules.matching import Pattern
 
-MAX_LIST_BYTES = 20_000_000  # of a file of numbers: a million and more
 _ANY_YEAR = 2026  # to see whether the place is known
 
 BESIDE: frozenset[type[Kind[Any]]] = frozenset({HolidaysOf, TrackedNumbers, ListFile})
@@ -46,11 +45,12 @@ class Beside:
     files: dict[Path, bytes] = field(default_factory=dict)
     may_read: frozenset[Path] | None = None
     listed: Callable[[str], Iterable[str]] | None = None
+    limits: RuleLimits = USUAL
 
 
 def read_numbers(key: str, beside: Beside, value: object) -> NumberSet:
     every = value if isinstance(value, list) else []
-    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str) for one in every):
+    if not 0 < len(every) <= beside.limits.listed or not all(isinstance(one, str) for one in every):
         told = "a list of phone numbers, labels of tracked numbers and names of [groups], in quotes"
         raise Mistake(f'{key} must be {told}; you wrote {shown(value)}. Write e.g. {key} = ["+14155550100"].')
     found = [_numbers_of(key, beside, name) for name in every]
@@ -84,14 +84,15 @@ def read_list(key: str, beside: Beside, value: object) -> NumberList:
 
 
 def _lines(key: str, path: Path, beside: Beside) -> list[tuple[int, str]]:
+    most = beside.limits.list_bytes
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_LIST_BYTES + 1)
+            raw = file.read(most + 1)
         text = raw.decode("utf-8-sig")
     except (OSError, UnicodeError, ValueError) as error:
         raise Mistake(f"{key}: {path} cannot be read ({error}).") from None
-    if len(raw) > MAX_LIST_BYTES:
-        raise Mistake(f"{key}: {path} has more than {MAX_LIST_BYTES} bytes.")
+    if len(raw) > most:
+        raise Mistake(f"{key}: {path} has more than {most} bytes (OFFHOOK_RULES_LIST_BYTES).")
     beside.files[path] = raw
     told = ((place, line.partition("#")[0].strip()) for place, line in enumerate(text.splitlines(), 1))
     return [(place, line) for place, line in told if line]
@@ -123,10 +124,10 @@ def _holidays(country: str, part: str | None, year: int) -> Mapping[date, str]:
     return dict(holidays.country_holidays(country, subdiv=part, years=year))
 
 
-def read_pattern(key: str, value: object) -> Pattern:
+def read_pattern(key: str, value: object, most: int) -> Pattern:
     """One of Python's, of the kind whose time cannot explode: no pattern can keep the books from being kept."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_PATTERN:
-        told = f"{key}.matches must be a regular expression of 1 to {MAX_PATTERN} characters"
+    if not isinstance(value, str) or not 0 < len(value) <= most:
+        told = f"{key}.matches must be a regular expression of 1 to {most} characters"
         raise Mistake(f"{told}; you wrote {shown(value)}.")
     try:
         found = re.compile(value)
@@ -137,4 +138,4 @@ def read_pattern(key: str, value: object) -> Pattern:
         raise Mistake(
             f"{key}.matches: {shown(value)} could take for ever: {why}. Write it without, or as a list of texts."
         )
-    return Pattern(value, lambda text: found.search(text) is not None)
+    return Pattern(value, lambda text: found.search(text) is not None, most)

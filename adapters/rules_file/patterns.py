@@ -1,7 +1,7 @@
 """Whether a regular expression could take for ever on some text. Looks at its parts, and matches nothing.
 
 What makes Python's engine explode are repetitions within repetitions and alternatives within them; what is left takes a time
-that grows with a small power of the text, and the text has a limit (MAX_MATCHED).
+that grows with a small power of the text, and the text has a limit (`pattern` of RuleLimits).
 https://docs.python.org/3/library/re.html, https://owasp.org/www-community/attacks/Regular_expression_Denial_of_Service_-_ReDoS
 """
 

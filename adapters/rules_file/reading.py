@@ -34,6 +34,7 @@ from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import CONDITIONS, only
 from offhook.pipeline.rules.kinds import Line
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
 from offhook.pipeline.rules.results import OF_NUMBER, Number, Own
 from offhook.pipeline.rules.templates import in_line
 
@@ -49,6 +50,7 @@ def parse(
     files: dict[Path, bytes] | None = None,
     may_read: frozenset[Path] | None = None,
     listed: Callable[[str], Iterable[str]] | None = None,
+    limits: RuleLimits = USUAL,
 ) -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.
 
@@ -57,8 +59,8 @@ def parse(
     in `may_read` are not read, where that is given; none is where there is a `listed` (`Beside`).
     """
     text = text.removeprefix("\ufeff")
-    read_files = {} if files is None else files
-    beside = Beside(lambda number: to_e164(number, region), folder, files=read_files, may_read=may_read, listed=listed)
+    beside = Beside(lambda number: to_e164(number, region), folder, may_read=may_read, listed=listed, limits=limits)
+    beside = beside if files is None else replace(beside, files=files)
     try:
         found = _read(read(text), text, beside)
     except NotToml as error:
@@ -87,7 +89,7 @@ def _read(table: Mapping[str, Any], text: str, beside: Beside) -> Rules | list[P
     numbers = [Number(**_written(block)) for block in file.numbers]
     blocks = {"numbers": {each.number: each for each in numbers}, "blocks": tuple(map(_rule, file.rule))}
     plain = {key: value for key, value in _written(file).items() if key in SETTINGS}
-    return Rules(**{**plain, **blocks, "ours": frozenset(file.ours.numbers), "text": text})
+    return Rules(**{**plain, **blocks, "ours": frozenset(file.ours.numbers), "text": text, "limits": beside.limits})
 
 
 def _rule(block: Any) -> Rule:

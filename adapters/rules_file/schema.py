@@ -8,7 +8,6 @@ from typing import Any
 from offhook.pipeline.rules.between import BETWEEN
 from offhook.pipeline.rules.conditions import CONDITIONS
 from offhook.pipeline.rules.kinds import (
-    MAX_LISTED,
     MAX_REVENUE,
     MAX_TEXT,
     Amount,
@@ -33,7 +32,7 @@ from offhook.pipeline.rules.results import OF_NUMBER, RESULTS
 
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT}
-_TEXTS: Schema = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_LISTED}
+_TEXTS: Schema = {"type": "array", "items": _TEXT, "minItems": 1}
 _NUMBER: Schema = {"type": "string", "description": "A phone number, best with + and its country code."}
 _VALUE: Schema = {"type": ["string", "number", "boolean"]}
 _TEST: Schema = {

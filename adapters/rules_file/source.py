@@ -8,10 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from offhook.adapters.rules_file.problems import Problem, RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
 
 log = logging.getLogger("offhook.rules")
 
@@ -29,6 +31,7 @@ class RulesSource:
     is_optional: bool
     text: str
     region: str
+    limits: RuleLimits = USUAL
 
     def read(self) -> Rules:
         """The rules. Raises RulesError with lines and remedies."""
@@ -57,9 +60,9 @@ class RulesSource:
         except (OSError, UnicodeError) as error:
             raise self._unusable(f"it cannot be read ({error}); save it as UTF-8 text.") from None
         if self.text.strip():
-            return parse(text, region=self.region, file_name="OFFHOOK_RULES", files=files)
+            return self._parse(text, file_name="OFFHOOK_RULES", files=files)
         folder = self.path.absolute().parent
-        return parse(text, region=self.region, file_name=str(self.path), folder=folder, files=files)
+        return self._parse(text, file_name=str(self.path), folder=folder, files=files)
 
     def uploaded(self, text: str) -> Rules:
         """The rules in a text that somebody uploaded. Of files it may name those that these rules name, and no other, so
@@ -69,7 +72,10 @@ class RulesSource:
         with suppress(RulesError):
             self.parsed(self.raw() or b"", files)
         folder = None if self.text.strip() else self.path.absolute().parent
-        return parse(text, region=self.region, file_name="the upload", folder=folder, may_read=frozenset(files))
+        return self._parse(text, file_name="the upload", folder=folder, may_read=frozenset(files))
+
+    def _parse(self, text: str, **where: Any) -> Rules:
+        return parse(text, region=self.region, limits=self.limits, **where)
 
     def _unusable(self, why: str) -> RulesError:
         return RulesError((Problem(0, why),), str(self.path))

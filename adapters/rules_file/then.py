@@ -7,9 +7,12 @@ from collections.abc import Callable
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
 
 
-def rules_of_then(kept: Callable[[str], str | None], region: str) -> Callable[[str], Rules | None]:
+def rules_of_then(
+    kept: Callable[[str], str | None], region: str, limits: RuleLimits = USUAL
+) -> Callable[[str], Rules | None]:
     """Gives the rules of a version as far as they say what is sent: the files of numbers that they name are taken for empty,
     as they may be gone. None where no text was kept, or where it says something else today.
     """
@@ -19,7 +22,7 @@ def rules_of_then(kept: Callable[[str], str | None], region: str) -> Callable[[s
         if text is None:
             return None
         try:
-            found = parse(text, region=region, listed=lambda _file: ())
+            found = parse(text, region=region, listed=lambda _file: (), limits=limits)
         except RulesError:
             return None
         return found if found.lists or found.version == version else None

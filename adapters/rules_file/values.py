@@ -10,18 +10,17 @@ from collections.abc import Callable, Mapping
 from datetime import time
 from decimal import Decimal
 from functools import partial
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import PlainValidator, TypeAdapter, ValidationInfo
 
-from offhook.adapters.rules_file.beside import BESIDE, read_holidays, read_list, read_numbers, read_pattern
+from offhook.adapters.rules_file.beside import BESIDE, Beside, read_holidays, read_list, read_numbers, read_pattern
 from offhook.adapters.rules_file.extra import CONTROL, read_extra, template_problem
 from offhook.adapters.rules_file.problems import Mistake
 from offhook.adapters.rules_file.words import shown
 from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.rules.kinds import (
-    MAX_LISTED,
     MAX_REVENUE,
     MAX_TEXT,
     Amount,
@@ -44,6 +43,7 @@ from offhook.pipeline.rules.kinds import (
     Zone,
     seconds_in,
 )
+from offhook.pipeline.rules.limits import RuleLimits
 from offhook.pipeline.rules.matching import ValueTest
 from offhook.pipeline.rules.templates import FIELDS, names_in
 
@@ -59,6 +59,12 @@ def field_type(key: str, kind: Kind[Any]) -> Any:
             return reader(key, info.context, value)
 
         return Annotated[Any, PlainValidator(read)]
+    if type(kind) in _LIMITED:
+
+        def read_within(value: object, info: ValidationInfo) -> Any:
+            return reader(key, kind, value, cast("Beside", info.context).limits)
+
+        return Annotated[Any, PlainValidator(read_within)]
     return Annotated[Any, PlainValidator(partial(reader, key, kind))]
 
 
@@ -182,10 +188,10 @@ def _no_zone(key: str, kind: Zone, value: object) -> NoReturn:
 _CODE = {"US": re.compile(r"[A-Z]{2}"), "415": re.compile(r"[0-9]{1,5}")}  # by the example of the kind
 
 
-def _codes(key: str, kind: Codes, value: object) -> frozenset[str]:
+def _codes(key: str, kind: Codes, value: object, limits: RuleLimits) -> frozenset[str]:
     form = _CODE[kind.example]
     every = value if isinstance(value, list) else []
-    if not 0 < len(every) <= MAX_LISTED or not all(isinstance(one, str) and form.fullmatch(one) for one in every):
+    if not 0 < len(every) <= limits.listed or not all(isinstance(one, str) and form.fullmatch(one) for one in every):
         raise Mistake(
             f'{key} must be {kind.in_words()}; you wrote {_listed(value)}. Write e.g. {key} = ["{kind.example}"].'
         )
@@ -202,9 +208,9 @@ def _listed(value: object) -> str:
 _PART = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])\s*-\s*([01][0-9]|2[0-4]):([0-5][0-9])")
 
 
-def _day_parts(key: str, kind: DayParts, value: object) -> tuple[Part, ...]:
+def _day_parts(key: str, kind: DayParts, value: object, limits: RuleLimits) -> tuple[Part, ...]:
     every = value if isinstance(value, list) else [value]
-    parts = [_day_part(one) for one in every[:MAX_LISTED]]
+    parts = [_day_part(one) for one in every[: limits.listed]]
     if not parts or None in parts:
         raise Mistake(
             f'{key} must be {kind.in_words()}; you wrote {_listed(value)}. Write e.g. {key} = ["09:00-17:30"].'
@@ -229,20 +235,21 @@ _DAY_MINUTES = 24 * 60
 _MOST = 10**20  # what a number may be that a value is compared with; a longer one is no number of anything
 
 
-def _value_tests(key: str, kind: ValueTests, value: object) -> dict[str, ValueTest]:
-    if not isinstance(value, dict) or not 0 < len(value) <= MAX_LISTED:
+def _value_tests(key: str, kind: ValueTests, value: object, limits: RuleLimits) -> dict[str, ValueTest]:
+    if not isinstance(value, dict) or not 0 < len(value) <= limits.listed:
         raise Mistake(
             f"{key} must be {kind.in_words()}; you wrote {shown(value)}. Write e.g. {key} = {{ {kind.example} }}."
         )
-    return _TESTS.validate_python({name: (f"{key}.{name}", one) for name, one in value.items()})
+    return _TESTS.validate_python({name: (f"{key}.{name}", one) for name, one in value.items()}, context=limits)
 
 
-def _value_test(named: tuple[str, Any]) -> ValueTest:
+def _value_test(named: tuple[str, Any], info: ValidationInfo) -> ValueTest:
     key, value = named
+    most = cast("RuleLimits", info.context)
     if isinstance(value, dict):
-        return _limits_or_pattern(key, value)
+        return _limits_or_pattern(key, value, most.pattern)
     every = value if isinstance(value, list) else [value]
-    if not 0 < len(every) <= MAX_LISTED or not all(map(_is_text, every)):
+    if not 0 < len(every) <= most.listed or not all(map(_is_text, every)):
         raise Mistake(f"{key} must be a text in quotes, or a list of texts; you wrote {_listed(value)}.")
     return ValueTest(any_of=tuple(_as_text(one) for one in every))
 
@@ -258,9 +265,9 @@ def _as_text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _limits_or_pattern(key: str, value: Mapping[str, object]) -> ValueTest:
+def _limits_or_pattern(key: str, value: Mapping[str, object], most: int) -> ValueTest:
     if set(value) == {"matches"}:
-        return ValueTest(pattern=read_pattern(key, value["matches"]))
+        return ValueTest(pattern=read_pattern(key, value["matches"], most))
     limits = {name: _limit(f"{key}.{name}", limit) for name, limit in value.items() if name in ("at_least", "at_most")}
     if not limits or set(value) - set(limits):
         raise Mistake(
@@ -281,7 +288,8 @@ def _limit(key: str, value: object) -> Decimal:
     return limit
 
 
-_READERS: Mapping[type[Kind[Any]], Callable[[str, Any, object], Any]] = {
+_LIMITED: frozenset[type[Kind[Any]]] = frozenset({Codes, DayParts, ValueTests})
+_READERS: Mapping[type[Kind[Any]], Callable[..., Any]] = {
     Seconds: _seconds,
     Words: _words,
     YesNo: _yes_or_no,

@@ -176,6 +176,7 @@ def _facts(
         who=who,
         earlier=earlier,
         zone=rules.zone,
+        limits=rules.limits,
     )
 
 

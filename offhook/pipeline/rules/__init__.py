@@ -15,6 +15,7 @@ from offhook.pipeline.rules.blocks import Matched, Rule, Ways
 from offhook.pipeline.rules.conditions import CONDITIONS, Condition, Conditions
 from offhook.pipeline.rules.facts import Facts
 from offhook.pipeline.rules.kinds import NumberList
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
 from offhook.pipeline.rules.results import OF_NUMBER, RESULTS, Number, Own, ResultField, Results
 from offhook.pipeline.rules.trace import LAST_RULE, Outline
 
@@ -27,13 +28,15 @@ class Rules(Between, Results, Conditions):
     """What counts and what is sent. `version` names these rules; comments and the order of keys play no part in it.
 
     `blocks` are the rules that go before what the file says outside of them. `ours` are numbers (E.164) of our own people,
-    who are nobody's customers. `text` is the file as it was written, empty where there is none.
+    who are nobody's customers. `text` is the file as it was written, empty where there is none. `limits` say how much is kept
+    of what was found.
     """
 
     numbers: Mapping[str, Number] = field(default_factory=dict)
     blocks: tuple[Rule, ...] = ()
     ours: frozenset[str] = frozenset()
     text: str = field(default="", compare=False, repr=False)
+    limits: RuleLimits = field(default=USUAL, compare=False, repr=False)
     version: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ from offhook.pipeline.rules.kinds import (
     Words,
     YesNo,
 )
+from offhook.pipeline.rules.limits import RuleLimits
 from offhook.pipeline.rules.matching import ValueTest
 
 V = TypeVar("V")
@@ -55,9 +56,6 @@ _DAYS = tuple(Day)
 EVER = timedelta(days=36_500)
 NOBODY_KNOWS = "nobody knows"
 _NO_MATCH = "Nothing: nobody can be matched."
-# The journal keeps what was found with each decision.
-MAX_VALUE_FOUND = 100  # characters of a parameter; of a longer one its length is said
-MAX_FOUND = 500  # characters of all parameters together
 
 Distinction = Callable[[Any], Hashable]
 """As much of what a condition looks at as makes a difference: of two calls with the same it holds of both, or of neither."""
@@ -93,16 +91,16 @@ def _values_asked_for(
 
     def finds(asked: Sequence[Mapping[str, ValueTest]]) -> Finding:
         names = sorted({name for tests in asked for name in tests})
-        return lambda facts: _in_words(names, values_of(facts))
+        return lambda facts: _in_words(names, values_of(facts), facts.limits)
 
     return finds
 
 
-def _in_words(names: Sequence[str], values: Mapping[str, str]) -> str:
+def _in_words(names: Sequence[str], values: Mapping[str, str], limits: RuleLimits) -> str:
     """As many as there is room for, each whole: a part of a number or an email could not be masked any more."""
-    parts, room = list[str](), MAX_FOUND
+    parts, room = list[str](), limits.found
     for name in names:
-        one = _one_in_words(name, values.get(name))
+        one = _one_in_words(name, values.get(name), limits.value_found)
         room -= len(one)
         if room < 0:
             return ", ".join([*parts, f"and {len(names) - len(parts)} more"])
@@ -110,10 +108,10 @@ def _in_words(names: Sequence[str], values: Mapping[str, str]) -> str:
     return ", ".join(parts)
 
 
-def _one_in_words(name: str, value: str | None) -> str:
+def _one_in_words(name: str, value: str | None, most: int) -> str:
     if not value:
         return f"without {name}"
-    if len(value) > MAX_VALUE_FOUND:
+    if len(value) > most:
         return f"{name} of {len(value)} characters"
     shown = value if value.isprintable() else "".join([each if each.isprintable() else "?" for each in value])
     return f"{name} {shown}"

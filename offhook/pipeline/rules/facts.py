@@ -13,6 +13,7 @@ from offhook.pipeline.call import Call, CallState, Leg
 from offhook.pipeline.callback import CallKey, Direction, Status
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import Caller, area_code, country_of
+from offhook.pipeline.rules.limits import USUAL, RuleLimits
 from offhook.pipeline.rules.results import Number
 
 COUNTS = (CallState.CONVERTED, CallState.PARKED)
@@ -43,7 +44,7 @@ class Facts:
     """`leg` is the call itself, without the legs that it dialled. `ours` is our end in E.164, or as it came; `number` is
     what the rules say of it, None where it is not listed. `customer` is the other end, `who` the row of the customer table
     that names it, None while nobody does. `direction` is which way the call went between us and the customer. `earlier` are
-    the customer's calls before, the latest first; None where they are not known.
+    the customer's calls before, the latest first; None where they are not known. `limits` are those of what is kept of it.
     """
 
     call: Call
@@ -55,6 +56,7 @@ class Facts:
     who: Customer | None = None
     earlier: Sequence[EarlierCall] | None = None
     zone: tzinfo = field(default=UTC)
+    limits: RuleLimits = USUAL
 
     @property
     def duration_seconds(self) -> int:

@@ -19,7 +19,6 @@ MAX_EXTRA_TEXT = 2000  # characters of an extra field's value
 MAX_EXTRA_INT = 2**53 - 1  # what every reader of JSON keeps exactly (RFC 8259, section 6)
 MAX_SECONDS = 86_400
 MAX_REVENUE = Decimal(10_000_000)
-MAX_LISTED = 1000  # members of a list: numbers, countries, words of a parameter
 MAX_DAYS = 3660
 SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 

@@ -7,17 +7,19 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-MAX_PATTERN = 500  # characters of a regular expression
-MAX_MATCHED = 500  # characters of a value; a longer one matches no pattern
+from offhook.pipeline.rules.limits import USUAL
+
 _LONGEST_NUMBER = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression whose time cannot explode, whatever the text is."""
+    """A regular expression whose time cannot explode, whatever the text is. It matches no text of more than `most`
+    characters."""
 
     written: str
     found_in: Callable[[str], bool] = field(compare=False, repr=False)
+    most: int = field(default=USUAL.pattern, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class ValueTest:
         if value is None:
             return False
         if self.pattern is not None:
-            return len(value) <= MAX_MATCHED and self.pattern.found_in(value)
+            return len(value) <= self.pattern.most and self.pattern.found_in(value)
         return value in self.any_of if self.any_of else self._is_in_range(number(value))
 
     def _is_in_range(self, value: Decimal | None) -> bool:
