@@ -287,12 +287,12 @@ OF_ATTEMPTS: Mapping[str, Known] = {
     "reset": _attempt(
         "The connection broke before an answer came.",
         Result.MAYBE_SENT,
-        short="the connection was cut before an answer came",
+        short="cut off before an answer came",
     ),
     "connection_lost": _attempt(
         "The connection broke before anything was sent.",
         Result.RETRY,
-        short="the connection was cut before anything was sent",
+        short="cut off before it was sent",
     ),
     "error": _attempt("It could not be sent; the log has the kind of the error.", Result.MAYBE_SENT),
     "unexpected_*": _attempt(
