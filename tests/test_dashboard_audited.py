@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, User, n
 from offhook.service import job_runner
 from tests.support.browsing import ACCOUNT, RULES, Browsing, Person, browsing, sid
 from tests.support.dashboard import PASSWORD, add_user
+from tests.support.ledger import change
 from tests.test_dashboard_doors import ANSWERS
 
 VIEWER, OPERATOR, ADMIN = Role
@@ -287,6 +289,41 @@ NOTHING_DONE = {
     "POST /login/oidc",  # leads to the provider; who comes back writes the line: test_dashboard_single_sign_on.py
     "POST /deliveries/preview",  # changes nothing, and shows nobody
 }
+
+
+FILES: Mapping[str, tuple[str, str]] = {
+    "/audit.csv": ("/audit.csv?what=send+again&who=ann@example.com", "audit.csv; filters: what, who"),
+    "/calls.csv": ("/calls.csv?number=%2B14155550199", "calls.csv; filters: number"),
+    "/unknown.csv": ("/unknown.csv", "unknown.csv; filters: none"),
+}
+"""What leaves in a file by GET -> such an address, and of what its line is."""
+
+
+def test_each_file_that_is_read_has_a_row(scene: Scene) -> None:
+    rules = list(scene.site.app.url_map.iter_rules())
+    assert {rule.rule for rule in rules if "GET" in (rule.methods or set()) and "csv" in rule.rule} == FILES.keys()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_list_that_leaves_in_a_file_is_one_line_and_its_head_alone_is_none(scene: Scene, file: str) -> None:
+    person, (path, of_what) = scene.site.person(ADMIN), FILES[file]
+    assert (person.get(path).status_code, person.client.head(path).status_code) == (200, 200)
+    lines = scene.ledger.audit.lines(AuditFilter(who=person.email), None, 20)
+    done = [(one.what, one.of_what, one.from_where) for one in lines if one.from_where]  # the fixture's own has none
+    assert done == [("file taken", of_what, "127.0.0.1")]
+
+
+def test_a_file_is_kept_only_after_its_line(sqlite_template: str, tmp_path: Path) -> None:
+    """An action without its line never happens: no line can be written here, and nothing is left of the file."""
+    file = tmp_path / "offhook.db"
+    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), file)
+    site = browsing(f"sqlite:///{file}")
+    operator = site.person(OPERATOR)
+    change(f"sqlite:///{file}", "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END")
+    answer = operator.post("/customers/uploads", page="/account", file=(io.BytesIO(LIST.encode()), "crm.csv"))
+    assert answer.status_code >= 500
+    assert site.service.ledger.job_files.file(1) is None
+    site.service.ledger.close()
 
 
 def test_each_action_has_a_row(scene: Scene) -> None:

@@ -9,7 +9,8 @@ How to add a page:
    context %}`, the blocks `title` and `page`. Macros: figure, verdict, table, empty, older, masked, moment, confirm, chart.
 3. One row in `BLUEPRINTS` (app.py); the header's nav shows what NAV (nav.py) names as soon as its endpoint exists.
 4. What changes something is a POST by `show.confirm(...)` (it carries the CSRF token), `@needs(Role.OPERATOR)`, writes
-   `audit(what, of_what)` (who.py) before it acts, and ends with `flash(...)` and a redirect. Nothing is done by GET.
+   `audit(what, of_what)` (who.py) before it acts, and ends with `flash(...)` and a redirect. Nothing is done by GET: a list that
+   leaves in a file changes nothing either, and is a line by `audit_taken(name, filters)`.
 5. One row in the table ANSWERS of tests/test_dashboard_doors.py (path, what each role gets), and the path in PAGES of
    tests/test_dashboard_browser.py (axe, console, 360 px); an action has one in tests/test_dashboard_audited.py (its line). The
    words of issue: In Rockerbox, On its way, Unknown caller, Does not count, Needs you.

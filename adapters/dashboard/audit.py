@@ -13,7 +13,7 @@ from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import moment_of
 from offhook.adapters.dashboard.parts import csv_named, parts, row_number
 from offhook.adapters.dashboard.times import zone
-from offhook.adapters.dashboard.who import needs
+from offhook.adapters.dashboard.who import audit_taken, needs
 from offhook.pipeline.audit_lines import COLUMNS, PAGE, every
 from offhook.pipeline.users import AuditFilter, AuditLine, Role
 
@@ -54,7 +54,9 @@ def shown() -> str:
 @needs(Role.ADMIN)
 def file() -> Response:
     """All of what is filtered, as `flask audit --all --csv` writes it, without formulas. It has no caller in clear."""
-    return csv_named("audit.csv", _file(every(parts().reads.audit, _asked().wanted)))
+    asked = _asked()
+    audit_taken("audit.csv", asked.given)
+    return csv_named("audit.csv", _file(every(parts().reads.audit, asked.wanted)))
 
 
 def _file(lines: Iterator[AuditLine]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.dashboard.filters import FIELDS, SPANS, Asked, as_key, asked_by, mark_of, state_words
 from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, judge_now, parts
 from offhook.adapters.dashboard.times import zone
-from offhook.adapters.dashboard.who import asked_by_itself, audit, needs
+from offhook.adapters.dashboard.who import asked_by_itself, audit, audit_taken, named_filters, needs
 from offhook.adapters.dashboard.work import jobs_listed
 from offhook.pipeline import reasons
 from offhook.pipeline.calls_shown import (
@@ -101,6 +101,7 @@ def new() -> str:
 @needs(Role.VIEWER)
 def file() -> Response:
     """All calls that the filters ask for, as CSV, with persons hidden."""
+    audit_taken("calls.csv", _asked().given)
     return _file(is_clear=False)
 
 
@@ -108,7 +109,7 @@ def file() -> Response:
 @needs(Role.OPERATOR)
 def file_in_clear() -> Response:
     """The same with numbers and emails whole, which the audit says."""
-    audit("reveal calls", f"a file of calls; filters: {', '.join(sorted(_asked().given)) or 'none'}")
+    audit("reveal calls", f"a file of calls; {named_filters(_asked().given)}")
     return _file(is_clear=True)
 
 

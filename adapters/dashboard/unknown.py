@@ -18,7 +18,7 @@ from offhook.adapters.dashboard.call import customer_given
 from offhook.adapters.dashboard.calls import labels_of
 from offhook.adapters.dashboard.deciding import named
 from offhook.adapters.dashboard.parts import ROWS_OF_A_QUESTION, Parts, csv_named, parts
-from offhook.adapters.dashboard.who import audit, local_path, needs
+from offhook.adapters.dashboard.who import audit, audit_taken, local_path, needs
 from offhook.pipeline.counting import our_number
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import Masking, in_clear
@@ -124,6 +124,7 @@ def add(call_sid: str) -> AnyResponse:
 @needs(Role.VIEWER)
 def file() -> Response:
     """The list as CSV, numbers hidden in part."""
+    audit_taken("unknown.csv")
     return _file(parts().reads.unknown.most_frequent(parts().limits.unknown_file_rows), mask)
 
 

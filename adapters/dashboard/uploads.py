@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from io import SEEK_END
 from typing import Any, cast
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -45,20 +46,12 @@ def take() -> AnyResponse:
     if isinstance(asked, str) or file is None:
         flash(str(asked), "bad")
         return redirect(url_for("customers.shown"), 303)
-    name = _name_of(file)
-    try:
-        upload = keep_file(
-            parts().ledger.job_files,
-            FileRole.UPLOAD,
-            name,
-            _chunks_of(file),
-            parts().limits.upload_bytes,
-            parts().ledger.clock(),
-        )
-    except FileTooLarge as error:
-        flash(f"{error} {TOO_LARGE}", "bad")
+    name, most = _name_of(file), parts().limits.upload_bytes
+    if _bytes_of(file) > most:
+        flash(f"{FileTooLarge(name, most)} {TOO_LARGE}", "bad")
         return redirect(url_for("customers.shown"), 303)
     audit("customers looked at", name)
+    upload = keep_file(parts().ledger.job_files, FileRole.UPLOAD, name, _chunks_of(file), most, parts().ledger.clock())
     return _begun(replace(asked, upload=upload, dry_run=True))
 
 
@@ -88,6 +81,13 @@ def size_of(count: int) -> str:
 
 def _name_of(file: FileStorage) -> str:
     return secure_filename(file.filename or "")[-_LONGEST_NAME:] or "customers"
+
+
+def _bytes_of(file: FileStorage) -> int:
+    """How large it is: whole already, in memory or in a file of this machine."""
+    size = file.stream.seek(0, SEEK_END)
+    file.stream.seek(0)
+    return size
 
 
 def _chunks_of(file: FileStorage) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TypeVar, cast
@@ -95,6 +95,19 @@ def audit(what: str, of_what: str = "", who: str | None = None) -> None:
     Raises LedgerUnavailable. `of_what` is a CallSid, a name, a count; never a number or an email of a caller in clear.
     """
     parts().ledger.audit.write(line(what, of_what, who))
+
+
+def audit_taken(name: str, filters: Iterable[str] = ()) -> None:
+    """The line of a list that leaves in a file, by GET: reading it changes nothing, but whoever has it took it along. Asking for
+    its head alone takes nothing. Raises LedgerUnavailable.
+    """
+    if request.method != "HEAD":
+        audit("file taken", f"{name}; {named_filters(filters)}")
+
+
+def named_filters(given: Iterable[str]) -> str:
+    """Which filters a list was narrowed by, without what they ask for: that may name somebody."""
+    return f"filters: {', '.join(sorted(given)) or 'none'}"
 
 
 def sign_in(someone: User, how: str, came_by: str = "") -> None:

@@ -15,6 +15,9 @@ PIECE_BYTES = 262_144
 class FileTooLarge(Exception):
     """More bytes than may be; nothing of it is kept. The text says the limit."""
 
+    def __init__(self, name: str, most_bytes: int) -> None:
+        super().__init__(f"{name} is larger than the {most_bytes:,} bytes that one may have.")
+
 
 def keep_file(
     files: JobFiles,
@@ -34,7 +37,7 @@ def keep_file(
         for place, piece in enumerate(_pieces(chunks)):
             size += len(piece)
             if size > most_bytes:
-                raise FileTooLarge(f"{name} is larger than the {most_bytes:,} bytes that one may have.")
+                raise FileTooLarge(name, most_bytes)
             files.add_piece(file_id, place, piece)
     except BaseException:
         files.remove(file_id)
