@@ -75,7 +75,14 @@ def dashboard_door(service: Offhook, otherwise: WsgiApp) -> DashboardDoor:
     known, ledger = service.settings, service.ledger
     wished = known.dashboard or ("on" if known.oidc_issuer else None)  # the provider knows who may come in
     return DashboardDoor(
-        wished, ledger, lambda: dashboard(service), signed_in, otherwise, known.dashboard_look_seconds, ledger.clock
+        wished,
+        ledger,
+        lambda: dashboard(service),
+        signed_in,
+        otherwise,
+        known.dashboard_look_seconds,
+        known.retry_after_seconds,
+        ledger.clock,
     )
 
 
@@ -110,6 +117,11 @@ def dashboard(service: Offhook) -> Flask:
         undo_preview_rows=known.undo_preview_rows,
         upload_bytes=known.upload_max_bytes,
         live_seconds=known.dashboard_live_seconds,
+        jobs_seconds=known.dashboard_jobs_seconds,
+        days=known.dashboard_days,
+        recent_days=known.dashboard_recent_days,
+        answer_characters=known.dashboard_answer_characters,
+        retry_after_seconds=known.retry_after_seconds,
         books_seconds=known.dashboard_books_seconds,
         rules_bytes=known.rules_upload_bytes,
         body_bytes=known.dashboard_body_bytes,

@@ -870,7 +870,7 @@ class Settings(BaseSettings):
         ge=1,
         le=1000,
         description="rows of a short list: the calls that a search or `flask explain` may mean; beside something on a page a caller's "
-        "other calls, what was said of a number, the newest imports and jobs",
+        "other calls, what was said of a number, the newest imports, jobs and lines of the audit",
     )
     customer_numbers: int = Field(
         50,
@@ -916,6 +916,34 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="how often an overview or a list of calls that is open in a browser asks what is new",
+    )
+    dashboard_jobs_seconds: int = Field(
+        2,
+        alias="OFFHOOK_DASHBOARD_JOBS_SECONDS",
+        ge=1,
+        le=3600,
+        description="how often a page that is open in a browser asks how far a worker is with a job, while one goes on",
+    )
+    dashboard_days: int = Field(
+        30,
+        alias="OFFHOOK_DASHBOARD_DAYS",
+        ge=1,
+        le=400,
+        description="days that the pages of rules and deliveries go back in what they sum up",
+    )
+    dashboard_recent_days: int = Field(
+        7,
+        alias="OFFHOOK_DASHBOARD_RECENT_DAYS",
+        ge=1,
+        le=90,
+        description="the same of what is of now: how long deliveries took, and the overview's unknown callers",
+    )
+    dashboard_answer_characters: int = Field(
+        500,
+        alias="OFFHOOK_DASHBOARD_ANSWER_CHARACTERS",
+        ge=20,
+        le=65_536,
+        description="so much of an answer of Rockerbox is shown on a page; `flask explain` shows all that was read of it",
     )
     dashboard_books_seconds: float = Field(
         2.0,

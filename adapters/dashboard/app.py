@@ -148,6 +148,7 @@ def _speak(app: Flask, known: Parts, names: dict[str, str]) -> None:
         version=known.version,
         single_sign_on=known.elsewhere.name if known.elsewhere else "",
         upload_size=size_of(known.limits.upload_bytes),
+        jobs_seconds=known.limits.jobs_seconds,
         Role=Role,
     )
 
@@ -245,10 +246,8 @@ def _no_answer(error: LedgerUnavailable) -> Response:
     if error.word == "slow":
         what = "It took longer than a page may, so that calls go on being received. Ask for a shorter time or for less."
         return _said(503, "This took too long", what)
-    return _said(503, "The database does not answer now", "Calls are not lost by it. Try again in a moment.", **_SOON)
-
-
-_SOON = {"Retry-After": "2"}
+    soon = {"Retry-After": str(parts().limits.retry_after_seconds)}
+    return _said(503, "The database does not answer now", "Calls are not lost by it. Try again in a moment.", **soon)
 
 
 def _unexpected() -> Any:

@@ -63,7 +63,6 @@ _EMPTY: Mapping[Show, str] = {
     Show.DONE: "Nothing is in Rockerbox yet. Look under On their way, or at Calls for why calls do not count.",
 }
 _FILTERS = ("span", "since", "until", "reason")
-_OUTCOME_DAYS, _LATENCY_DAYS = 30, 7
 _LONGEST_KEY = 200
 
 
@@ -142,6 +141,8 @@ def shown() -> str:
         way_out=way_out,
         pauses_until=_pauses_until(way_out, now),
         outcomes=_outcomes(known, now),
+        days=counted(known.limits.days, "day", "days"),
+        recent_days=counted(known.limits.recent_days, "day", "days"),
         latencies=_latencies(known, now),
         can_send=resting_of(wanted) is not None,
         jobs=jobs_listed(known, "retries"),
@@ -190,7 +191,7 @@ def _pauses_until(way_out: WayOut, now: datetime) -> datetime | None:
 
 def _outcomes(known: Parts, now: datetime) -> list[list[object]]:
     """A row a day for the chart; none where no call counted in all these days."""
-    days = days_to(now, _OUTCOME_DAYS, zone())
+    days = days_to(now, known.limits.days, zone())
     bounds = [begin_of(day, zone()).astimezone(UTC) for day in (*days, days[-1] + timedelta(days=1))]
     found = outcomes_by_day(known.reads.tallies.summed(bounds).spans, days, zone())
     rows: list[list[object]] = [[f"{one.day:%b %-d}", one.delivered, one.on_the_way, one.needs_you] for one in found]
@@ -200,7 +201,7 @@ def _outcomes(known: Parts, now: datetime) -> list[list[object]]:
 def _latencies(known: Parts, now: datetime) -> list[list[object]]:
     """A row a day for the chart, of the newest that were delivered, a page's worth: what is older is not read."""
     found = []
-    for day in days_to(now, _LATENCY_DAYS, zone()):
+    for day in days_to(now, known.limits.recent_days, zone()):
         since, until = (begin_of(each, zone()).astimezone(UTC) for each in (day, day + timedelta(days=1)))
         wanted = filter_of(Show.DONE, None, since, until)
         page = known.reads.stories.conversions_page(wanted, None, known.limits.page_rows)

@@ -44,6 +44,7 @@ class DashboardDoor:
         is_signed_in: Callable[[Flask, str], bool],
         otherwise: WsgiApp,
         look_seconds: float,
+        retry_after_seconds: int,
         clock: Callable[[], datetime],
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,6 +52,7 @@ class DashboardDoor:
         self._built = BuiltOnce(build)
         self._is_signed_in = is_signed_in
         self._look_seconds, self._clock, self._steady = look_seconds, clock, steady
+        self._come_again = ("Retry-After", str(retry_after_seconds))
         self._is_on = False
         self._known_until = float("-inf")
 
@@ -61,7 +63,7 @@ class DashboardDoor:
             app = self._built() if self._wished == "on" or self._somebody_may_come() else self._otherwise
         except LedgerUnavailable:
             start_response(
-                "503 SERVICE UNAVAILABLE", [*CAREFUL_HEADERS, ("Content-Type", "text/plain"), ("Retry-After", "2")]
+                "503 SERVICE UNAVAILABLE", [*CAREFUL_HEADERS, ("Content-Type", "text/plain"), self._come_again]
             )
             return (b"The database does not answer now. Try again in a moment.\n",)
         return app(environ, start_response)

@@ -32,7 +32,6 @@ _BARS: Mapping[Ways, tuple[str, str]] = {  # what each is called, and its colour
     Ways.DOES_NOT_COUNT: ("Does not count", "skip"),
     Ways.NOT_OVER: ("Not over", "open"),
 }
-_WEEK = 7
 _LONGEST_NUMBER = 20
 
 
@@ -184,10 +183,11 @@ def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, objec
         they = "it" if held == 1 else "they"
         why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
         todo.append(Todo(counted(held, "call", "calls"), why, link, "See it" if held == 1 else "See them"))
-    unknown = _unknown_of_a_week(now)
+    unknown = _lately_unknown(now)
     if unknown:
         link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")
-        why = f"of unknown callers in 7 days {'waits' if unknown == 1 else 'wait'} for a customer."
+        days = counted(parts().limits.recent_days, "day", "days")
+        why = f"of unknown callers in {days} {'waits' if unknown == 1 else 'wait'} for a customer."
         todo.append(Todo(counted(unknown, "call", "calls"), why, link, "Add them"))
     todo += [_of_the_list(line) for line in health if line.name == "customers" and line.kind == "wait"]
     open_ = facts.get("calls_unfinished")
@@ -208,8 +208,8 @@ def _of_the_list(line: HealthLine) -> Todo:
 _NO_LIST = "was never imported: callers are unknown until it is."
 
 
-def _unknown_of_a_week(now: datetime) -> int:
-    begins = (now - timedelta(days=_WEEK)).replace(minute=0, second=0, microsecond=0)
+def _lately_unknown(now: datetime) -> int:
+    begins = (now - timedelta(days=parts().limits.recent_days)).replace(minute=0, second=0, microsecond=0)
     found = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
     return sum(one.calls for one in found.spans if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
 

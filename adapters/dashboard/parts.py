@@ -43,6 +43,11 @@ class Limits:
     undo_preview_rows: int
     upload_bytes: int
     live_seconds: float
+    jobs_seconds: int
+    days: int
+    recent_days: int
+    answer_characters: int
+    retry_after_seconds: int
     books_seconds: float
     rules_bytes: int
     body_bytes: int

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, flash, redirect, render_template, 
 from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import asked_for, jobs_listed
 from offhook.adapters.rules_file.problems import Problem, RulesError
@@ -28,9 +29,8 @@ from offhook.pipeline.users import Role
 from offhook.pipeline.words import STATES, reason_in_words, word_of
 
 blueprint = Blueprint("rules", __name__)
-DAYS = 30
 SPANS = (7, 30, 90, 365)
-"""How many days of calls a trial of other rules may go over."""
+"""How many days of calls a trial of other rules may go over; those that the page sums up are among them."""
 _WORDS: Mapping[str, str] = {
     CONVERTED: STATES[CallState.CONVERTED],
     OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
@@ -58,7 +58,7 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     """`problems` are those of an upload."""
     known, now = parts(), parts().clock()
     rules = _rules(known)
-    uses = known.reads.past.uses(now - timedelta(days=DAYS), known.limits.at_once)
+    uses = known.reads.past.uses(now - timedelta(days=known.limits.days), known.limits.at_once)
     trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
     since = request.args.get("since", "")
@@ -71,13 +71,14 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         has_rules=bool(names),
         uses=uses,
         at_once=known.limits.at_once,
-        days=DAYS,
-        excluded=_excluded(known, now),
+        days=known.limits.days,
+        excluded=_excluded(known, _begins(known, now), now),
+        begins=f"{_begins(known, now).astimezone(zone()):%Y-%m-%dT%H:%M}",
         versions=versions,
         older=url_for("rules.shown", since=older) if older else None,
         newest=url_for("rules.shown") if since else None,
         problems=problems,
-        spans=SPANS,
+        spans=_spans(known),
         jobs=trials,
         tried=asked_for(known, trials),
         in_words=in_words,
@@ -92,9 +93,17 @@ def _rules(known: Parts) -> Rules | RulesError:
         return error
 
 
-def _excluded(known: Parts, now: datetime) -> list[tuple[str, int]]:
+def _begins(known: Parts, now: datetime) -> datetime:
+    """Of the days that are summed up, by the hour."""
+    return (now - timedelta(days=known.limits.days)).replace(minute=0, second=0, microsecond=0)
+
+
+def _spans(known: Parts) -> list[int]:
+    return sorted({*SPANS, known.limits.days})
+
+
+def _excluded(known: Parts, since: datetime, now: datetime) -> list[tuple[str, int]]:
     """Why calls of these days do not count, the most frequent first: from the sums, so each call is in it."""
-    since = (now - timedelta(days=DAYS)).replace(minute=0, second=0, microsecond=0)
     sums: Counter[str] = Counter()
     for one in known.reads.tallies.summed([since, now + timedelta(hours=1)]).places:
         if one.outcome == Verdict.DOES_NOT_COUNT:
@@ -153,7 +162,7 @@ def try_out() -> AnyResponse:
         known.rules(text)
     except RulesError as error:
         return Response(_page(error.problems), status=422)
-    days = _days()
+    days = _days(known)
     audit("rules tried out", f"{days} days")
     asked = BacktestRules(known.clock() - timedelta(days=days), text)
     enqueue(known.ledger.jobs, asked, user().email, known.clock())
@@ -172,6 +181,6 @@ def _upload(most_bytes: int) -> str | None:
         return None
 
 
-def _days() -> int:
+def _days(known: Parts) -> int:
     given = request.form.get("days", "")
-    return int(given) if given in map(str, SPANS) else DAYS
+    return int(given) if given in map(str, _spans(known)) else known.limits.days

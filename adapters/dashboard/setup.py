@@ -17,7 +17,6 @@ from offhook.pipeline.words import counted
 
 blueprint = Blueprint("setup", __name__)
 _LONGEST_NAME = 100
-_LATEST_LINES = 5
 
 
 @blueprint.get("/setup")
@@ -41,7 +40,7 @@ def _page(link: str = "", token: str = "") -> str:
         settings=known.settings(),
         users=known.reads.users.every() if is_admin else (),
         tokens=known.reads.tokens.every() if is_admin else (),
-        done=known.reads.audit.lines(AuditFilter(), None, _LATEST_LINES) if is_admin else (),
+        done=known.reads.audit.lines(AuditFilter(), None, known.limits.short_rows) if is_admin else (),
         scopes=[one.value for one in Scope],
         link=link,
         token=token,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl
 
+from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import local
 from offhook.pipeline import explanation_words
 from offhook.pipeline.callback import RawCallback, Status, is_terminal
@@ -23,8 +24,6 @@ from offhook.pipeline.health import length
 from offhook.pipeline.masking import PERSONS, Masking
 from offhook.pipeline.phone import mask
 from offhook.pipeline.words import SOURCES, reason_in_words
-
-_MOST_OF_AN_ANSWER = 500  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,8 @@ def _value(name: str, value: str, hide: Masking) -> str:
 
 def answer_in_short(text: str) -> str:
     """An answer, cut where it is long."""
-    return text if len(text) <= _MOST_OF_AN_ANSWER else f"{text[:_MOST_OF_AN_ANSWER]}..."
+    most = parts().limits.answer_characters
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def headline(found: Explanation) -> str:
