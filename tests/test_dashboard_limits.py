@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 
 import pytest
 
@@ -12,8 +13,10 @@ from offhook.pipeline.job_files import keep_file
 from offhook.pipeline.job_kinds import ImportCustomers, enqueue
 from offhook.pipeline.jobs import FileRole
 from offhook.pipeline.steps import attempt
-from offhook.pipeline.users import Role
+from offhook.pipeline.tokens import new_token
+from offhook.pipeline.users import AuditLine, Role
 from tests.support.browsing import BO, Browsing, site_of
+from tests.support.dashboard import add_user
 from tests.support.ledger import change
 from tests.support.readers import words
 
@@ -25,6 +28,7 @@ site = site_of(
     OFFHOOK_DASHBOARD_JOBS_SECONDS="7",
     OFFHOOK_DASHBOARD_ANSWER_CHARACTERS="20",
     OFFHOOK_SHORT_LIST_ROWS="2",
+    OFFHOOK_DASHBOARD_ROWS="3",
     OFFHOOK_RETRY_AFTER_SECONDS="9",
 )
 
@@ -79,6 +83,30 @@ def test_set_up_has_as_many_lines_of_the_audit_as_a_short_list(site: Browsing) -
         admin.post("/setup/users/invite", page="/setup", email=f"viewer{number}@example.com")
     lines = words(admin.get("/setup").text.partition('id="audit"')[2])
     assert re.findall(r"link made viewer(\d)@", lines) == ["2", "1"]
+
+
+def test_users_and_tokens_are_turned_over_by_as_many_as_a_page_has(site: Browsing) -> None:
+    ledger, admin = site.service.ledger, site.person(Role.ADMIN)
+    for number in range(4):
+        add_user(ledger, f"a{number}@example.com", Role.VIEWER, None)
+        ledger.tokens.add(new_token(f"shop {number}", ["calls:read"], ledger.clock())[0], _line())
+    pages, seen = ["/setup"], list[tuple[list[str], list[str]]]()
+    while len(pages) > len(seen):
+        page = admin.get(pages[-1]).text.partition('id="audit"')[0]
+        seen.append((re.findall(r"<td>(a\d)@", page), re.findall(r"<td>shop (\d)", page)))
+        pages += [unescape(one) for one in re.findall(r'href="([^"]*)" rel="next"', page)][:1]
+    users = [found for found, _ in seen]
+    assert users[:2] == [["a0", "a1", "a2"], ["a3"]]
+    more = re.search(r'href="([^"]*tokens-after[^"]*)" rel="next"', admin.get(pages[1]).text)
+    assert more is not None
+    last = admin.get(unescape(more[1])).text.partition('id="audit"')[0]
+    assert (re.findall(r"<td>(a\d)@", last), re.findall(r"<td>shop (\d)", last)) == (["a3"], ["0"])
+    assert seen[0][1] == ["3", "2", "1"]
+    assert admin.get("/setup?users-after=gone&tokens-after=gone").status_code == 200
+
+
+def _line() -> AuditLine:
+    return AuditLine(datetime.now(UTC), "test", "token made", "", "test")
 
 
 def test_who_is_asked_to_come_again_is_so_after_the_seconds_of_the_setting(site: Browsing, database_url: str) -> None:

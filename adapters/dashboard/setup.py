@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -11,18 +14,44 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import line, needs, user
 from offhook.pipeline.health import fact_in_words
-from offhook.pipeline.tokens import Scope, new_token
+from offhook.pipeline.tokens import Scope, Token, new_token
 from offhook.pipeline.users import AuditFilter, Invite, Role, User, new_secret, plain_email
 from offhook.pipeline.words import counted
 
 blueprint = Blueprint("setup", __name__)
 _LONGEST_NAME = 100
+_AFTER = ("users-after", "tokens-after")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A page of a list; the addresses of the next one and of the first, None where this is that."""
+
+    rows: Sequence[User | Token]
+    more: str | None
+    first: str | None
 
 
 @blueprint.get("/setup")
 @needs(Role.VIEWER)
 def shown() -> str:
+    """`?users-after=` and `?tokens-after=` are the ids behind which these lists begin: one that is none begins at the top."""
     return _page()
+
+
+def _turned(every: Sequence[User | Token], name: str) -> Turned:
+    """There are few, and signing in reads all of them: turned over here, so that a page stays short."""
+    limit, key = parts().limits.page_rows, f"{name}-after"
+    ids, after = [one.id for one in every], request.args.get(key, "")
+    begins = ids.index(after) + 1 if after in ids else 0
+    rows = every[begins : begins + limit]
+    asked = {other: value for other, value in request.args.items() if other in _AFTER and other != key}
+    more = _address(name, {**asked, key: rows[-1].id}) if len(every) > begins + limit else None
+    return Turned(rows, more, _address(name, asked) if begins else None)
+
+
+def _address(name: str, asked: Mapping[str, str]) -> str:
+    return url_for("setup.shown", _anchor=name, **dict[str, Any](asked))
 
 
 def _page(link: str = "", token: str = "") -> str:
@@ -38,8 +67,8 @@ def _page(link: str = "", token: str = "") -> str:
         },
         versions=versions,
         settings=known.settings(),
-        users=known.reads.users.every() if is_admin else (),
-        tokens=known.reads.tokens.every() if is_admin else (),
+        users=_turned(known.reads.users.every() if is_admin else (), "users"),
+        tokens=_turned(known.reads.tokens.every()[::-1] if is_admin else (), "tokens"),
         done=known.reads.audit.lines(AuditFilter(), None, known.limits.short_rows) if is_admin else (),
         scopes=[one.value for one in Scope],
         link=link,
