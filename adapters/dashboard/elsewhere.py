@@ -33,9 +33,10 @@ _ANEW = "This sign-in was not begun in this browser, took too long, or was finis
 _WORDS: Mapping[str, tuple[int, str]] = {
     "slow": (504, "{name} took too long to answer. Try again in a moment, or use your password."),
     "unreachable": (502, "{name} cannot be reached now. Try again in a moment, or use your password."),
-    "wrong_answer": (502, "{name} gave an answer that cannot be used. Use your password; an admin finds the reason in the log."),
-    "client_refused": (502, "{name} does not accept this Offhook. Use your password; an admin must look at OFFHOOK_OIDC_CLIENT_ID "
-    "and OFFHOOK_OIDC_CLIENT_SECRET."),
+    "wrong_answer": (502, "{name} gave an answer that cannot be used. Use your password; whoever runs Offhook finds "
+    "the reason in the log."),
+    "client_refused": (502, "{name} does not accept this Offhook. Use your password, and ask whoever runs Offhook whether the "
+    "id and the secret are those that the provider gave."),
     "code_refused": (400, "{name} says that this sign-in was used already or is too old. Begin it again."),
     "forged": (400, "What came back from {name} cannot be trusted. Begin it again; if it stays so, ask an admin here."),
 }  # fmt: skip

@@ -15,6 +15,13 @@ TERMINAL = re.compile(r"`|/readyz|\bflask [a-z]|--[a-z]|\b(OFFHOOK|ROCKERBOX|TWI
 
 _SAID = re.compile(r"""<[^>]*?\s(?:title|aria-label|placeholder|alt)=(?:"([^"]*)"|'([^']*)')""")
 
+_FOLDED = re.compile(r'<details class="command">.*?</details>', re.DOTALL)
+
+
+def at_once(page: str) -> str:
+    """What a reader sees who unfolds no command."""
+    return words(_FOLDED.sub("", page))
+
 
 def words(page: str) -> str:
     """What a reader sees of a page."""

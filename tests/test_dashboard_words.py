@@ -1,0 +1,68 @@
+"""What no page says: words of the ledger, and commands for whoever has no terminal. Every page, with something of each kind on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.steps import attempt
+from offhook.pipeline.users import Role
+from tests.support.browsing import BO, Browsing, sid, site_of
+from tests.support.ledger import change
+from tests.support.readers import NEVER, TERMINAL, at_once, words
+
+pytestmark = pytest.mark.mostly("sqlite")
+site = site_of(OFFHOOK_DASHBOARD_ROWS="1", OFFHOOK_SHORT_LIST_ROWS="2")
+PAGES = (
+    *("/", "/calls", "/deliveries", "/unknown", "/customers", "/customers/conflicts", "/customers/imports", "/rules"),
+    *(
+        "/rockerbox",
+        "/audit",
+        "/account",
+        f"/calls/{sid(1)}",
+        f"/calls/{sid(2)}",
+        f"/calls/{sid(3)}",
+        "/search?q=nobody",
+    ),
+)
+
+
+def attempted(site: Browsing, result: Result, word: str) -> None:
+    ledger, now = site.service.ledger, datetime.now(UTC)
+    for claimed in ledger.claim(now, 1, 60, RetryPolicy()).taken:
+        ledger.finish([attempt(claimed, Outcome(result, word), now, now, RetryPolicy())], now)
+
+
+def test_no_page_says_a_word_of_the_ledger_or_shows_a_command_before_it_is_unfolded(
+    site: Browsing, database_url: str
+) -> None:
+    site.call(1)
+    attempted(site, Result.MAYBE_SENT, "reset")
+    site.call(1, seconds=91)  # another report of the same call
+    site.call(2, caller=BO)
+    site.call(3, seconds=5)
+    change(database_url, "UPDATE counters SET value = 0 WHERE name = 'tallies_whole'")
+    admin = site.person(Role.ADMIN)
+    for path in PAGES:
+        page = admin.get(path)
+        assert page.status_code == 200, path
+        assert not NEVER.search(words(page.text)), (path, NEVER.search(words(page.text)))
+        assert not TERMINAL.search(at_once(page.text)), (path, TERMINAL.search(at_once(page.text)))
+
+
+def test_what_a_page_cannot_do_is_for_whoever_runs_offhook_with_the_command_folded_away(
+    site: Browsing, database_url: str
+) -> None:
+    site.call(1)
+    site.call(1, seconds=91)
+    change(database_url, "UPDATE counters SET value = 0 WHERE name = 'tallies_whole'")
+    viewer = site.person(Role.VIEWER)
+    for path, command in (
+        ("/", "flask tallies rebuild"),
+        ("/calls", "flask tallies rebuild"),
+        (f"/calls/{sid(1)}", f"flask explain {sid(1)}"),
+    ):
+        said = words(viewer.get(path).text)
+        assert f"Ask whoever runs Offhook In a terminal: {command}" in said, path
