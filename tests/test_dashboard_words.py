@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
-from tests.support.browsing import BO, Browsing, sid, site_of
+from tests.support.browsing import ANN, BO, Browsing, sid, site_of
 from tests.support.ledger import change
 from tests.support.readers import NEVER, TERMINAL, at_once, words
 
@@ -66,3 +67,35 @@ def test_what_a_page_cannot_do_is_for_whoever_runs_offhook_with_the_command_fold
     ):
         said = words(viewer.get(path).text)
         assert f"Ask whoever runs Offhook In a terminal: {command}" in said, path
+
+
+def test_an_attempt_whose_connection_was_cut_says_so(site: Browsing) -> None:
+    site.call(1)
+    attempted(site, Result.MAYBE_SENT, "reset")
+    said = words(site.person(Role.VIEWER).get(f"/calls/{sid(1)}").text)
+    assert "attempt 1: cut off before an answer came" in said
+
+
+def test_a_customer_with_an_id_alone_has_no_empty_row_for_an_email(site: Browsing) -> None:
+    site.know(BO, None, "C-78")
+    page = site.person(Role.VIEWER).get(f"/calls/{site.call(1, caller=BO)}").text
+    assert '<th scope="row">Customer id</th>' in page
+    assert '<th scope="row">Email</th>' not in page
+    assert '<th scope="row">Email</th>' in site.person(Role.VIEWER).get(f"/calls/{site.call(2, caller=ANN)}").text
+
+
+def test_the_other_calls_of_an_unknown_caller_go_on_in_the_list_without_the_number(site: Browsing) -> None:
+    for number in range(1, 5):
+        site.call(number, caller=BO)
+    site.call(5, caller="+14155550103")
+    viewer = site.person(Role.VIEWER)
+    page = viewer.get(f"/calls/{sid(4)}").text
+    link = re.search(r'href="([^"]+)">All calls of this caller</a>', page)
+    assert link is not None
+    listed, seen = viewer.get(link[1]).text, []
+    while listed:
+        seen += re.findall(rf'href="/calls/({sid(0)[:30]}\w+)"', listed)
+        older = re.search(r'href="([^"]+)" rel="next"', listed)
+        listed = viewer.get(older[1].replace("&amp;", "&")).text if older else ""
+    assert seen == [sid(4), sid(3), sid(2), sid(1)]
+    assert BO not in page + link[1] + viewer.get(link[1]).text

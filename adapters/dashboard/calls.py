@@ -29,7 +29,7 @@ from offhook.pipeline.calls_shown import (
     table,
 )
 from offhook.pipeline.counting import kind_of
-from offhook.pipeline.finding import Numbers, numbers_ever_of
+from offhook.pipeline.finding import Numbers, call_sid, numbers_ever_of
 from offhook.pipeline.story import LOOKED_AT, CallFilter, CountedCall, PageMark, Verdict
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import SOURCES, reason_in_words, word_of
@@ -125,11 +125,15 @@ def _asked() -> Asked:
 
 
 def _numbers(asked: Asked) -> Numbers | None:
-    """Those that the customer who is asked for has or had; None where nobody is."""
+    """Those that the customer who is asked for has or had; None where nobody is. The id of a call is its caller, so that an
+    address names nobody's number."""
     known, name = parts(), asked.customer
     if not name:
         return None
     reads, most = known.reads, known.limits.customer_numbers
+    if sid := call_sid(name):
+        phones = (story.call.customer_phone for story in reads.stories.of_call(sid))
+        return Numbers([phone for phone in phones if phone])
     return numbers_ever_of(reads.history, reads.stories, name, known.region, most)
 
 

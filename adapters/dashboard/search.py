@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -16,6 +18,14 @@ blueprint = Blueprint("search", __name__)
 _LONGEST = 200  # characters
 
 
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """What is said where no call is found; `is_customer`: somebody in the customer list goes by that name."""
+
+    said: str
+    is_customer: bool = False
+
+
 @blueprint.get("/search")
 @needs(Role.VIEWER)
 def shown() -> str | AnyResponse:
@@ -27,7 +37,7 @@ def shown() -> str | AnyResponse:
         several = len(stories.of_call(key.call_sid)) > 1
         account = key.account_sid if several else None
         return redirect(url_for("call.shown", call_sid=key.call_sid, account=account), 303)
-    nothing = _nothing(known, name) if name and not found.calls else ""
+    nothing = _nothing(known, name) if name and not found.calls else Nothing("")
     return render_template(
         "search.html.jinja",
         q=name,
@@ -35,8 +45,8 @@ def shown() -> str | AnyResponse:
         is_more=found.is_more,
         is_more_numbers=found.is_more_numbers,
         most_numbers=limits.customer_numbers,
-        nothing=nothing,
-        customer=url_for("customers.shown", q=name) if nothing == _NO_CALL else None,
+        nothing=nothing.said,
+        customer=url_for("customers.shown", q=name) if nothing.is_customer else None,
     )
 
 
@@ -45,22 +55,21 @@ def _calls(known: Parts, name: str) -> Named:
     return calls_named(reads.history, reads.stories, name, known.region, limits.short_rows, limits.customer_numbers)
 
 
-def _nothing(known: Parts, name: str) -> str:
-    """What there is to say where no call is found."""
+def _nothing(known: Parts, name: str) -> Nothing:
     sid, phone = call_sid(name), caller(name, known.region).number
     if sid is not None:
         arrived = known.reads.stories.has_callbacks(sid)
-        return _ARRIVED if arrived else _NOT_REPORTED
+        return Nothing(_ARRIVED if arrived else _NOT_REPORTED)
     numbers = numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers)
     if known.reads.find_customers(numbers.phones):
-        return _NO_CALL
+        return Nothing(_NO_CALL, is_customer=True)
     if phone:
-        return "No call from or to this number has been reported, and nobody in your customer list has it."
-    if "@" in name:
-        return _NO_EMAIL
-    return "Nothing goes by this name: no customer, no order and no call."
+        return Nothing(_NO_NUMBER)
+    return Nothing(_NO_EMAIL if "@" in name else _NO_NAME)
 
 
+_NO_NUMBER = "No call from or to this number has been reported, and nobody in your customer list has it."
+_NO_NAME = "Nothing goes by this name: no customer, no order and no call."
 _NO_EMAIL = (
     "No customer is known by this email. If they called, the call waits among the unknown callers, or their number is one of "
     "more customers than are kept by name."

@@ -6,7 +6,8 @@ import re
 from html import unescape
 
 NEVER = re.compile(
-    r"\b(parked|skipped|dead|ambiguous|quarantined|folds?|folded|mapping|settled?|settles|settling)\b", re.IGNORECASE
+    r"\b(parked|skipped|dead|ambiguous|quarantined|folds?|folded|mapping|settled?|settles|settling|(?<!-)reset|hash)\b",
+    re.IGNORECASE,
 )
 
 TERMINAL = re.compile(r"`|/readyz|\bflask [a-z]|--[a-z]|\b(OFFHOOK|ROCKERBOX|TWILIO)_[A-Z]")
