@@ -140,7 +140,7 @@ def dashboard(service: Offhook) -> Flask:
             clock=service.ledger.clock,
             limits=limits,
             settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
-            ready=health(service).ready,
+            ready=health(service, writes=False).ready,
             region=known.default_country,
             lower_emails=known.email_lowercase,
             lacks=known.lacks,
@@ -187,7 +187,8 @@ def single_sign_on(service: Offhook) -> Elsewhere | None:
     return Elsewhere(provider, admission, known.oidc_name, known.oidc_sign_out)
 
 
-def health(service: Offhook) -> LedgerHealth:
+def health(service: Offhook, *, writes: bool = True) -> LedgerHealth:
+    """`writes` False for pages, which find out what they can without writing."""
     ledger, known = service.ledger, service.settings
     return LedgerHealth(
         ledger,
@@ -201,6 +202,7 @@ def health(service: Offhook) -> LedgerHealth:
         backlog_seconds=known.ready_backlog_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
         refused_before_error=known.refused_before_error,
+        writes=writes,
     )
 
 

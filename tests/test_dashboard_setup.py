@@ -10,6 +10,7 @@ import pytest
 from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.users import Role
 from tests.support.browsing import Browsing, browsing
+from tests.support.ledger import change, count, query
 from tests.support.readers import NEVER, words
 
 
@@ -39,3 +40,19 @@ def test_an_admin_sees_what_was_done_last_and_nobody_else_does(site: Browsing) -
     assert re.findall(r"link made viewer(\d+)@", lines) == [str(number) for number in range(10, 0, -1)]
     assert 'href="/audit"' in admin.get("/setup").text.partition('id="audit"')[2]
     assert 'id="audit"' not in site.person(Role.OPERATOR).get("/setup").text
+
+
+def test_a_page_that_says_whether_it_works_writes_nothing(site: Browsing, database_url: str) -> None:
+    viewer = site.person(Role.VIEWER)
+    said = [words(viewer.get(path).text) for path in ("/", "/overview/now", "/setup")]
+    assert ["Ready for calls" in one for one in said] == [True, True, True]
+    assert count(database_url, "counters", "name LIKE 'ready_mark_%'") == 0
+
+
+@pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
+def test_a_page_says_that_a_database_takes_no_writes(site: Browsing, database_url: str) -> None:
+    viewer = site.person(Role.VIEWER)
+    name = query(database_url, "SELECT current_database() AS name")[0]["name"]
+    change(database_url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    site.service.ledger.database.engine.dispose()  # sessions that began before know nothing of it
+    assert "takes no writes" in words(viewer.get("/setup").text)

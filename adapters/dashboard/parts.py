@@ -88,7 +88,7 @@ class SettingLine:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says. `region` is the
+    """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says, asked without writing. `region` is the
     country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
     `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
     `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS). `home` is the dashboard's address in a link that somebody else

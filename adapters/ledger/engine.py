@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -158,6 +159,18 @@ class Database:
         options = {"offhook_bare": True, "offhook_one_statement": True}
         with unavailable_when_failing(self._driver):
             return _once_more(lambda: self._ask(question, limit, options), math.inf)
+
+    def look_writable(self) -> None:
+        """Whether the database takes writes, asked without one: what only a write finds out (a full disk) is not seen. Raises
+        LedgerUnavailable.
+        """
+        if self.is_sqlite:
+            self.ask("SELECT 1")
+            takes = os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
+        else:
+            takes = self.ask("SELECT current_setting('transaction_read_only')") == ("off",)
+        if not takes:
+            raise LedgerUnavailable("the database takes no writes", "read_only")
 
     def _ask(self, question: str, seconds: float, options: dict[str, Any]) -> tuple[Any, ...]:
         with self._connected(seconds, options) as connection:

@@ -121,6 +121,7 @@ class SqlLedger:
         self.news = threading.Event()
         self.intake_sums = self.intake_counts.sums
         self.prove_writable = self._inbox.prove_writable
+        self.look_writable = self.database.look_writable
         self.claim = self._outbox.claim
         self.finish = self._outbox.finish
         self.expire_leases = self._outbox.expire_leases
