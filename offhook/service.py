@@ -69,6 +69,7 @@ from offhook.from_settings import (
     rules_source,
     urls_of,
 )
+from offhook.pipeline.audit_lines import prune
 from offhook.pipeline.delivery import BreakerPolicy
 from offhook.pipeline.emails import Emails
 from offhook.pipeline.heart import Heart
@@ -167,7 +168,12 @@ def chores(settings: Settings, ledger: SqlLedger) -> dict[str, Callable[[threadi
 def job_runner(settings: Settings, ledger: SqlLedger, judge: Callable[[], Judge]) -> JobRunner:
     """What a worker does jobs with."""
     return JobRunner(
-        ledger.jobs, ledger.job_files, kinds(job_parts(settings, ledger, judge)), job_pace(settings), ledger.clock
+        ledger.jobs,
+        ledger.job_files,
+        kinds(job_parts(settings, ledger, judge)),
+        job_pace(settings),
+        ledger.clock,
+        prune_audit=partial(prune, ledger.audit, settings.audit_days),
     )
 
 

@@ -1162,6 +1162,14 @@ class Settings(BaseSettings):
         description="a worker that says nothing for so long loses its job to the next one",
     )
 
+    audit_days: int = Field(
+        0,
+        alias="OFFHOOK_AUDIT_DAYS",
+        ge=0,
+        le=36_500,
+        description="days for which a line of the audit is kept, whole days of UTC; 0 for ever. A line says that a worker has removed some",
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="OFFHOOK_LOG_LEVEL", description="least severe lines that are logged"
     )

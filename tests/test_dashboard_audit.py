@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from offhook.pipeline.users import AuditLine, Role
-from tests.support.browsing import Browsing, site_of
+from offhook.pipeline.ports.waiting import Waiting
+from offhook.pipeline.users import AuditFilter, AuditLine, Role
+from offhook.service import job_runner
+from tests.support.browsing import Browsing, browsing, site_of
 
 pytestmark = pytest.mark.mostly("sqlite")
 LONG_AGO = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -55,3 +58,29 @@ def test_the_time_narrows_the_page_and_what_cannot_be_read_is_said(site: Browsin
 def test_only_an_admin_sees_it(site: Browsing) -> None:
     for path in ("/audit", "/audit.csv"):
         assert [site.person(role).get(path).status_code for role in Role] == [403, 403, 200]
+
+
+def after_a_workers_round(url: str, days: str) -> list[tuple[str, str]]:
+    site = browsing(url, OFFHOOK_AUDIT_DAYS=days, OFFHOOK_CUSTOMERS_NICE="0")
+    service, stopping = site.service, threading.Event()
+    for age in (0, 29, 31):
+        done(site, f"{age} days ago", at=service.ledger.clock() - timedelta(days=age))
+
+    def look() -> Waiting:
+        stopping.set()
+        return service.ledger.waiting()
+
+    job_runner(service.settings, service.ledger, service.judge).run(stopping, look)
+    found = [(one.what, one.of_what) for one in service.ledger.audit.lines(AuditFilter(), None, 9)]
+    service.ledger.close()
+    return found
+
+
+def test_a_worker_removes_what_is_older_than_the_setting_and_a_line_says_so(database_url: str) -> None:
+    before = datetime.now(UTC) - timedelta(days=30)
+    said = ("audit pruned", f"lines of before {before:%Y-%m-%d} UTC")
+    assert after_a_workers_round(database_url, "30") == [said, ("29 days ago", ""), ("0 days ago", "")]
+
+
+def test_nothing_is_removed_unless_the_setting_says_so(database_url: str) -> None:
+    assert after_a_workers_round(database_url, "0") == [("31 days ago", ""), ("29 days ago", ""), ("0 days ago", "")]

@@ -35,6 +35,8 @@ def audit(
 ) -> None:
     """List who did what, the newest first: sign-ins, reveals, and every action of the dashboard, the API and commands.
 
+    A line is kept for ever, or for OFFHOOK_AUDIT_DAYS; then a worker removes it, and a line "audit pruned" says so.
+
     \b
     flask audit
     flask audit --who ann@example.com --since 2026-11-01

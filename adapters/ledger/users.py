@@ -14,7 +14,7 @@ from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.schema import audit, invites, keys, micros, sessions, tries, users
 from offhook.pipeline.users import AuditFilter, AuditLine, Identity, Invite, Role, Session, User, in_one_line
 
-_MOST_FORGOTTEN = 100  # each new row takes so many old ones away, so that they never gather
+_MOST_FORGOTTEN = 100  # old rows that go in one transaction, as each new one takes some away, so that they never gather
 _COOKIES = "cookies"
 _FORGET_SESSIONS = text(
     "DELETE FROM sessions WHERE id IN "
@@ -245,6 +245,14 @@ class AuditTable:
     def write(self, line: AuditLine) -> None:
         with self._database.write() as connection:
             write_line(connection, line)
+
+    def forget(self, before: datetime, line: AuditLine | None) -> int:
+        oldest = select(audit.c.seq).where(audit.c.at < before).order_by(audit.c.at).limit(_MOST_FORGOTTEN)
+        with self._database.write() as connection:
+            gone = connection.execute(delete(audit).where(audit.c.seq.in_(oldest))).rowcount
+            if gone and line is not None:
+                write_line(connection, line)
+        return gone
 
     def lines(self, asked: AuditFilter, before: int | None, limit: int) -> Sequence[AuditLine]:
         found = select(audit).order_by(audit.c.seq.desc()).limit(limit)

@@ -189,7 +189,8 @@ class _End:
 
 
 class JobRunner:
-    """Does jobs of these kinds. `clock` is the ledger's time."""
+    """Does jobs of these kinds, and now and then removes what is old. `clock` is the ledger's time; `prune_audit` says how many
+    lines went."""
 
     def __init__(
         self,
@@ -199,9 +200,10 @@ class JobRunner:
         pace: JobPace,
         clock: Callable[[], datetime],
         steady: Callable[[], float] = time.monotonic,
+        prune_audit: Callable[[datetime], int] = lambda _now: 0,
     ) -> None:
         self._jobs, self._files, self._kinds, self._pace, self._clock = jobs, files, kinds, pace, clock
-        self._steady = steady
+        self._steady, self._prune_audit = steady, prune_audit
         self._trouble = Trouble(Repeated(log, "jobs_failed", pace.log_repeat_seconds))
         self._cleaned_at = float("-inf")
 
@@ -231,6 +233,8 @@ class JobRunner:
         self._cleaned_at = self._steady()
         if removed:
             log.info("jobs_removed", extra={"rows": removed})
+        if pruned := self._prune_audit(now):
+            log.info("audit_pruned", extra={"rows": pruned})
 
     def once(self, stopping: threading.Event | None = None) -> bool:
         """Take up a job and do it. False where none waits."""

@@ -54,3 +54,15 @@ def test_a_filter_lets_through_what_it_says(ledger: WholeLedger) -> None:
     assert found(of_what="CA1") == [1]
     assert found(who="ann", what="retry") == [2]
     assert found(since=NOON + HOUR, until=NOON + 2 * HOUR) == [1]
+
+
+def test_what_is_old_is_forgotten_and_a_line_says_so(ledger: WholeLedger) -> None:
+    kept(ledger)
+    said = AuditLine(NOON + 9 * HOUR, "worker", "audit pruned", "", "worker")
+    assert ledger.audit.forget(NOON, said) == 0
+    gone = 0
+    while some := ledger.audit.forget(NOON + 2 * HOUR, None if gone else said):
+        gone += some
+    assert gone == 2
+    found = ledger.audit.lines(AuditFilter(), None, 9)
+    assert [replace(one, seq=0) for one in found] == [said, LINES[2]]

@@ -132,6 +132,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Tries.count": lambda of: of.tries.count("a", NOON, NOON),
     "Tries.forget": lambda of: of.tries.forget("a", NOON),
     "Audit.write": lambda of: of.audit.write(AUDIT_LINE),
+    "Audit.forget": lambda of: of.audit.forget(NOON, None),
     "Audit.lines": lambda of: of.audit.lines(AuditFilter(), None, 1),
     "Books": in_turn(lambda books: books.unfolded(1)),
     "LookUps.claim_look_ups": lambda of: of.claim_look_ups(NOON, 1, 60),

@@ -154,6 +154,13 @@ class MemoryAudit:
     def write(self, line: AuditLine) -> None:
         write_line(self._kept, line)
 
+    def forget(self, before: datetime, line: AuditLine | None) -> int:
+        old = [one for one in self._kept.audit if one.at < before]
+        self._kept.audit[:] = [one for one in self._kept.audit if one.at >= before]
+        if old and line is not None:
+            write_line(self._kept, line)
+        return len(old)
+
     def lines(self, asked: AuditFilter, before: int | None, limit: int) -> Sequence[AuditLine]:
         found = [one for one in reversed(self._kept.audit) if _is_asked(one, asked)]
         return [one for one in found if before is None or one.seq < before][:limit]
@@ -170,7 +177,8 @@ def write_line(kept: Kept, line: AuditLine) -> None:
     words: dict[str, Any] = {
         name: in_one_line(getattr(line, name)) for name in ("who", "what", "of_what", "from_where")
     }
-    kept.audit.append(replace(line, seq=len(kept.audit) + 1, **words))
+    latest = max((one.seq for one in kept.audit), default=0)
+    kept.audit.append(replace(line, seq=latest + 1, **words))
 
 
 def _shut_out(kept: Kept, user_id: str) -> None:
