@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from offhook.pipeline.machine import machine_time
 from offhook.pipeline.skew import Skew, log_change, skew_seconds
 
 log = logging.getLogger("offhook.ledger")
@@ -24,11 +25,6 @@ TOLERANCE_SECONDS = 5.0
 def steady_seconds() -> float:
     """Seconds on a clock that is never set. macOS has no CLOCK_BOOTTIME; its monotonic clock is the next best."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-def machine_time() -> datetime:
-    """What this machine believes."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from offhook.pipeline.bookkeeper import Bookkeeper, BooksPace
@@ -24,6 +24,7 @@ from offhook.pipeline.heart import Heart
 from offhook.pipeline.job_runner import JobRunner
 from offhook.pipeline.looking_up import LookingUp
 from offhook.pipeline.lookout import Lookout, leases_are_over, must_dispatch
+from offhook.pipeline.machine import machine_time
 from offhook.pipeline.ports.destination import Destination
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.outbox import Attempt
@@ -43,10 +44,6 @@ _CLAIMED_FOR_A_THREAD = 2  # one on its way and one to come: a free thread never
 _STOP_LOOK_SECONDS = 0.2
 _BEAT_LOOK_SECONDS = 0.5  # a sign of life is due less often, but for one that says that the rules are others
 _GOODBYE_SECONDS = 1.0  # at least, to take the last sign back, however late it is
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,8 @@ class Worker:
         judge: Judge,
         policy: RetryPolicy,
         pace: Pace,
-        clock: Callable[[], datetime] = utc_now,
-        own_clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = machine_time,
+        own_clock: Callable[[], datetime] = machine_time,
         destination_skew: Skew | None = None,
         changed_rules: Callable[[], Rules | None] = lambda: None,
         heart: Heart | None = None,

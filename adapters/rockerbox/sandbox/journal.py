@@ -12,7 +12,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -21,14 +21,11 @@ from typing import Any
 from offhook.adapters.private_file import open_to_append
 from offhook.adapters.rockerbox.checks import Reading, fields_of, read
 from offhook.adapters.rockerbox.dedupe import Day, DedupeKey, Seen
+from offhook.pipeline.machine import machine_time
 
 KEEP_EVENTS = 10_000
 KEEP_BYTES = 64_000_000  # of bodies in memory, however few events that is
 KEEP_HOURS = 31 * 24
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class NotWritten(Exception):
@@ -114,7 +111,7 @@ class Journal:
         keep: int,
         max_keys: int,
         persist: Path | None,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = machine_time,
     ) -> None:
         self.key = key
         self._clock = clock

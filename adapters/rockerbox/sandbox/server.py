@@ -16,8 +16,9 @@ from typing import Any
 
 from offhook.adapters.rockerbox.dedupe import MAX_KEYS, Day, DedupeKey
 from offhook.adapters.rockerbox.sandbox.failures import Player, Script
-from offhook.adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict, utc_now
+from offhook.adapters.rockerbox.sandbox.journal import KEEP_EVENTS, Event, Journal, Summary, Verdict
 from offhook.adapters.rockerbox.sandbox.routes import MAX_BODY_BYTES, Desk, Requests
+from offhook.pipeline.machine import machine_time
 
 MAX_CONNECTIONS = 1000  # one thread each; those beyond are closed at once
 HOLD_SECONDS = 60.0
@@ -58,7 +59,7 @@ class Sandbox:
         max_body_bytes: int = MAX_BODY_BYTES,
         hold_seconds: float = HOLD_SECONDS,
         drip_seconds: float = DRIP_SECONDS,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = machine_time,
     ) -> None:
         loopback = is_loopback(host)
         if not loopback and not allow_remote:
