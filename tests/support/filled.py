@@ -37,8 +37,8 @@ def fill(url: str, rows: int = ROWS, without: Collection[str] = ()) -> None:
     """
     is_sqlite = url.startswith("sqlite")
     if not is_sqlite:
-        for table in set(GROWING).difference(without):
-            ledger.change(url, f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        for row in ledger.query(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+            ledger.change(url, f"ALTER TABLE {row['tablename']} SET (autovacuum_enabled = false)")
     for table, values in _rows(is_sqlite).items():
         if table in without:
             continue
