@@ -64,7 +64,7 @@ def create_web(
 ) -> Flask:
     """The Flask app with its three routes, and in front of it what answers callbacks that are kept.
 
-    `clock` tells when a callback was received; `version` is said by /readyz. `rooms` are
+    `clock` gives the time at which a callback is received; `version` is said by /readyz. `rooms` are
     WSGI apps by how their paths begin, to which pages.py hands on; `dashboard` makes the app for all other pages, which hands on
     to the one it gets what is not its own. `extensions["offhook.knows"]` says whether cookies are of somebody who is signed in.
     """
@@ -94,7 +94,7 @@ def create_web(
 
 def _without_routes(limits: WebLimits, tally: Tally, clock: Callable[[], datetime]) -> Flask:
     app = Flask("offhook", static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is told
+    app.url_map.merge_slashes = False  # a redirect would lose a callback without a word; a 404 is counted
     app.config["MAX_CONTENT_LENGTH"] = limits.max_callback_bytes
     app.before_request(_name_request)
     app.after_request(_with_care)
@@ -208,7 +208,7 @@ def _text(status: int, text: str) -> Response:
 
 
 def _no_content() -> Response:
-    """204 without a Content-Type: there is nothing whose type could be told."""
+    """204 without a Content-Type: there is no body that could have one."""
     response = Response(status=204)
     del response.headers["Content-Type"]
     return response

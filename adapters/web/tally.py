@@ -68,7 +68,7 @@ class Tally:
         self._guard = threading.Lock()
         self._pending = _Pending()
         self._latest: dict[str, tuple[str, Explain]] = {}
-        self._told_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = Trouble(Repeated(log, "counts_not_written", limits.log_repeat_seconds))
@@ -135,7 +135,7 @@ class Tally:
             runs = self._counts.add(pending.counts, runs) if pending.counts else ()
         try:
             for run in runs:
-                self._tell(run)
+                self._log_run(run)
         except Exception as error:  # nor must one in what is said
             self._trouble.came_to(error)
 
@@ -147,14 +147,14 @@ class Tally:
                 self._pending.refused(run)
         self._news.set()
 
-    def _tell(self, run: Run) -> None:
+    def _log_run(self, run: Run) -> None:
         """An error once so many were refused and none accepted, and again while it goes on."""
         if run.count < self._limits.refused_before_error:
             return
         now = self._steady()
-        if now - self._told_at.get(run.account, float("-inf")) < self._limits.error_every_seconds:
+        if now - self._logged_at.get(run.account, float("-inf")) < self._limits.error_every_seconds:
             return
-        self._told_at[run.account] = now
+        self._logged_at[run.account] = now
         check, explain = self._latest[run.account]
         log.error("callbacks_refused", extra=_line(run, check, explain()))
 

@@ -71,14 +71,14 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         self.deadline = 0.0
         self.line: Line | None = None
         self.is_last = False
-        self.was_told_to_continue = False
+        self.has_sent_continue = False
 
     def take(self, whole: Whole) -> None:
         """The request is whole: gunicorn's parser gets it and nothing else."""
         self.parser = http.get_parser(self.cfg, _pieces(bytes(self.buffer[: whole.length])), self.client)
         del self.buffer[: whole.length]
         self.is_last = whole.is_last
-        self.known, self.was_told_to_continue = NOTHING, False
+        self.known, self.has_sent_continue = NOTHING, False
 
     def send_at_once(self, answer: bytes) -> None:
         """What fits is sent; who does not read gets nothing."""
@@ -258,8 +258,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
 
     def _park_for_more(self, conn: Connection, found: Incomplete, line: Line) -> None:
         conn.known = found
-        if found.head is not None and found.head.waits_for_100 and not conn.was_told_to_continue:
-            conn.was_told_to_continue = True
+        if found.head is not None and found.head.waits_for_100 and not conn.has_sent_continue:
+            conn.has_sent_continue = True
             conn.send_at_once(_CONTINUE)
         self._park(conn, line)
 
@@ -305,7 +305,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         Ours are small: where there is room at all they fit, and no thread waits for whoever reads a little now and then.
         (SO_SNDTIMEO bounds one `send` of an answer that should not fit, not all of it.)
         """
-        req._expected_100_continue = False  # it was told
+        req._expected_100_continue = False  # 100 Continue has been sent
         if not _has_room(conn.sock):
             raise BrokenPipeError(errno.EPIPE, "it has not read its answers")
         if conn.is_last:
