@@ -51,7 +51,7 @@ class Flight:
     `ends_at` is on the monotonic clock; `connect_seconds` are for TCP and TLS. `may_read_bytes` bounds head and body
     together. `resolver` looks the name up, `dialer` connects, through `proxy` when there is one. `written` turns true with
     the first byte of the request that the system took from us; `is_cut`, when it took no more before it had all.
-    `trouble` is the first thing that went wrong, in one word; `detail` is what was said about it. `needs_person` tells that
+    `trouble` is the first thing that went wrong, in one word; `detail` is what was said about it. `needs_person` says that
     it will not pass by itself. `steady` counts the seconds for which a connection is idle.
     """
 
@@ -129,7 +129,7 @@ class _BoundedReader(io.RawIOBase):
 
 
 class _BoundedAnswer(http.client.HTTPResponse):
-    """An answer that is the final one. `has_surplus` tells, once it is closed, that more had come than belongs to it."""
+    """An answer that is the final one. `has_surplus` is true, once it is closed, where more had come than belongs to it."""
 
     has_surplus = False
 
@@ -322,8 +322,8 @@ def _tls_error(error: Exception) -> str:
     """What OpenSSL says, for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
-    told = error.strerror if isinstance(error, OSError) else None
-    return _PLACE_IN_OPENSSL.sub("", told or str(error) or type(error).__name__)
+    reason = error.strerror if isinstance(error, OSError) else None
+    return _PLACE_IN_OPENSSL.sub("", reason or str(error) or type(error).__name__)
 
 
 class _Pool(HTTPConnectionPool):
@@ -360,7 +360,7 @@ class BoundedAdapter(HTTPAdapter):
         super().close()
 
     def fly(self, request: PreparedRequest, flight: Flight) -> Response:
-        """Send it, and read the head of the answer. Raises whatever happens; `flight` tells how far it came."""
+        """Send it, and read the head of the answer. Raises whatever happens; `flight` shows how far it came."""
         _current.flight = flight
         return self.send(request, stream=True, timeout=(flight.connect_seconds, flight.remaining()))
 
