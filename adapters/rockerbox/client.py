@@ -125,24 +125,24 @@ def unanswered(flight: Flight, error: Exception) -> Outcome:
     return Outcome(result, flight.trouble or "error", answer=flight.detail[:KEPT_ANSWER_CHARACTERS])
 
 
-class _ToldOnce:
+class _LoggedOnce:
     """What keeps every conversion from Rockerbox and is for a person to mend, logged once until something gets through."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._told: set[tuple[str, str]] = set()
+        self._logged: set[tuple[str, str]] = set()
 
-    def tell(self, trouble: str, detail: str) -> None:
+    def log(self, trouble: str, detail: str) -> None:
         with self._guard:
-            is_known = (trouble, detail) in self._told
-            self._told.add((trouble, detail))
+            is_known = (trouble, detail) in self._logged
+            self._logged.add((trouble, detail))
         if not is_known:
             _log.error("rockerbox_out_of_reach", extra={"reason": trouble, "error": detail, "remedy": remedy(trouble)})
 
     def forget(self) -> None:
-        if self._told:
+        if self._logged:
             with self._guard:
-                self._told.clear()
+                self._logged.clear()
 
 
 class Rockerbox:
@@ -185,7 +185,7 @@ class Rockerbox:
         self._resolver = resolver or Resolver()
         self._dialer = Dialer()
         self._steady = steady
-        self._trouble = _ToldOnce()
+        self._trouble = _LoggedOnce()
         self._adapter = BoundedAdapter(pool_size, trusting(ca_file))
 
     def __repr__(self) -> str:
@@ -216,7 +216,7 @@ class Rockerbox:
             response = self._adapter.fly(self._carrying(payload), flight)
         except Exception as error:
             if flight.needs_person:
-                self._trouble.tell(flight.trouble, flight.detail)
+                self._trouble.log(flight.trouble, flight.detail)
             return unanswered(flight, error)
         self._trouble.forget()
         return self._read(response)

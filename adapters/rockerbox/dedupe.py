@@ -66,8 +66,8 @@ class DedupeKey:
     def mark(self, fields: Mapping[str, Any], moment: datetime, advertiser: str) -> bytes:
         """16 bytes that are equal for equal keys. `moment` is the time whose day counts, in the zone in which it turns."""
         values = [None if name == DATE else fields[name] for name in self.fields]
-        told = [advertiser, moment.date().isoformat() if self.is_of_one_day else "", *values]
-        return blake2b(json.dumps(told, sort_keys=True, default=str).encode(), digest_size=16).digest()
+        parts = [advertiser, moment.date().isoformat() if self.is_of_one_day else "", *values]
+        return blake2b(json.dumps(parts, sort_keys=True, default=str).encode(), digest_size=16).digest()
 
 
 def sent_fields(payload: bytes) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """What the sandbox kept: each event with what became of it, in bounded memory, and counters that stay exact.
 
-The advertiser id is a credential: it tells accounts apart and is never kept in clear.
+The advertiser id is a credential: it distinguishes accounts and is never kept in clear.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 class Event:
     """One POST that was kept, the `number`-th since the start or the last reset.
 
-    `raw` is the body to the byte. `reasons` say why it was not counted. `answered` is what the sender was told: a
+    `raw` is the body to the byte. `reasons` say why it was not counted. `answered` is what the sender got: a
     status, or the scripted failure. `hour` is the UTC hour it counts for.
     """
 
@@ -68,7 +68,7 @@ class Event:
 
     def as_json(self) -> dict[str, Any]:
         """Ready for `json.dumps`; `body_base64` is there when the body is no UTF-8 and so not exact as text."""
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "number": self.number,
             "arrived_at": self.arrived_at.isoformat(),
             "verdict": self.verdict,
@@ -77,7 +77,9 @@ class Event:
             "sha256": sha256(self.raw).hexdigest(),
             "body": self.body,
         }
-        return told if self.body.encode() == self.raw else told | {"body_base64": base64.b64encode(self.raw).decode()}
+        return (
+            fields if self.body.encode() == self.raw else fields | {"body_base64": base64.b64encode(self.raw).decode()}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +151,9 @@ class Journal:
             now = self._clock()
             moment = now if self.key.day is Day.ARRIVAL else reading.occurred_at or now
             verdict, reasons, mark = self._judge(reading, moment, advertiser)
-            told = answered or ("400" if verdict is Verdict.INVALID else "200")
+            answer = answered or ("400" if verdict is Verdict.INVALID else "200")
             hour = moment.replace(minute=0, second=0, microsecond=0)
-            event = Event(self._number + 1, now, verdict, reasons, body, told, hour)
+            event = Event(self._number + 1, now, verdict, reasons, body, answer, hour)
             self._write(event)  # what cannot be written is not kept, so it may come first
             self._remember(event, mark)
             self._changed.notify_all()

@@ -46,7 +46,7 @@ class Desk:
     drip_seconds: float
     local_only: bool
     ending: threading.Event = field(default_factory=threading.Event)
-    telling: threading.Lock = field(default_factory=threading.Lock)
+    printing: threading.Lock = field(default_factory=threading.Lock)
 
     def play(self, script: Script) -> None:
         self.player = Player(script, self.seed)
@@ -54,7 +54,7 @@ class Desk:
     def take(self, body: bytes, advertiser: str, answered: str) -> Event:
         event = self.journal.take(body, advertiser, answered)
         if self.on_event is not None:
-            with self.telling:  # one at a time, so that nobody's lines are mixed up
+            with self.printing:  # one at a time, so that nobody's lines are mixed up
                 self.on_event(event)
         return event
 
@@ -73,7 +73,7 @@ class Requests(BaseHTTPRequestHandler):
         super().__init__(request, client_address, server)
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the caller is told of each event."""
+        """Nothing: `on_event` gets each event."""
 
     def _dispatch(self) -> None:
         path = urlsplit(self.path).path
@@ -132,12 +132,12 @@ class Requests(BaseHTTPRequestHandler):
             case Kind.CLOSE:
                 self.close_connection = True
             case Kind.STATUS:
-                self._send(step.status, _told(event, step), **_retry_after(step))
+                self._send(step.status, _answer_fields(event, step), **_retry_after(step))
             case _ if event is not None:
                 self._answer_kept(step.kind, event)
 
     def _answer_kept(self, kind: Kind, event: Event) -> None:
-        answer = self._answer(400 if event.verdict is Verdict.INVALID else 200, _told(event))
+        answer = self._answer(400 if event.verdict is Verdict.INVALID else 200, _answer_fields(event))
         if kind is Kind.CLOSE_AFTER_HEADERS:
             self.close_connection = True
             answer = answer[: answer.index(b"\r\n\r\n") + 4]
@@ -179,12 +179,12 @@ class Requests(BaseHTTPRequestHandler):
         listed = self.desk.journal.events(int(last) if last.isdecimal() and len(last) < 10 else None)
         script = str(self.desk.player.left())
         summary = self.desk.journal.summary().as_json()
-        told = summary | {
+        content = summary | {
             "dedupe": str(self.desk.journal.key),
             "script": script,
             "events": [e.as_json() for e in listed],
         }
-        self._send(200, told)
+        self._send(200, content)
 
     def _page(self) -> None:
         paused = "paused" in parse_qs(urlsplit(self.path).query, keep_blank_values=True)
@@ -275,10 +275,10 @@ def _encoded(content: object) -> bytes:
     return content.encode("utf-8", "replace") if isinstance(content, str) else json.dumps(content).encode()
 
 
-def _told(event: Event | None, step: Step | None = None) -> dict[str, Any]:
+def _answer_fields(event: Event | None, step: Step | None = None) -> dict[str, Any]:
     """What the sender reads; a scripted failure says so, lest somebody look for its cause elsewhere."""
-    told: dict[str, Any] = {} if event is None else {"verdict": event.verdict, "reasons": event.reasons}
-    return told if step is None else told | {"scripted": str(step)}
+    fields: dict[str, Any] = {} if event is None else {"verdict": event.verdict, "reasons": event.reasons}
+    return fields if step is None else fields | {"scripted": str(step)}
 
 
 def _retry_after(step: Step) -> dict[str, str]:

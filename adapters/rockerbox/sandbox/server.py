@@ -1,4 +1,4 @@
-"""The sandbox itself: starts, stops, and what a test or a command asks of it. Listens on loopback unless told otherwise."""
+"""The sandbox itself: starts, stops, and what a test or a command asks of it. Listens on loopback unless `host` is another."""
 
 from __future__ import annotations
 
