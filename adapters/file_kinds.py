@@ -1,4 +1,4 @@
-"""What a file is that is not the text it was taken for, told by its first bytes. Reads nothing itself."""
+"""What a file is that is not the text it was taken for, as its first bytes show. Reads nothing itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FileKind(StrEnum):
     BINARY = "binary data"
 
 
-LONGEST_BEGINNING = 4096  # bytes that are enough to tell
+LONGEST_BEGINNING = 4096  # bytes that are enough to know it
 
 # https://www.garykessler.net/library/file_sigs.html
 _BEGINNINGS: tuple[tuple[bytes, FileKind], ...] = (

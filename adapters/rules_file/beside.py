@@ -51,8 +51,8 @@ class Beside:
 def read_numbers(key: str, beside: Beside, value: object) -> NumberSet:
     every = value if isinstance(value, list) else []
     if not 0 < len(every) <= beside.limits.listed or not all(isinstance(one, str) for one in every):
-        told = "a list of phone numbers, labels of tracked numbers and names of [groups], in quotes"
-        raise Mistake(f'{key} must be {told}; you wrote {shown(value)}. Write e.g. {key} = ["+14155550100"].')
+        form = "a list of phone numbers, labels of tracked numbers and names of [groups], in quotes"
+        raise Mistake(f'{key} must be {form}; you wrote {shown(value)}. Write e.g. {key} = ["+14155550100"].')
     found = [_numbers_of(key, beside, name) for name in every]
     return NumberSet(tuple(every), frozenset().union(*found))
 
@@ -94,8 +94,8 @@ def _lines(key: str, path: Path, beside: Beside) -> list[tuple[int, str]]:
     if len(raw) > most:
         raise Mistake(f"{key}: {path} has more than {most} bytes (OFFHOOK_RULES_LIST_BYTES).")
     beside.files[path] = raw
-    told = ((place, line.partition("#")[0].strip()) for place, line in enumerate(text.splitlines(), 1))
-    return [(place, line) for place, line in told if line]
+    lines = ((place, line.partition("#")[0].strip()) for place, line in enumerate(text.splitlines(), 1))
+    return [(place, line) for place, line in lines if line]
 
 
 def _listed_number(key: str, path: Path, place: int, line: str, beside: Beside) -> str:
@@ -112,8 +112,8 @@ def read_holidays(key: str, _beside: Beside, value: object) -> Holidays:
     try:
         _holidays(country, part or None, _ANY_YEAR)
     except (NotImplementedError, KeyError, AttributeError, ValueError):
-        told = f"{key}: no public holidays are known of {shown(value)}"
-        raise Mistake(f'{told}. Write a country, or a part of it, as {key} = "US" or {key} = "US-CA".') from None
+        problem = f"{key}: no public holidays are known of {shown(value)}"
+        raise Mistake(f'{problem}. Write a country, or a part of it, as {key} = "US" or {key} = "US-CA".') from None
     return Holidays(place, lambda day: _holidays(country, part or None, day.year).get(day))
 
 
@@ -127,8 +127,8 @@ def _holidays(country: str, part: str | None, year: int) -> Mapping[date, str]:
 def read_pattern(key: str, value: object, most: int) -> Pattern:
     """One of Python's, of the kind whose time cannot explode: no pattern can keep the books from being kept."""
     if not isinstance(value, str) or not 0 < len(value) <= most:
-        told = f"{key}.matches must be a regular expression of 1 to {most} characters"
-        raise Mistake(f"{told}; you wrote {shown(value)}.")
+        problem = f"{key}.matches must be a regular expression of 1 to {most} characters"
+        raise Mistake(f"{problem}; you wrote {shown(value)}.")
     try:
         found = re.compile(value)
         why = why_slow(value)

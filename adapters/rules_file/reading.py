@@ -176,8 +176,8 @@ def _twice(blocks: Any, lines: Lines, read_number: ReadNumber) -> Iterator[Probl
         number = read_number(written) if isinstance(written, str) else None
         line = lines.of(("numbers", index, "number"))
         if number in first:
-            told = f"{number} is there twice, in line {first[number]} and in line {line}"
-            yield Problem(line, f"{told}; keep one of them.")
+            problem = f"{number} is there twice, in line {first[number]} and in line {line}"
+            yield Problem(line, f"{problem}; keep one of them.")
         elif number is not None:
             first[number] = line
 
@@ -196,9 +196,9 @@ def _number(value: object, info: ValidationInfo) -> str:
     return number
 
 
-def _no_number(told: str) -> str:
+def _no_number(problem: str) -> str:
     form = "a phone number in quotes, best with + and its country code"
-    return f'number must be {form}; {told}. Write e.g. number = "+14155550100".'
+    return f'number must be {form}; {problem}. Write e.g. number = "+14155550100".'
 
 
 _NO_NAME = 'a rule needs a name. Write e.g. name = "Night calls".'
@@ -208,8 +208,8 @@ _WORD = re.compile(r"[a-z][a-z0-9_]{1,39}")
 def _skip(value: object) -> str:
     """A reason word of the brand's own."""
     if not isinstance(value, str) or not _WORD.fullmatch(value):
-        told = "skip must be a reason in one word: 2 to 40 of a-z, 0-9 and _, beginning with a letter"
-        raise Mistake(f'{told}; you wrote {shown(value)}. Write e.g. skip = "at_night".')
+        problem = "skip must be a reason in one word: 2 to 40 of a-z, 0-9 and _, beginning with a letter"
+        raise Mistake(f'{problem}; you wrote {shown(value)}. Write e.g. skip = "at_night".')
     if value in REASONS:
         raise Mistake(
             f"skip: {shown(value)} is a reason of Offhook's own, and would be taken for it; choose another word."
@@ -242,8 +242,8 @@ def _rules(value: object) -> object:
 def _one_result(block: Any) -> Any:
     if (block.skip is None) == (block.convert is None):
         both = "it has both" if block.skip else "it has neither"
-        told = f"a rule has one result, skip or convert; {shown(block.name)}: {both}"
-        raise Mistake(f'{told}. Write skip = "a_reason", or convert = true.')
+        problem = f"a rule has one result, skip or convert; {shown(block.name)}: {both}"
+        raise Mistake(f'{problem}. Write skip = "a_reason", or convert = true.')
     return block
 
 

@@ -55,11 +55,11 @@ _REMEDIES = {
 
 def _syntax_problem(text: str, error: Exception) -> Problem:
     at = re.search(r" \(at line (\d+)", str(error))
-    told = re.sub(r" \(at [^()]*\)$", "", str(error))
-    fitting = [remedy for start, remedy in _REMEDIES.items() if told.startswith(start)]
+    message = re.sub(r" \(at [^()]*\)$", "", str(error))
+    fitting = [remedy for start, remedy in _REMEDIES.items() if message.startswith(start)]
     remedy = fitting[0] if fitting else "Put words into quotes, and write one key = value a line."
     line = int(at[1]) if at else _line_at(text, len(text.rstrip()))
-    return Problem(line, f"this is not TOML: {told[:200]}. {remedy} offhook.toml.example shows how.")
+    return Problem(line, f"this is not TOML: {message[:200]}. {remedy} offhook.toml.example shows how.")
 
 
 def _line_at(text: str, position: int) -> int:

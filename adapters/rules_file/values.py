@@ -71,8 +71,8 @@ def field_type(key: str, kind: Kind[Any]) -> Any:
 def line(key: str, kind: Line, value: object) -> str:
     """One line of text, without the blanks around it."""
     if not isinstance(value, str) or not 0 < len(value.strip()) <= MAX_TEXT or CONTROL.search(value):
-        told = f"{key} must be one line of 1 to {MAX_TEXT} characters in quotes; you wrote {shown(value)}"
-        raise Mistake(f'{told}. Write e.g. {key} = "{kind.example}".')
+        problem = f"{key} must be one line of 1 to {MAX_TEXT} characters in quotes; you wrote {shown(value)}"
+        raise Mistake(f'{problem}. Write e.g. {key} = "{kind.example}".')
     return value.strip()
 
 
@@ -80,21 +80,21 @@ def _seconds(key: str, kind: Seconds, value: object) -> int:
     if type(value) is int and kind.at_least <= value <= kind.at_most:
         return value
     limit = f" (at most {kind.at_most}, a day)" if type(value) is int and value > 0 else ""
-    told = f"must be a whole number of seconds, {kind.at_least} or more{limit}; you wrote {shown(value)}"
-    raise Mistake(f"{key} {told}. Write e.g. {key} = {kind.example}.")
+    problem = f"must be a whole number of seconds, {kind.at_least} or more{limit}; you wrote {shown(value)}"
+    raise Mistake(f"{key} {problem}. Write e.g. {key} = {kind.example}.")
 
 
 def _yes_or_no(key: str, _: YesNo, value: object) -> bool:
     if not isinstance(value, bool):
-        told = f"{key} must be true or false, without quotes; you wrote {shown(value)}"
-        raise Mistake(f"{told}. Write e.g. {key} = true.")
+        problem = f"{key} must be true or false, without quotes; you wrote {shown(value)}"
+        raise Mistake(f"{problem}. Write e.g. {key} = true.")
     return value
 
 
 def _words(key: str, kind: Words[Any], value: object) -> frozenset[Any]:
     if not isinstance(value, list) or not value:
-        told = f"{key} must be a list with at least one word; you wrote {shown(value)}"
-        raise Mistake(f'{told}. Write e.g. {key} = ["{next(iter(kind.known))}"].')
+        problem = f"{key} must be a list with at least one word; you wrote {shown(value)}"
+        raise Mistake(f'{problem}. Write e.g. {key} = ["{next(iter(kind.known))}"].')
     member = Annotated[Any, PlainValidator(partial(_word, key, kind.known))]
     return frozenset(TypeAdapter(list[member]).validate_python(value))
 
@@ -116,8 +116,8 @@ def _word_problem(word: object) -> str:
 def _template(key: str, _: Template, value: object) -> str:
     remedy = f'Write e.g. {key} = "{{call_sid}}".'
     if not isinstance(value, str) or len(value) > MAX_TEXT or CONTROL.search(value):
-        told = f"{key} must be one line of at most {MAX_TEXT} characters in quotes; you wrote {shown(value)}"
-        raise Mistake(f"{told}. {remedy}")
+        form = f"one line of at most {MAX_TEXT} characters in quotes"
+        raise Mistake(f"{key} must be {form}; you wrote {shown(value)}. {remedy}")
     template = f"{{{value}}}" if value in FIELDS else value
     problem = template_problem(template)
     if problem:
@@ -137,8 +137,8 @@ def _dollars(key: str, _: Amount, value: object) -> Decimal | str:
     amount = _amount(value)
     if amount is None:
         form = f"0 to {MAX_REVENUE}, at most 2 places, no sign, no commas"
-        told = f"{key} must be dollars.cents ({form}); you wrote {shown(value)}"
-        raise Mistake(f'{told}. Write e.g. {key} = 27.50, or a template as "{{customer.value}}".')
+        problem = f"{key} must be dollars.cents ({form}); you wrote {shown(value)}"
+        raise Mistake(f'{problem}. Write e.g. {key} = 27.50, or a template as "{{customer.value}}".')
     return amount
 
 
