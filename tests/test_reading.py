@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from offhook.adapters.twilio.keys import Account, Keyring
 from offhook.adapters.twilio.reading import EVENT_STREAM, moment, pairs, read
 from offhook.adapters.twilio.signature import Forged, Verified, sign, verify
-from offhook.adapters.twilio.spelling import form_pairs, told_time
+from offhook.adapters.twilio.spelling import form_pairs, parsed_time
 from offhook.pipeline.arrival import OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
 from tests.support.arriving import ANY_URL, arrived, read_request
@@ -516,7 +516,7 @@ def test_a_time_is_read_as_the_library_reads_it(
     try:
         expected = parsedate_to_datetime(text)
     except (ValueError, TypeError):
-        assert told_time(text) is None
+        assert parsed_time(text) is None
     else:
-        found = told_time(text)
+        found = parsed_time(text)
         assert found == expected and found is not None and found.tzinfo == expected.tzinfo

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from offhook.adapters.recordings.format import Record, encoded, from_request, parameters
-from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs, in_utc, is_iso, told_time
+from offhook.adapters.twilio.spelling import FORM_CONTENT_TYPE, Pairs, in_utc, is_iso, parsed_time
 from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.sids import ACCOUNT
 
@@ -167,4 +167,4 @@ def _parsed(text: str) -> datetime | None:
     if clock := _CLOCK_FIRST.fullmatch(text):
         month = _MONTHS[int(clock[4]) - 1]
         return parsedate_to_datetime(f"{clock[5]} {month} {clock[3]} {clock[1]} {clock[2]}")
-    return told_time(re.sub(r" ?(?:UTC|GMT)$", "Z", text) if is_iso(text) else text)
+    return parsed_time(re.sub(r" ?(?:UTC|GMT)$", "Z", text) if is_iso(text) else text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from offhook.adapters.twilio.spelling import ACCOUNT_NAMES, AGENT, AGENT_HEADER, EVENT_TYPE, REGION_HEADER, told_time
+from offhook.adapters.twilio.spelling import ACCOUNT_NAMES, AGENT, AGENT_HEADER, EVENT_TYPE, REGION_HEADER, parsed_time
 from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
@@ -173,7 +173,7 @@ _WHEN_STRANGE = {"CallStatus": str(Status.UNKNOWN)}  # without one it is no call
 
 
 def _is_time(text: str) -> bool:
-    return bool(_TIME.fullmatch(text)) and told_time(text) is not None
+    return bool(_TIME.fullmatch(text)) and parsed_time(text) is not None
 
 
 def _is_within(limits: tuple[int, int]) -> Callable[[str], bool]:

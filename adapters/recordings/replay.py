@@ -39,7 +39,7 @@ from offhook.adapters.twilio.spelling import (
     Pairs,
     is_in_query,
     is_iso,
-    told_time,
+    parsed_time,
     with_body_hash,
     without_body_hash,
 )
@@ -194,7 +194,7 @@ def shifted(record: Record, by: timedelta) -> Record:
 
 
 def _later(text: str, by: timedelta) -> str:
-    told = told_time(text)
+    told = parsed_time(text)
     if told is None:  # as it came
         return text
     try:

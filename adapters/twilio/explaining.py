@@ -1,6 +1,6 @@
 """Why Twilio's signatures do not verify: tries what Twilio may have been given instead. Pure; it lets nobody in.
 
-What is found here is told to a person and never believed: a request is admitted by `signature.verify` alone.
+What is found here is shown to a person and never believed: a request is admitted by `signature.verify` alone.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def _other_urls(urls: tuple[str, ...], target: str, headers: Mapping[str, str]) 
 
 
 def _hosts(urls: tuple[str, ...], headers: Mapping[str, str]) -> list[str]:
-    told = [url.partition("://")[2].partition("/")[0].rpartition("@")[2] for url in urls[:1]]
-    told += [host.strip() for name in _HOST_HEADERS for host in headers.get(name, "").split(",")]
-    return list(dict.fromkeys(host for host in told if _HOST.fullmatch(host)))[:_MOST_HOSTS]
+    hosts = [url.partition("://")[2].partition("/")[0].rpartition("@")[2] for url in urls[:1]]
+    hosts += [host.strip() for name in _HOST_HEADERS for host in headers.get(name, "").split(",")]
+    return list(dict.fromkeys(host for host in hosts if _HOST.fullmatch(host)))[:_MOST_HOSTS]
 
 
 def _other_scheme(url: str) -> str:

@@ -84,16 +84,16 @@ _SHAPE = '{"AC...": {"auth_tokens": ["..."], "shared_keys": {"webhooks_sharedkey
 def parse_keyring(json_text: str) -> tuple[Account, ...]:
     """The accounts of TWILIO_KEYRING, `{"AC...": {"auth_tokens": [...], "shared_keys": {id: secret}}}`.
 
-    Raises ValueError that says where and what to do. Whatever may be a secret in the wrong place is told by its number.
+    Raises ValueError that says where and what to do. Whatever may be a secret in the wrong place is named by its number.
     """
     try:
-        told = json.loads(json_text, object_pairs_hook=_Members)
+        value = json.loads(json_text, object_pairs_hook=_Members)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise ValueError(f"is no JSON at {where} ({error.msg}); write it as {_SHAPE}") from None
     except (ValueError, RecursionError):
         raise ValueError(f"is no JSON of this shape; write it as {_SHAPE}") from None
-    accounts = tuple(_account(number, *member) for number, member in _members(told, "the whole", _SHAPE))
+    accounts = tuple(_account(number, *member) for number, member in _members(value, "the whole", _SHAPE))
     if not accounts:
         raise ValueError(f"names no account; write it as {_SHAPE}")
     return accounts
@@ -114,23 +114,23 @@ class _Members(list[tuple[str, Any]]):
     """A JSON object as its members: a name that came twice is still there twice."""
 
 
-def _members(told: object, where: str, shape: str) -> Iterator[tuple[int, tuple[str, Any]]]:
-    if not isinstance(told, _Members):
+def _members(members: object, where: str, shape: str) -> Iterator[tuple[int, tuple[str, Any]]]:
+    if not isinstance(members, _Members):
         raise ValueError(f"{where} must be a JSON object; write it as {shape}")  # noqa: TRY004 - a setting's mistake
     seen: set[str] = set()
-    for number, (name, value) in enumerate(told, start=1):
+    for number, (name, value) in enumerate(members, start=1):
         if name in seen:
             raise ValueError(f"{where}: entry {number} has the name of an earlier one; keep one of them")
         seen.add(name)
         yield number, (name, value)
 
 
-def _account(number: int, sid: str, told: object) -> Account:
+def _account(number: int, sid: str, members: object) -> Account:
     if not re.fullmatch(f"{ACCOUNT}{LOOSE}*", sid):  # loose: a keyring of a trial has accounts that are nobody's
         raise ValueError(f"entry {number}: its name must be an Account SID (AC and 32 hex digits)")
     tokens: object = ()
     shared: object = _Members()
-    for entry, (name, value) in _members(told, sid, '{"auth_tokens": [...], "shared_keys": {...}}'):
+    for entry, (name, value) in _members(members, sid, '{"auth_tokens": [...], "shared_keys": {...}}'):
         if name == "auth_tokens":
             tokens = value
         elif name == "shared_keys":
@@ -143,24 +143,24 @@ def _account(number: int, sid: str, told: object) -> Account:
     return account
 
 
-def _tokens_in(told: object, where: str) -> tuple[str, ...]:
-    if not isinstance(told, list | tuple) or isinstance(told, _Members):
+def _tokens_in(tokens: object, where: str) -> tuple[str, ...]:
+    if not isinstance(tokens, list | tuple) or isinstance(tokens, _Members):
         raise ValueError(f'{where} must be an array of strings; write it as ["..."]')  # noqa: TRY004
-    return tuple(_secret(token, f"{where}[{number}]") for number, token in enumerate(told))
+    return tuple(_secret(token, f"{where}[{number}]") for number, token in enumerate(tokens))
 
 
-def _shared_in(told: object, where: str) -> dict[str, str]:
+def _shared_in(shared: object, where: str) -> dict[str, str]:
     keys = []
-    for number, (key_id, secret) in _members(told, where, '{"webhooks_sharedkey_...": "secret"}'):
+    for number, (key_id, secret) in _members(shared, where, '{"webhooks_sharedkey_...": "secret"}'):
         if not re.fullmatch(r"[!-+\--~]+", key_id):  # it stands in a header between "key=" and ","
             raise ValueError(f"{where}: entry {number}: its name must be the key's id, with no blank and no comma")
         keys.append(SharedKey(key_id, _secret(secret, f"{where}: entry {number}")))
     return {key.key_id: key.secret for key in keys}
 
 
-def _secret(told: object, where: str) -> str:
-    if not isinstance(told, str) or not told:
+def _secret(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value:
         raise ValueError(f"{where} must be a string that is not empty; copy the secret from the Twilio console")
-    if not re.fullmatch(r"[!-~]+", told):
+    if not re.fullmatch(r"[!-~]+", value):
         raise ValueError(f"{where} holds a blank or a non-ASCII character; copy it anew from the Twilio console")
-    return told
+    return value

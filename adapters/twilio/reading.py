@@ -28,8 +28,8 @@ from offhook.adapters.twilio.spelling import (
     in_utc,
     is_in_query,
     json_events,
+    parsed_time,
     query_of,
-    told_time,
 )
 from offhook.pipeline.arrival import Arrived, OtherKind, Refused
 from offhook.pipeline.callback import Callback, Direction, RawCallback, Status
@@ -111,7 +111,7 @@ def _is_amd_result(params: Mapping[str, str]) -> bool:
 
 
 def _read_events(source: _Source, every: Sequence[dict[str, Any]]) -> tuple[RawCallback, ...] | NotRead:
-    """Other events of the batch are no affair of ours; one that is told twice is one."""
+    """Other events of the batch are no affair of ours; one that stands in it twice is one."""
     events = [event for event in every if _is_of_a_call(event.get("type"))]
     if not events:
         is_batch = any(isinstance(event.get("type"), str) for event in every)
@@ -135,7 +135,7 @@ def _event_callback(source: _Source, event: dict[str, Any]) -> RawCallback | Ref
         identity = _json_text(event.get("id") or event)
     except RecursionError:
         return source.refused("nested_too_deeply")
-    # An event is told at least once; "id" is what its duplicates share (https://www.twilio.com/docs/events).
+    # An event is delivered at least once; "id" is what its duplicates share (https://www.twilio.com/docs/events).
     key = _digest("event", source.account_sid, identity)
     return _callback(source, dict(_event_pairs(event)), key, body, EVENT_STREAM)
 
@@ -290,8 +290,8 @@ def _whole_number(text: str, greatest: int) -> int | None:
 def moment(text: str) -> datetime | None:
     """A time in RFC 2822 or ISO 8601 as UTC; one without a zone is UTC already. None when it is neither."""
     text = text.strip()
-    told = told_time(text) if text else None
+    parsed = parsed_time(text) if text else None
     try:
-        return in_utc(told) if told else None
+        return in_utc(parsed) if parsed else None
     except (ValueError, OverflowError):
         return None

@@ -175,8 +175,8 @@ def by_shared_key(key_id: str, secret: str, algorithm: str) -> Signer:
     """Signs with a SharedKey. Raises ValueError for an algorithm that is none of ALGORITHMS."""
     if algorithm not in ALGORITHMS:
         raise ValueError(f"the algorithm must be one of {', '.join(ALGORITHMS)}")
-    told = settings_header(key_id, algorithm)
+    settings = settings_header(key_id, algorithm)
     return lambda url, pairs, _signing: {
         SIGNATURE_HEADER: sign(url, pairs, secret, algorithm),
-        SETTINGS_HEADER: told,
+        SETTINGS_HEADER: settings,
     }

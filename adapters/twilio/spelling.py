@@ -156,10 +156,10 @@ def _accounts_in(pairs: Pairs) -> frozenset[str]:
 def json_events(body: bytes) -> tuple[dict[str, Any], ...]:
     """The CloudEvents of a JSON body, an array or a single one; none when it is no such JSON."""
     try:
-        told = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):  # bad JSON or UTF-8, a number of thousands of digits; nested too deeply
         return ()
-    return tuple(event for event in (told if isinstance(told, list) else [told]) if isinstance(event, dict))
+    return tuple(event for event in (value if isinstance(value, list) else [value]) if isinstance(event, dict))
 
 
 def event_parameters(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,8 +171,8 @@ def event_parameters(event: Mapping[str, Any]) -> dict[str, Any]:
 def event_account(event: Mapping[str, Any]) -> str:
     """The account that a CloudEvent speaks of; empty when it names none."""
     data = _object(event.get("data"))
-    told = (event_parameters(event).get(_ACCOUNT_PARAMETER), *map(data.get, _ACCOUNT_IN_DATA))
-    named = next(filter(None, told), "")
+    sids = (event_parameters(event).get(_ACCOUNT_PARAMETER), *map(data.get, _ACCOUNT_IN_DATA))
+    named = next(filter(None, sids), "")
     return named if isinstance(named, str) else ""
 
 
@@ -213,7 +213,7 @@ _USUAL_TIME = re.compile(
 )
 
 
-def told_time(text: str) -> datetime | None:
+def parsed_time(text: str) -> datetime | None:
     """A time in RFC 2822 or ISO 8601, without a zone where it names none. None when it is neither."""
     try:
         if usual := _USUAL_TIME.fullmatch(text):
@@ -226,9 +226,9 @@ def told_time(text: str) -> datetime | None:
         return None
 
 
-def in_utc(told: datetime) -> datetime:
+def in_utc(moment: datetime) -> datetime:
     """The time as UTC; one without a zone is UTC already. Raises OverflowError at the ends of the calendar."""
-    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def parse_settings(header: str) -> tuple[str, str | None]:
