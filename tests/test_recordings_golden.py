@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.adapters.recordings.golden import MAX_TOLD, check, message
+from offhook.adapters.recordings.golden import MAX_SHOWN, check, message
 from offhook.adapters.recordings.golden_values import GoldenError, differences
 from offhook.pipeline.callback import Direction
 from offhook.pytest_offhook import golden_path
@@ -91,10 +91,10 @@ def test_a_golden_file_that_cannot_be_used_is_told(content: str | None, words: s
 
 
 def test_many_differences_are_counted_and_not_all_listed() -> None:
-    told = message(Path("golden.json"), [f"CA{number}: is gone" for number in range(MAX_TOLD + 7)])
-    assert f"{MAX_TOLD + 7} differences" in told
+    told = message(Path("golden.json"), [f"CA{number}: is gone" for number in range(MAX_SHOWN + 7)])
+    assert f"{MAX_SHOWN + 7} differences" in told
     assert "... and 7 more" in told
-    assert len(told.splitlines()) == MAX_TOLD + 3
+    assert len(told.splitlines()) == MAX_SHOWN + 3
 
 
 @given(st.text(max_size=300))

@@ -119,27 +119,27 @@ class _Exchange:
         if self._start is None or not self._over.is_set():
             raise AsgiError("the app returned without a whole answer")
         listed = self._start.get("headers", ())
-        told = ((bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in listed)
-        headers = {name.lower(): value for name, value in told}
+        decoded = ((bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in listed)
+        headers = {name.lower(): value for name, value in decoded}
         return int(self._start["status"]), headers, b"".join(self._parts)
 
 
 def _scope(base: str, request: Request, state: Mapping[str, Any]) -> Message:
-    told, (path, _, query) = urlsplit(base), request.target.partition("?")
-    headers = [("Host", told.netloc), *request.headers]
+    parts, (path, _, query) = urlsplit(base), request.target.partition("?")
+    headers = [("Host", parts.netloc), *request.headers]
     return {
         "type": "http",
         "asgi": dict(_VERSIONS),
         "http_version": "1.1",
         "method": request.method,
-        "scheme": told.scheme,
+        "scheme": parts.scheme,
         "path": unquote_to_bytes(path).decode("utf-8", "replace"),
         "raw_path": path.encode("ascii"),
         "query_string": query.encode("ascii"),
         "root_path": "",
         "headers": [(name.lower().encode("ascii"), value.encode("latin-1", "replace")) for name, value in headers],
         "client": ("127.0.0.1", 1),
-        "server": (told.hostname or "localhost", told.port or (443 if told.scheme == "https" else 80)),
+        "server": (parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80)),
         "state": dict(state),
         "extensions": {},
     }
@@ -186,5 +186,5 @@ class _Lifespan:
         self._why = str(message.get("message", "")).strip()
         if message["type"].endswith(".failed"):
             with suppress(Exception):
-                await self._task  # it raises what it told
+                await self._task  # it raises what the message says
         return str(message["type"])

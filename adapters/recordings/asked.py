@@ -1,4 +1,4 @@
-"""What rules ask of customers' columns and of parameters, under pseudonyms: what they tell apart stays apart, and no more.
+"""What rules ask of customers' columns and of parameters, under pseudonyms: what they keep apart stays apart, and no more.
 
 Of all values for which the rules come to the same one text is written; a rule asks for the texts of those that are as asked.
 """
@@ -74,13 +74,13 @@ class Covers:
 
     def cover(self, name: str, value: str, shown: str = "") -> str:
         """What stands for this value: `shown`, where it has a pseudonym already. Raises RecordingError where another value,
-        which the rules tell from this one, is shown as the same."""
+        which the rules keep apart from this one, is shown as the same."""
         comes_to = tuple(test.holds(value) for test in self.asked[name])
         text = shown or self._text(name, "".join("ny"[held] for held in comes_to))
         if self._met.setdefault(name, {}).setdefault(text, comes_to) != comes_to:
-            told = f"two values of {name} that the rules keep apart are shown as the same"
+            problem = f"two values of {name} that the rules keep apart are shown as the same"
             raise RecordingError(
-                "--rules", f"{told}. Leave --rules out; whoever replays it may name rules of their own."
+                "--rules", f"{problem}. Leave --rules out; whoever replays it may name rules of their own."
             )
         return text
 
@@ -90,8 +90,8 @@ class Covers:
         place = self.asked[name].index(test)
         found = sorted(text for text, comes_to in self._met.get(name, {}).items() if comes_to[place])
         if len(found) > USUAL.listed:
-            told = f"{len(found)} values of {name} are as one rule asks, and a rule can list {USUAL.listed}"
-            raise RecordingError("--rules", f"{told}; export fewer calls at a time (--since, --call).")
+            problem = f"{len(found)} values of {name} are as one rule asks, and a rule can list {USUAL.listed}"
+            raise RecordingError("--rules", f"{problem}; export fewer calls at a time (--since, --call).")
         return found or [self._text(name, "none")]
 
     def _text(self, name: str, which: str) -> str:

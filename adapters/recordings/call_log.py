@@ -1,6 +1,6 @@
 """Callbacks assembled from Twilio's log of calls: its REST resource (Calls.json, the CLI's lists) and the Console's CSV.
 
-What Twilio would have posted at the end of the call, as far as the log tells it; each says that it was assembled.
+What Twilio would have posted at the end of the call, as far as the log shows it; each says that it was assembled.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def flat_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def is_call(told: Mapping[str, Any]) -> bool:
+def is_call(call: Mapping[str, Any]) -> bool:
     """True for a call of the log: it has a CallSid for its SID, a status, and who called or was called."""
-    flat = {flat_name(name): value for name, value in told.items()}
+    flat = {flat_name(name): value for name, value in call.items()}
     sid = next((flat[name] for name in _NAMES["CallSid"] if isinstance(flat.get(name), str)), "")
     has_ends = any(flat.get(name) for name in (*_NAMES["From"], *_NAMES["To"]))
     return bool(_SID.fullmatch(sid.strip())) and has_ends and any(flat.get(name) for name in _NAMES["CallStatus"])
@@ -73,9 +73,9 @@ def is_header(names: list[str]) -> bool:
     return all(flat & set(_NAMES[name]) for name in ("CallSid", "CallStatus", "From", "To"))
 
 
-def of_call(told: Mapping[str, Any], defaults: Defaults, place: str) -> Found:
+def of_call(call: Mapping[str, Any], defaults: Defaults, place: str) -> Found:
     """The callback that Twilio would have posted when this call ended."""
-    flat = {flat_name(name): value for name, value in told.items()}
+    flat = {flat_name(name): value for name, value in call.items()}
     params = {name: _first(flat, names) for name, names in _NAMES.items()}
     if not _SID.fullmatch(params["CallSid"]):
         return Unused(place, "a row without the SID of a call")

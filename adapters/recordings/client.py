@@ -156,7 +156,7 @@ def of_url(url: str, sign: Signer, *, yes_remote: bool = False, signed_for: str 
 
 
 def of_app(app: WsgiApp | AsgiApp, sign: Signer, *, base_url: str = "http://localhost") -> SignedClient:
-    """A client for a WSGI or ASGI app in this process, which is told that it was called at `base_url`.
+    """A client for a WSGI or ASGI app in this process, which is called as if it were at `base_url`.
 
     An ASGI app is started (its lifespan) before its first request, and stopped by `close`.
 
@@ -196,7 +196,7 @@ def _in_process(app: WsgiApp, base: str, request: Request) -> Answered:
 
 def _environ(base: str, request: Request) -> dict[str, Any]:
     """PEP 3333, with the raw target beside it as gunicorn and Werkzeug give it."""
-    told, (path, _, query) = urlsplit(base), request.target.partition("?")
+    parts, (path, _, query) = urlsplit(base), request.target.partition("?")
     headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers}
     content = {name: headers.pop(f"HTTP_{name}") for name in _CONTENT if f"HTTP_{name}" in headers}
     return {
@@ -206,15 +206,15 @@ def _environ(base: str, request: Request) -> dict[str, Any]:
         "QUERY_STRING": query,
         "RAW_URI": request.target,
         "REQUEST_URI": request.target,
-        "SERVER_NAME": told.hostname or "localhost",
-        "SERVER_PORT": str(told.port or (443 if told.scheme == "https" else 80)),
+        "SERVER_NAME": parts.hostname or "localhost",
+        "SERVER_PORT": str(parts.port or (443 if parts.scheme == "https" else 80)),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": told.netloc,
+        "HTTP_HOST": parts.netloc,
         **headers,
         **content,
         "wsgi.version": (1, 0),
-        "wsgi.url_scheme": told.scheme,
+        "wsgi.url_scheme": parts.scheme,
         "wsgi.input": BytesIO(request.body),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": False,

@@ -115,18 +115,18 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes, str]]:
 
 def parse(line: str | bytes, place: str = "recording") -> Record:
     """One line as a Record. `place` is what an error says first. Raises RecordingError."""
-    told = _object(line, place)
-    _check_names(told, place)
+    fields = _object(line, place)
+    _check_names(fields, place)
     record = Record(
-        received_at=_moment(told, place),
-        method=_one_of(told, "method", METHODS, place),
-        path_and_query=_path_and_query(told, place),
-        headers=_headers(told, place),
-        form=_pairs(told, "form", place) if "form" in told else None,
-        json=_json_text(told, place) if "json" in told else None,
-        about=_text(told, "about", place, ""),
-        captured=_flag(told, "captured", place),
-        signing=_one_of(told, "signing", SIGNINGS, place) if "signing" in told else "",
+        received_at=_moment(fields, place),
+        method=_one_of(fields, "method", METHODS, place),
+        path_and_query=_path_and_query(fields, place),
+        headers=_headers(fields, place),
+        form=_pairs(fields, "form", place) if "form" in fields else None,
+        json=_json_text(fields, place) if "json" in fields else None,
+        about=_text(fields, "about", place, ""),
+        captured=_flag(fields, "captured", place),
+        signing=_one_of(fields, "signing", SIGNINGS, place) if "signing" in fields else "",
     )
     _check_body(record, place)
     return record
@@ -149,22 +149,22 @@ _NAMES = (
 def _object(line: str | bytes, place: str) -> dict[str, Any]:
     try:
         text = line.decode("utf-8-sig") if isinstance(line, bytes) else line.removeprefix("\ufeff")
-        told = json.loads(text)
+        fields = json.loads(text)
     except UnicodeDecodeError:
         raise RecordingError(place, "is not UTF-8; save the file as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise RecordingError(place, f"is not one JSON object ({error}); write one callback a line") from None
-    if not isinstance(told, dict):
+    if not isinstance(fields, dict):
         raise RecordingError(place, "is not a JSON object; write one callback a line, in braces")
-    return told
+    return fields
 
 
-def _check_names(told: Mapping[str, Any], place: str) -> None:
-    version = told.get("version")
+def _check_names(fields: Mapping[str, Any], place: str) -> None:
+    version = fields.get("version")
     if version is True or version != VERSION:
         remedy = "update Offhook to read it" if isinstance(version, int) and version > VERSION else 'write "version": 1'
         raise RecordingError(place, f'field "version" is {_shown(version)}, this Offhook reads {VERSION}; {remedy}')
-    for name in told:
+    for name in fields:
         if name not in _NAMES:
             raise RecordingError(place, f'field "{name}" is unknown; there are {", ".join(_NAMES)}')
 
@@ -187,8 +187,8 @@ HALF = re.compile("[\ud800-\udfff]")
 """Half of a character, which no UTF-8 can write or send."""
 
 
-def _text(told: Mapping[str, Any], name: str, place: str, default: str | None = None) -> str:
-    value = told.get(name, default)
+def _text(fields: Mapping[str, Any], name: str, place: str, default: str | None = None) -> str:
+    value = fields.get(name, default)
     if not isinstance(value, str):
         raise RecordingError(place, f'field "{name}" is {_shown(value)}; it must be a string')
     return _whole(value, name, place)
@@ -200,23 +200,23 @@ def _whole(value: str, name: str, place: str) -> str:
     return value
 
 
-def _one_of(told: Mapping[str, Any], name: str, allowed: tuple[str, ...], place: str) -> str:
-    value = told.get(name)
+def _one_of(fields: Mapping[str, Any], name: str, allowed: tuple[str, ...], place: str) -> str:
+    value = fields.get(name)
     if value not in allowed:
         listed = " or ".join(f'"{each}"' for each in allowed if each)
         raise RecordingError(place, f'field "{name}" is {_shown(value)}; it must be {listed}')
     return str(value)
 
 
-def _flag(told: Mapping[str, Any], name: str, place: str) -> bool:
-    value = told.get(name, True)
+def _flag(fields: Mapping[str, Any], name: str, place: str) -> bool:
+    value = fields.get(name, True)
     if not isinstance(value, bool):
         raise RecordingError(place, f'field "{name}" is {_shown(value)}; it must be true or false')
     return value
 
 
-def _moment(told: Mapping[str, Any], place: str) -> datetime:
-    text = _text(told, "received_at", place)
+def _moment(fields: Mapping[str, Any], place: str) -> datetime:
+    text = _text(fields, "received_at", place)
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None:
@@ -230,8 +230,8 @@ def _moment(told: Mapping[str, Any], place: str) -> datetime:
 _TARGET = re.compile(r"/[!-~]*")
 
 
-def _path_and_query(told: Mapping[str, Any], place: str) -> str:
-    target = _text(told, "path_and_query", place)
+def _path_and_query(fields: Mapping[str, Any], place: str) -> str:
+    target = _text(fields, "path_and_query", place)
     if not _TARGET.fullmatch(target) or "#" in target:
         shown = _shown(target)
         raise RecordingError(
@@ -244,8 +244,8 @@ def _path_and_query(told: Mapping[str, Any], place: str) -> str:
 _HEADER_VALUE = re.compile(r"[\t -~\u0080-\u00ff]*")
 
 
-def _headers(told: Mapping[str, Any], place: str) -> Pairs:
-    pairs = _pairs(told, "headers", place) if "headers" in told else ()
+def _headers(fields: Mapping[str, Any], place: str) -> Pairs:
+    pairs = _pairs(fields, "headers", place) if "headers" in fields else ()
     for name, value in pairs:
         if name not in KEPT_HEADERS:
             raise RecordingError(
@@ -256,8 +256,8 @@ def _headers(told: Mapping[str, Any], place: str) -> Pairs:
     return pairs
 
 
-def _pairs(told: Mapping[str, Any], name: str, place: str) -> Pairs:
-    value = told[name]
+def _pairs(fields: Mapping[str, Any], name: str, place: str) -> Pairs:
+    value = fields[name]
     if not isinstance(value, list):
         raise RecordingError(place, f'field "{name}" is {_shown(value)}; it must be an array of [name, value] pairs')
     for number, pair in enumerate(value, start=1):
@@ -269,8 +269,8 @@ def _pairs(told: Mapping[str, Any], name: str, place: str) -> Pairs:
     return tuple((pair[0], pair[1]) for pair in value)
 
 
-def _json_text(told: Mapping[str, Any], place: str) -> str:
-    text = _text(told, "json", place)
+def _json_text(fields: Mapping[str, Any], place: str) -> str:
+    text = _text(fields, "json", place)
     try:
         json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -344,8 +344,8 @@ def from_request(
 
 def kept_headers(headers: Iterable[tuple[str, str]]) -> Pairs:
     """Those of the headers that are recorded, in the order and case of KEPT_HEADERS. Empty ones go."""
-    told = {name.lower(): value for name, value in headers}
-    named = ((name, told.get(name.lower(), "").strip()) for name in KEPT_HEADERS)
+    by_name = {name.lower(): value for name, value in headers}
+    named = ((name, by_name.get(name.lower(), "").strip()) for name in KEPT_HEADERS)
     return tuple((name, value) for name, value in named if value and _HEADER_VALUE.fullmatch(value))
 
 

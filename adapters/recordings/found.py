@@ -16,12 +16,12 @@ from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.sids import ACCOUNT
 
 ANY_ACCOUNT = f"{ACCOUNT}{0:032}"
-"""Where a source tells of no account: `recordings replay --account-sid` puts another in."""
+"""Where a source names no account: `recordings replay --account-sid` puts another in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a source does not tell: when the callback came (UTC; Twilio's Timestamp comes first), to which path, whose."""
+    """What a source leaves out: when the callback came (UTC; Twilio's Timestamp comes first), to which path, whose."""
 
     received_at: datetime
     path: str = CALLBACK_PATH
@@ -107,15 +107,15 @@ def _is_json(text: str) -> bool:
 
 
 def timed(record: Record) -> Record:
-    """With Twilio's own time of it, where it tells one: nothing else in the source says when it came."""
-    told = moment(dict(parameters(record)).get("Timestamp"))
-    return replace(record, received_at=told) if told else record
+    """With Twilio's own time of it, where it has one: nothing else in the source says when it came."""
+    at = moment(dict(parameters(record)).get("Timestamp"))
+    return replace(record, received_at=at) if at else record
 
 
-def pairs_of(told: Mapping[str, Any]) -> Pairs:
+def pairs_of(params: Mapping[str, Any]) -> Pairs:
     """An object of parameters as pairs. A list gives a pair for each of its values, as parsers of forms make them."""
     pairs: list[tuple[str, str]] = []
-    for name, value in told.items():
+    for name, value in params.items():
         values = value if isinstance(value, list) else [value]
         pairs += [(whole(name), _as_text(each)) for each in values]
     return tuple(pairs)
@@ -129,9 +129,9 @@ def _as_text(value: object) -> str:
     return whole(value)
 
 
-def whole(told: object) -> str:
+def whole(value: object) -> str:
     """JSON may hold half a character, which UTF-8 cannot write."""
-    return str(told).encode("utf-8", "replace").decode("utf-8")
+    return str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 _MILLISECONDS = re.compile(r"1[0-9]{12}(?:\.[0-9]{1,9})?")
@@ -141,15 +141,15 @@ _CLOCK_FIRST = re.compile(r"(\d\d:\d\d:\d\d) ([A-Z]{2,4}|[+-]\d{4}) (\d{4})-(\d\
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
-def moment(told: object) -> datetime | None:
+def moment(value: object) -> datetime | None:
     """A time as UTC, or None: ISO 8601, RFC 2822, a web server's, seconds or milliseconds since 1970, a datetime.
 
     One without a zone is taken for UTC.
     """
-    if isinstance(told, int | float) and not isinstance(told, bool):
-        told = str(told)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
     try:
-        found = _parsed(told.strip()) if isinstance(told, str) else told
+        found = _parsed(value.strip()) if isinstance(value, str) else value
         if not isinstance(found, datetime):
             return None
         return in_utc(found)

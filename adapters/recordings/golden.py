@@ -14,7 +14,7 @@ from offhook.adapters.recordings.format import HALF
 from offhook.adapters.recordings.golden_values import GoldenError, Outcomes, differences, plain
 
 OPTION = "--offhook-update-golden"
-MAX_TOLD = 50  # differences in one message
+MAX_SHOWN = 50  # differences in one message
 
 
 def check(path: Path, outcomes: Outcomes, *, update: bool) -> list[str]:
@@ -40,14 +40,14 @@ def text_of(outcomes: Outcomes) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        outcomes = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GoldenError(f"there is no {path}; run pytest {OPTION} to make it, and look at it") from None
     except (OSError, ValueError) as error:
         raise GoldenError(f"{path} cannot be read ({error}); correct it or run pytest {OPTION}") from None
-    if not isinstance(told, dict):
+    if not isinstance(outcomes, dict):
         raise GoldenError(f"{path} is no JSON object; run pytest {OPTION} to make it anew")
-    return told
+    return outcomes
 
 
 def _write(path: Path, text: str) -> None:
@@ -61,13 +61,13 @@ def _write(path: Path, text: str) -> None:
         ) from None
 
 
-def message(path: Path, told: list[str]) -> str:
+def message(path: Path, differing: list[str]) -> str:
     """What a failing test says."""
-    more = [f"... and {len(told) - MAX_TOLD} more"] if len(told) > MAX_TOLD else []
-    lines = [f"  {line}" for line in (*told[:MAX_TOLD], *more)]
+    more = [f"... and {len(differing) - MAX_SHOWN} more"] if len(differing) > MAX_SHOWN else []
+    lines = [f"  {line}" for line in (*differing[:MAX_SHOWN], *more)]
     return "\n".join(
         [
-            f"{len(told)} differences from {path}:",
+            f"{len(differing)} differences from {path}:",
             *lines,
             f"If this is right: pytest {OPTION}, and review the change.",
         ]

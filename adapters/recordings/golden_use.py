@@ -1,4 +1,4 @@
-"""Which golden files a run used, and by whom: two tests must not share one, and one that nobody uses is told.
+"""Which golden files a run used, and by whom: two tests must not share one, and one that nobody uses is named.
 
 Judges only what it saw whole: the golden files of a test file all of whose tests ran and passed.
 """
@@ -37,23 +37,23 @@ class GoldenUse:
         return next((each for each in tests if not _may_share(tests, each, test)), "")
 
     def as_json(self) -> dict[str, Any]:
-        """What a process of pytest-xdist tells the one that started it."""
+        """What a process of pytest-xdist sends to the one that started it."""
         return {"used": self.used, "tests": self.tests, "partial": sorted(self.partial)}
 
-    def add(self, told: dict[str, Any]) -> None:
-        """What another process told."""
-        for path, tests in told["used"].items():
+    def add(self, sent: dict[str, Any]) -> None:
+        """What another process sent."""
+        for path, tests in sent["used"].items():
             for test, content in tests.items():
                 self.claim(Path(path), test, content)
-        self.tests.update(told["tests"])
-        self.partial.update(told["partial"])
+        self.tests.update(sent["tests"])
+        self.partial.update(sent["partial"])
 
     def shared(self) -> dict[str, list[str]]:
         """Golden files that several tests use, as processes that do not see one another may."""
         return {path: [*tests] for path, tests in self.used.items() if _clashes(tests)}
 
     def unused(self) -> list[Path]:
-        """Golden files that no test uses, as far as this run can tell."""
+        """Golden files that no test uses, as far as this run can see."""
         folders = [*self._whole_folders(), *self._orphaned_folders()]
         return sorted(path for folder in folders for path in _ours(folder) if str(path) not in self.used)
 
@@ -89,9 +89,9 @@ def _ours(folder: Path) -> Iterator[Path]:
     for path in folder.glob("*.json") if folder.is_dir() else ():
         try:
             text = path.read_text(encoding="utf-8")
-            told = json.loads(text)
-            is_ours = isinstance(told, dict) and all(isinstance(each, dict) for each in told.values())
-            if is_ours and text_of(told) == text:
+            outcomes = json.loads(text)
+            is_ours = isinstance(outcomes, dict) and all(isinstance(each, dict) for each in outcomes.values())
+            if is_ours and text_of(outcomes) == text:
                 yield path
         except (OSError, ValueError, RecursionError, GoldenError):
             continue

@@ -51,8 +51,8 @@ def _plain_collection(value: Any, place: str) -> Any:
 def _plain_mapping(value: Mapping[Any, Any], place: str) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, each in value.items():
-        told = plain(key, place)
-        name = told if isinstance(told, str) else json.dumps(told)
+        plain_key = plain(key, place)
+        name = plain_key if isinstance(plain_key, str) else json.dumps(plain_key)
         inner = f"{place}.{name}" if place else name
         if name in made:
             raise GoldenError(f"{inner} is there twice, under keys of two types; give each a name of its own")
@@ -68,7 +68,7 @@ def differences(found: Mapping[str, Any], golden: Mapping[str, Any]) -> Iterator
         elif call_sid not in found:
             yield f"{call_sid}: is gone (golden: {_shown(golden[call_sid])})"
         else:
-            yield from (f"{call_sid}: {told}" for told in _fields("", found[call_sid], golden[call_sid]))
+            yield from (f"{call_sid}: {difference}" for difference in _fields("", found[call_sid], golden[call_sid]))
 
 
 def _fields(name: str, found: Any, golden: Any) -> Iterator[str]:

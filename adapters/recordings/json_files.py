@@ -39,48 +39,48 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands, in words, and the time that an object around it tells."""
+    """Where something stands, in words, and the time that an object around it has."""
 
     words: str
     at: datetime | None = None
 
 
-def found_in_json(told: object, defaults: Defaults, name: str) -> Iterator[Found]:
+def found_in_json(value: object, defaults: Defaults, name: str) -> Iterator[Found]:
     """Every callback in what JSON holds; each member of a list that has none is said to be unused."""
     try:
-        yield from list(_in(told, defaults, Place(name)))
+        yield from list(_in(value, defaults, Place(name)))
     except RecursionError:
         yield Unused(name, "nested too deeply", has_call=True)
 
 
-def _in(told: object, defaults: Defaults, place: Place) -> Iterator[Found]:
-    if isinstance(told, dict):
-        yield from _in_object(told, defaults, place)
-    elif isinstance(told, list):
-        for number, each in enumerate(told, start=1):
+def _in(value: object, defaults: Defaults, place: Place) -> Iterator[Found]:
+    if isinstance(value, dict):
+        yield from _in_object(value, defaults, place)
+    elif isinstance(value, list):
+        for number, each in enumerate(value, start=1):
             inner = replace(place, words=f"{place.words}, entry {number}")
             found = list(_in(each, defaults, inner))
             yield from found or _nothing_in(each, inner)
-    elif isinstance(told, str) and names_call(told):
-        yield from _in_string(told, defaults, place)
+    elif isinstance(value, str) and names_call(value):
+        yield from _in_string(value, defaults, place)
 
 
-def _nothing_in(told: object, place: Place) -> Iterator[Unused]:
-    if isinstance(told, dict | list):
-        yield left_out(place.words, json.dumps(told))
+def _nothing_in(value: object, place: Place) -> Iterator[Unused]:
+    if isinstance(value, dict | list):
+        yield left_out(place.words, json.dumps(value))
 
 
-def _in_object(told: dict[str, Any], defaults: Defaults, place: Place) -> Iterator[Found]:
-    place = replace(place, at=_time_in(told) or place.at)
+def _in_object(object_: dict[str, Any], defaults: Defaults, place: Place) -> Iterator[Found]:
+    place = replace(place, at=_time_in(object_) or place.at)
     for fits, read in _LAYOUTS:
-        if fits(told):
-            yield read(told, defaults, place)
+        if fits(object_):
+            yield read(object_, defaults, place)
             return
-    log = told.get("log")
+    log = object_.get("log")
     if isinstance(log, dict) and isinstance(log.get("entries"), list):
         yield from _in(log["entries"], defaults, place)
         return
-    for each in told.values():
+    for each in object_.values():
         yield from _in(each, defaults, place)
 
 
@@ -103,8 +103,8 @@ _TIMES = (
 )
 
 
-def _time_in(told: Object) -> datetime | None:
-    flat = {flat_name(name): value for name, value in told.items()}
+def _time_in(object_: Object) -> datetime | None:
+    flat = {flat_name(name): value for name, value in object_.items()}
     times = flat.get("times")
     started = times.get("start") if isinstance(times, dict) else None
     return moment(started) or next((at for name in _TIMES if (at := moment(flat.get(name)))), None)
@@ -113,13 +113,13 @@ def _time_in(told: Object) -> datetime | None:
 # HAR: http://www.softwareishard.com/blog/har-12-spec/
 
 
-def _is_har(told: Object) -> bool:
-    request = told.get("request")
+def _is_har(entry: Object) -> bool:
+    request = entry.get("request")
     return isinstance(request, dict) and _are_texts(request, "method", "url") and "header" not in request
 
 
-def _of_har(told: Object, defaults: Defaults, place: Place) -> Found:
-    request = told["request"]
+def _of_har(entry: Object, defaults: Defaults, place: Place) -> Found:
+    request = entry["request"]
     headers = _headers(request.get("headers"))
     try:
         body, media_type = _har_body(request.get("postData"))
@@ -130,15 +130,17 @@ def _of_har(told: Object, defaults: Defaults, place: Place) -> Found:
     return request_found(request["method"], request["url"], headers, body, place.at, defaults, place.words)
 
 
-def _har_body(told: object) -> tuple[bytes, str]:
+def _har_body(post_data: object) -> tuple[bytes, str]:
     """(body, media type). Some tools write base64 and say so beside it; some list the parameters and leave out the text."""
-    if not isinstance(told, dict):
+    if not isinstance(post_data, dict):
         return b"", ""
-    media_type = str(told.get("mimeType") or "")
-    text = told.get("text")
+    media_type = str(post_data.get("mimeType") or "")
+    text = post_data.get("text")
     if isinstance(text, str) and text:
-        return _bytes_of(text, is_base64="base64" in (told.get("encoding"), told.get("_encoding"))), media_type
-    return encoded(decoded_params(_named_values(told.get("params"), "name"))).encode(), media_type
+        return _bytes_of(
+            text, is_base64="base64" in (post_data.get("encoding"), post_data.get("_encoding"))
+        ), media_type
+    return encoded(decoded_params(_named_values(post_data.get("params"), "name"))).encode(), media_type
 
 
 def _bytes_of(text: str, *, is_base64: bool) -> bytes:
@@ -162,35 +164,35 @@ def decoded_params(pairs: Pairs) -> Pairs:
     return tuple((unquote_plus(name), unquote_plus(value)) for name, value in pairs)
 
 
-def _named_values(told: object, key: str) -> Pairs:
+def _named_values(value: object, key: str) -> Pairs:
     """`[{"name": ..., "value": ...}]` as pairs, without those that are switched off."""
-    listed = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+    listed = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
     named = [each for each in listed if each.get(key) and not _is_off(each)]
     return tuple((whole(each[key]), whole(each.get("value") or "")) for each in named)
 
 
-def _is_off(told: Object) -> bool:
-    return told.get("disabled") is True or told.get("enabled") is False
+def _is_off(entry: Object) -> bool:
+    return entry.get("disabled") is True or entry.get("enabled") is False
 
 
-def _headers(told: object) -> list[tuple[str, str]]:
+def _headers(headers: object) -> list[tuple[str, str]]:
     """Headers as tools write them: a list of names and values, an object of texts or lists, or lines."""
-    if isinstance(told, dict):
-        return [(name, _one(value)) for name, value in told.items() if isinstance(name, str)]
-    if isinstance(told, str):
-        split = (line.partition(":") for line in told.splitlines())
+    if isinstance(headers, dict):
+        return [(name, _one(value)) for name, value in headers.items() if isinstance(name, str)]
+    if isinstance(headers, str):
+        split = (line.partition(":") for line in headers.splitlines())
         return [(name.strip(), value.strip()) for name, colon, value in split if colon]
-    listed = told if isinstance(told, list) else []
+    listed = headers if isinstance(headers, list) else []
     return [(name, value) for each in listed for name, value in _named_header(each)]
 
 
-def _named_header(told: object) -> Iterator[tuple[str, str]]:
-    if isinstance(told, dict) and not _is_off(told):
-        name, value = told.get("name") or told.get("key"), told.get("value")
+def _named_header(header: object) -> Iterator[tuple[str, str]]:
+    if isinstance(header, dict) and not _is_off(header):
+        name, value = header.get("name") or header.get("key"), header.get("value")
         if isinstance(name, str) and isinstance(value, str):
             yield name, value
-    elif isinstance(told, list) and len(told) == 2 and all(isinstance(each, str) for each in told):
-        yield told[0], told[1]
+    elif isinstance(header, list) and len(header) == 2 and all(isinstance(each, str) for each in header):
+        yield header[0], header[1]
 
 
 def _one(value: object) -> str:
@@ -199,20 +201,20 @@ def _one(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _are_texts(told: Object, *names: str) -> bool:
-    return all(isinstance(told.get(name), str) for name in names)
+def _are_texts(object_: Object, *names: str) -> bool:
+    return all(isinstance(object_.get(name), str) for name in names)
 
 
 # ngrok's inspector, http://127.0.0.1:4040/api/requests/http: https://ngrok.com/docs/agent/api
 
 
-def _is_ngrok(told: Object) -> bool:
-    request = told.get("request")
+def _is_ngrok(capture: Object) -> bool:
+    request = capture.get("request")
     return isinstance(request, dict) and _are_texts(request, "method", "uri")
 
 
-def _of_ngrok(told: Object, defaults: Defaults, place: Place) -> Found:
-    request, body = told["request"], b""
+def _of_ngrok(capture: Object, defaults: Defaults, place: Place) -> Found:
+    request, body = capture["request"], b""
     if isinstance(request.get("raw"), str):
         try:
             raw = base64.b64decode(request["raw"], validate=True)
@@ -231,12 +233,12 @@ def _of_ngrok(told: Object, defaults: Defaults, place: Place) -> Found:
 # Charles, "Export Session as JSON" (.chlsj)
 
 
-def _is_charles(told: Object) -> bool:
-    return _are_texts(told, "method", "path") and isinstance(told.get("request"), dict)
+def _is_charles(transaction: Object) -> bool:
+    return _are_texts(transaction, "method", "path") and isinstance(transaction.get("request"), dict)
 
 
-def _of_charles(told: Object, defaults: Defaults, place: Place) -> Found:
-    request = told["request"]
+def _of_charles(transaction: Object, defaults: Defaults, place: Place) -> Found:
+    request = transaction["request"]
     header, body = request.get("header"), request.get("body")
     body = body if isinstance(body, dict) else {}
     try:
@@ -246,22 +248,22 @@ def _of_charles(told: Object, defaults: Defaults, place: Place) -> Found:
         else:
             content = _bytes_of(str(body.get("text") or ""), is_base64=False)
     except ValueError:
-        return left_out(place.words, json.dumps(told["request"]), "a body that is not the base64 that it says")
-    target = f"{told['path']}?{told['query']}" if told.get("query") else told["path"]
+        return left_out(place.words, json.dumps(transaction["request"]), "a body that is not the base64 that it says")
+    target = f"{transaction['path']}?{transaction['query']}" if transaction.get("query") else transaction["path"]
     headers = _headers(header.get("headers") if isinstance(header, dict) else None)
-    return request_found(told["method"], target, headers, content, place.at, defaults, place.words)
+    return request_found(transaction["method"], target, headers, content, place.at, defaults, place.words)
 
 
 # Postman: https://schema.postman.com/collection/json/v2.1.0/draft-07/docs/index.html
 
 
-def _is_postman(told: Object) -> bool:
-    request = told.get("request")
-    return isinstance(request, dict) and isinstance(request.get("url"), str | dict) and not _is_har(told)
+def _is_postman(item: Object) -> bool:
+    request = item.get("request")
+    return isinstance(request, dict) and isinstance(request.get("url"), str | dict) and not _is_har(item)
 
 
-def _of_postman(told: Object, defaults: Defaults, place: Place) -> Found:
-    request = told["request"]
+def _of_postman(item: Object, defaults: Defaults, place: Place) -> Found:
+    request = item["request"]
     method = request.get("method")
     body = request.get("body") if isinstance(request.get("body"), dict) else {}
     pairs = _named_values(body.get("urlencoded") or body.get("formdata"), "key")
@@ -305,12 +307,12 @@ _BODY_NAMES = (
 )
 
 
-def _text_named(told: Object, names: Iterable[str]) -> str:
-    return next((told[name] for name in names if isinstance(told.get(name), str)), "")
+def _text_named(flat: Object, names: Iterable[str]) -> str:
+    return next((flat[name] for name in names if isinstance(flat.get(name), str)), "")
 
 
-def _is_request(told: Object) -> bool:
-    flat = {flat_name(name): value for name, value in told.items()}
+def _is_request(request: Object) -> bool:
+    flat = {flat_name(name): value for name, value in request.items()}
     method = _text_named(flat, _METHOD_NAMES).upper()
     return (
         method in _METHODS
@@ -322,13 +324,13 @@ def _is_request(told: Object) -> bool:
 _BODY_OR_HEADERS = frozenset({*_BODY_NAMES, "headers", "query", "rawquerystring"})
 
 
-def _of_request(told: Object, defaults: Defaults, place: Place) -> Found:
-    flat = {flat_name(name): value for name, value in told.items()}
+def _of_request(request: Object, defaults: Defaults, place: Place) -> Found:
+    flat = {flat_name(name): value for name, value in request.items()}
     body = next((flat[name] for name in _BODY_NAMES if flat.get(name)), "")
     try:
         content = _content(body, is_base64=flat.get("isbase64encoded") is True)
     except ValueError:
-        return left_out(place.words, json.dumps(told), "a body that is not the base64 that it says")
+        return left_out(place.words, json.dumps(request), "a body that is not the base64 that it says")
     url = _text_named(flat, _URL_NAMES) or defaults.path
     query = flat.get("rawquerystring") or flat.get("querystringparameters") or flat.get("query")
     if "?" not in url and query:
@@ -352,14 +354,14 @@ def _content(body: object, *, is_base64: bool) -> bytes:
 # Twilio's alerts: https://www.twilio.com/docs/usage/monitor-alert
 
 
-def _is_alert(told: Object) -> bool:
-    flat = {flat_name(name) for name in told}
+def _is_alert(alert: Object) -> bool:
+    flat = {flat_name(name) for name in alert}
     return "requestvariables" in flat or {"alerttext", "resourcesid"} <= flat
 
 
-def of_alert(told: Object, defaults: Defaults, place: Place) -> Found:
-    """The callback that failed: Twilio tells its parameters in an alert that was fetched by itself, and only there."""
-    flat = {flat_name(name): value for name, value in told.items()}
+def of_alert(alert: Object, defaults: Defaults, place: Place) -> Found:
+    """The callback that failed: Twilio gives its parameters in an alert that was fetched by itself, and only there."""
+    flat = {flat_name(name): value for name, value in alert.items()}
     variables = flat.get("requestvariables")
     if not variables:
         is_of_call = str(flat.get("resourcesid") or "").startswith(CALL)
@@ -378,55 +380,57 @@ def of_alert(told: Object, defaults: Defaults, place: Place) -> Found:
     return request_found("GET", target, (), b"", at, defaults, place.words)
 
 
-def _variables(told: object) -> Pairs | None:
-    if isinstance(told, dict):
-        return pairs_of(told)
-    if not isinstance(told, str):
+def _variables(variables: object) -> Pairs | None:
+    if isinstance(variables, dict):
+        return pairs_of(variables)
+    if not isinstance(variables, str):
         return None
-    if told.lstrip().startswith("{"):
+    if variables.lstrip().startswith("{"):
         try:
-            inner = json.loads(told)
+            inner = json.loads(variables)
         except (ValueError, RecursionError):
             return None
         return pairs_of(inner) if isinstance(inner, dict) else None
-    return form_pairs(whole(told)) or ()
+    return form_pairs(whole(variables)) or ()
 
 
 # An event of Event Streams: https://www.twilio.com/docs/events
 
 
-def _is_event(told: Object) -> bool:
-    return str(told.get("type") or "").startswith("com.twilio.") and isinstance(told.get("data"), dict)
+def _is_event(event: Object) -> bool:
+    return str(event.get("type") or "").startswith("com.twilio.") and isinstance(event.get("data"), dict)
 
 
-def _of_event(told: Object, defaults: Defaults, place: Place) -> Found:
-    body = json.dumps([told]).encode()
+def _of_event(event: Object, defaults: Defaults, place: Place) -> Found:
+    body = json.dumps([event]).encode()
     headers = (("Content-Type", "application/json"),)
     return request_found("POST", defaults.path, headers, body, place.at, defaults, place.words)
 
 
-def _is_record(told: Object) -> bool:
-    return {"version", "received_at", "path_and_query"} <= set(told)
+def _is_record(fields: Object) -> bool:
+    return {"version", "received_at", "path_and_query"} <= set(fields)
 
 
-def _of_record(told: Object, _defaults: Defaults, place: Place) -> Found:
+def _of_record(fields: Object, _defaults: Defaults, place: Place) -> Found:
     try:
-        return parse(json.dumps(told), place.words)
+        return parse(json.dumps(fields), place.words)
     except RecordingError as error:
-        return Unused(place.words, f"a line of a recording that cannot be read ({error})", names_call(json.dumps(told)))
+        return Unused(
+            place.words, f"a line of a recording that cannot be read ({error})", names_call(json.dumps(fields))
+        )
 
 
-def _is_parameters(told: Object) -> bool:
-    return isinstance(told.get("CallSid"), str | list)
+def _is_parameters(params: Object) -> bool:
+    return isinstance(params.get("CallSid"), str | list)
 
 
-def _of_parameters(told: Object, defaults: Defaults, place: Place) -> Found:
-    at = None if told.get("Timestamp") else place.at
-    return form_found(pairs_of(told), at, defaults, place.words)
+def _of_parameters(params: Object, defaults: Defaults, place: Place) -> Found:
+    at = None if params.get("Timestamp") else place.at
+    return form_found(pairs_of(params), at, defaults, place.words)
 
 
-def _of_log(told: Object, defaults: Defaults, place: Place) -> Found:
-    return of_call(told, defaults, place.words)
+def _of_log(call: Object, defaults: Defaults, place: Place) -> Found:
+    return of_call(call, defaults, place.words)
 
 
 _LAYOUTS: tuple[tuple[Callable[[Object], bool], Callable[[Object, Defaults, Place], Found]], ...] = (

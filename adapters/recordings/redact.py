@@ -193,7 +193,7 @@ class Redactor:
         return name if not name or name in NAMES else f"Param-{self._token('name', name)}"
 
     def _value(self, name: str, value: str, region: str) -> str:
-        """One value; what would be empty is a text that rules tell apart, where they look at it."""
+        """One value; what would be empty is a text that rules keep apart, where they look at it."""
         shown = self._covered(name, value, region)
         return self._params.cover(name, value, shown) if value and name in self._params else shown
 
@@ -301,24 +301,24 @@ class Redactor:
 
     def _json_body(self, text: str) -> str:
         try:
-            told = json.loads(text)
+            value = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise RecordingError("redaction", f"a JSON body cannot be read ({error}); leave its callback out") from None
-        return json.dumps(self._in_json("", told, _Regions((), self._region)), ensure_ascii=False)
+        return json.dumps(self._in_json("", value, _Regions((), self._region)), ensure_ascii=False)
 
-    def _in_json(self, name: str, told: Any, region_of: _Regions) -> Any:
-        if isinstance(told, dict):
-            inner = _Regions(tuple((key, each) for key, each in told.items() if isinstance(each, str)), self._region)
-            return {self._name(key): self._in_json(key, each, inner) for key, each in told.items()}
-        if isinstance(told, list):
-            return [self._in_json(name, each, region_of) for each in told]
-        if isinstance(told, str):
-            return self._value(name, told, region_of[name])
-        if told is None or isinstance(told, bool):
-            return told
+    def _in_json(self, name: str, value: Any, region_of: _Regions) -> Any:
+        if isinstance(value, dict):
+            inner = _Regions(tuple((key, each) for key, each in value.items() if isinstance(each, str)), self._region)
+            return {self._name(key): self._in_json(key, each, inner) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self._in_json(name, each, region_of) for each in value]
+        if isinstance(value, str):
+            return self._value(name, value, region_of[name])
+        if value is None or isinstance(value, bool):
+            return value
         if name in self._params:
-            return self._value(name, str(told), region_of[name])
-        return told if kept_value(name, str(told)) == str(told) else 0
+            return self._value(name, str(value), region_of[name])
+        return value if kept_value(name, str(value)) == str(value) else 0
 
     def _token(self, kind: str, text: str) -> str:
         return self._mac(kind, text).hex()[:16]
@@ -328,16 +328,16 @@ class Redactor:
 
 
 class _Regions:
-    """In which country a national spelling at each end is read: the customer's end in that of ours, as Twilio tells it.
+    """In which country a national spelling at each end is read: the customer's end in that of ours, as Twilio names it.
 
     `pipeline.conversion` reads it in the same way, or a pseudonym would not match.
     """
 
     def __init__(self, pairs: Pairs, default: str) -> None:
-        told = dict(pairs)
-        outbound = told.get("Direction", "").lower() == "outbound-api"
+        params = dict(pairs)
+        outbound = params.get("Direction", "").lower() == "outbound-api"
         theirs = ("To", "Called") if outbound else ("From", "Caller")
-        self._country = told.get("FromCountry" if outbound else "ToCountry", "") or default
+        self._country = params.get("FromCountry" if outbound else "ToCountry", "") or default
         self._theirs, self._default = theirs, default
 
     def __getitem__(self, name: str) -> str:

@@ -86,8 +86,10 @@ def _must_be_nobodys(rules: Rules, names: Pseudonyms) -> None:
     ]
     found += [f"the parameter {name}" for name in params_asked(rules) if name not in names.params]
     if found:
-        told = f"a recording cannot hold rules with {', '.join(found)}: there is no pseudonym for what stands there"
-        raise RecordingError("--rules", f"{told}. Leave --rules out; whoever replays it may name rules of their own.")
+        problem = f"a recording cannot hold rules with {', '.join(found)}: there is no pseudonym for what stands there"
+        raise RecordingError(
+            "--rules", f"{problem}. Leave --rules out; whoever replays it may name rules of their own."
+        )
 
 
 def _conditions(asked: Conditions, names: Pseudonyms) -> Iterator[str]:
@@ -160,18 +162,18 @@ def _own(own: Number | Own, cover: Word) -> Iterator[str]:
     yield from _extra(own.extra, cover)
 
 
-def _revenue(told: Rules | Number | Own, cover: Word) -> Iterator[str]:
+def _revenue(part: Rules | Number | Own, cover: Word) -> Iterator[str]:
     """What is made of a customer's columns is left out where it is used: what stands for them is no amount."""
-    if isinstance(told.revenue, Decimal):
-        yield f"revenue = {told.revenue if told.revenue < _MOST_DOLLARS else 0:.2f}"
-    elif told.revenue is not None:
-        template = _template(told.revenue, cover, _AMOUNT)
+    if isinstance(part.revenue, Decimal):
+        yield f"revenue = {part.revenue if part.revenue < _MOST_DOLLARS else 0:.2f}"
+    elif part.revenue is not None:
+        template = _template(part.revenue, cover, _AMOUNT)
         yield f"revenue = {json.dumps(template if '{' in template else _NO_AMOUNT)}"
 
 
-def _time(told: Rules | Number | Own) -> Iterator[str]:
-    if told.time is not None:
-        yield f"time = {json.dumps(told.time)}"
+def _time(part: Rules | Number | Own) -> Iterator[str]:
+    if part.time is not None:
+        yield f"time = {json.dumps(part.time)}"
 
 
 def _extra(extra: Mapping[str, ExtraValue], cover: Word) -> Iterator[str]:

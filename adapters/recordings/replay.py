@@ -1,6 +1,6 @@
 """Recorded callbacks sent again: first planned (pure but for reading the file), then signed anew and sent.
 
-Never sends beyond this machine unless told so, and keeps of a callback only what counts: memory does not grow with it.
+Never sends beyond this machine unless asked to, and keeps of a callback only what counts: memory does not grow with it.
 """
 
 from __future__ import annotations
@@ -194,11 +194,11 @@ def shifted(record: Record, by: timedelta) -> Record:
 
 
 def _later(text: str, by: timedelta) -> str:
-    told = parsed_time(text)
-    if told is None:  # as it came
+    parsed = parsed_time(text)
+    if parsed is None:  # as it came
         return text
     try:
-        later = told + by
+        later = parsed + by
         if is_iso(text):
             return later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return format_datetime(later)
@@ -222,7 +222,7 @@ def with_new_sids(record: Record, key: bytes) -> Record:
         return _CALL_SID.sub(lambda found: renew(found[0]), value) if CALL in value else value
 
     def other_event(name: str, value: str) -> str:
-        if name == "id":  # events are told apart by it
+        if name == "id":  # it distinguishes events
             return f"NO{blake2s(value.encode(), key=key, digest_size=16).hexdigest()}"
         return renewed(name, value)
 
@@ -239,19 +239,19 @@ def of_account(record: Record, account_sid: str) -> Record:
 def _with_values(record: Record, change: Callable[[str, str], str]) -> Record:
     """The record with `change(name, value)` for each parameter, or for each string of a JSON body."""
     if record.json is not None:
-        told = json.loads(record.json)
-        return replace(record, json=json.dumps(_in_json("", told, change), ensure_ascii=False))
+        value = json.loads(record.json)
+        return replace(record, json=json.dumps(_in_json("", value, change), ensure_ascii=False))
     return with_parameters(record, tuple([(name, change(name, value)) for name, value in parameters(record)]))
 
 
-def _in_json(name: str, told: Any, change: Callable[[str, str], str]) -> Any:
-    if isinstance(told, str):
-        return change(name, told)
-    if isinstance(told, list):
-        return [_in_json(name, each, change) for each in told]
-    if isinstance(told, dict):
-        return {key: _in_json(key, value, change) for key, value in told.items()}
-    return told
+def _in_json(name: str, value: Any, change: Callable[[str, str], str]) -> Any:
+    if isinstance(value, str):
+        return change(name, value)
+    if isinstance(value, list):
+        return [_in_json(name, each, change) for each in value]
+    if isinstance(value, dict):
+        return {key: _in_json(key, each, change) for key, each in value.items()}
+    return value
 
 
 class RemoteTarget(ValueError):
@@ -485,7 +485,7 @@ def replay(
             connections.wait(start + delay_seconds)
             connections.send(request_bytes(record, to, sign))
         connections.finish()
-    except KeyboardInterrupt:  # at the recorded pace it may take a day: what was sent so far is worth telling
+    except KeyboardInterrupt:  # at the recorded pace it may take a day: what was sent so far is worth showing
         summary.interrupted = True
     finally:
         connections.close()

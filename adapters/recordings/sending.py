@@ -82,10 +82,10 @@ class _Reader:
             raise _BadAnswer
         self.status = int(head[9:12])
         lines = head.lower().split(b"\r\n")[1:]
-        told = {name.strip(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-        self.keep_alive = told.get(b"connection", b"close" if head[7:8] == b"0" else b"") != b"close"
-        self._chunked = told.get(b"transfer-encoding", b"").endswith(b"chunked")
-        length = told.get(b"content-length", b"")
+        headers = {name.strip(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+        self.keep_alive = headers.get(b"connection", b"close" if head[7:8] == b"0" else b"") != b"close"
+        self._chunked = headers.get(b"transfer-encoding", b"").endswith(b"chunked")
+        length = headers.get(b"content-length", b"")
         if self.status in (204, 304):
             self._left, self._chunked = 0, False
         elif length.isdigit() and not self._chunked:
@@ -216,7 +216,7 @@ class Connections:
         try:
             data = wire.sock.recv(_READ_BYTES)
             while isinstance(wire.sock, ssl.SSLSocket) and data and wire.sock.pending():
-                data += wire.sock.recv(_READ_BYTES)  # what TLS has read already, no selector tells of
+                data += wire.sock.recv(_READ_BYTES)  # what TLS has read already, no selector shows
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Records from what people have already: tells what a file is, and has it read by whoever reads that.
+"""Records from what people have already: finds out what a file is, and has it read by whoever reads that.
 
 Takes parameters and the few headers that matter, nothing else: no signature, cookie or password ever gets into a record.
 """
@@ -86,10 +86,10 @@ def _is_json(text: str) -> bool:
 
 def _value(line: str) -> dict[str, Any] | list[Any] | None:
     try:
-        told = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict | list) else None
+    return value if isinstance(value, dict | list) else None
 
 
 def from_file(raw: bytes, kind: Source | None, defaults: Defaults, name: str) -> Iterator[Found]:
@@ -142,15 +142,15 @@ def from_lines(text: str, defaults: Defaults, name: str) -> Iterator[Found]:
     pending: list[str] = []
     first = number = 0
     for number, line in enumerate(text.split("\n"), start=1):
-        told = _value(line) if line.lstrip()[:1] in ("{", "[") else None
-        if told is None:
+        value = _value(line) if line.lstrip()[:1] in ("{", "[") else None
+        if value is None:
             first = first if pending else number
             pending.append(line)
             continue
         yield from _pending(pending, first, defaults, name)
         pending = []
         place = f"{name}, line {number}"
-        yield from list(found_in_json(told, defaults, place)) or [left_out(place, line)]
+        yield from list(found_in_json(value, defaults, place)) or [left_out(place, line)]
     yield from _pending(pending, first, defaults, name)
 
 
@@ -171,8 +171,8 @@ def looks_like(raw: bytes, kind: Source) -> str:
     if not text.strip():
         return "an empty file"
     if kind in _JSON_SOURCES:
-        told = _value(text.strip().lstrip("\ufeff"))
-        inner = next((each for each in told if isinstance(each, dict)), told) if isinstance(told, list) else told
+        value = _value(text.strip().lstrip("\ufeff"))
+        inner = next((each for each in value if isinstance(each, dict)), value) if isinstance(value, list) else value
         names = columns_in_words(list(inner)) if isinstance(inner, dict) else "no names"
         return f"looks like JSON of another kind (with {names}); no callback of a call is in it"
     if kind is Source.CSV:

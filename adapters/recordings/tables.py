@@ -46,26 +46,28 @@ def found_in_csv(text: str, defaults: Defaults, name: str) -> Iterator[Found]:
     next(rows, None)
     try:
         for row in rows:
-            told = dict(zip(header, (cell.strip() for cell in row), strict=False))
-            if any(told.values()):
-                yield from _of_row(told, defaults, f"{name}, line {rows.line_num}")
+            cells = dict(zip(header, (cell.strip() for cell in row), strict=False))
+            if any(cells.values()):
+                yield from _of_row(cells, defaults, f"{name}, line {rows.line_num}")
     except csv.Error as error:
         raise RecordingError(f"{name}, line {rows.line_num}", f"is no table ({error}); export it again") from None
 
 
-def _of_row(told: dict[str, str], defaults: Defaults, place: str) -> Iterator[Found]:
-    if {"CallSid", "CallStatus"} <= set(told):
-        at = None if told.get("Timestamp") else _time_in(told)
-        yield form_found(tuple((name, told[name]) for name in told if _PARAMETER.fullmatch(name)), at, defaults, place)
-    elif is_header(list(told)):
-        yield of_call(told, defaults, place)
+def _of_row(cells: dict[str, str], defaults: Defaults, place: str) -> Iterator[Found]:
+    if {"CallSid", "CallStatus"} <= set(cells):
+        at = None if cells.get("Timestamp") else _time_in(cells)
+        yield form_found(
+            tuple((name, cells[name]) for name in cells if _PARAMETER.fullmatch(name)), at, defaults, place
+        )
+    elif is_header(list(cells)):
+        yield of_call(cells, defaults, place)
     else:
-        yield from list(found_in_json(told, defaults, place)) or [left_out(place, " ".join(told.values()))]
+        yield from list(found_in_json(cells, defaults, place)) or [left_out(place, " ".join(cells.values()))]
 
 
-def _time_in(told: dict[str, str]) -> datetime | None:
+def _time_in(cells: dict[str, str]) -> datetime | None:
     return next(
-        (at for name, value in told.items() if re.search("date|time|at$", name.lower()) if (at := moment(value))), None
+        (at for name, value in cells.items() if re.search("date|time|at$", name.lower()) if (at := moment(value))), None
     )
 
 
@@ -86,21 +88,21 @@ def is_known_xml(raw: bytes) -> bool:
     return re.search(rb"<(?:charles-session|TwilioResponse)\b", raw[:4096]) is not None
 
 
-def _of_transaction(told: ElementTree.Element, defaults: Defaults, place: str) -> Found:
-    request = told.find("request")
+def _of_transaction(transaction: ElementTree.Element, defaults: Defaults, place: str) -> Found:
+    request = transaction.find("request")
     listed = request.iter("header") if request is not None else ()
     headers = [(each.findtext("name") or "", each.findtext("value") or "") for each in listed]
-    body = told.find("request/body")
+    body = transaction.find("request/body")
     text = (body.text or "") if body is not None else ""
-    path, query = told.get("path", ""), told.get("query", "")
+    path, query = transaction.get("path", ""), transaction.get("query", "")
     target = f"{path}?{query}" if query and "?" not in path else path
     try:
         is_packed = body is not None and body.get("encoding") == "base64"
         content = base64.b64decode("".join(text.split()), validate=True) if is_packed else text.encode()
     except ValueError:
         return left_out(place, f"{target} CallSid=", "a body that is not the base64 that it says")
-    at = moment(told.get("startTime")) or moment(told.get("startTimeMillis"))
-    return request_found(told.get("method", ""), target, headers, content, at, defaults, place)
+    at = moment(transaction.get("startTime")) or moment(transaction.get("startTimeMillis"))
+    return request_found(transaction.get("method", ""), target, headers, content, at, defaults, place)
 
 
 def columns_in_words(names: list[str]) -> str:

@@ -25,7 +25,7 @@ class TapFile:
         self._begins_empty = not (path.exists() and path.stat().st_size)
         if not self._begins_empty:
             _check_recording(path)
-        try:  # for its owner's eyes alone: even pseudonyms tell when somebody called
+        try:  # for its owner's eyes alone: even pseudonyms show when somebody called
             self._file = open_to_append(path)
         except OSError as error:
             raise RecordingError(str(path), f"cannot be written ({error.strerror}); name another file") from None

@@ -45,10 +45,10 @@ def found_in_text(text: str, defaults: Defaults, name: str) -> Iterator[Found]:
 def _in_lines(text: str, first: int, defaults: Defaults, name: str, *, is_whole: bool) -> Iterator[Found]:
     """Lines between blocks are no whole ones; what is left of them is not worth to be counted."""
     for number, line in enumerate(text.split("\n"), start=first):
-        told = line.strip("\ufeff \t\r")
-        if told:
+        trimmed = line.strip("\ufeff \t\r")
+        if trimmed:
             yield from (
-                each for each in in_line(told, defaults, f"{name}, line {number}") if is_whole or _is_of_note(each)
+                each for each in in_line(trimmed, defaults, f"{name}, line {number}") if is_whole or _is_of_note(each)
             )
 
 
@@ -92,7 +92,7 @@ def _of_run(line: str, start: int, end: int, at: datetime | None, defaults: Defa
     if "&" not in text and text != line:
         return Unused(place, "a CallSid without the other parameters", has_call=True)
     pairs = form_pairs(text) or ()
-    return form_found(pairs, _unless_told(pairs, at), defaults, place)
+    return form_found(pairs, _unless_dated(pairs, at), defaults, place)
 
 
 def _of_address(before: str, address: str, at: datetime | None, defaults: Defaults, place: str) -> Found:
@@ -101,10 +101,10 @@ def _of_address(before: str, address: str, at: datetime | None, defaults: Defaul
     if method and method[1].upper() == "POST":
         return Unused(place, "a POST whose body is not there", has_call=True)
     pairs = form_pairs(query_of(address)) or ()
-    return request_found(method[1] if method else "GET", address, (), b"", _unless_told(pairs, at), defaults, place)
+    return request_found(method[1] if method else "GET", address, (), b"", _unless_dated(pairs, at), defaults, place)
 
 
-def _unless_told(pairs: Pairs, at: datetime | None) -> datetime | None:
+def _unless_dated(pairs: Pairs, at: datetime | None) -> datetime | None:
     """Twilio's own time goes before that of the log."""
     return None if moment(dict(pairs).get("Timestamp")) else at
 
@@ -147,7 +147,7 @@ def _printed(text: str) -> Iterator[tuple[int, int, Pairs]]:
 def _of_printed(pairs: Pairs, at: datetime | None, defaults: Defaults, place: str) -> Found:
     if len(pairs) == 1:
         return Unused(place, "a CallSid without the other parameters", has_call=True)
-    return form_found(pairs, _unless_told(pairs, at), defaults, place)
+    return form_found(pairs, _unless_dated(pairs, at), defaults, place)
 
 
 def _plain(text: str) -> str:

@@ -58,13 +58,13 @@ def _of_request(raw: bytes, line: re.Match[bytes], end: int, defaults: Defaults,
     rest = raw[head_end.end() : end] if head_end else b""
     if not rest.strip() and misplaced and line["method"] == b"POST":  # the empty line was lost
         rest = misplaced.pop(0)
-    told = {name.lower(): value for name, value in headers}
-    body, reason = _body(rest, told)
+    by_name = {name.lower(): value for name, value in headers}
+    body, reason = _body(rest, by_name)
     method, target = line["method"].decode(), line["target"].decode("latin-1")
     if reason:
         return [left_out(place, f"{target} {rest.decode('utf-8', 'replace')}", reason)], end
     found = [request_found(method, target, headers, body, None, defaults, place)]
-    is_framed = head_end is not None and told.get("content-length", "").isdigit()
+    is_framed = head_end is not None and by_name.get("content-length", "").isdigit()
     ends_at = head_end.end() + len(body) if head_end and is_framed else end
     return [*found, *_between(b"\n".join(misplaced), defaults, place)], min(ends_at, end)
 
@@ -81,11 +81,13 @@ def _headers(head: str) -> tuple[list[tuple[str, str]], list[bytes]]:
     return headers, misplaced
 
 
-def _body(rest: bytes, told: Mapping[str, str]) -> tuple[bytes, str]:
+def _body(rest: bytes, headers: Mapping[str, str]) -> tuple[bytes, str]:
     """(the body, what is wrong with it). An editor's line end behind it is none of it."""
-    if "chunked" in told.get("transfer-encoding", "").lower() and re.match(rb"[0-9A-Fa-f]+(?:;[^\r\n]*)?\r?\n", rest):
+    if "chunked" in headers.get("transfer-encoding", "").lower() and re.match(
+        rb"[0-9A-Fa-f]+(?:;[^\r\n]*)?\r?\n", rest
+    ):
         return _unchunked(rest)
-    length = told.get("content-length", "")
+    length = headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()):
         stop = _BODY_END.search(rest)
         return (rest[: stop.start()] if stop else rest).strip(b"\r\n"), ""
@@ -149,16 +151,16 @@ class _Curl:
 
 def _of_command(text: str, defaults: Defaults, place: str) -> Found:
     try:
-        told = _parsed(_words(text))
+        command = _parsed(_words(text))
     except ValueError:
         return left_out(place, text, "a command whose quotes do not close")
-    if any(each.startswith("@") for each in told.data):
+    if any(each.startswith("@") for each in command.data):
         return Unused(place, "a command whose body stands in another file", has_call=True)
-    body, url = "&".join(told.data), told.url
-    if told.in_query and body:
+    body, url = "&".join(command.data), command.url
+    if command.in_query and body:
         url, body = f"{url}{'&' if '?' in url else '?'}{body}", ""
-    method = told.method or ("POST" if body else "GET")
-    return request_found(method, url, told.headers, body.encode("utf-8", "replace"), None, defaults, place)
+    method = command.method or ("POST" if body else "GET")
+    return request_found(method, url, command.headers, body.encode("utf-8", "replace"), None, defaults, place)
 
 
 def _words(text: str) -> list[str]:
@@ -175,31 +177,31 @@ def _ansi(text: str) -> str:
 
 
 def _parsed(words: list[str]) -> _Curl:
-    told, rest = _Curl(), iter(words)
+    command, rest = _Curl(), iter(words)
     for word in rest:
         if not word.startswith("-") or word == "-":
-            is_url = not told.url and word not in ("curl", "curl.exe", "$", ">", "%", "#", "-")
-            told.url = word if is_url else told.url
+            is_url = not command.url and word not in ("curl", "curl.exe", "$", ">", "%", "#", "-")
+            command.url = word if is_url else command.url
             continue
         name, value = (word[:2], word[2:]) if re.match(r"-[XHdbuAeox].", word) else (word, "")
-        _take(told, name, value or (next(rest, "") if name in _WITH_VALUE else ""))
-    return told
+        _take(command, name, value or (next(rest, "") if name in _WITH_VALUE else ""))
+    return command
 
 
-def _take(told: _Curl, name: str, value: str) -> None:
+def _take(command: _Curl, name: str, value: str) -> None:
     if name in ("-X", "--request"):
-        told.method = value
+        command.method = value
     elif name == "--url":
-        told.url = value
+        command.url = value
     elif name in ("-H", "--header"):
         header, _, text = value.partition(":")
-        told.headers.append((header.strip(), text.strip()))
+        command.headers.append((header.strip(), text.strip()))
     elif name in ("-G", "--get"):
-        told.in_query = True
+        command.in_query = True
     elif name == "--data-urlencode":
-        told.data.append(_urlencoded(value))
+        command.data.append(_urlencoded(value))
     elif name in _DATA:
-        told.data.append(value)
+        command.data.append(value)
 
 
 def _urlencoded(value: str) -> str:
