@@ -63,8 +63,11 @@ CALLER = "+17655550142"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One callback to be: who called whom, what became of it, and when. `seconds` is the length of the leg."""
+class LegState:
+    """One callback to be, of a leg in one of its states: who called whom, what became of it, and when.
+
+    `seconds` is the length of the leg.
+    """
 
     name: str
     status: str = "completed"
@@ -85,52 +88,52 @@ def sid(prefix: str, name: str) -> str:
     return prefix + sha256(f"offhook {prefix} {name}".encode()).hexdigest()[:32]
 
 
-def form_of(told: Told) -> Pairs:
+def form_of(leg: LegState) -> Pairs:
     """The parameters in the order in which Twilio was seen to send them."""
-    caller, called = told.caller_place, told.called_place
-    final = told.status not in ("queued", "initiated", "ringing", "in-progress")
+    caller, called = leg.caller_place, leg.called_place
+    final = leg.status not in ("queued", "initiated", "ringing", "in-progress")
     pairs = [
-        ("Called", told.to),
+        ("Called", leg.to),
         ("ToState", called.state),
         ("CallerCountry", caller.country),
-        ("Direction", told.direction),
-        ("Timestamp", format_datetime(told.at.replace(microsecond=0))),
+        ("Direction", leg.direction),
+        ("Timestamp", format_datetime(leg.at.replace(microsecond=0))),
         ("CallbackSource", "call-progress-events"),
         ("CallerState", caller.state),
         ("ToZip", called.zip),
-        ("SequenceNumber", str(told.sequence)),
-        ("To", told.to),
-        ("CallSid", sid("CA", told.name)),
+        ("SequenceNumber", str(leg.sequence)),
+        ("To", leg.to),
+        ("CallSid", sid("CA", leg.name)),
         ("ToCountry", called.country),
         ("CallerZip", caller.zip),
         ("CalledZip", called.zip),
         ("ApiVersion", "2010-04-01"),
-        ("CallStatus", told.status),
+        ("CallStatus", leg.status),
         ("CalledCity", called.city),
-        *([("Duration", str(-(-told.seconds // 60)))] if final else []),  # billed minutes
-        ("From", told.from_),
-        *([("CallDuration", str(told.seconds))] if final else []),
+        *([("Duration", str(-(-leg.seconds // 60)))] if final else []),  # billed minutes
+        ("From", leg.from_),
+        *([("CallDuration", str(leg.seconds))] if final else []),
         ("AccountSid", ACCOUNT_SID),
         ("CalledCountry", called.country),
         ("CallerCity", caller.city),
         ("ToCity", called.city),
         ("FromCountry", caller.country),
-        ("Caller", told.from_),
+        ("Caller", leg.from_),
         ("FromCity", caller.city),
         ("CalledState", called.state),
         ("FromZip", caller.zip),
         ("FromState", caller.state),
     ]
-    if told.parent:
-        pairs.append(("ParentCallSid", sid("CA", told.parent)))
-    return (*pairs, *told.more)
+    if leg.parent:
+        pairs.append(("ParentCallSid", sid("CA", leg.parent)))
+    return (*pairs, *leg.more)
 
 
-def record(told: Told, about: str, *, delay_seconds: float = 0.35) -> Record:
+def record(leg: LegState, about: str, *, delay_seconds: float = 0.35) -> Record:
     """The callback as it would be recorded, `delay_seconds` after Twilio's own time of it."""
-    token = sha256(f"token {told.name} {told.status} {told.sequence}".encode()).hexdigest()
+    token = sha256(f"token {leg.name} {leg.status} {leg.sequence}".encode()).hexdigest()
     return Record(
-        received_at=told.at + timedelta(seconds=delay_seconds),
+        received_at=leg.at + timedelta(seconds=delay_seconds),
         method="POST",
         path_and_query=CALLBACK_PATH,
         headers=(
@@ -138,7 +141,7 @@ def record(told: Told, about: str, *, delay_seconds: float = 0.35) -> Record:
             (TOKEN_HEADER, f"{token[:8]}-{token[8:12]}-4{token[13:16]}-8{token[17:20]}-{token[20:32]}"),
             (AGENT_HEADER, f"{AGENT}1.1"),
         ),
-        form=form_of(told),
+        form=form_of(leg),
         about=about,
         captured=False,
     )
@@ -149,12 +152,12 @@ def _after(seconds: float) -> datetime:
 
 
 def answered() -> Iterator[Record]:
-    yield record(Told("answered", seconds=184), "An inbound call that was answered and lasted 184 s.")
+    yield record(LegState("answered", seconds=184), "An inbound call that was answered and lasted 184 s.")
 
 
 def _outbound(name: str, last: str, sip_code: str, seconds: int, about: str) -> Iterator[Record]:
     """A call placed through the REST API with all four events subscribed."""
-    call = Told(name, from_=SHOP, to=CALLER, direction="outbound-api", caller_place=MUNCIE, called_place=LAFAYETTE)
+    call = LegState(name, from_=SHOP, to=CALLER, direction="outbound-api", caller_place=MUNCIE, called_place=LAFAYETTE)
     steps = ["initiated", "ringing", *(["in-progress"] if seconds else []), last]
     for number, status in enumerate(steps):
         ended = status == last
@@ -193,8 +196,8 @@ def outbound_answered() -> Iterator[Record]:
 
 def inbound_not_completed() -> Iterator[Record]:
     for number, status in enumerate(("busy", "no-answer", "canceled", "failed")):
-        told = Told(f"inbound-{status}", status, at=_after(60 * number))
-        yield record(told, f"An inbound call that ended as {status}.")
+        leg = LegState(f"inbound-{status}", status, at=_after(60 * number))
+        yield record(leg, f"An inbound call that ended as {status}.")
 
 
 def voicemail() -> Iterator[Record]:
@@ -205,10 +208,10 @@ def voicemail() -> Iterator[Record]:
     yield replace(last, form=(last.form or ()) + amd)
 
 
-def _family(name: str) -> tuple[Told, Told]:
+def _family(name: str) -> tuple[LegState, LegState]:
     """An inbound call and the leg that <Dial> placed to the clerk, who picked up."""
-    parent = Told(name, seconds=142, at=_after(142))
-    child = Told(
+    parent = LegState(name, seconds=142, at=_after(142))
+    child = LegState(
         f"{name} child",
         to=CLERK,
         seconds=131,
@@ -242,9 +245,9 @@ def child_no_answer() -> Iterator[Record]:
 
 
 def duplicates() -> Iterator[Record]:
-    told = Told("duplicates", seconds=77)
+    leg = LegState("duplicates", seconds=77)
     for number, delay in enumerate((0.3, 5.4, 11.9), start=1):
-        yield record(told, f"The same callback, three times: delivery {number}.", delay_seconds=delay)
+        yield record(leg, f"The same callback, three times: delivery {number}.", delay_seconds=delay)
 
 
 def out_of_order() -> Iterator[Record]:
@@ -264,34 +267,34 @@ WITHHELD = (
 def withheld() -> Iterator[Record]:
     for number, spelling in enumerate(WITHHELD):
         wrong = Place(country="TH") if spelling.startswith("+") else NOWHERE  # the geography of nobody is made up
-        told = Told(
+        leg = LegState(
             f"withheld {number}", from_=spelling, seconds=40 + number, at=_after(60 * number), caller_place=wrong
         )
-        yield record(told, f"A caller who withheld the number, as {spelling!r}.")
+        yield record(leg, f"A caller who withheld the number, as {spelling!r}.")
 
 
 def sip_caller() -> Iterator[Record]:
-    told = Told("sip", from_="sip:anna@example.sip.twilio.com", seconds=58, caller_place=NOWHERE)
-    yield record(told, "A caller from a SIP domain.")
-    told = replace(told, name="sip number", from_="sip:+17655550143@pbx.example.com:5060", at=_after(90))
-    yield record(told, "A caller from a SIP trunk: a number stands before the @.")
+    leg = LegState("sip", from_="sip:anna@example.sip.twilio.com", seconds=58, caller_place=NOWHERE)
+    yield record(leg, "A caller from a SIP domain.")
+    leg = replace(leg, name="sip number", from_="sip:+17655550143@pbx.example.com:5060", at=_after(90))
+    yield record(leg, "A caller from a SIP trunk: a number stands before the @.")
 
 
 def client_caller() -> Iterator[Record]:
-    told = Told("client", from_="client:anna_example", seconds=49, caller_place=NOWHERE)
-    yield record(told, "A caller in an app or browser (Voice SDK); inbound too.")
+    leg = LegState("client", from_="client:anna_example", seconds=49, caller_place=NOWHERE)
+    yield record(leg, "A caller in an app or browser (Voice SDK); inbound too.")
 
 
 def whatsapp_caller() -> Iterator[Record]:
-    told = Told("whatsapp", from_="whatsapp:+17655550144", to=f"whatsapp:{SHOP}", seconds=205, caller_place=NOWHERE)
-    yield record(told, "A WhatsApp call: a number behind a scheme.")
+    leg = LegState("whatsapp", from_="whatsapp:+17655550144", to=f"whatsapp:{SHOP}", seconds=205, caller_place=NOWHERE)
+    yield record(leg, "A WhatsApp call: a number behind a scheme.")
 
 
 def non_ascii_city() -> Iterator[Record]:
     zurich, tokyo = Place("ZÜRICH", "ZH", "8001", "CH"), Place("東京", "", "100-0001", "JP")
-    told = Told("city 1", seconds=66, caller_place=zurich, more=(("CallerName", "Zoë O’Brien & Søn 🐝"),))
-    yield record(told, "A city, and a caller's name, that are not ASCII.")
-    yield record(replace(told, name="city 2", at=_after(120), caller_place=tokyo), "A city written in Japanese.")
+    leg = LegState("city 1", seconds=66, caller_place=zurich, more=(("CallerName", "Zoë O’Brien & Søn 🐝"),))
+    yield record(leg, "A city, and a caller's name, that are not ASCII.")
+    yield record(replace(leg, name="city 2", at=_after(120), caller_place=tokyo), "A city written in Japanese.")
 
 
 def odd_parameters() -> Iterator[Record]:
@@ -303,13 +306,13 @@ def odd_parameters() -> Iterator[Record]:
         ("Empty", ""),
         ("a+b&c=d%", "100 %"),
     )
-    told = Told("odd", seconds=45, more=odd)
-    yield record(told, "Parameters that nobody announced: repeated, empty, with spaces and signs.")
+    leg = LegState("odd", seconds=45, more=odd)
+    yield record(leg, "Parameters that nobody announced: repeated, empty, with spaces and signs.")
 
 
 def get() -> Iterator[Record]:
     posted = record(
-        Told("get", seconds=121), "A number whose callback is set to GET: all parameters stand in the query."
+        LegState("get", seconds=121), "A number whose callback is set to GET: all parameters stand in the query."
     )
     headers = tuple(pair for pair in posted.headers if pair[0] != "Content-Type")
     target = f"{CALLBACK_PATH}?{encoded(posted.form or ())}"
@@ -319,22 +322,22 @@ def get() -> Iterator[Record]:
 def event_stream() -> Iterator[Record]:
     """https://www.twilio.com/docs/events/event-types/voice/status-callback"""
     calls = [
-        ("ringing", Told("event 1", "ringing", sequence=1, direction="inbound")),
-        ("completed", Told("event 1", seconds=88, at=_after(90), sequence=3)),
-        ("completed", Told("event 2", seconds=15, from_="+13175550145", at=_after(95), caller_place=INDIANAPOLIS)),
+        ("ringing", LegState("event 1", "ringing", sequence=1, direction="inbound")),
+        ("completed", LegState("event 1", seconds=88, at=_after(90), sequence=3)),
+        ("completed", LegState("event 2", seconds=15, from_="+13175550145", at=_after(95), caller_place=INDIANAPOLIS)),
     ]
     posted = record(calls[-1][1], "A batch of Event Streams: three CloudEvents of two calls in one JSON body.")
     yield replace(
         posted,
         headers=(("Content-Type", JSON_CONTENT_TYPE), *posted.headers[2:]),
         form=None,
-        json=json.dumps([_event(kind, told) for kind, told in calls], ensure_ascii=False),
+        json=json.dumps([_event(kind, leg) for kind, leg in calls], ensure_ascii=False),
     )
 
 
-def _event(kind: str, told: Told) -> dict[str, object]:
-    moment = told.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    name = f"{told.name} {told.status}"
+def _event(kind: str, leg: LegState) -> dict[str, object]:
+    moment = leg.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    name = f"{leg.name} {leg.status}"
     return {
         "specversion": "1.0",
         "type": f"com.twilio.voice.status-callback.call.{kind}",
@@ -343,13 +346,13 @@ def _event(kind: str, told: Told) -> dict[str, object]:
         "dataschema": "https://events-schemas.twilio.com/Voice.WebhookEvent/2",
         "datacontenttype": "application/json",
         "data": {
-            "sid": sid("CA", told.name),
+            "sid": sid("CA", leg.name),
             "timestamp": moment,
             "eventSid": sid("VW", name),
             "request": {
                 "method": "POST",
                 "url": "https://calls.example.com/twilio/status",
-                "parameters": dict(form_of(told)),
+                "parameters": dict(form_of(leg)),
             },
             "response": {"responseCode": 204, "requestDuration": 41, "contentType": "", "responseBody": ""},
         },
@@ -357,9 +360,9 @@ def _event(kind: str, told: Told) -> dict[str, object]:
 
 
 def shared_key() -> Iterator[Record]:
-    told = Told("shared key", seconds=97)
+    leg = LegState("shared key", seconds=97)
     about = "A callback that Twilio signed with a SharedKey and HMAC-SHA256; a replay signs it so again."
-    yield replace(record(told, about), signing=SHARED_KEY_SHA256)
+    yield replace(record(leg, about), signing=SHARED_KEY_SHA256)
 
 
 SHOP_CALLS = 300
@@ -383,10 +386,10 @@ def shop_day() -> Iterator[Record]:
     draw = random.Random("a day of a small shop")
     people = shop_callers(draw)
     weights = [1 / (place + 12) for place in range(len(people))]  # a few ring often, most ring once
-    told: list[Record] = []
+    records: list[Record] = []
     for number in range(SHOP_CALLS):
-        told += _shop_call(draw, number, *draw.choices(people, weights)[0])
-    yield from sorted(told, key=lambda each: each.received_at)
+        records += _shop_call(draw, number, *draw.choices(people, weights)[0])
+    yield from sorted(records, key=lambda each: each.received_at)
 
 
 def _shop_call(draw: random.Random, number: int, who: str, where: Place) -> list[Record]:
@@ -398,7 +401,7 @@ def _shop_call(draw: random.Random, number: int, who: str, where: Place) -> list
     lasted = min(3600, int(draw.lognormvariate(4.5, 1.0)) + 2) if status == "completed" else 0
     ended = began + timedelta(seconds=lasted or draw.uniform(3, 35))
     name = f"shop {number}"
-    call = Told(name, status, who, ours, lasted, ended, caller_place=where)
+    call = LegState(name, status, who, ours, lasted, ended, caller_place=where)
     about = "One of the 300 calls of a day of a small shop." if number else "A day of a small shop: 300 calls."
     records = [record(call, about, delay_seconds=draw.uniform(0.2, 1.4))]
     if status == "completed" and draw.random() < 0.3:
@@ -408,7 +411,7 @@ def _shop_call(draw: random.Random, number: int, who: str, where: Place) -> list
     return records
 
 
-def _passed_on(draw: random.Random, call: Told, about: str) -> Record:
+def _passed_on(draw: random.Random, call: LegState, about: str) -> Record:
     picked_up = draw.random() < 0.8 and call.seconds > 8
     child = replace(
         call,
