@@ -150,7 +150,7 @@ def test_the_rules_of_before_stand_with_their_text_and_when_they_held(database_u
     table = page.partition('id="versions"')[2].partition("</table>")[0]
     assert table.count("<tr><td>") == 2
     assert words(table).index("in use now") < words(table).rindex("Read them")
-    newest, oldest = re.findall(r'href="(/rules/\w+)"', table)
+    newest, oldest = re.findall(r'href="(/rules/[^"]+)"', table)
     assert "TV spring" in viewer.get(newest).text
     text = viewer.get(oldest).text
     assert "&lt;script&gt;the old ones" in text
@@ -218,7 +218,29 @@ def test_rules_of_before_are_turned_over_page_by_page_and_each_says_until_when_i
     for where, rules in zip(seen, reversed(kept), strict=True):
         text = viewer.get(unescape(where)).text
         assert "<pre" in text and rules.text in text and (", until" in text) == (rules is not kept[-1])
-    assert "There are no older ones." in viewer.get("/rules?since=none").text
+    assert "There are no older ones." in viewer.get("/rules?since=1").text
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_rules_that_came_back_stand_each_time_with_when_they_held(database_url: str) -> None:
+    site = browsing(database_url)
+    first, other = Rules(text="# first"), Rules(min_duration_seconds=7, text="# other")
+    times = [site.at + timedelta(days=day) for day in (-9, -6, -2)]
+    for rules, at in zip((first, other, first), times, strict=True):
+        site.service.ledger.keep_rules(rules, at)
+    viewer = site.person(Role.VIEWER)
+    table = viewer.get("/rules").text.partition('id="versions"')[2].partition("</table>")[0]
+    back, between, before = re.findall(r'href="(/rules/[^"]+)"', table)
+    days = [f"{at:%b %-d %Y}" for at in times]
+    for where, text, heading in (
+        (back, "# first", f"since {days[2]}"),
+        (between, "# other", f"since {days[1]}"),
+        (before, "# first", f"since {days[0]}"),
+    ):
+        page = viewer.get(unescape(where)).text
+        assert text in page and heading in words(page)
+    assert f"until {days[1]}" in words(viewer.get(unescape(before)).text)
     site.service.ledger.close()
 
 

@@ -61,7 +61,7 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     uses = known.reads.past.uses(now - timedelta(days=known.limits.days), known.limits.at_once)
     trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
-    since = request.args.get("since", "")
+    since = _since()
     versions, older = _versions(known, rules, since)
     return render_template(
         "rules.html.jinja",
@@ -111,17 +111,24 @@ def _excluded(known: Parts, since: datetime, now: datetime) -> list[tuple[str, i
     return sums.most_common()
 
 
-def _versions(known: Parts, rules: Rules | RulesError, since: str) -> tuple[list[Version], str | None]:
-    """A page of them, the newest first, and from which version on the next one is. Rules that came back stand where they were
-    used first. `since` is the version with which the page before ended, "" for the newest.
+def _versions(known: Parts, rules: Rules | RulesError, since: int) -> tuple[list[Version], int | None]:
+    """A page of the times that rules held, the newest first, and from which one on the next page is. `since` is the number with
+    which the page before ended, 0 for the newest.
     """
     size, begun = known.limits.page_rows, 1 if since else 0
     used = known.reads.past.rules_used(begun + size + 1, since)
     now = rules.version if isinstance(rules, Rules) else None
-    until: list[datetime | None] = [None, *(later.first_used_at for later, _ in pairwise(used))]
-    every = [Version(one, end, one.version == now) for one, end in zip(used, until, strict=False)]
+    until: list[datetime | None] = [None, *(later.began_at for later, _ in pairwise(used))]
+    every = [
+        Version(one, end, not since and place == 0 and one.version == now)
+        for place, (one, end) in enumerate(zip(used, until, strict=False))
+    ]
     page = every[begun : begun + size]
-    return page, page[-1].used.version if len(every) > begun + size else None
+    return page, page[-1].used.number if len(every) > begun + size else None
+
+
+def _since() -> int:
+    return request.args.get("since", 0, int)
 
 
 def in_words(outcome: str) -> str:
@@ -139,14 +146,16 @@ def in_words(outcome: str) -> str:
 def of_then(version: str) -> str:
     """The text of rules that were used once, and of the files of numbers that they named the first ones."""
     known = parts()
-    used = known.reads.past.rules_used(1, version) if version.isalnum() else ()
-    if not used or used[0].version != version:
+    text = known.reads.past.text_of(version) if version.isalnum() else None
+    if text is None:
         abort(404, "No such rules were ever used.")
-    every, _ = _versions(known, _rules(known), request.args.get("since", ""))
-    found = next((one for one in every if one.used.version == version), None)
+    every, _ = _versions(known, _rules(known), _since())
+    uses = [one for one in every if one.used.version == version]
+    which = request.args.get("use", 0, int)
+    found = next((one for one in uses if one.used.number == which), uses[0] if uses else None)
     past, most = known.reads.past, known.limits.short_rows
     lists = [(one, past.listed(one.digest, most)) for one in past.lists_used(version)]
-    return render_template("rules_of_then.html.jinja", found=found, text=used[0].text, version=version, lists=lists)
+    return render_template("rules_of_then.html.jinja", found=found, text=text, version=version, lists=lists)
 
 
 @blueprint.post("/rules/backtest")

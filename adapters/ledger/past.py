@@ -13,18 +13,17 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, and_, func, or_, select, text, tuple_, type_coerce
+from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
 
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
 from offhook.adapters.ledger.rule_texts import RuleTextsTable
-from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment
+from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment, rule_uses
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
-from offhook.pipeline.rules.trace import ASKED
 
 DECIDED = CALL_MOVES.targets(CallEvent.DECIDE)
 _OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
@@ -69,6 +68,7 @@ class PastOnSql:
     def __init__(self, database: Database) -> None:
         self._database = database
         texts = RuleTextsTable(database)
+        self.text_of = texts.kept_rules
         self.lists_used = texts.lists_used
         self.listed = texts.listed
 
@@ -122,17 +122,14 @@ class PastOnSql:
         is_whole = len(wanted) < len(rows[:at_most]) or len(rows) <= at_most
         return RuleUses(tuple(_uses(wanted)), min((row.decided_at for row in wanted), default=None), is_whole)
 
-    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
-        held = rules_table.c
-        newest = select(held.version, held.first_used_at, held.text)
-        newest = newest.where(held.version.not_like(f"{ASKED}%"))
+    def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
+        use = rule_uses.c
+        newest = select(use.id, use.version, use.began_at, rules_table.c.text)
+        newest = newest.join_from(rule_uses, rules_table, use.version == rules_table.c.version)
         if at:
-            since = select(held.first_used_at).where(held.version == at).correlate(None).scalar_subquery()
-            of_one_moment = and_(held.first_used_at == since, held.version >= at)
-            newest = newest.where(or_(held.first_used_at < since, of_one_moment))
-        newest = newest.order_by(held.first_used_at.desc(), held.version).limit(limit)
+            newest = newest.where(use.id <= at)
         with self._database.read(patient=True) as connection:
-            return [RulesUsed(*row) for row in connection.execute(newest)]
+            return [RulesUsed(*row) for row in connection.execute(newest.order_by(use.id.desc()).limit(limit))]
 
 
 def _uses(rows: Iterable[Any]) -> list[RuleUse]:

@@ -9,18 +9,26 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from offhook.adapters.ledger.books import ONCE
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.rows import insert
-from offhook.adapters.ledger.schema import PersonText
+from offhook.adapters.ledger.schema import PersonText, micros
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.ports.past import ListUsed
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.trace import LIST, LISTS
 
 _held = rules_table.c
+_NEWEST = "SELECT version FROM rule_uses ORDER BY id DESC LIMIT 1"
+# Nothing where the rules hold already, nor where another process took the number in the same moment: then the next one.
+_BEGINS = text(
+    "INSERT INTO rule_uses (id, version, began_at) SELECT coalesce((SELECT max(id) FROM rule_uses), 0) + 1, "
+    f"CAST(:version AS TEXT), CAST(:now AS BIGINT) WHERE coalesce(({_NEWEST}), '') <> CAST(:version AS TEXT) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+_TRIES = 2
 
 
 class RuleTextsTable:
@@ -34,12 +42,15 @@ class RuleTextsTable:
         texts = _texts(rules)
         with self._database.read() as connection:
             there = set(connection.scalars(select(_held.version).where(_held.version.in_(sorted(texts)))))
+            newest = connection.execute(text(f"SELECT ({_NEWEST}) AS version")).scalar()
         rows = [{"version": name, "text": texts[name], "first_used_at": now} for name in texts if name not in there]
-        if not rows:
+        if not rows and newest == rules.version:
             return
-        kept = insert(rules_table, rows, ONCE)
+        kept, use = insert(rules_table, rows, ONCE), {"version": rules.version, "now": micros(now)}
         with self._database.write() as connection:
             kept.run(connection)
+            for _ in range(_TRIES):
+                connection.execute(_BEGINS, use)
 
     def kept_rules(self, version: str) -> str | None:
         """The text that was kept under a version; None where none was."""
@@ -51,8 +62,8 @@ class RuleTextsTable:
         return [ListUsed(*one) for one in json.loads(self.kept_rules(f"{LISTS}{version}") or "[]")]
 
     def listed(self, digest: str, limit: int) -> Sequence[str]:
-        text = PersonText.shown(self.kept_rules(f"{LIST}{digest}")) or ""
-        return text.split("\n", limit)[:limit] if text else []
+        numbers = PersonText.shown(self.kept_rules(f"{LIST}{digest}")) or ""
+        return numbers.split("\n", limit)[:limit] if numbers else []
 
 
 def _texts(rules: Rules) -> Mapping[str, str | None]:

@@ -195,6 +195,15 @@ rules = Table(
     Column("first_used_at", Moment, nullable=False),
 )
 
+# A row each time that other rules than those before began to hold. The numbers have no gaps: whoever notes one takes the next.
+rule_uses = Table(
+    "rule_uses",
+    metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=False),
+    Column("version", Text, nullable=False),
+    Column("began_at", Moment, nullable=False),
+)
+
 # The outbox: one row a call at the most, for ever; that is what the primary key is for.
 conversions = Table(
     "conversions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -120,7 +121,8 @@ def test_the_text_of_rules_is_kept_under_their_version_once(ledger: WholeLedger)
     assert ledger.kept_rules(rules.version) is None
     ledger.keep_rules(rules, NOON)
     ledger.keep_rules(replace(rules, text="# other words for the same\n"), minutes(1))
-    assert ledger.kept_rules(rules.version) == "# as it was\n"
+    assert ledger.kept_rules(rules.version) == ledger.past.text_of(rules.version) == "# as it was\n"
+    assert ledger.past.text_of("none") is None
 
 
 def test_the_numbers_of_the_files_that_rules_name_are_kept_as_they_were(ledger: WholeLedger) -> None:
@@ -143,7 +145,7 @@ def test_the_numbers_of_the_files_that_rules_name_are_kept_as_they_were(ledger: 
     assert list(past.listed(blocked.digest, 10)) == sorted([CALLER, OTHER])
     assert list(past.listed(more.digest, 1)) == sorted(more.numbers)[:1]
     assert list(past.listed(guests.digest, 10)) == list(past.listed("none", 10)) == []
-    assert {one.text for one in past.rules_used(9)} == {"# 1", ""} and len(past.rules_used(9)) == 3
+    assert {one.text for one in past.rules_used(9)} == {"# 1", ""} and len(past.rules_used(9)) == 4
 
 
 def test_the_text_of_rules_by_which_a_person_has_calls_decided_anew_is_kept(ledger: WholeLedger) -> None:
@@ -294,27 +296,27 @@ def test_what_each_rule_decided_is_told_by_the_newest_decision_of_each_call(ledg
     assert ([one.state for one in late.uses], late.is_whole) == ([CallState.CONVERTED], True)
 
 
-def test_the_rules_that_were_used_are_given_the_latest_first(ledger: WholeLedger) -> None:
+def test_each_time_that_rules_held_is_given_the_newest_first(ledger: WholeLedger) -> None:
     assert list(ledger.past.rules_used(5)) == []
     decided_calls(ledger, 1)
     assert list(ledger.past.rules_used(5)) == []  # what rules ask, which decisions point at, is no file of rules
     old, new = Rules(text="# old"), Rules(min_duration_seconds=7, text="# new")
-    ledger.keep_rules(old, NOON)
-    ledger.keep_rules(new, minutes(5))
-    ledger.keep_rules(old, minutes(9))
-    used = [RulesUsed(new.version, minutes(5), "# new"), RulesUsed(old.version, NOON, "# old")]
+    for rules, at in ((old, NOON), (old, minutes(1)), (new, minutes(5)), (new, minutes(6)), (old, minutes(9))):
+        ledger.keep_rules(rules, at)
+    used = [
+        RulesUsed(3, old.version, minutes(9), "# old"),
+        RulesUsed(2, new.version, minutes(5), "# new"),
+        RulesUsed(1, old.version, NOON, "# old"),
+    ]
     assert list(ledger.past.rules_used(5)) == used
     assert list(ledger.past.rules_used(1)) == used[:1]
-    assert list(ledger.past.rules_used(5, new.version)) == used
-    assert list(ledger.past.rules_used(5, old.version)) == used[1:]
-    assert list(ledger.past.rules_used(5, "none")) == []
+    assert list(ledger.past.rules_used(5, 3)) == used
+    assert list(ledger.past.rules_used(5, 1)) == used[2:]
 
 
-def test_rules_of_one_moment_are_each_on_one_page(ledger: WholeLedger) -> None:
-    for seconds in range(1, 6):
-        ledger.keep_rules(Rules(min_duration_seconds=seconds), NOON)
-    seen, at = [], ""
-    while found := list(ledger.past.rules_used(3, at)):
-        seen += [one.version for one in found[:2]]
-        at = found[2].version if len(found) > 2 else "none"
-    assert len(seen) == len(set(seen)) == 5
+def test_workers_that_begin_by_the_same_rules_at_once_note_that_once(ledger: WholeLedger) -> None:
+    rules = [Rules(text="# before"), *[Rules(min_duration_seconds=7)] * 8]
+    ledger.keep_rules(rules[0], NOON)
+    with ThreadPoolExecutor(8) as workers:
+        list(workers.map(lambda one: ledger.keep_rules(one, minutes(1)), rules[1:]))
+    assert [one.version for one in ledger.past.rules_used(9)] == [rules[1].version, rules[0].version]

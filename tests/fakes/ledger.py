@@ -88,12 +88,13 @@ class MemoryLedger:
         self.news.set()
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
-        self._kept.rules.setdefault(rules.version, RulesUsed(rules.version, now, rules.text))
+        text, uses = self._kept.rules.setdefault(rules.version, rules.text), self._kept.rule_uses
+        if not uses or uses[-1].version != rules.version:
+            uses.append(RulesUsed(len(uses) + 1, rules.version, now, text))
         self._kept.lists.setdefault(rules.version, rules.lists)
 
     def kept_rules(self, version: str) -> str | None:
-        found = self._kept.rules.get(version)
-        return None if found is None else found.text
+        return self._kept.rules.get(version)
 
     @contextmanager
     def books(self) -> Iterator[Books | None]:

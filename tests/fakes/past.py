@@ -58,11 +58,11 @@ class MemoryPast:
         is_whole = len(wanted) < len(newest) or len(self._kept.decisions) <= at_most
         return RuleUses(tuple(uses), min((line.decided_at for _, line in wanted), default=None), is_whole)
 
-    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
-        found = sorted(self._kept.rules.values(), key=lambda one: one.version)
-        found.sort(key=lambda one: one.first_used_at, reverse=True)
-        before = [one.version for one in found].index(at) if at in self._kept.rules else len(found) if at else 0
-        return found[before : before + limit]
+    def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
+        return [one for one in self._kept.rule_uses[::-1] if not at or one.number <= at][:limit]
+
+    def text_of(self, version: str) -> str | None:
+        return self._kept.rules.get(version)
 
     def lists_used(self, version: str) -> Sequence[ListUsed]:
         return [ListUsed(one.file, one.digest, len(one.numbers)) for one in self._kept.lists.get(version, ())]

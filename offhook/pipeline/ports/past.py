@@ -60,10 +60,12 @@ class RuleUses:
 
 @dataclass(frozen=True, slots=True)
 class RulesUsed:
-    """Rules that were once used: their version, when they were first, and their file as it was written."""
+    """Rules that began to hold in place of others, or came back: the number of that, their version, when it was, and their
+    file as it was written."""
 
+    number: int
     version: str
-    first_used_at: datetime
+    began_at: datetime
     text: str
 
 
@@ -97,8 +99,11 @@ class Past(Protocol):
     def uses(self, since: datetime, at_most: int) -> RuleUses:
         """What rules decided since then, out of the newest `at_most` decisions."""
 
-    def rules_used(self, limit: int, at: str = "") -> Sequence[RulesUsed]:
-        """The rules that were used, those that were first used last before the others; from this version on, where one is given."""
+    def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
+        """Each time that rules began to hold, the newest first; from this number on, where one is given."""
+
+    def text_of(self, version: str) -> str | None:
+        """The file of the rules of this version as it was when they were first used; None of rules that never were."""
 
     def lists_used(self, version: str) -> Sequence[ListUsed]:
         """The files of numbers that the rules of this version named, as they were when the rules were first used."""
