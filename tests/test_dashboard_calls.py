@@ -572,7 +572,7 @@ def test_several_hits_are_listed_and_none_says_what_to_try(site: Browsing) -> No
     site.know("+14155550177", "cy@example.com")
     for name, said in (
         ("cy@example.com", "no call of theirs has been reported"),
-        ("dee@example.com", "Nobody in your customer list has this email"),
+        ("dee@example.com", "No customer is known by this email"),
         ("(415) 555-0155", "nobody in your customer list has it"),
         (sid(9), "Twilio has not reported this call"),
         ("what?", "Nothing goes by this name"),

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from offhook.adapters.dashboard.parts import Parts, parts
+from offhook.adapters.dashboard.parts import Parts, parts, row_number
 from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import asked_for, jobs_listed
@@ -128,7 +128,7 @@ def _versions(known: Parts, rules: Rules | RulesError, since: int) -> tuple[list
 
 
 def _since() -> int:
-    return request.args.get("since", 0, int)
+    return row_number(request.args.get("since", "")) or 0
 
 
 def in_words(outcome: str) -> str:
@@ -151,7 +151,7 @@ def of_then(version: str) -> str:
         abort(404, "No such rules were ever used.")
     every, _ = _versions(known, _rules(known), _since())
     uses = [one for one in every if one.used.version == version]
-    which = request.args.get("use", 0, int)
+    which = row_number(request.args.get("use", ""))
     found = next((one for one in uses if one.used.number == which), uses[0] if uses else None)
     past, most = known.reads.past, known.limits.short_rows
     lists = [(one, past.listed(one.digest, most)) for one in past.lists_used(version)]
