@@ -85,8 +85,8 @@ def test_attributes_are_kept_and_another_one_is_a_change(ledger: WholeLedger) ->
 def test_who_is_found_names_the_row_of_history_that_says_so(ledger: WholeLedger) -> None:
     ledger.merge_customers([ANN, BO], CRM)
     rows = {phone: one.row for phone, one in ledger.find_customers([CALLER, OTHER]).items()}
-    told = {line.customer.phone: line.customer.row for line in ledger.history.of_numbers([CALLER, OTHER])}
-    assert rows == told and None not in rows.values()
+    of_history = {line.customer.phone: line.customer.row for line in ledger.history.of_numbers([CALLER, OTHER])}
+    assert rows == of_history and None not in rows.values()
 
 
 def test_how_long_an_answer_is_good_is_kept_and_renewed_without_a_change(ledger: WholeLedger) -> None:

@@ -55,12 +55,12 @@ def test_a_job_waits_is_taken_up_by_one_and_is_done(ledger: WholeLedger) -> None
     found = ledger.jobs.job(job_id)
     assert found is not None and found.progress == Progress(3, 9, "numbers")
     assert ledger.waiting().job_at == NOON + 2 * MINUTE
-    told = {"restored": 9}
+    result = {"restored": 9}
     assert ledger.jobs.finish(
-        job_id, taken.fence, JobEvent.FINISH, Progress(9, 9, "It is back."), NOON + MINUTE, result=told
+        job_id, taken.fence, JobEvent.FINISH, Progress(9, 9, "It is back."), NOON + MINUTE, result=result
     )
     done = ledger.jobs.job(job_id)
-    assert done is not None and (done.state, done.result, done.finished_at) == (JobState.DONE, told, NOON + MINUTE)
+    assert done is not None and (done.state, done.result, done.finished_at) == (JobState.DONE, result, NOON + MINUTE)
     assert done.is_over and ledger.waiting().job_at is None
     assert ledger.jobs.job(job_id + 1) is None
 

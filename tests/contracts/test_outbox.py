@@ -138,8 +138,8 @@ def test_what_may_have_arrived_leaves_again_on_the_same_day(ledger: WholeLedger)
 
 
 def test_no_results_are_nothing(ledger: WholeLedger) -> None:
-    told = ledger.finish([], NOON)
-    assert (list(told.moved), list(told.late), told.turn) == ([], [], None)
+    finished = ledger.finish([], NOON)
+    assert (list(finished.moved), list(finished.late), finished.turn) == ([], [], None)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_a_result_moves_its_conversion_and_is_journaled_when_it_left(
     ledger: WholeLedger, outcome: Outcome, state: str, journaled: int
 ) -> None:
     filled(ledger, 1)
-    told = finish(ledger, claim(ledger), outcome)
-    assert ([one.next.state for one in told.moved], list(told.late), told.turn) == ([state], [], None)
+    finished = finish(ledger, claim(ledger), outcome)
+    assert ([one.next.state for one in finished.moved], list(finished.late), finished.turn) == ([state], [], None)
     assert states(ledger) == {state: 1}
     assert lines(ledger) == [(1, outcome.result, state, False)][:journaled]
 
@@ -166,8 +166,8 @@ def test_each_of_many_results_goes_its_own_way(ledger: WholeLedger) -> None:
     filled(ledger, 3)
     outcomes = (DELIVERED, BUSY, REFUSED)
     claims = claim(ledger, 3, NOON + 3 * SECOND)
-    told = ledger.finish([made(one, outcome) for one, outcome in zip(claims, outcomes, strict=True)], NOON)
-    assert sorted(one.next.state for one in told.moved) == ["dead", "delivered", "pending"]
+    finished = ledger.finish([made(one, outcome) for one, outcome in zip(claims, outcomes, strict=True)], NOON)
+    assert sorted(one.next.state for one in finished.moved) == ["dead", "delivered", "pending"]
     assert states(ledger) == {"delivered": 1, "pending": 1, "dead": 1}
 
 
@@ -191,9 +191,9 @@ def test_results_that_are_written_twice_change_nothing_and_say_the_same(ledger: 
 def test_what_finish_says_stays_though_its_caller_empties_the_list(ledger: WholeLedger) -> None:
     filled(ledger, 1)
     done = [made(one, DELIVERED) for one in claim(ledger)]
-    told = ledger.finish(done, NOON)
+    finished = ledger.finish(done, NOON)
     done.clear()
-    assert len(told.moved) == 1
+    assert len(finished.moved) == 1
 
 
 def test_what_is_given_back_unsent_counts_as_never_tried(ledger: WholeLedger) -> None:
@@ -265,9 +265,9 @@ def test_the_word_of_a_worker_whose_lease_was_taken_back_changes_nothing(ledger:
     [old] = claim(ledger)
     ledger.expire_leases(AFTER_LEASE, POLICY)
     [new] = claim(ledger, 1, AFTER_LEASE + SECOND)
-    told = finish(ledger, [old], outcome, AFTER_LEASE)
+    finished = finish(ledger, [old], outcome, AFTER_LEASE)
     left = outcome is not STOPPED
-    assert (list(told.moved), [one.sending.fence for one in told.late]) == ([], [old.fence][:left])
+    assert (list(finished.moved), [one.sending.fence for one in finished.late]) == ([], [old.fence][:left])
     assert states(ledger) == {"sending": 1}
     assert lines(ledger)[1:] == [(1, outcome.result, "late", True)][:left]
     assert len(finish(ledger, [new], DELIVERED, AFTER_LEASE + SECOND).moved) == 1
@@ -288,8 +288,8 @@ def test_a_late_2xx_delivers_what_nobody_is_sending(ledger: WholeLedger, state: 
     later = AFTER_LEASE + timedelta(hours=2)
     [expired] = ledger.expire_leases(later, RESTING[state])
     assert (expired.next.state, states(ledger)) == (state, {state: 1})
-    told = finish(ledger, [old], DELIVERED, later)
-    assert ([one.next for one in told.moved], list(told.late)) == ([Next(State.DELIVERED, "late_answer")], [])
+    finished = finish(ledger, [old], DELIVERED, later)
+    assert ([one.next for one in finished.moved], list(finished.late)) == ([Next(State.DELIVERED, "late_answer")], [])
     assert states(ledger) == {"delivered": 1}
     assert claim(ledger, 1, later + timedelta(days=1)) == []
     again = finish(ledger, [old], DELIVERED, later)
@@ -305,8 +305,8 @@ def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_tha
     [old] = claim(ledger)
     ledger.expire_leases(AFTER_LEASE, POLICY)
     [new] = claim(ledger, 1, AFTER_LEASE + SECOND)
-    told = finish(ledger, [old], DELIVERED, AFTER_LEASE + SECOND)
-    assert (list(told.moved), len(told.late), states(ledger)) == ([], 1, {"sending": 1})
+    finished = finish(ledger, [old], DELIVERED, AFTER_LEASE + SECOND)
+    assert (list(finished.moved), len(finished.late), states(ledger)) == ([], 1, {"sending": 1})
     later = AFTER_LEASE + timedelta(minutes=2)
     moved = finish(ledger, [new], second, later).moved if second else ledger.expire_leases(later, POLICY)
     assert [one.next.state for one in moved] == ["delivered"]

@@ -192,14 +192,14 @@ def test_a_call_of_which_a_callback_waits_is_left_out_of_a_backtest(ledger: Whol
 
 
 def test_the_callbacks_of_calls_come_with_those_of_their_legs(ledger: WholeLedger) -> None:
-    told = [raw(2, "ringing"), raw(1), raw(8, parent=2, at=minutes(1)), raw(2, at=minutes(2)), raw(3)]
-    ledger.append(told)
+    appended = [raw(2, "ringing"), raw(1), raw(8, parent=2, at=minutes(1)), raw(2, at=minutes(2)), raw(3)]
+    ledger.append(appended)
     steps.fold(ledger)
     found = ledger.past.callbacks_of([key(1), key(2), key(8), key(9)])
     names = {call: {one.dedupe_key for one in raws} for call, raws in found.items()}
-    assert names == {key(1): {told[1].dedupe_key}, key(2): {told[each].dedupe_key for each in (0, 2, 3)}}
+    assert names == {key(1): {appended[1].dedupe_key}, key(2): {appended[each].dedupe_key for each in (0, 2, 3)}}
     [first], [leg] = found[key(1)], [one for one in found[key(2)] if one.key == key(8)]
-    assert (leg.key, leg.parent_call_sid, leg.received_at, leg.body) == (key(8), sid(2), minutes(1), told[2].body)
+    assert (leg.key, leg.parent_call_sid, leg.received_at, leg.body) == (key(8), sid(2), minutes(1), appended[2].body)
     assert (first.method, first.source, first.headers, first.content_type) == ("POST", "webhook", (), "")
 
 

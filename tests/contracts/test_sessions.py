@@ -38,8 +38,8 @@ def test_what_ended_is_none_and_ends_once(ledger: WholeLedger) -> None:
     assert not ledger.sessions.end("s1", replace(LINE, what="never"))
     assert ledger.sessions.end_all("1", replace(LINE, what="everywhere")) == 1
     assert [ledger.sessions.with_id(one) for one in ("s1", "s2", "s3")] == [None, None, OTHERS]
-    told = [one.what for one in ledger.audit.lines(AuditFilter(), None, 10)]
-    assert told == ["everywhere", "sign out", "sign in", "sign in", "sign in"]
+    acts = [one.what for one in ledger.audit.lines(AuditFilter(), None, 10)]
+    assert acts == ["everywhere", "sign out", "sign in", "sign in", "sign in"]
 
 
 def test_old_ones_go_when_new_ones_come(ledger: WholeLedger) -> None:

@@ -296,8 +296,8 @@ def _open_call(one: KeptCall) -> OpenCall:
 def line_of(one: Decided, result: str) -> DecisionLine:
     """A decision as the journal keeps it."""
     because = one.decision.because
-    told = (one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
-    return DecisionLine(*told, because.who, because.rule, because.trace, one.customer_row)
+    columns = (one.decided_at, result, one.decision.reasons, one.rules_version, one.mapping_version)
+    return DecisionLine(*columns, because.who, because.rule, because.trace, one.customer_row)
 
 
 def _before(one: KeptCall) -> CallBefore:
@@ -317,7 +317,7 @@ def _before(one: KeptCall) -> CallBefore:
 
 def _conversion(one: Decided, decision: Convert) -> KeptConversion:
     assert one.payload is not None
-    told = decision.conversion
+    conversion = decision.conversion
     return KeptConversion(
-        one.call.key, told.action, told.order_id, one.payload, one.decided_at, one.decided_at, one.due_at
+        one.call.key, conversion.action, conversion.order_id, one.payload, one.decided_at, one.decided_at, one.due_at
     )

@@ -1,4 +1,4 @@
-"""A destination in memory: takes what comes, or does what it was told to."""
+"""A destination in memory: takes what comes, or does what it was asked to."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ANSWERS = {
 
 def encode(conversion: Conversion, /) -> bytes:
     """`Encode`: who, what and how much, the same bytes each time."""
-    told = {"action": conversion.action, "order_id": conversion.order_id, "email": conversion.email}
-    return json.dumps(told).encode()
+    fields = {"action": conversion.action, "order_id": conversion.order_id, "email": conversion.email}
+    return json.dumps(fields).encode()
 
 
 class MemoryDestination:

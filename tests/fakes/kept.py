@@ -55,8 +55,8 @@ class KeptConversion:
     def sending(self) -> Sending:
         """As it is claimed."""
         assert self.first_attempt_at is not None
-        told = (self.fence, self.attempts, self.expired_leases, self.horizon_from, self.first_attempt_at)
-        return Sending(self.key, *told, self.maybe_sent, self.payload)
+        columns = (self.fence, self.attempts, self.expired_leases, self.horizon_from, self.first_attempt_at)
+        return Sending(self.key, *columns, self.maybe_sent, self.payload)
 
 
 @dataclass(slots=True)

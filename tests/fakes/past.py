@@ -73,9 +73,9 @@ class MemoryPast:
 
     def _past(self, one: KeptCall) -> PastCall:
         call, root = one.folded.call, one.folded.call.root
-        told = [line for key, line in self._kept.decisions if key == call.key]
-        reason = told[-1].reasons[0].word if told else ""
-        by = (told[-1].rules_version, told[-1].rule or "") if told else ("", "")
+        lines = [line for key, line in self._kept.decisions if key == call.key]
+        reason = lines[-1].reasons[0].word if lines else ""
+        by = (lines[-1].rules_version, lines[-1].rule or "") if lines else ("", "")
         known = (call.key, call.first_received_at, CallState(one.state), reason)
         if root is None:
             return PastCall(*known, Status.UNKNOWN, Direction.UNKNOWN, "", "", None, None, call.final_at, *by)

@@ -46,6 +46,6 @@ class MemoryRebuilding:
 
 def _rebuilt(was: KeptConversion, one: Decided, now: datetime) -> KeptConversion:
     assert isinstance(one.decision, Convert) and one.payload is not None
-    told = one.decision.conversion
-    fresh = replace(was, action=told.action, order_id=told.order_id, payload=one.payload, expired_leases=0)
+    conversion = one.decision.conversion
+    fresh = replace(was, action=conversion.action, order_id=conversion.order_id, payload=one.payload, expired_leases=0)
     return replace(fresh, state=State.PENDING, reason="rebuilt", due_at=now, horizon_from=now, first_attempt_at=None)

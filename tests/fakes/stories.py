@@ -1,4 +1,4 @@
-"""What is told of calls, from memory: `Stories` without a database."""
+"""What is shown of calls, from memory: `Stories` without a database."""
 
 from __future__ import annotations
 
@@ -188,11 +188,11 @@ def _is_wanted(one: CountedCall, place: Place, wanted: CallFilter) -> bool:
 
 def places(kept: Kept) -> dict[CallKey, Place]:
     """Where each call is counted."""
-    found = {key: place_of(_told(kept, key, one)) for key, one in kept.calls.items()}
+    found = {key: place_of(_of_tally(kept, key, one)) for key, one in kept.calls.items()}
     return {key: place for key, place in found.items() if place is not None}
 
 
-def _told(kept: Kept, key: CallKey, one: KeptCall) -> CallOfTally:
+def _of_tally(kept: Kept, key: CallKey, one: KeptCall) -> CallOfTally:
     root, sent = one.folded.call.root, sent_for(kept, key)
     decided = [line for of, line in kept.decisions if of == key]
     return CallOfTally(

@@ -20,7 +20,7 @@ class MemoryTallies:
     def between(self, since: datetime, until: datetime) -> Sequence[Tally]:
         every = [place for place in places(self._kept).values() if since <= place.cell.hour < until]
         sums = Counter(place.cell for place in every)
-        return _told(sums)
+        return _tallies(sums)
 
     def summed(self, bounds: Sequence[datetime], number: str | None = None) -> Sums:
         if len(bounds) < 2:
@@ -31,7 +31,7 @@ class MemoryTallies:
                 places[Cell(bounds[0], one.number, one.outcome, one.reason)] += one.calls
                 if number in (None, one.number):
                     spans[Cell(since, "", one.outcome, "")] += one.calls
-        return Sums(_told(places), _told(spans))
+        return Sums(_tallies(places), _tallies(spans))
 
     def is_whole(self) -> bool:
         return self._kept.mapping_version >= 0
@@ -40,5 +40,5 @@ class MemoryTallies:
         return CountedAnew(len(self._kept.calls))
 
 
-def _told(sums: Counter[Cell]) -> list[Tally]:
+def _tallies(sums: Counter[Cell]) -> list[Tally]:
     return [Tally(cell.hour, cell.number, cell.outcome, cell.reason, sums[cell]) for cell in sorted(sums)]

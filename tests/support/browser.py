@@ -68,16 +68,16 @@ def page_of(
         cookies = site.role(role).cookies
         context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
     context.set_default_timeout(PATIENCE_MS)
-    page, told = context.new_page(), []
-    page.on("console", lambda message: told.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: told.append(str(error)))
+    page, logged = context.new_page(), []
+    page.on("console", lambda message: logged.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: logged.append(str(error)))
     page.requests = []
     page.on("request", lambda request: page.requests.append(request.url))
     try:
         yield page
     finally:
         context.close()
-    wrong = [text for text in told if not any(word in text for word in allowed)]
+    wrong = [text for text in logged if not any(word in text for word in allowed)]
     assert not wrong, wrong
 
 

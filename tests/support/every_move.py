@@ -77,8 +77,8 @@ class Scene:
     def receives(self, sid: str, status: str = "completed", caller: str = ANN, **more: str) -> str:
         from tests.support.arriving import read_request
 
-        told = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
-        body = urlencode(told | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
+        params = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
+        body = urlencode(params | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
         form = "application/x-www-form-urlencoded"
         found = read_request("POST", "/twilio/status", form, {}, body, self.now, ACCOUNT)
         assert isinstance(found, tuple)

@@ -132,9 +132,9 @@ def _callbacks(site: Browsing) -> None:
     """
     for number, kind in EVERY_KIND.items():
         known = {"AccountSid": ACCOUNT, "CallSid": sid(number), "CallStatus": "completed", "Direction": "inbound"}
-        told = dict.fromkeys(_OF_CALLBACKS, EVIL) | {EVIL: EVIL}
+        evil = dict.fromkeys(_OF_CALLBACKS, EVIL) | {EVIL: EVIL}
         site.call(number, caller=ANN, decide=False)
-        for parameters in (told | known | {"ParentCallSid": ""}, told | {"AccountSid": ACCOUNT}):
+        for parameters in (evil | known | {"ParentCallSid": ""}, evil | {"AccountSid": ACCOUNT}):
             _arrives(site, kind, parameters)
     site.work()
 

@@ -13,7 +13,7 @@ from tests.support import ledger
 from tests.support.twilio import Answer, Pairs, Twilio, callback, new_sid
 from tests.support.waiting import HANGS_AFTER_SECONDS
 
-Told = tuple[str, str]  # CallSid, CallStatus
+SidAndStatus = tuple[str, str]  # CallSid, CallStatus
 
 
 class Load:
@@ -28,7 +28,7 @@ class Load:
         self._stop = threading.Event()
         self._guard = threading.Lock()
         self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(threads)]
-        self.acknowledged: set[Told] = set()
+        self.acknowledged: set[SidAndStatus] = set()
         self.answers: Counter[int] = Counter()
         self.refusals: list[Answer] = []
 
@@ -77,9 +77,9 @@ class Load:
         return answer is not None and answer.status == 204
 
 
-def stored(database_url: str) -> Counter[Told]:
+def stored(database_url: str) -> Counter[SidAndStatus]:
     """Every callback in the ledger, and how often it stands there."""
-    found: Counter[Told] = Counter()
+    found: Counter[SidAndStatus] = Counter()
     for row in ledger.query(database_url, "SELECT call_sid, body FROM callbacks"):
         found[row["call_sid"], parse_qs(bytes(row["body"]).decode())["CallStatus"][0]] += 1
     return found
@@ -90,5 +90,5 @@ def assert_kept(load: Load, database_url: str) -> None:
     kept = stored(database_url)
     lost = load.acknowledged - set(kept)
     assert not lost, f"{len(lost)} of {len(load.acknowledged)} acknowledged callbacks are not in the ledger: {lost}"
-    twice = {told: times for told, times in kept.items() if times > 1}
+    twice = {callback: times for callback, times in kept.items() if times > 1}
     assert not twice, f"kept more than once: {twice}"

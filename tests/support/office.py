@@ -52,8 +52,8 @@ class Office:
         callbacks: list[RawCallback] = []
         for sid in sids:
             self.now += timedelta(milliseconds=1)
-            told = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": OURS, "CallStatus": "completed"}
-            body = urlencode(told | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
+            params = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": OURS, "CallStatus": "completed"}
+            body = urlencode(params | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
             found = read_request("POST", "/twilio/status", FORM, {}, body, self.now, ACCOUNT)
             assert isinstance(found, tuple)
             callbacks += found

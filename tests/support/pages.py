@@ -114,7 +114,9 @@ def rules_page() -> str:
     )
     between = ((f"`{key}`", one.explained, one.kind.in_words(), _written(key, default)) for key, one in BETWEEN.items())
     others = {other: name for name, other in ALIASES.items()}
-    names = ((f"`{name}`", told, f"`{others[name]}`" if name in others else "") for name, told in FIELDS.items())
+    names = (
+        (f"`{name}`", explained, f"`{others[name]}`" if name in others else "") for name, explained in FIELDS.items()
+    )
     return "".join(
         [
             f"{_RULES}\n{_table(('Key', 'What it asks', 'Its value is', 'Default', 'Reason'), conditions)}",

@@ -88,9 +88,9 @@ def _look_postgres(plans: Plans, connection: Connection, prefix: str, statement:
     with raw.cursor() as cursor:
         cursor.execute(prefix or "SAVEPOINT look")
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", values or None)
-        [told] = cursor.fetchone()
+        [explained] = cursor.fetchone()
         cursor.execute("ROLLBACK" if prefix else "ROLLBACK TO look")
-    plan = (json.loads(told) if isinstance(told, str) else told)[0]["Plan"]
+    plan = (json.loads(explained) if isinstance(explained, str) else explained)[0]["Plan"]
     blocks = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
     if blocks > plans.blocks:
         plans.blocks, plans.heaviest = blocks, statement

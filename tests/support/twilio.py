@@ -89,8 +89,8 @@ class Twilio:
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, told, response.read())
+            by_name = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, by_name, response.read())
         finally:
             connection.close()
 
@@ -105,9 +105,9 @@ class KeptAlive(Twilio):
         _kept.connection = None
         connection.request(method, path, body, headers)
         response = connection.getresponse()
-        told = {name.lower(): value for name, value in response.getheaders()}
-        answer = Answer(response.status, told, response.read())
-        if told["connection"] == "close":
+        by_name = {name.lower(): value for name, value in response.getheaders()}
+        answer = Answer(response.status, by_name, response.read())
+        if by_name["connection"] == "close":
             connection.close()
         else:
             _kept.connection = connection

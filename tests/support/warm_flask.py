@@ -22,8 +22,8 @@ _ASKS = """#!{python} -ISE
 import json, os, socket, sys
 asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 asking.connect({address!r})
-told = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
-socket.send_fds(asking, [told], [0, 1, 2])
+message = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
+socket.send_fds(asking, [message], [0, 1, 2])
 sys.exit(int(asking.recv(16)))
 """
 _LONGEST = 1 << 20
@@ -57,8 +57,8 @@ def _answer(listening: socket.socket) -> None:
 def _run(asking: socket.socket) -> None:
     """One command to its end. 128 and the signal's number when a signal ended it, as a shell has it."""
     with asking:
-        told, streams, _, _ = socket.recv_fds(asking, _LONGEST, 3)
-        words, env, folder = json.loads(told)
+        message, streams, _, _ = socket.recv_fds(asking, _LONGEST, 3)
+        words, env, folder = json.loads(message)
         command = [sys.executable, "-m", "flask", *words]
         assert warm.can_start(command, env), env
         started = warm.start(command, env, Path(folder), streams, own_session=False)

@@ -1,7 +1,7 @@
 """A process beside each run of the tests that ends what the run has started, when the run itself was ended by a signal.
 
 It waits at the other end of a pipe, which closes with whoever holds it, however that one ends. Run as a program it is that
-process; what is to be ended is told through the functions.
+process; what is to be ended is given to it through the functions.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ _LOOK_EVERY_SECONDS = 0.1
 
 def group_runs(leader_pid: int) -> None:
     """A process group that must not outlive this run."""
-    _tell(f"+group {leader_pid}")
+    _send(f"+group {leader_pid}")
 
 
 def group_ended(leader_pid: int) -> None:
-    _tell(f"-group {leader_pid}")
+    _send(f"-group {leader_pid}")
 
 
 def cluster_runs(folder: Path) -> None:
     """A folder with a Postgres in `data`: both must not outlive this run."""
-    _tell(f"+cluster {folder}")
+    _send(f"+cluster {folder}")
 
 
 def cluster_ended(folder: Path) -> None:
-    _tell(f"-cluster {folder}")
+    _send(f"-cluster {folder}")
 
 
-def _tell(line: str) -> None:
+def _send(line: str) -> None:
     stdin = _watcher().stdin
     assert stdin is not None
     with suppress(BrokenPipeError):  # somebody ended it: then nobody watches
