@@ -113,7 +113,7 @@ def _show_then(service: Offhook, version: str, shown: Format) -> None:
     """The text that was kept. What lists it names is said beside it, so that a file of it is what it was."""
     text = service.ledger.kept_rules(version)
     if text is None:
-        named = "`flask conversions show CALLSID` names that of a call"
+        named = "`flask conversions show CALLSID --raw` names that of a call"
         fail(f"No rules were ever used under the version {version}. {named}.")
     lists = service.ledger.past.lists_used(version)
     if shown is not Format.TABLE:

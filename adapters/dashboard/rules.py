@@ -119,10 +119,7 @@ def _versions(known: Parts, rules: Rules | RulesError, since: int) -> tuple[list
     used = known.reads.past.rules_used(begun + size + 1, since)
     now = rules.version if isinstance(rules, Rules) else None
     until: list[datetime | None] = [None, *(later.began_at for later, _ in pairwise(used))]
-    every = [
-        Version(one, end, not since and place == 0 and one.version == now)
-        for place, (one, end) in enumerate(zip(used, until, strict=False))
-    ]
+    every = [Version(one, end, end is None and one.version == now) for one, end in zip(used, until, strict=False)]
     page = every[begun : begun + size]
     return page, page[-1].used.number if len(every) > begun + size else None
 

@@ -211,7 +211,7 @@ class RuleTexts(Protocol):
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
         """Keep the text of rules under their version, and the numbers of the files that they name, where these are not kept
-        yet. Raises LedgerUnavailable."""
+        yet; and note that they hold from now on, where others did. Raises LedgerUnavailable."""
 
     def kept_rules(self, version: str) -> str | None:
         """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
