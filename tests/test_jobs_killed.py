@@ -44,7 +44,7 @@ def kill_under_way(worker: WorkerProcess, offhook: Offhook, office: Office, job_
         job = office.job(job_id)
         return job.is_over or (job.progress.done > 0 and ledger.count(offhook.database_url, "customers") > 0)
 
-    wait_until(is_far, tell=lambda: f"{office.job(job_id)} {worker.log[-2000:]}")
+    wait_until(is_far, shows=lambda: f"{office.job(job_id)} {worker.log[-2000:]}")
     worker.kill()
     return office.job(job_id)
 
@@ -65,7 +65,7 @@ def test_an_import_whose_worker_is_killed_is_finished_by_another_and_is_one_impo
     assert 0 < left.progress.done < len(text) == left.progress.of_how_many
     assert 0 < ledger.count(offhook.database_url, "customers") < len(numbers)
     with offhook.worker(**QUICK) as worker:
-        wait_until(lambda: office.job(job_id).is_over, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: office.job(job_id).is_over, shows=lambda: worker.log[-2000:])
     job = office.job(job_id)
     assert (job.state, job.attempts) == (JobState.DONE, 2)
     assert job.result is not None
@@ -93,12 +93,12 @@ def test_a_bulk_retry_whose_worker_is_killed_is_finished_by_another_and_sends_ea
         return ledger.count(offhook.database_url, "conversions", f"horizon_from >= {asked_at}")
 
     with offhook.worker(**QUICK) as worker:
-        wait_until(sent_again, tell=lambda: worker.log[-2000:])
+        wait_until(sent_again, shows=lambda: worker.log[-2000:])
         worker.kill()
     left, before = office.job(job_id), sent_again()
     assert left.state is JobState.RUNNING and 0 < before < len(calls)
     with offhook.worker(**QUICK) as worker:
-        wait_until(lambda: office.job(job_id).is_over, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: office.job(job_id).is_over, shows=lambda: worker.log[-2000:])
     job = office.job(job_id)
     assert (job.state, job.attempts, sent_again()) == (JobState.DONE, 2, len(calls))
     assert job.result is not None

@@ -205,7 +205,7 @@ class Process:
         def said_or_ended() -> bool:
             return text in self.log or not self.is_running
 
-        wait_until(said_or_ended, tell=lambda: f"no {text!r} in:\n{self.log[-3000:]}")
+        wait_until(said_or_ended, shows=lambda: f"no {text!r} in:\n{self.log[-3000:]}")
         if text not in self.log:
             raise AssertionError(f"it ended before it said {text!r}:\n{self.log[-3000:]}")
 
@@ -241,7 +241,7 @@ class Web(Process):
         def answers_or_ended() -> bool:
             return not self.is_running or self._is_alive()
 
-        wait_until(answers_or_ended, tell=lambda: self.log[-3000:])
+        wait_until(answers_or_ended, shows=lambda: self.log[-3000:])
         if not self.is_running:
             raise AssertionError(f"gunicorn ended at its start:\n{self.log[-3000:]}")
 

@@ -10,10 +10,10 @@ HANGS_AFTER_SECONDS = 840.0
 _LOOK_EVERY_SECONDS = 0.02
 
 
-def wait_until(holds: Callable[[], object], tell: Callable[[], str] = lambda: "") -> None:
-    """Return once `holds()` is true. Raises TimeoutError with `tell()` when it hangs: no test fails for being slow."""
+def wait_until(holds: Callable[[], object], shows: Callable[[], str] = lambda: "") -> None:
+    """Return once `holds()` is true. Raises TimeoutError with `shows()` when it hangs: no test fails for being slow."""
     until = time.monotonic() + HANGS_AFTER_SECONDS
     while not holds():
         if time.monotonic() > until:
-            raise TimeoutError(f"hangs for {HANGS_AFTER_SECONDS} s: {getattr(holds, '__name__', holds)} {tell()}")
+            raise TimeoutError(f"hangs for {HANGS_AFTER_SECONDS} s: {getattr(holds, '__name__', holds)} {shows()}")
         time.sleep(_LOOK_EVERY_SECONDS)

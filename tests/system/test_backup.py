@@ -152,7 +152,7 @@ def orders(offhook: Offhook, since: int = 0) -> Counter[bytes]:
 
 def let_it_work(offhook: Offhook, **expected: int) -> None:
     with offhook.worker(**_zone()) as worker:
-        wait_until(lambda: offhook.states() == expected, tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+        wait_until(lambda: offhook.states() == expected, shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
 
 
 def send(offhook: Offhook, *sids: str) -> None:

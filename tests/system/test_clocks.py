@@ -42,13 +42,13 @@ def test_a_worker_that_is_ahead_leaves_alone_what_another_is_sending(offhook: Of
         assert web.twilio.send(callback(new_sid())).status == 204
         [under_way] = offhook.sink.wait_for(1)
         with WorkerProcess(offhook.env(**usual, **wrong_clock(605)), offhook.folder, "ahead") as ahead:
-            wait_until(lambda: differs_from_the_database(ahead, 605), tell=lambda: ahead.log[-2000:])
+            wait_until(lambda: differs_from_the_database(ahead, 605), shows=lambda: ahead.log[-2000:])
             for delivered in range(1, 6):  # rounds of both workers
                 assert web.twilio.send(callback(new_sid())).status == 204
                 wait_until(lambda delivered=delivered: offhook.states().get("delivered") == delivered)  # type: ignore[misc]
             assert offhook.states() == {"delivered": 5, "sending": 1}
             let_go.set()
-            wait_until(lambda: offhook.states() == {"delivered": 6}, tell=lambda: str(offhook.states()))
+            wait_until(lambda: offhook.states() == {"delivered": 6}, shows=lambda: str(offhook.states()))
     assert [seen.body for seen in offhook.sink.requests].count(under_way.body) == 1
     assert len(offhook.sink.requests) == 6
 
@@ -59,7 +59,7 @@ def test_with_clocks_an_hour_off_everything_goes_by_the_database_s(offhook: Offh
     wrong = wrong_clock(ahead)
     with offhook.web(**wrong) as web, offhook.worker(**wrong) as worker:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: worker.log[-2000:])
         wait_until(lambda: differs_from_the_database(worker, ahead))
         ready = web.twilio.get("/readyz")
         facts = json.loads(ready.body)
@@ -98,7 +98,7 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
         for _ in range(count):
             assert web.twilio.send(callback(new_sid())).status == 204
         expected.append(count)
-        wait_until(lambda: offhook.states() == {"delivered": sum(expected)}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": sum(expected)}, shows=lambda: str(offhook.states()))
 
     def lines(name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in worker.log.splitlines() if f'"{name}"' in line]
@@ -122,7 +122,7 @@ def test_a_web_process_that_delivers_says_in_readyz_that_rockerbox_has_another_t
     offhook.sink.behave(dated(65))
     with offhook.web(OFFHOOK_WORKER="inline") as web:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: web.log[-2000:])
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: web.log[-2000:])
         wait_until(lambda: b"destination" in web.twilio.get("/readyz").body)
         facts = json.loads(web.twilio.get("/readyz").body)
         assert "destination" in facts["warning"] and abs(facts["clock_ahead_of_destination_seconds"] + 65) < 5

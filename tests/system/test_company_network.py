@@ -40,7 +40,7 @@ def test_what_a_certificate_lacks_is_told_and_a_named_authority_and_a_proxy_let_
         with offhook.web() as web, offhook.worker(**way) as worker:
             assert web.twilio.send(callback(sid)).status == 204
             untrusted = f"reason = 'tls' AND answer = '{UNTRUSTED}' AND status_code IS NULL"
-            wait_until(lambda: attempts(offhook, untrusted) >= 2, tell=lambda: worker.log[-2000:])
+            wait_until(lambda: attempts(offhook, untrusted) >= 2, shows=lambda: worker.log[-2000:])
             worker.wait_for_log("rockerbox_out_of_reach")
             lines = [json.loads(line) for line in worker.log.splitlines() if "rockerbox_out_of_reach" in line]
             assert [(line["level"], line["reason"], line["error"]) for line in lines] == [("ERROR", "tls", UNTRUSTED)]
@@ -48,7 +48,7 @@ def test_what_a_certificate_lacks_is_told_and_a_named_authority_and_a_proxy_let_
             assert UNTRUSTED in shown.stdout
             assert sink.requests == []
         with offhook.worker(OFFHOOK_CA_FILE=str(tls[1]), **way) as trusting:
-            wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: trusting.log[-2000:])
+            wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: trusting.log[-2000:])
         assert len(sink.requests) == 1
         assert {asked.line for asked in proxy.asked} == {f"CONNECT 127.0.0.1:{sink.port} HTTP/1.1"}
         assert "s3cret" not in worker.log + trusting.log + shown.stdout

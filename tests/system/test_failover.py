@@ -37,7 +37,7 @@ def test_sessions_of_a_node_that_was_read_only_are_thrown_away(offhook: Offhook,
         administer(postgres.url("postgres"), f"ALTER DATABASE {name} RESET default_transaction_read_only")
         assert web.twilio.send(callback(new_sid())).status == 204
         assert web.twilio.get("/readyz").status == 200
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: worker.log[-2000:])
 
 
 @only_postgres
@@ -48,7 +48,7 @@ def test_sessions_that_an_administrator_ends_cost_no_callback(offhook: Offhook) 
             for _ in range(5):
                 before = load.count(204)
                 administer(offhook.database_url, kill)
-                wait_until(lambda before=before: load.count(204) >= before + 20, tell=lambda: str(load.answers))  # type: ignore[misc]
+                wait_until(lambda before=before: load.count(204) >= before + 20, shows=lambda: str(load.answers))  # type: ignore[misc]
         assert set(load.answers) == {204}
     assert_kept(load, offhook.database_url)
 
@@ -82,7 +82,7 @@ def test_a_url_of_two_hosts_follows_the_one_that_takes_writes(
         assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 0)
         read_only(own_postgres, "on")
         read_only(stand_by, "off")
-        wait_until(lambda: web.twilio.get("/readyz").status == 200, tell=lambda: web.log[-2000:])
+        wait_until(lambda: web.twilio.get("/readyz").status == 200, shows=lambda: web.log[-2000:])
         assert web.twilio.send(callback(new_sid())).status == 204
         assert (ledger.count(first, "callbacks"), ledger.count(second, "callbacks")) == (1, 1)
 

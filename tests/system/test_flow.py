@@ -59,7 +59,7 @@ def test_a_call_of_a_known_customer_is_told_once_as_the_documentation_says(offho
             callback(new_sid(), From="anonymous"),
             callback(new_sid(), "busy"),
         )
-        wait_until(lambda: ledger.count(offhook.database_url, "decisions") == 4, tell=lambda: "no decisions")
+        wait_until(lambda: ledger.count(offhook.database_url, "decisions") == 4, shows=lambda: "no decisions")
     [request] = offhook.sink.requests
     assert request.method == "POST"
     assert request.path.endswith("?advertiser=advertiser-for-tests")
@@ -88,7 +88,7 @@ def test_a_parent_and_its_child_legs_are_one_call_in_either_order(offhook: Offho
             both = [callback(parent), leg]
             send(web, *(both if first == 0 else reversed(both)))
         offhook.sink.wait_for(2)
-        wait_until(lambda: ledger.count(offhook.database_url, "callbacks", "folded = 1") == 4, tell=lambda: "unfolded")
+        wait_until(lambda: ledger.count(offhook.database_url, "callbacks", "folded = 1") == 4, shows=lambda: "unfolded")
     assert {json.loads(request.body)["order_id"] for request in offhook.sink.requests} == set(parents)
     assert ledger.count(offhook.database_url, "conversions") == 2
 
@@ -99,7 +99,7 @@ def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: O
     with offhook.web() as web, offhook.worker():
         send(web, callback(sid, From="+14155550123"))
         wait_until(
-            lambda: ledger.count(offhook.database_url, "calls", "state = 'parked'") == 1, tell=lambda: "not parked"
+            lambda: ledger.count(offhook.database_url, "calls", "state = 'parked'") == 1, shows=lambda: "not parked"
         )
         mapping = offhook.folder / "customers.csv"
         mapping.write_text("phone,email,customer_id\n(415) 555-0123,late@example.test,C-1\n")
@@ -148,7 +148,7 @@ def test_a_destination_in_trouble_gets_the_same_bytes_again_until_it_takes_them(
     silent = IMPATIENT if behaviour in ("drip", "black_hole") else {}
     with offhook.web() as web, offhook.worker(**silent):
         send(web, callback(new_sid()))
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
     assert len({request.body for request in offhook.sink.requests}) == 1
     assert ledger.count(offhook.database_url, "attempts") == 2
 
@@ -159,7 +159,7 @@ def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Of
     offhook.sink.behave(sinks.answer(400, b'{"error":"no such advertiser"}'), sinks.answer())
     with offhook.web() as web, offhook.worker() as worker:
         send(web, callback(sid))
-        wait_until(lambda: offhook.states() == {"dead": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"dead": 1}, shows=lambda: str(offhook.states()))
         worker.wait_for_log("conversion_dead")
         assert [line["level"] for line in lines_of(worker, "conversion_dead")] == ["ERROR"]
         story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
@@ -168,7 +168,7 @@ def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Of
         assert "dead=1" in flask("conversions", "list", env=offhook.env(), folder=offhook.folder).stdout
         done = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
         assert done.returncode == 0, done.stderr
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
 
 
 def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) -> None:
@@ -177,7 +177,7 @@ def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) 
     offhook.sink.behave(sinks.reset())
     with offhook.web() as web, offhook.worker(OFFHOOK_RETRY_BASE_SECONDS="600", OFFHOOK_RETRY_CAP_SECONDS="600"):
         send(web, callback(sid))
-        wait_until(lambda: ledger.count(offhook.database_url, "attempts") == 1, tell=lambda: "no attempts")
+        wait_until(lambda: ledger.count(offhook.database_url, "attempts") == 1, shows=lambda: "no attempts")
     day = 86_400 * 1_000_000
     now = int(datetime.now(UTC).timestamp() * 1_000_000)
     ledger.change(
@@ -185,7 +185,7 @@ def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) 
         f"UPDATE conversions SET state = 'pending', lease_until = NULL, due_at = {now}, first_attempt_at = {now - day}",
     )
     with offhook.worker() as worker:
-        wait_until(lambda: offhook.states() == {"ambiguous": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"ambiguous": 1}, shows=lambda: str(offhook.states()))
         worker.wait_for_log("conversion_ambiguous")
     [told] = lines_of(worker, "conversion_ambiguous")
     assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "day_turned", sid)
@@ -203,11 +203,11 @@ def test_a_row_whose_worker_vanished_three_times_is_quarantined(offhook: Offhook
         with offhook.worker(OFFHOOK_LEASE_SECONDS="4", OFFHOOK_DEADLINE_SECONDS="3"):  # killed at the end of the block
             claimed = f"state = 'sending' AND fence = {fence}"
             wait_until(
-                partial(ledger.count, offhook.database_url, "conversions", claimed), tell=lambda: str(offhook.states())
+                partial(ledger.count, offhook.database_url, "conversions", claimed), shows=lambda: str(offhook.states())
             )
         ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
     with offhook.worker() as worker:
-        wait_until(lambda: offhook.states() == {"quarantined": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"quarantined": 1}, shows=lambda: str(offhook.states()))
         worker.wait_for_log("conversion_quarantined")
     [told] = lines_of(worker, "conversion_quarantined")
     assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "leases_expired", sid)
@@ -242,9 +242,9 @@ def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_sec
         stall(stalled, offhook.database_url)
         ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
         with offhook.worker(**patient):
-            wait_until(lambda: offhook.states() == {"pending": 1}, tell=lambda: str(offhook.states()))
+            wait_until(lambda: offhook.states() == {"pending": 1}, shows=lambda: str(offhook.states()))
             os.kill(stalled.pid, signal.SIGCONT)
-            wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
+            wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
     assert len(offhook.sink.requests) == 1
     story = flask("conversions", "show", sid, "--raw", env=offhook.env(), folder=offhook.folder).stdout
     assert "In Rockerbox (late_answer)" in story
@@ -268,7 +268,7 @@ def test_six_seconds_of_403_kill_nothing_and_are_one_error(offhook: Offhook) -> 
         wait_until(lambda: time.monotonic() > until)
         assert set(offhook.states()) <= {"pending", "sending"}
         offhook.sink.behave(sinks.answer())
-        wait_until(lambda: offhook.states() == {"delivered": 40}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": 40}, shows=lambda: str(offhook.states()))
         wait_until(lambda: "destination_accepts_again" in worker.log)
     told = [line for line in lines_of(worker) if line["level"] not in ("INFO", "WARNING")]
     assert [(line["event"], line["reason"]) for line in told] == [("destination_refuses", "http_403")]

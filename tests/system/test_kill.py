@@ -61,7 +61,7 @@ def under_kills(offhook: Offhook, kills_of_each: int, seed: int) -> None:
             assert sum(one.result() for one in killed) == 2 * kills_of_each
             before = len(load.acknowledged)
             wait_until(lambda: len(load.acknowledged) > before + 20)  # it serves on
-        wait_until(lambda: everything_is_done(offhook), tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+        wait_until(lambda: everything_is_done(offhook), shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     assert_kept(load, offhook.database_url)
     assert_told_once(offhook, load)
 

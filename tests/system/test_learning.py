@@ -67,11 +67,11 @@ def learned_under_kills(offhook: Offhook, numbers: int, imports: int, kills: int
             for some in most:
                 learn(offhook, some)
             # Else everybody might be known before a worker lived long enough to decide anything.
-            wait_until(lambda: parked(offhook) > 0, tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+            wait_until(lambda: parked(offhook) > 0, shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
             learn(offhook, last)
             for one in under_way:
                 one.result()
-        wait_until(lambda: nothing_waits(offhook), tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+        wait_until(lambda: nothing_waits(offhook), shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     url = offhook.database_url
     assert parked(offhook) > 0, "no call ever waited for its caller"
     assert ledger.count(url, "conversions") == len(calls.acknowledged) == numbers

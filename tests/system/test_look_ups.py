@@ -79,7 +79,7 @@ def test_whatever_a_source_does_each_call_is_decided_once_it_can_be(offhook: Off
     settings = QUICK | {"OFFHOOK_LOOKUPS": of_crm(crm.port)}
     with offhook.web() as web, offhook.worker(**settings) as worker:
         call(web, NUMBERS)
-        wait_until(lambda: states(offhook) == {"converted": 16, "parked": 8}, tell=lambda: worker.log[-3000:])
+        wait_until(lambda: states(offhook) == {"converted": 16, "parked": 8}, shows=lambda: worker.log[-3000:])
         wait_until(lambda: offhook.states() == {"delivered": 16})
     assert sent(offhook) == expected()
     assert ledger.count(offhook.database_url, "decisions") == len(
@@ -155,7 +155,7 @@ def test_a_shop_s_database_is_asked_after_the_crm_and_may_be_gone_for_a_while(
             assert set(states(offhook)) == {"settling"}
             fill_shop(shop, people)
             done = {"converted": 16, "parked": 8}
-            wait_until(lambda: states(offhook) == done, tell=lambda: f"{states(offhook)} {worker.log[-3000:]}")
+            wait_until(lambda: states(offhook) == done, shows=lambda: f"{states(offhook)} {worker.log[-3000:]}")
             wait_until(lambda: offhook.states() == {"delivered": 16})
     assert sent(offhook) == expected()
 

@@ -29,12 +29,12 @@ def assert_refused_in_time(load: Load) -> None:
 
 def wait_until_refused(load: Load) -> None:
     before = load.count(503)
-    wait_until(lambda: load.count(503) >= before + 8, tell=lambda: str(load.answers))
+    wait_until(lambda: load.count(503) >= before + 8, shows=lambda: str(load.answers))
 
 
 def wait_until_accepted(load: Load) -> None:
     before = load.count(204)
-    wait_until(lambda: load.count(204) >= before + 30, tell=lambda: str(load.answers))
+    wait_until(lambda: load.count(204) >= before + 30, shows=lambda: str(load.answers))
 
 
 def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
@@ -44,7 +44,7 @@ def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
     def all_delivered() -> bool:
         return ledger.count(offhook.database_url, "conversions", "state = 'delivered'") >= len(ended)
 
-    wait_until(all_delivered, tell=lambda: f"{offhook.states()} {worker.log[-2000:]}")
+    wait_until(all_delivered, shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     told = {row["call_sid"] for row in ledger.query(offhook.database_url, "SELECT call_sid FROM conversions")}
     assert ended <= told
 

@@ -38,11 +38,11 @@ def test_two_web_processes_and_two_workers_share_a_transaction_pooler(pooled: Of
         WorkerProcess(pooled.env(), pooled.folder, "worker-2") as second,
     ):
         with Load(web.twilio, threads=8) as load:
-            wait_until(lambda: load.count(204) >= 400, tell=lambda: str(load.answers))
+            wait_until(lambda: load.count(204) >= 400, shows=lambda: str(load.answers))
         assert set(load.answers) == {204}
         ended = {sid for sid, status in load.acknowledged if status == "completed"}
         wait_until(
-            lambda: pooled.states() == {"delivered": len(ended)}, tell=lambda: f"{pooled.states()} {first.log[-2000:]}"
+            lambda: pooled.states() == {"delivered": len(ended)}, shows=lambda: f"{pooled.states()} {first.log[-2000:]}"
         )
         for worker in (first, second):
             assert "ledger_unavailable" not in worker.log

@@ -51,7 +51,7 @@ def test_release_web_and_worker_of_the_procfile_carry_a_call_to_its_end(
     with Process([*honcho, "-p", str(port), "web", "worker"], env, copied_tree, "honcho") as manager:
         manager.wait_for_log("worker_started")
         twilio = Twilio(port)
-        wait_until(lambda: answers(twilio) or not manager.is_running, tell=lambda: manager.log[-3000:])
+        wait_until(lambda: answers(twilio) or not manager.is_running, shows=lambda: manager.log[-3000:])
         call_sid = new_sid()
         assert twilio.send(callback(call_sid)).status == 204
         told = json.loads(sink.wait_for(1)[0].body)

@@ -44,9 +44,9 @@ def test_a_day_of_a_shop_comes_to_the_same_conversions_in_any_order(options: tup
         assert "answered 204" in replay(offhook, DAY, web.port, "--account-sid", ACCOUNT_SID, *options)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            tell=lambda: "undecided",
+            shows=lambda: "undecided",
         )
-        wait_until(lambda: set(offhook.states()) == {"delivered"}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: set(offhook.states()) == {"delivered"}, shows=lambda: str(offhook.states()))
     sent = sorted(json.loads(request.body)["order_id"] for request in offhook.sink.requests)
     assert len(sent) == len(set(sent)) == offhook.states()["delivered"]
     assert sent == sorted(calls_that_count(mapping))
@@ -70,7 +70,7 @@ def test_an_export_names_nobody_and_replays_to_the_same_decisions(offhook: Offho
         replay(offhook, DAY, web.port, "--account-sid", ACCOUNT_SID)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            tell=lambda: "undecided",
+            shows=lambda: "undecided",
         )
         before = decisions(offhook)
         exported = tmp_path / "export.jsonl"
@@ -88,6 +88,6 @@ def test_an_export_names_nobody_and_replays_to_the_same_decisions(offhook: Offho
         replay(offhook, exported, web.port, "--account-sid", ACCOUNT_SID)
         wait_until(
             lambda: ledger.count(offhook.database_url, "calls", "decided_at IS NOT NULL") == 300,
-            tell=lambda: "undecided",
+            shows=lambda: "undecided",
         )
         assert decisions(offhook) == before

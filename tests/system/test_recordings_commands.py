@@ -61,7 +61,7 @@ def test_a_tap_has_each_accepted_callback_once_while_many_come_at_once(offhook: 
             wait_until(lambda: load.count(204) >= 200)
             again = callback(new_sid())
             assert [web.twilio.send(again).status for _ in range(5)] == [204] * 5  # numbers that no row gets
-        wait_until(lambda: {told(line) for line in lines(file)} >= load.acknowledged, tell=lambda: tap.log)
+        wait_until(lambda: {told(line) for line in lines(file)} >= load.acknowledged, shows=lambda: tap.log)
         tap.terminate()
         assert tap.wait() == 0
     kept = [told(line) for line in lines(file)]
@@ -105,14 +105,14 @@ def test_a_tap_waits_for_a_database_that_is_gone_for_a_while(
     offhook.upgrade()
     with offhook.web() as web, Tap(offhook, file, "--in-clear") as tap:
         assert web.twilio.send(callback(new_sid())).status == 204
-        wait_until(lambda: len(lines(file)) == 1, tell=lambda: tap.log)
+        wait_until(lambda: len(lines(file)) == 1, shows=lambda: tap.log)
         own_postgres.stop()
         try:
             tap.wait_for_log("waiting for it")
         finally:
             own_postgres.start()
-        wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, tell=lambda: web.log)
-        wait_until(lambda: len(lines(file)) >= 2, tell=lambda: tap.log)
+        wait_until(lambda: status_of(web.twilio, callback(new_sid())) == 204, shows=lambda: web.log)
+        wait_until(lambda: len(lines(file)) >= 2, shows=lambda: tap.log)
         assert tap.log.count("waiting for it") == 1
 
 

@@ -34,7 +34,7 @@ def lines(web: Web, event: str) -> list[dict[str, Any]]:
 
 
 def only_error(web: Web) -> dict[str, Any]:
-    wait_until(lambda: bool(lines(web, "callbacks_refused")), tell=lambda: web.log[-2000:])
+    wait_until(lambda: bool(lines(web, "callbacks_refused")), shows=lambda: web.log[-2000:])
     [line] = lines(web, "callbacks_refused")
     assert line["level"] == "ERROR"
     return line
@@ -194,7 +194,7 @@ def test_what_else_twilio_sends_is_answered_204_and_counted(offhook: Offhook) ->
         assert send_events(web.twilio, TEST_EVENT).status == 204
         assert send_events(replace(web.twilio, token=OTHER_TOKEN), TEST_EVENT).status == 403
         expected = {"recording": 2, "conference": 1, "event_stream": 1, "amd": 1}
-        wait_until(lambda: ready(web)["callbacks_of_other_kinds"] == expected, tell=lambda: str(ready(web)))
+        wait_until(lambda: ready(web)["callbacks_of_other_kinds"] == expected, shows=lambda: str(ready(web)))
         wait_until(lambda: ready(web)["callbacks_refused"] == {"signature": 1})
     assert ledger.count(offhook.database_url, "callbacks") == 1, "only who answered is kept"
 

@@ -40,7 +40,7 @@ def test_a_database_without_tables_says_so_once_with_the_remedy(bare_offhook: Of
         for _ in range(30):
             assert web.twilio.send(callback(new_sid())).status == 503
             assert web.twilio.get("/readyz").status == 503
-        wait_until(lambda: len(lines(worker, "ledger_unavailable")) >= 2, tell=lambda: worker.log)
+        wait_until(lambda: len(lines(worker, "ledger_unavailable")) >= 2, shows=lambda: worker.log)
         first, second = lines(worker, "ledger_unavailable")[:2]
         assert ("left_out" in first, second["left_out"] >= 2) == (False, True)
         assert Counter(line["event"] for line in lines(web, *TROUBLES)) == {"callback_not_stored": 1, "not_ready": 1}
@@ -63,11 +63,11 @@ def test_an_outage_under_load_is_a_few_lines_and_one_when_it_is_over(
             wait_until(lambda: load.count(204) >= 50)
             own_postgres.stop()
             try:
-                wait_until(lambda: load.count(503) >= 300, tell=lambda: str(load.answers))
+                wait_until(lambda: load.count(503) >= 300, shows=lambda: str(load.answers))
             finally:
                 own_postgres.start()
-            wait_until(lambda: counted(web, "callback_not_stored") == load.count(503), tell=lambda: web.log[-2000:])
-            wait_until(lambda: lines(worker, "ledger_unavailable_over"), tell=lambda: worker.log[-2000:])
+            wait_until(lambda: counted(web, "callback_not_stored") == load.count(503), shows=lambda: web.log[-2000:])
+            wait_until(lambda: lines(worker, "ledger_unavailable_over"), shows=lambda: worker.log[-2000:])
         refused = load.count(503)
     told, over = (lines(web, f"callback_not_stored{ending}") for ending in ("", "_over"))
     assert refused >= 300

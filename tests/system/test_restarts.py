@@ -30,7 +30,7 @@ def reload(web: Web) -> None:
     """SIGHUP, and wait until none of the old workers is left."""
     old = web.children
     web.hang_up()
-    wait_until(lambda: web.children and not web.children & old, tell=lambda: web.log[-3000:])
+    wait_until(lambda: web.children and not web.children & old, shows=lambda: web.log[-3000:])
 
 
 def refused(web: Web) -> list[str]:
@@ -45,7 +45,7 @@ def _were_refused(web: Web, times: int) -> bool:
 def more(load: Load, count: int) -> None:
     """Wait for so many more answers."""
     known = load.count(204)
-    wait_until(lambda: load.count(204) >= known + count, tell=lambda: str(load.answers))
+    wait_until(lambda: load.count(204) >= known + count, shows=lambda: str(load.answers))
 
 
 def test_at_sighup_no_callback_is_refused_or_cut(offhook: Offhook) -> None:
@@ -163,7 +163,7 @@ def test_new_code_is_read_at_sighup_and_broken_code_changes_nothing(offhook: Off
         assert web.twilio.get("/healthz").body == b'{"status":"alive"}\n'
         routes.write_text(text + "\nthis is no Python\n")
         web.hang_up()
-        wait_until(lambda: refused(web), tell=lambda: web.log[-3000:])
+        wait_until(lambda: refused(web), shows=lambda: web.log[-3000:])
         assert "SyntaxError" in refused(web)[0]
         assert web.twilio.send(callback(new_sid())).status == 204
         routes.write_text(text.replace('status="alive"', 'status="renewed"'))
@@ -181,6 +181,6 @@ def test_an_inline_worker_gives_way_at_sighup_and_nothing_is_sent_twice(offhook:
             assert web.twilio.send(callback(sid)).status == 204
             if number % 20 == 10:
                 reload(web)
-        wait_until(lambda: offhook.states() == {"delivered": len(sids)}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": len(sids)}, shows=lambda: str(offhook.states()))
         assert "Traceback" not in web.log
     assert sorted(json.loads(seen.body)["order_id"] for seen in offhook.sink.requests) == sorted(sids)

@@ -31,7 +31,7 @@ def rests(offhook: Offhook, behaviour: sinks.Behaviour, state: str, **env: str) 
     offhook.sink.behave(behaviour)
     with offhook.web() as web, offhook.worker(**env):
         assert web.twilio.send(callback(sid)).status == 204
-        wait_until(lambda: offhook.states() == {state: 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {state: 1}, shows=lambda: str(offhook.states()))
     offhook.sink.behave(sinks.answer())
     ledger.change(offhook.database_url, f"UPDATE customers SET email = '{NEW}'")
     return sid
@@ -49,7 +49,7 @@ def emails(offhook: Offhook) -> list[str]:
 
 def deliver(offhook: Offhook) -> None:
     with offhook.worker():
-        wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
 
 
 def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in_the_story(offhook: Offhook) -> None:

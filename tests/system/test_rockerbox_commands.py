@@ -40,7 +40,7 @@ def calls(offhook: Offhook, count: int, state: str, **env: str) -> list[str]:
 
 
 def rest(offhook: Offhook, state: str, count: int = 1) -> None:
-    wait_until(lambda: offhook.states() == {state: count}, tell=lambda: str(offhook.states()))
+    wait_until(lambda: offhook.states() == {state: count}, shows=lambda: str(offhook.states()))
 
 
 def test_what_lacks_a_field_of_the_key_never_reaches_rockerbox_until_it_is_decided_anew_with_it(

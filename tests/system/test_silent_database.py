@@ -45,7 +45,7 @@ def through(offhook: Offhook, postgres: PostgresServer, proxy: Proxy) -> Offhook
 
 def wait_for_more(load: Load, status: int, count: int = 20) -> None:
     before = load.count(status)
-    wait_until(lambda: load.count(status) >= before + count, tell=lambda: str(load.answers))
+    wait_until(lambda: load.count(status) >= before + count, shows=lambda: str(load.answers))
 
 
 @only_postgres
@@ -61,7 +61,7 @@ def test_connections_that_fell_silent_are_replaced_in_web_and_worker(
             web.wait_for_log("database_cut_off")
             web.wait_for_log("database_slow")
         ended = {sid for sid, status in load.acknowledged if status == "completed"}
-        wait_until(lambda: offhook.states().get("delivered", 0) >= len(ended), tell=lambda: worker.log[-2000:])
+        wait_until(lambda: offhook.states().get("delivered", 0) >= len(ended), shows=lambda: worker.log[-2000:])
         worker.wait_for_log("database_slow")
         assert 0 not in load.answers  # nobody was left without an answer
     assert_kept(load, offhook.database_url)
@@ -95,8 +95,8 @@ def test_behind_a_pooler_whose_database_is_gone_web_starts_and_answers_503_until
         assert web.twilio.get("/readyz").status == 503
         worker.wait_for_log("database_cut_off")
         proxy.pass_on()
-        wait_until(lambda: web.twilio.send(callback(new_sid())).status == 204, tell=lambda: web.log[-2000:])
-        wait_until(lambda: through.states().get("delivered", 0) >= 1, tell=lambda: worker.log[-2000:])
+        wait_until(lambda: web.twilio.send(callback(new_sid())).status == 204, shows=lambda: web.log[-2000:])
+        wait_until(lambda: through.states().get("delivered", 0) >= 1, shows=lambda: worker.log[-2000:])
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def test_every_callback_is_answered_while_somebody_holds_the_lock(offhook: Offho
         assert set(load.answers) == {204, 503}
         wait_until(lambda: web.twilio.get("/readyz").status == 200)
         ended = {sid for sid, status in load.acknowledged if status == "completed"}
-        wait_until(lambda: offhook.states().get("delivered", 0) >= len(ended), tell=lambda: worker.log[-2000:])
+        wait_until(lambda: offhook.states().get("delivered", 0) >= len(ended), shows=lambda: worker.log[-2000:])
     assert_kept(load, offhook.database_url)
 
 
@@ -175,7 +175,7 @@ def vanish_holding_the_books(offhook: Offhook, proxy: Proxy, send: object, lost:
     assert callable(send)
     for _ in range(5):
         assert send(callback(new_sid())).status == 204
-    wait_until(lambda: offhook.states() == {"delivered": 5}, tell=lambda: lost.log[-2000:])
+    wait_until(lambda: offhook.states() == {"delivered": 5}, shows=lambda: lost.log[-2000:])
     with psycopg.connect(offhook.database_url) as shell:
         shell.execute("LOCK TABLE calls IN EXCLUSIVE MODE")
         assert send(callback(new_sid())).status == 204

@@ -83,7 +83,7 @@ def test_what_was_sent_after_the_file_had_gone_is_refused_until_it_is_back(
 
         delete(path)
         spare.rename(path)
-        wait_until(lambda: is_ready(web.twilio), tell=lambda: web.log[-2000:])
+        wait_until(lambda: is_ready(web.twilio), shows=lambda: web.log[-2000:])
         sid = new_sid()
         assert web.twilio.send(callback(sid)).status == 204
     assert {told for told, _ in stored(offhook.database_url)} == {told for told, _ in kept} | {sid}
@@ -100,7 +100,7 @@ def test_a_file_replaced_under_load_loses_nothing_that_is_acknowledged(
         wait_until(lambda: ledger.count(offhook.database_url, "callbacks", "folded = 0") == 0)
         harm(path)
         with Load(web.twilio) as load:
-            wait_until(lambda: load.count(204) >= 40, tell=lambda: web.log[-2000:])
+            wait_until(lambda: load.count(204) >= 40, shows=lambda: web.log[-2000:])
         assert is_ready(web.twilio)
         assert web.is_running and worker.is_running
     assert_kept(before, offhook.database_url)
@@ -144,7 +144,7 @@ def test_a_volume_mounted_over_the_folder_is_refused_and_its_end_heals(offhook: 
         with mounted_over(data):
             assert [status_of(web.twilio, callback(new_sid())) for _ in range(3)] == [503, 503, 503]
             assert not is_ready(web.twilio)
-        wait_until(lambda: is_ready(web.twilio), tell=lambda: web.log[-2000:])
+        wait_until(lambda: is_ready(web.twilio), shows=lambda: web.log[-2000:])
         assert web.twilio.send(callback(new_sid())).status == 204
     assert len(stored(inside.database_url)) == 2
 
@@ -155,4 +155,4 @@ def test_a_worker_on_a_file_that_was_replaced_goes_on_with_the_new_one(offhook: 
         put_back_a_backup(path)
         with offhook.web() as web:
             assert web.twilio.send(callback(new_sid())).status == 204
-            wait_until(lambda: offhook.states() == {"delivered": 1}, tell=lambda: worker.log[-2000:])
+            wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: worker.log[-2000:])

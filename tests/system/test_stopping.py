@@ -50,9 +50,9 @@ def test_a_worker_stops_at_a_black_hole_and_gives_back_what_it_did_not_send(offh
         sids = send_calls(web.twilio, 12)
         offhook.sink.wait_for(2)
         # four are claimed: two are being sent, two wait for a thread
-        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 8}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 8}, shows=lambda: str(offhook.states()))
         worker.terminate()
-        wait_until(lambda: offhook.states() == {"sending": 2, "pending": 10}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"sending": 2, "pending": 10}, shows=lambda: str(offhook.states()))
         assert worker.is_running, "it was to give back before it knows what becomes of the two"
         stop(worker)
     tried = {json.loads(seen.body)["order_id"] for seen in offhook.sink.requests}
@@ -87,12 +87,12 @@ def test_an_inline_worker_delivers_and_stops_with_its_web_process(offhook: Offho
         offhook.sink.wait_for(7)  # each of the two processes sends two, and has two more wait for a thread
         wait_until(
             lambda: offhook.states() == {"delivered": 3, "sending": 8, "pending": 8},
-            tell=lambda: f"{offhook.states()} {web.log[-2000:]}",
+            shows=lambda: f"{offhook.states()} {web.log[-2000:]}",
         )
         web.terminate()
         wait_until(
             lambda: offhook.states() == {"delivered": 3, "sending": 4, "pending": 12},
-            tell=lambda: f"{offhook.states()} {web.log[-2000:]}",
+            shows=lambda: f"{offhook.states()} {web.log[-2000:]}",
         )
         let_go.set()
         stop(web)
@@ -127,7 +127,7 @@ def test_an_inline_worker_gives_back_at_once_though_web_and_sink_both_hang(offho
     ):
         half.sendall(b"POST /twilio/status HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf")
         send_calls(web.twilio, 6)
-        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 2}, tell=lambda: str(offhook.states()))
+        wait_until(lambda: offhook.states() == {"sending": 4, "pending": 2}, shows=lambda: str(offhook.states()))
         offhook.sink.wait_for(2)
         web.terminate()
         web.wait()
