@@ -118,7 +118,9 @@ _LEAVE = (
 
 _ANSWERED = f"{TO_RELEASE} AND NOT ({IS_WANTED})"
 _WAITING = {**KEY, "state": "text", "settle_at": "bigint"}
-_WAIT = f"UPDATE calls SET settle_at = v.settle_at FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state"
+_WAIT = (
+    f"UPDATE calls SET settle_at = v.settle_at, put_off = 1 FROM {{rows}} WHERE {_THE_CALL} AND calls.state = v.state"
+)
 
 
 def try_to_keep_books(connection: Connection) -> bool:
@@ -251,12 +253,12 @@ class BooksOnSql:
             found = first_not_over(connection, asked)
         return {(phone, at): customer_of(phone, row) for (phone, at), row in found.items()}
 
-    def waited(self, settled: Mapping[CallKey, datetime]) -> Collection[CallKey]:
+    def waited(self, keys: Collection[CallKey]) -> Collection[CallKey]:
         with self._read() as connection:
             rows = for_each(
-                connection, named(settled), KEY, calls, BY_KEY, ("account_sid", "call_sid", "state", "settle_at")
+                connection, named(keys), KEY, calls, BY_KEY, ("account_sid", "call_sid", "state", "put_off")
             )
-        return {key_of(row) for row in rows if _waited(row, settled[key_of(row)])}
+        return {key_of(row) for row in rows if _waits(row)}
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         moved = with_rows(_DECIDE[event], _DECIDED, map(_decided_row, decided))
@@ -356,11 +358,8 @@ def _to_decide(connection: Connection, rows: Sequence[Any]) -> set[CallKey]:
     return known.keys() - {key for key, row in newest.items() if SEVERAL_CUSTOMERS in dict(json.loads(row.reasons))}
 
 
-def _waited(row: Any, settled_at: datetime) -> bool:
-    """A call that was put off keeps until when, or since when it is due again: later than it had settled."""
-    if row.state == CallState.PARKED:
-        return True
-    return row.state == CallState.SETTLING and row.settle_at is not None and row.settle_at > settled_at
+def _waits(row: Any) -> bool:
+    return row.state == CallState.PARKED or bool(row.state == CallState.SETTLING and row.put_off)
 
 
 def _stored(row: Row[Any]) -> Stored:

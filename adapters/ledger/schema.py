@@ -134,7 +134,7 @@ legs = Table(
 
 # One row a call to the customer. `state` moves as CALL_MOVES says (docs/states.md). An open one with a `decided_at` is
 # unfinished: no final status came in time, and should one come after all, it goes on as any other. `answered` is 1 where a
-# person did, NULL where nobody knows.
+# person did, NULL where nobody knows; `put_off` 1 where it waited for its caller to be looked up.
 calls = Table(
     "calls",
     metadata,
@@ -155,6 +155,7 @@ calls = Table(
     Column("settle_at", Moment),
     Column("decided_at", Moment),
     Column("answered", SmallInteger),
+    Column("put_off", SmallInteger),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
     Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),

@@ -178,8 +178,7 @@ def give_up_batch(ledger: Bookkeeping, judge: Judge, now: datetime, after_second
 def _marked(books: Books, decided: Sequence[Decided], judge: Judge) -> list[Decided]:
     """Calls that waited for their caller and are sent on another day of Rockerbox's than their own are marked."""
     late = {one.call.key: marked for one in decided if (marked := _late(one, judge))}
-    settled = {key: _settle_at(one.call, judge) or one.decided_at for key, one in late.items()}
-    waited = books.waited(settled) if settled else ()
+    waited = books.waited(late.keys()) if late else ()
     return [late[one.call.key] if one.call.key in waited else one for one in decided]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -389,5 +390,25 @@ def test_those_that_wait_for_their_caller_are_known_from_all_others(ledger: Whol
     assert [state(ledger, number) for number in range(1, 7)] == stand
     with ledger.books() as books:
         assert books is not None
-        assert set(books.waited({key(number): NOON for number in range(1, 7)})) == {key(1), key(2), key(3)}
-        assert set(books.waited({})) == set()
+        assert set(books.waited([key(number) for number in range(1, 7)])) == {key(1), key(2), key(3)}
+        assert set(books.waited([])) == set()
+
+
+def test_a_call_that_waits_for_its_caller_waited_too_when_a_leg_came_meanwhile(ledger: WholeLedger) -> None:
+    """With the leg it is due at another time; when it is due says nothing of why."""
+    call(ledger, 1)
+    decide(ledger)
+    ledger.append([raw(2, parent=1, caller=CALLER)])
+    fold_batch(ledger, steps.JUDGE, 100)
+    with ledger.books() as books:
+        assert books is not None
+        assert set(books.waited([key(1)])) == {key(1)}
+
+
+def test_a_call_whose_end_had_more_time_to_settle_did_not_wait_for_its_caller(ledger: WholeLedger) -> None:
+    """Whoever makes OFFHOOK_SETTLE_SECONDS shorter has calls that are due later than their callbacks say now."""
+    known(ledger, CALLER)
+    ledger.append([raw(1, caller=CALLER)])
+    fold_batch(ledger, replace(steps.JUDGE, settle_seconds=16 * HOUR.total_seconds()), 100)
+    assert decide(ledger, 16 * HOUR.total_seconds()) == 1
+    assert words(ledger, 1) == [["counts"]]

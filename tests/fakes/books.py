@@ -180,11 +180,11 @@ class MemoryBooks:
                 found[phone, at] = replace(min(still, key=lambda line: line.from_at).customer, phone=phone)
         return found
 
-    def waited(self, settled: Mapping[CallKey, datetime]) -> Collection[CallKey]:
-        kept = {key: self._kept.calls[key] for key in settled}
-        parked = {key for key, one in kept.items() if one.state == "parked"}
-        settling = {key: one.folded.settle_at for key, one in kept.items() if one.state == "settling"}
-        return parked | {key for key, at in settling.items() if at and at > settled[key]}
+    def waited(self, keys: Collection[CallKey]) -> Collection[CallKey]:
+        kept = {key: self._kept.calls[key] for key in keys}
+        return {
+            key for key, one in kept.items() if one.state == "parked" or (one.state == "settling" and one.was_put_off)
+        }
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         may = ("settling", "parked") if event is CallEvent.DECIDE else ("skipped", "parked")
@@ -210,6 +210,7 @@ class MemoryBooks:
         for key, phone in asked.items():
             call = self._kept.calls[key]
             call.folded = replace(call.folded, settle_at=until)
+            call.was_put_off = True
             self._look_ups.want(phone, now)
 
     def answered(self, limit: int, *, every: bool = False) -> Answered:

@@ -31,6 +31,7 @@ class KeptCall:
     state: str
     customer_phone: str | None
     decided_at: datetime | None = None
+    was_put_off: bool = False
 
 
 @dataclass(slots=True)

@@ -173,9 +173,8 @@ class Books(KnownCalls, Protocol):
     def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
         """The parked calls that were heard of by then: the oldest."""
 
-    def waited(self, settled: Mapping[CallKey, datetime]) -> Collection[CallKey]:
-        """Of these calls, each with when its callbacks say that it had settled (UTC), those that wait for their caller:
-        parked ones, and ones that `let_wait` put off."""
+    def waited(self, keys: Collection[CallKey]) -> Collection[CallKey]:
+        """Those of the calls that wait for their caller: parked ones, and ones that `let_wait` put off once."""
 
     def record(self, decided: Collection[Decided], event: CallEvent = CallEvent.DECIDE) -> None:
         """Journal each decision, move its call, and put its conversion into the outbox. `event` is why it was decided."""
