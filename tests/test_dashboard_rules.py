@@ -173,7 +173,8 @@ def test_the_numbers_of_a_list_are_shown_with_the_rules_of_then_whatever_became_
     file.unlink()
     [version] = [one.version for one in site.service.ledger.past.rules_used(5)]
     page = words(site.person(Role.VIEWER).get(f"/rules/{version}").text)
-    assert f"as it was then: 6 numbers {mask(BO)}, +1415***0200 and more: flask rules show --version {version}" in page
+    assert f"as it was then: 6 numbers {mask(BO)}, +1415***0200 and 4 more" in page
+    assert f"In a terminal: flask rules show --version {version} --list {file}" in page
 
     app = commands_alone()
     app.extensions["offhook"] = site.service

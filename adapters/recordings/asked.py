@@ -89,7 +89,7 @@ class Covers:
         for too many."""
         place = self.asked[name].index(test)
         found = sorted(text for text, comes_to in self._met.get(name, {}).items() if comes_to[place])
-        if len(found) > USUAL.listed:
+        if len(found) > USUAL.listed:  # of whoever replays it the limit is not known: it is the usual one
             problem = f"{len(found)} values of {name} are as one rule asks, and a rule can list {USUAL.listed}"
             raise RecordingError("--rules", f"{problem}; export fewer calls at a time (--since, --call).")
         return found or [self._text(name, "none")]
