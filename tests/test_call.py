@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 
 
-def told(
+def callback(
     call_sid: str, status: Status, number: int, *, parent: str | None = None, seconds: int = 0, **params: str
 ) -> Callback:
     """A callback with sequence number `number`, received `number` seconds after noon."""
@@ -30,9 +30,9 @@ def told(
 
 def test_a_later_status_wins_whatever_the_order_of_arrival() -> None:
     callbacks = [
-        told("CA1", Status.COMPLETED, 3, seconds=10),
-        told("CA1", Status.RINGING, 1),
-        told("CA1", Status.IN_PROGRESS, 2),
+        callback("CA1", Status.COMPLETED, 3, seconds=10),
+        callback("CA1", Status.RINGING, 1),
+        callback("CA1", Status.IN_PROGRESS, 2),
     ]
     call = fold(CallKey("AC1", "CA1"), callbacks)
     assert call.root is not None
@@ -41,36 +41,41 @@ def test_a_later_status_wins_whatever_the_order_of_arrival() -> None:
 
 
 def test_a_call_without_a_final_status_is_not_final() -> None:
-    assert fold(CallKey("AC1", "CA1"), [told("CA1", Status.IN_PROGRESS, 1)]).final_at is None
+    assert fold(CallKey("AC1", "CA1"), [callback("CA1", Status.IN_PROGRESS, 1)]).final_at is None
 
 
 def test_a_child_leg_that_ends_does_not_end_its_call() -> None:
-    call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1"), told("CA1", Status.RINGING, 1)])
+    call = fold(
+        CallKey("AC1", "CA1"), [callback("CA2", Status.COMPLETED, 1, parent="CA1"), callback("CA1", Status.RINGING, 1)]
+    )
     assert call.final_at is None
     assert [leg.call_sid for leg in call.children] == ["CA2"]
 
 
 def test_a_call_of_which_only_a_child_leg_was_heard_has_no_root() -> None:
-    call = fold(CallKey("AC1", "CA1"), [told("CA2", Status.COMPLETED, 1, parent="CA1")])
+    call = fold(CallKey("AC1", "CA1"), [callback("CA2", Status.COMPLETED, 1, parent="CA1")])
     assert call.root is None
     assert call.final_at is None
 
 
 def test_an_unknown_status_never_displaces_a_known_one() -> None:
-    call = fold(CallKey("AC1", "CA1"), [told("CA1", Status.QUEUED, 1), told("CA1", Status.UNKNOWN, 9)])
+    call = fold(CallKey("AC1", "CA1"), [callback("CA1", Status.QUEUED, 1), callback("CA1", Status.UNKNOWN, 9)])
     assert call.root is not None
     assert call.root.status is Status.QUEUED
 
 
 def test_what_a_later_callback_leaves_empty_keeps_its_earlier_value() -> None:
-    callbacks = [told("CA1", Status.RINGING, 1, CallerCity="Paris"), told("CA1", Status.COMPLETED, 2, CallerCity="")]
+    callbacks = [
+        callback("CA1", Status.RINGING, 1, CallerCity="Paris"),
+        callback("CA1", Status.COMPLETED, 2, CallerCity=""),
+    ]
     call = fold(CallKey("AC1", "CA1"), callbacks)
     assert call.root is not None
     assert call.root.details["CallerCity"] == "Paris"
 
 
 CALLBACKS = st.builds(
-    told,
+    callback,
     st.sampled_from(["CA1", "CA2"]),
     st.sampled_from(list(Status)),
     st.integers(0, 5),
@@ -110,11 +115,11 @@ def test_a_circle_of_parents_has_one_root_and_ends(parents: dict[str, str], leg:
     assert root_of(root, parents) == root
 
 
-DETECTED = told("CA1", Status.UNKNOWN, 9, AnsweredBy="machine_start")
+DETECTED = callback("CA1", Status.UNKNOWN, 9, AnsweredBy="machine_start")
 ON_LEGS = [
-    told("CA2", Status.NO_ANSWER, 1, parent="CA1", AnsweredBy="fax"),
-    told("CA3", Status.COMPLETED, 1, parent="CA1", seconds=60, AnsweredBy="human"),
-    told("CA4", Status.COMPLETED, 1, parent="CA1", seconds=90),
+    callback("CA2", Status.NO_ANSWER, 1, parent="CA1", AnsweredBy="fax"),
+    callback("CA3", Status.COMPLETED, 1, parent="CA1", seconds=60, AnsweredBy="human"),
+    callback("CA4", Status.COMPLETED, 1, parent="CA1", seconds=90),
 ]
 
 
@@ -122,11 +127,11 @@ ON_LEGS = [
     ("heard", "who"),
     [
         ([DETECTED], "machine_start"),
-        ([told("CA1", Status.COMPLETED, 3), DETECTED], "machine_start"),
-        ([DETECTED, told("CA1", Status.COMPLETED, 3, AnsweredBy=""), *ON_LEGS], "machine_start"),
-        ([told("CA1", Status.COMPLETED, 3), *ON_LEGS], "human"),
+        ([callback("CA1", Status.COMPLETED, 3), DETECTED], "machine_start"),
+        ([DETECTED, callback("CA1", Status.COMPLETED, 3, AnsweredBy=""), *ON_LEGS], "machine_start"),
+        ([callback("CA1", Status.COMPLETED, 3), *ON_LEGS], "human"),
         (ON_LEGS, "human"),
-        ([told("CA1", Status.COMPLETED, 3)], ""),
+        ([callback("CA1", Status.COMPLETED, 3)], ""),
     ],
 )
 def test_who_answered_is_found_on_the_call_itself_else_on_the_leg_that_was_talked_to_longest(

@@ -1,4 +1,4 @@
-"""What counts and what is told of it, each rule alone with its right value. Pure: the call is made here, nobody is asked."""
+"""What counts and what is sent of it, each rule alone with its right value. Pure: the call is made here, nobody is asked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def against(rules: Rules, leg: Leg = LEG, customer: Customer | None = CUSTOMER) 
     return [reason.word for reason in decision.reasons] if isinstance(decision, Skip) else []
 
 
-def told(rules: Rules, leg: Leg = LEG) -> Conversion:
+def converted(rules: Rules, leg: Leg = LEG) -> Conversion:
     decision = decide(call(leg), CUSTOMER, rules, Numbering("US"))
     assert isinstance(decision, Convert)
     return decision.conversion
@@ -62,26 +62,26 @@ def test_of_a_call_that_we_made_our_own_end_must_be_listed() -> None:
 
 def test_a_number_s_own_extra_fields_win_over_those_of_the_whole_file() -> None:
     rules = Rules(extra={"channel": "phone", "to": "{to}"}, numbers={LISTED: TV})
-    assert told(rules).extra == {"channel": "tv", "to": LISTED, "seconds": "30"}
-    assert told(rules, replace(LEG, to=UNLISTED)).extra == {"channel": "phone", "to": UNLISTED}
+    assert converted(rules).extra == {"channel": "tv", "to": LISTED, "seconds": "30"}
+    assert converted(rules, replace(LEG, to=UNLISTED)).extra == {"channel": "phone", "to": UNLISTED}
 
 
 def test_a_number_s_own_action_and_revenue_win_over_those_of_the_whole_file() -> None:
     rules = Rules(action="call", revenue=Decimal(10), numbers={LISTED: TV})
-    assert (told(rules).action, told(rules).revenue) == ("tv_call", Decimal("27.50"))
-    elsewhere = told(rules, replace(LEG, to=UNLISTED))
+    assert (converted(rules).action, converted(rules).revenue) == ("tv_call", Decimal("27.50"))
+    elsewhere = converted(rules, replace(LEG, to=UNLISTED))
     assert (elsewhere.action, elsewhere.revenue) == ("call", Decimal(10))
 
 
 def test_a_number_without_its_own_action_and_revenue_has_those_of_the_whole_file() -> None:
     rules = Rules(action="call", revenue=Decimal(10), numbers={LISTED: Number(LISTED, "TV")})
-    assert (told(rules).action, told(rules).revenue) == ("call", Decimal(10))
+    assert (converted(rules).action, converted(rules).revenue) == ("call", Decimal(10))
 
 
 def test_a_number_may_be_worth_nothing() -> None:
     """Zero dollars are an amount, and no missing one."""
     rules = Rules(revenue=Decimal(10), numbers={LISTED: Number(LISTED, revenue=Decimal(0))})
-    assert told(rules).revenue == Decimal(0)
+    assert converted(rules).revenue == Decimal(0)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(29, ["too_short"]), (30, []), (31, []), (None, ["too_short"])])
@@ -117,8 +117,8 @@ def test_what_cannot_be_called_back_is_no_customer_s_number() -> None:
 
 
 def test_the_time_of_a_conversion_is_when_the_call_ended_by_the_best_that_is_known() -> None:
-    assert told(Rules()).occurred_at == NOON
-    assert told(Rules(), replace(LEG, ended_at=None)).occurred_at == CALL.final_at
+    assert converted(Rules()).occurred_at == NOON
+    assert converted(Rules(), replace(LEG, ended_at=None)).occurred_at == CALL.final_at
 
 
 def test_a_call_whose_caller_nobody_knows_waits_and_so_does_one_of_several_people() -> None:
@@ -132,7 +132,7 @@ def test_a_call_whose_caller_nobody_knows_waits_and_so_does_one_of_several_peopl
 
 
 def test_a_conversion_names_its_customer_its_call_and_its_order() -> None:
-    conversion = told(Rules(order_id="phone-{call_sid}"))
+    conversion = converted(Rules(order_id="phone-{call_sid}"))
     assert (conversion.email, conversion.customer_id, conversion.key) == ("a@example.test", "C1", CALL.key)
     assert conversion.order_id == "phone-CA1"
 
@@ -141,7 +141,7 @@ def test_a_conversion_names_its_customer_its_call_and_its_order() -> None:
 def test_a_template_names_a_place_by_our_word_and_by_twilio_s(parts: tuple[str, str]) -> None:
     theirs, ours = parts
     leg = replace(LEG, details={theirs: "X"})
-    assert told(Rules(extra={"a": f"{{{theirs}}}", "b": f"{{{ours}}}"}), leg).extra == {"a": "X", "b": "X"}
+    assert converted(Rules(extra={"a": f"{{{theirs}}}", "b": f"{{{ours}}}"}), leg).extra == {"a": "X", "b": "X"}
 
 
 def test_the_number_of_legs_counts_the_call_itself() -> None:

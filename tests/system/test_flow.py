@@ -1,4 +1,4 @@
-"""From the callback to Rockerbox, through HTTP and the commands: what counts, what is told, what is parked and why."""
+"""From the callback to Rockerbox, through HTTP and the commands: what counts, what is sent, what is parked and why."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def send(web: Web, *callbacks: list[tuple[str, str]]) -> None:
     assert [web.twilio.send(one).status for one in callbacks] == [204] * len(callbacks)
 
 
-def test_a_call_of_a_known_customer_is_told_once_as_the_documentation_says(offhook: Offhook) -> None:
+def test_a_call_of_a_known_customer_is_sent_once_as_the_documentation_says(offhook: Offhook) -> None:
     (offhook.folder / "offhook.toml").write_text(RULES)
     sid = new_sid()
     with offhook.web() as web, offhook.worker():
@@ -75,7 +75,7 @@ def test_a_call_of_a_known_customer_is_told_once_as_the_documentation_says(offho
         "label": "TV spring",
     }
     reasons = {row["reasons"] for row in ledger.query(offhook.database_url, "SELECT reasons FROM decisions")}
-    words = {word for told in reasons for word, _ in json.loads(told)}
+    words = {word for each in reasons for word, _ in json.loads(each)}
     assert words == {"counts", "too_short", "caller_withheld", "status"}
 
 
@@ -94,7 +94,7 @@ def test_a_parent_and_its_child_legs_are_one_call_in_either_order(offhook: Offho
 
 
 @pytest.mark.mostly("sqlite")
-def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: Offhook) -> None:
+def test_a_parked_call_is_sent_when_its_caller_comes_into_the_mapping(offhook: Offhook) -> None:
     sid = new_sid()
     with offhook.web() as web, offhook.worker():
         send(web, callback(sid, From="+14155550123"))
@@ -103,10 +103,10 @@ def test_a_parked_call_is_told_when_its_caller_comes_into_the_mapping(offhook: O
         )
         mapping = offhook.folder / "customers.csv"
         mapping.write_text("phone,email,customer_id\n(415) 555-0123,late@example.test,C-1\n")
-        for told in ("1  added", "1  unchanged"):
+        for count in ("1  added", "1  unchanged"):
             done = flask("customers", "import", str(mapping), env=offhook.env(), folder=offhook.folder)
             assert done.returncode == 0, done.stderr
-            assert told in done.stdout
+            assert count in done.stdout
         offhook.sink.wait_for(1)
     results = ledger.query(offhook.database_url, "SELECT result FROM decisions ORDER BY id")
     assert [row["result"] for row in results] == ["parked", "converted"]
@@ -187,8 +187,8 @@ def test_what_may_have_arrived_yesterday_is_held_for_a_person(offhook: Offhook) 
     with offhook.worker() as worker:
         wait_until(lambda: offhook.states() == {"ambiguous": 1}, shows=lambda: str(offhook.states()))
         worker.wait_for_log("conversion_ambiguous")
-    [told] = lines_of(worker, "conversion_ambiguous")
-    assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "day_turned", sid)
+    [error] = lines_of(worker, "conversion_ambiguous")
+    assert (error["level"], error["reason"], error["call_sid"]) == ("ERROR", "day_turned", sid)
     refused = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
@@ -209,8 +209,8 @@ def test_a_row_whose_worker_vanished_three_times_is_quarantined(offhook: Offhook
     with offhook.worker() as worker:
         wait_until(lambda: offhook.states() == {"quarantined": 1}, shows=lambda: str(offhook.states()))
         worker.wait_for_log("conversion_quarantined")
-    [told] = lines_of(worker, "conversion_quarantined")
-    assert (told["level"], told["reason"], told["call_sid"]) == ("ERROR", "leases_expired", sid)
+    [error] = lines_of(worker, "conversion_quarantined")
+    assert (error["level"], error["reason"], error["call_sid"]) == ("ERROR", "leases_expired", sid)
 
 
 def stall(worker: WorkerProcess, url: str) -> None:
@@ -270,8 +270,8 @@ def test_six_seconds_of_403_kill_nothing_and_are_one_error(offhook: Offhook) -> 
         offhook.sink.behave(sinks.answer())
         wait_until(lambda: offhook.states() == {"delivered": 40}, shows=lambda: str(offhook.states()))
         wait_until(lambda: "destination_accepts_again" in worker.log)
-    told = [line for line in lines_of(worker) if line["level"] not in ("INFO", "WARNING")]
-    assert [(line["event"], line["reason"]) for line in told] == [("destination_refuses", "http_403")]
+    errors = [line for line in lines_of(worker) if line["level"] not in ("INFO", "WARNING")]
+    assert [(line["event"], line["reason"]) for line in errors] == [("destination_refuses", "http_403")]
     assert [line["level"] for line in lines_of(worker, "destination_accepts_again")] == ["INFO"]
     accepted = [seen for seen in offhook.sink.requests if json.loads(seen.body)["order_id"] in sids]
     assert len({seen.body for seen in accepted}) == 40

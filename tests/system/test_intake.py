@@ -123,10 +123,10 @@ def test_a_shared_key_verifies_and_an_auth_token_is_refused_beside_it(
     pairs = callback(new_sid(), AccountSid=SHARED_ACCOUNT)
     text = PUBLIC_URL + PATH + "".join(name + value for name, value in sorted(pairs))
     mac = base64.b64encode(hmac.new(b"shared-secret", text.encode(), digest).digest()).decode()
-    told = {"Content_Type": "application/x-www-form-urlencoded", "X_Twilio_Signature": mac}
+    headers = {"Content_Type": "application/x-www-form-urlencoded", "X_Twilio_Signature": mac}
     for key_id, status in ((KEY_ID, 204), ("webhooks_sharedkey_9", 403)):
         settings = f"key={key_id},algorithm={algorithm}"
-        answer = ask(web, "POST", PATH, urlencode(pairs), X_Twilio_Webhooks_Signature_Settings=settings, **told)
+        answer = ask(web, "POST", PATH, urlencode(pairs), X_Twilio_Webhooks_Signature_Settings=settings, **headers)
         assert answer.status == status
     assert post(web, callback(new_sid(), AccountSid=SHARED_ACCOUNT), token="shared-secret") == 403
     assert kept(offhook) == 1
@@ -142,8 +142,8 @@ def test_a_callback_by_get_is_kept(web: Web, offhook: Offhook) -> None:
 
 def test_a_json_batch_is_verified_by_its_hash_and_kept_event_by_event(web: Web, offhook: Offhook) -> None:
     kind = "com.twilio.voice.status-callback.call.completed"
-    told = [{"request": {"parameters": dict(callback(new_sid()))}} for _ in range(3)]
-    events = [{"id": uuid.uuid4().hex, "type": kind, "data": data} for data in told]
+    payloads = [{"request": {"parameters": dict(callback(new_sid()))}} for _ in range(3)]
+    events = [{"id": uuid.uuid4().hex, "type": kind, "data": data} for data in payloads]
     body = json.dumps(events).encode()
     target = f"{PATH}?bodySHA256={hashlib.sha256(body).hexdigest()}"
     signature = sign_by_hmac(PUBLIC_URL + target, [], AUTH_TOKEN)
@@ -222,7 +222,7 @@ def test_without_a_public_url_the_trusted_proxies_words_serve(offhook: Offhook) 
     with offhook.web(PUBLIC_URL="", TWILIO_TRUSTED_PROXIES="1") as web:
         assert "PUBLIC_URL is not set" in web.log
         pairs = callback(new_sid())
-        told = {
+        headers = {
             "Content_Type": "application/x-www-form-urlencoded",
             "Host": "proxy.test",
             "X_Forwarded_Proto": "http, https",
@@ -230,7 +230,7 @@ def test_without_a_public_url_the_trusted_proxies_words_serve(offhook: Offhook) 
         for forwarded, status in (("evil.test, good.test", 204), ("good.test, evil.test", 403)):
             signature = sign_by_hmac("https://good.test" + PATH, pairs, AUTH_TOKEN)
             answer = ask(
-                web, "POST", PATH, urlencode(pairs), X_Twilio_Signature=signature, X_Forwarded_Host=forwarded, **told
+                web, "POST", PATH, urlencode(pairs), X_Twilio_Signature=signature, X_Forwarded_Host=forwarded, **headers
             )
             assert answer.status == status
     assert kept(offhook) == 1

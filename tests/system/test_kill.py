@@ -1,4 +1,4 @@
-"""kill -9 of web and worker at random moments under load: what was acknowledged is kept, and told, and told once.
+"""kill -9 of web and worker at random moments under load: what was acknowledged is kept, and sent, and sent once.
 
 A second copy may reach the destination only where a worker was killed between sending and writing down the answer; the
 journal of attempts says so then. Seeds are fixed, the moments are as random as a machine's timing.
@@ -63,7 +63,7 @@ def under_kills(offhook: Offhook, kills_of_each: int, seed: int) -> None:
             wait_until(lambda: len(load.acknowledged) > before + 20)  # it serves on
         wait_until(lambda: everything_is_done(offhook), shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
     assert_kept(load, offhook.database_url)
-    assert_told_once(offhook, load)
+    assert_sent_once(offhook, load)
 
 
 def kill_again_and_again(process: Process, times: int, draw: random.Random) -> int:
@@ -84,16 +84,16 @@ def everything_is_done(offhook: Offhook) -> bool:
     )
 
 
-def assert_told_once(offhook: Offhook, load: Acknowledged) -> None:
+def assert_sent_once(offhook: Offhook, load: Acknowledged) -> None:
     completed = {sid for sid, status in load.acknowledged if status == "completed"}
     whole = [seen for seen in offhook.sink.requests if is_whole(seen)]
     arrived = Counter(json.loads(seen.body)["order_id"] for seen in whole)
     assert offhook.states() == {"delivered": len(arrived)}
-    assert completed <= set(arrived), f"acknowledged, and never told: {completed - set(arrived)}"
+    assert completed <= set(arrived), f"acknowledged, and never sent: {completed - set(arrived)}"
     doubtful = "SELECT call_sid, count(*) AS found FROM attempts WHERE result IN ('lease_expired', 'maybe_sent') GROUP BY call_sid"
     excused = {row["call_sid"]: row["found"] for row in ledger.query(offhook.database_url, doubtful)}
     unexcused = {sid: times for sid, times in arrived.items() if times > 1 + excused.get(sid, 0)}
-    assert not unexcused, f"told more often than the journal can explain: {unexcused}"
+    assert not unexcused, f"sent more often than the journal can explain: {unexcused}"
     bodies = {seen.body for seen in whole}
     assert len(bodies) == len(arrived), "two attempts at one call sent different bytes"
 

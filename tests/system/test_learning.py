@@ -15,7 +15,7 @@ from tests.support.processes import Web, WorkerProcess, flask
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
-from tests.system.test_kill import PATIENT, assert_told_once, everything_is_done, kill_again_and_again
+from tests.system.test_kill import PATIENT, assert_sent_once, everything_is_done, kill_again_and_again
 
 _SENDERS = 4
 
@@ -77,7 +77,7 @@ def learned_under_kills(offhook: Offhook, numbers: int, imports: int, kills: int
     assert ledger.count(url, "conversions") == len(calls.acknowledged) == numbers
     converted = ledger.query(url, "SELECT call_sid FROM decisions WHERE result = 'converted'")
     assert set(Counter(row["call_sid"] for row in converted).values()) == {1}
-    assert_told_once(offhook, calls)
+    assert_sent_once(offhook, calls)
 
 
 def parked(offhook: Offhook) -> int:

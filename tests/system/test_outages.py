@@ -37,7 +37,7 @@ def wait_until_accepted(load: Load) -> None:
     wait_until(lambda: load.count(204) >= before + 30, shows=lambda: str(load.answers))
 
 
-def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
+def wait_until_delivered(offhook: Offhook, load: Load, worker: Process) -> None:
     """Every call whose end was acknowledged has arrived."""
     ended = {sid for sid, status in load.acknowledged if status == "completed"}
 
@@ -45,8 +45,8 @@ def wait_until_told(offhook: Offhook, load: Load, worker: Process) -> None:
         return ledger.count(offhook.database_url, "conversions", "state = 'delivered'") >= len(ended)
 
     wait_until(all_delivered, shows=lambda: f"{offhook.states()} {worker.log[-2000:]}")
-    told = {row["call_sid"] for row in ledger.query(offhook.database_url, "SELECT call_sid FROM conversions")}
-    assert ended <= told
+    converted = {row["call_sid"] for row in ledger.query(offhook.database_url, "SELECT call_sid FROM conversions")}
+    assert ended <= converted
 
 
 def test_postgres_may_crash_under_load_and_come_back(lone_offhook: Offhook, own_postgres: PostgresServer) -> None:
@@ -66,7 +66,7 @@ def test_postgres_may_crash_under_load_and_come_back(lone_offhook: Offhook, own_
                     own_postgres.start()
             wait_until_accepted(load)
             assert web.twilio.get("/readyz").status == 200
-        wait_until_told(lone_offhook, load, worker)
+        wait_until_delivered(lone_offhook, load, worker)
         assert web.is_running and worker.is_running
         worker.wait_for_log("ledger_unavailable")
     assert_kept(load, lone_offhook.database_url)
@@ -87,7 +87,9 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Disk]:
         pytest.skip("needs the right to mount a tmpfs (root); RLIMIT_FSIZE stands in for it")
 
 
-def test_a_full_disk_is_told_and_heals(disk: Disk, tmp_path: Path, sink: sinks.Sink) -> None:
+def test_callbacks_are_refused_while_the_disk_is_full_and_taken_afterwards(
+    disk: Disk, tmp_path: Path, sink: sinks.Sink
+) -> None:
     offhook = Offhook(f"sqlite:///{disk.folder}/offhook.db", tmp_path, sink)
     offhook.upgrade()
     ledger.add_customer(offhook.database_url, CALLER, "caller@example.test")
@@ -101,7 +103,7 @@ def test_a_full_disk_is_told_and_heals(disk: Disk, tmp_path: Path, sink: sinks.S
             disk.free(web.pid)
             wait_until_accepted(load)
             assert web.twilio.get("/readyz").status == 200
-        wait_until_told(offhook, load, worker)
+        wait_until_delivered(offhook, load, worker)
         assert web.is_running and worker.is_running
     assert_kept(load, offhook.database_url)
     assert_refused_in_time(load)
@@ -109,7 +111,7 @@ def test_a_full_disk_is_told_and_heals(disk: Disk, tmp_path: Path, sink: sinks.S
 
 
 @only_sqlite
-def test_a_database_that_somebody_locks_is_told_in_time_and_heals(offhook: Offhook) -> None:
+def test_callbacks_are_refused_in_time_while_somebody_locks_the_database_and_taken_afterwards(offhook: Offhook) -> None:
     with offhook.web(WEB_CONCURRENCY="2") as web, offhook.worker() as worker:
         with Load(web.twilio, threads=8) as load:
             wait_until_accepted(load)
@@ -119,12 +121,12 @@ def test_a_database_that_somebody_locks_is_told_in_time_and_heals(offhook: Offho
                 wait_until_refused(load)
                 shell.execute("ROLLBACK")
             wait_until_accepted(load)
-        wait_until_told(offhook, load, worker)
+        wait_until_delivered(offhook, load, worker)
     assert_kept(load, offhook.database_url)
     assert_refused_in_time(load)
 
 
-def test_missing_tables_are_told_with_the_remedy_and_heal(bare_offhook: Offhook) -> None:
+def test_missing_tables_are_said_with_the_remedy_and_heal(bare_offhook: Offhook) -> None:
     with bare_offhook.web() as web, bare_offhook.worker() as worker:
         refused = web.twilio.send(callback(new_sid()))
         assert refused.status == 503 and int(refused.headers["retry-after"]) > 0

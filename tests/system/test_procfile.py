@@ -54,8 +54,8 @@ def test_release_web_and_worker_of_the_procfile_carry_a_call_to_its_end(
         wait_until(lambda: answers(twilio) or not manager.is_running, shows=lambda: manager.log[-3000:])
         call_sid = new_sid()
         assert twilio.send(callback(call_sid)).status == 204
-        told = json.loads(sink.wait_for(1)[0].body)
-        assert (told["order_id"], told["email"], told["customer_id"]) == (call_sid, "caller@example.test", "42")
+        sent = json.loads(sink.wait_for(1)[0].body)
+        assert (sent["order_id"], sent["email"], sent["customer_id"]) == (call_sid, "caller@example.test", "42")
         manager.terminate()
         manager.wait()
         assert "Traceback" not in manager.log, manager.log[-3000:]

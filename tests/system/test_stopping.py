@@ -77,13 +77,13 @@ def test_a_worker_finishes_a_slow_answer_before_it_stops(offhook: Offhook) -> No
 def test_an_inline_worker_delivers_and_stops_with_its_web_process(offhook: Offhook) -> None:
     patient = {"OFFHOOK_DEADLINE_SECONDS": "120", "OFFHOOK_LEASE_SECONDS": "600", "OFFHOOK_DELIVERY_THREADS": "2"}
     with offhook.web(OFFHOOK_WORKER="inline", WEB_CONCURRENCY="2", **patient) as web:
-        told = send_calls(web.twilio, 3)
+        sent = send_calls(web.twilio, 3)
         offhook.sink.wait_for(3)
         wait_until(lambda: offhook.states() == {"delivered": 3})
 
         let_go = threading.Event()
         offhook.sink.behave(sinks.held_until(let_go, sinks.answer()))
-        told |= send_calls(web.twilio, 16)
+        sent |= send_calls(web.twilio, 16)
         offhook.sink.wait_for(7)  # each of the two processes sends two, and has two more wait for a thread
         wait_until(
             lambda: offhook.states() == {"delivered": 3, "sending": 8, "pending": 8},
@@ -101,9 +101,9 @@ def test_an_inline_worker_delivers_and_stops_with_its_web_process(offhook: Offho
 
     offhook.sink.behave(sinks.answer())
     with offhook.web(OFFHOOK_WORKER="inline"):
-        wait_until(lambda: offhook.states() == {"delivered": len(told)})
+        wait_until(lambda: offhook.states() == {"delivered": len(sent)})
     arrived = [json.loads(seen.body)["order_id"] for seen in offhook.sink.requests]
-    assert sorted(arrived) == sorted(told)
+    assert sorted(arrived) == sorted(sent)
 
 
 def test_an_inline_worker_finishes_what_it_sends_though_that_takes_longer_than_requests_may(offhook: Offhook) -> None:
