@@ -172,23 +172,23 @@ def test_callbacks_that_wait_while_nobody_keeps_the_books_are_an_error_once_a_mi
     now = [0.0]
     books = bookkeeper(ledger, now)
 
-    def told() -> int:
+    def errors() -> int:
         books.keep_once()
         return sum(record.message == "books_not_kept" and record.levelno == logging.ERROR for record in caplog.records)
 
     with somebody_keeps_the_books(url):
-        assert told() == 0
+        assert errors() == 0
         now[0] = 1000.0
         ledger.append([final(1)])
-        seen = [told() for now[0] in (1000.0, 1059.0, 1060.0, 1061.0, 1119.0, 1120.0)]
+        seen = [errors() for now[0] in (1000.0, 1059.0, 1060.0, 1061.0, 1119.0, 1120.0)]
         assert seen == [0, 0, 1, 1, 1, 2]
     assert fold_batch(ledger, JUDGE, 10) == 1
     now[0] = 2000.0
-    assert told() == 2
+    assert errors() == 2
 
 
 @for_all(st.lists(st.tuples(st.floats(0.1, 100), st.sampled_from([None, 1, 2])), max_size=30))
-def test_it_is_told_at_most_once_a_minute_and_only_of_what_has_not_moved(looks: list[tuple[float, int | None]]) -> None:
+def test_it_is_said_at_most_once_a_minute_and_only_of_what_has_not_moved(looks: list[tuple[float, int | None]]) -> None:
     unkept, now, said, since, before = Unkept(60), 0.0, float("-inf"), 0.0, None
     for pause, oldest in looks:
         now += pause

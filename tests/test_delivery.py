@@ -232,17 +232,17 @@ def test_what_was_not_sent_says_nothing_about_the_destination() -> None:
 
 
 def blockade_of(*steps: tuple[float, float, Result]) -> list[Turn | None]:
-    """What is told of attempts, one after the other: when each left and came back (seconds after noon), and its result."""
-    blockade, told = Blockade(), []
+    """The turns that attempts come to, one after the other: when each left and came back (seconds after noon), and its result."""
+    blockade, turns = Blockade(), []
     for left, back, result in steps:
         left_at, now = (NOON + timedelta(seconds=seconds) for seconds in (left, back))
         later = blockade_after(blockade, [(Outcome(result, "http_403"), left_at)], now)
-        told.append(turn_of(blockade, later, BREAKER))
+        turns.append(turn_of(blockade, later, BREAKER))
         blockade = later
-    return told
+    return turns
 
 
-def test_a_destination_that_takes_nothing_is_told_once_and_so_is_its_end() -> None:
+def test_a_destination_that_takes_nothing_is_said_once_and_so_is_its_end() -> None:
     blocked = [(second, second + 0.1, Result.BLOCKED) for second in range(6)]
     taken = [(second, second + 0.1, Result.DELIVERED) for second in range(6, 9)]
     assert blockade_of(*blocked, *taken) == [Turn.BEGAN, *[None] * 5, Turn.OVER, None, None]

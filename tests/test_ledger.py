@@ -122,8 +122,8 @@ def test_the_word_of_a_worker_that_was_presumed_dead_changes_nothing(ledger: Sql
     assert expired.next.due_at is not None
     [new] = ledger.claim(expired.next.due_at, 1, 60, POLICY).taken
     refused = Outcome(Result.REFUSED, "http_400", 400)
-    told = ledger.finish([attempt(old, refused, later, later, POLICY)], later)
-    assert (told.moved, [one.outcome for one in told.late]) == ([], [refused])
+    finished = ledger.finish([attempt(old, refused, later, later, POLICY)], later)
+    assert (finished.moved, [one.outcome for one in finished.late]) == ([], [refused])
     assert ledger.stories.conversion_counts() == {"sending": 1}
     delivered = Outcome(Result.DELIVERED, "delivered", 200)
     assert len(ledger.finish([attempt(new, delivered, later, later, POLICY)], later).moved) == 1
@@ -138,8 +138,11 @@ def test_of_results_that_are_written_together_each_is_journaled_though_one_has_l
     later = NOON + timedelta(seconds=61)
     [kept] = ledger.claim(later, 1, 60, POLICY).taken
     assert len(ledger.expire_leases(later, POLICY)) == 1
-    told = ledger.finish([attempt(one, BUSY, later, later, POLICY) for one in (lost, kept)], later)
-    assert ([one.sending.key for one in told.moved], [one.sending.key for one in told.late]) == ([kept.key], [lost.key])
+    finished = ledger.finish([attempt(one, BUSY, later, later, POLICY) for one in (lost, kept)], later)
+    assert ([one.sending.key for one in finished.moved], [one.sending.key for one in finished.late]) == (
+        [kept.key],
+        [lost.key],
+    )
     journaled = by_hand.query(database_url, "SELECT call_sid, result, next_state FROM attempts ORDER BY 1, 2")
     assert sorted((row["call_sid"], row["result"], row["next_state"]) for row in journaled) == sorted(
         [
@@ -174,8 +177,8 @@ def test_a_late_2xx_delivers_what_nobody_is_sending(ledger: SqlLedger, rests: st
     [expired] = ledger.expire_leases(later, resting[rests])
     assert expired.next.state == rests
     assert ledger.stories.conversion_counts() == {rests: 1}
-    told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
-    assert [(one.next.state, one.next.reason) for one in told.moved] == [("delivered", "late_answer")]
+    finished = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
+    assert [(one.next.state, one.next.reason) for one in finished.moved] == [("delivered", "late_answer")]
     assert ledger.stories.conversion_counts() == {"delivered": 1}
     assert not ledger.claim(later + timedelta(days=1), 1, 60, POLICY).taken
     [story] = ledger.stories.of_call(old.key.call_sid)
@@ -192,8 +195,8 @@ def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_tha
     ledger.expire_leases(later, POLICY)
     later += timedelta(seconds=1)
     [new] = ledger.claim(later, 1, 60, POLICY).taken
-    told = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
-    assert (told.moved, len(told.late)) == ([], 1)
+    finished = ledger.finish([attempt(old, DELIVERED, NOON, later, POLICY)], later)
+    assert (finished.moved, len(finished.late)) == ([], 1)
     assert ledger.stories.conversion_counts() == {"sending": 1}
     later += timedelta(seconds=61)
     if second == "expired":
@@ -205,7 +208,7 @@ def test_a_late_2xx_that_comes_while_another_sends_holds_whatever_becomes_of_tha
     assert ledger.stories.conversion_counts() == {"delivered": 1}
 
 
-def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_same(ledger: SqlLedger) -> None:
+def test_results_that_are_written_a_second_time_change_nothing_and_are_returned_the_same(ledger: SqlLedger) -> None:
     """As after a commit of which nobody knows whether it came through."""
     fill(ledger, 3)
     outcomes = (DELIVERED, BUSY, Outcome(Result.REFUSED, "http_400", 400))
@@ -218,15 +221,15 @@ def test_results_that_are_written_a_second_time_change_nothing_and_are_told_the_
     assert [len(ledger.stories.of_call(one.key.call_sid)[0].attempts) for one in claims] == [1, 1, 1]
 
 
-def test_what_finish_tells_stays_though_its_caller_empties_the_list(ledger: SqlLedger) -> None:
+def test_what_finish_returns_stays_though_its_caller_empties_the_list(ledger: SqlLedger) -> None:
     fill(ledger, 1)
     done = [attempt(one, DELIVERED, NOON, NOON, POLICY) for one in ledger.claim(NOON, 1, 60, POLICY).taken]
-    told = ledger.finish(done, NOON)
+    finished = ledger.finish(done, NOON)
     done.clear()
-    assert len(told.moved) == 1
+    assert len(finished.moved) == 1
 
 
-def test_what_may_have_arrived_on_another_day_is_held_and_told_once_due_or_not(ledger: SqlLedger) -> None:
+def test_what_may_have_arrived_on_another_day_is_held_and_said_once_due_or_not(ledger: SqlLedger) -> None:
     fill(ledger, 3)
     claims = ledger.claim(NOON, 2, 60, POLICY).taken
     unsure = Outcome(Result.MAYBE_SENT, "http_502", 502, retry_after_seconds=30 * 3600)
@@ -280,24 +283,24 @@ def test_what_was_not_taken_for_certain_binds_the_next_attempt_to_no_day(ledger:
     assert moved.next.state == "pending"
 
 
-def test_a_destination_that_refuses_everything_is_told_once_though_many_workers_meet_it(
+def test_a_destination_that_refuses_everything_is_said_once_though_many_workers_meet_it(
     ledger: SqlLedger, database_url: str
 ) -> None:
     fill(ledger, 6)
     refused = Outcome(Result.BLOCKED, "http_403", 403)
     another = SqlLedger(given({"DATABASE_URL": database_url}).database_url)
     claims = ledger.claim(NOON, 6, 60, POLICY).taken
-    told = [
+    turns = [
         each.finish([attempt(one, refused, NOON, NOON, POLICY)], NOON).turn
         for each, one in zip((ledger, another) * 2, claims[:4], strict=True)
     ]
     another.close()
-    assert told == [(Turn.BEGAN, "http_403"), None, None, None]
+    assert turns == [(Turn.BEGAN, "http_403"), None, None, None]
     assert ledger.stories.conversion_counts() == {"pending": 4, "sending": 2}
     assert not ledger.claim(NOON + timedelta(seconds=9), 10, 60, POLICY).taken, "the breaker is open"
     later = NOON + timedelta(seconds=20)
-    told = [ledger.finish([attempt(one, DELIVERED, later, later, POLICY)], later).turn for one in claims[4:]]
-    assert told == [(Turn.OVER, "http_403"), None]
+    turns = [ledger.finish([attempt(one, DELIVERED, later, later, POLICY)], later).turn for one in claims[4:]]
+    assert turns == [(Turn.OVER, "http_403"), None]
 
 
 def test_a_batch_of_results_is_as_many_statements_as_a_single_one(ledger: SqlLedger) -> None:

@@ -280,7 +280,7 @@ def test_what_was_skipped_is_decided_anew_by_a_person_alone(ledger: WholeLedger)
     assert ledger.stories.of_call(sid(1))[0].call.state == "converted"
 
 
-def test_what_each_rule_decided_is_told_by_the_newest_decision_of_each_call(ledger: WholeLedger) -> None:
+def test_what_each_rule_decided_is_counted_by_the_newest_decision_of_each_call(ledger: WholeLedger) -> None:
     assert ledger.past.uses(NOON, 10) == RuleUses()
     decided_calls(ledger, 3)
     assert apply_rules(ledger, steps.JUDGE, [key(1)], minutes(90)) == 1

@@ -34,7 +34,7 @@ def test_a_story_has_all_of_a_call_by_any_of_its_legs(ledger: WholeLedger) -> No
         assert list(story.replaced) == []
 
 
-def test_no_story_is_told_of_what_is_not_known(ledger: WholeLedger) -> None:
+def test_there_is_no_story_of_what_is_not_known(ledger: WholeLedger) -> None:
     keep_day(ledger)
     assert list(ledger.stories.of_call(sid(9))) == []
     assert list(ledger.stories.calls_of("+14155550155", 10)) == []
@@ -146,7 +146,7 @@ def test_conversions_are_found_by_their_keys_with_the_attempt_that_came_last(led
     assert latest[refused.key].answer == "thanks" and len(story.attempts) == 2
 
 
-def test_whether_the_destination_takes_anything_is_told_with_the_reason(ledger: WholeLedger) -> None:
+def test_whether_the_destination_takes_anything_is_said_with_the_reason(ledger: WholeLedger) -> None:
     assert ledger.stories.way_out() == WayOut()
     ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
     ledger.append([raw(number) for number in (1, 2, 3)])

@@ -116,7 +116,7 @@ def test_a_ledger_that_is_damaged_makes_no_backup(offhook: Offhook) -> None:
 
 
 @pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
-def test_postgres_is_told_its_own_way(offhook: Offhook) -> None:
+def test_on_postgres_the_refusal_names_pg_dump(offhook: Offhook) -> None:
     assert 'pg_dump --format=custom --no-owner --file=offhook.dump "$DATABASE_URL"' in refusal(offhook, "backup.db")
 
 

@@ -1,4 +1,4 @@
-"""Beside a busy API every callback is taken: pages have a few threads and a small share of the time, and are told to come again."""
+"""Beside a busy API every callback is taken: pages have a few threads and a small share of the time; beyond that they are refused."""
 
 from __future__ import annotations
 

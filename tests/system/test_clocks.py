@@ -93,7 +93,7 @@ def dated(ahead_seconds: float) -> sinks.Behaviour:
 
 @pytest.mark.mostly("sqlite")
 @pytest.mark.parametrize("ahead", [-65.0, 65.0])
-def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(offhook: Offhook, ahead: float) -> None:
+def test_a_clock_that_differs_from_rockerbox_s_is_logged_once_and_so_is_its_end(offhook: Offhook, ahead: float) -> None:
     def send(count: int) -> None:
         for _ in range(count):
             assert web.twilio.send(callback(new_sid())).status == 204
@@ -108,9 +108,9 @@ def test_a_clock_that_differs_from_rockerbox_s_is_told_once_and_so_is_its_end(of
     with offhook.web() as web, offhook.worker() as worker:
         send(4)
         worker.wait_for_log('"clock_differs"')
-        [told] = lines("clock_differs")
-        assert (told["level"], told["against"]) == ("WARNING", "destination")
-        assert abs(told["ahead_seconds"] + ahead) < 5
+        [warning] = lines("clock_differs")
+        assert (warning["level"], warning["against"]) == ("WARNING", "destination")
+        assert abs(warning["ahead_seconds"] + ahead) < 5
         offhook.sink.behave(dated(0))
         send(6)
         assert [line["level"] for line in lines("clock_agrees_again")] == ["INFO"]

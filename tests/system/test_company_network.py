@@ -1,4 +1,4 @@
-"""Behind a company's network: why nothing gets through is told, and a proxy and an authority let it through."""
+"""Behind a company's network: why nothing gets through is said, and a proxy and an authority let it through."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def attempts(offhook: Offhook, where: str) -> int:
     return ledger.count(offhook.database_url, "attempts", where)
 
 
-def test_what_a_certificate_lacks_is_told_and_a_named_authority_and_a_proxy_let_conversions_through(
+def test_what_a_certificate_lacks_is_said_and_a_named_authority_and_a_proxy_let_conversions_through(
     offhook: Offhook, tls: tuple[ssl.SSLContext, Path]
 ) -> None:
     sid = new_sid()

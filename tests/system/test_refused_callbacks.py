@@ -29,8 +29,8 @@ def ready(web: Web) -> dict[str, Any]:
 
 
 def lines(web: Web, event: str) -> list[dict[str, Any]]:
-    told = [json.loads(line) for line in web.log.splitlines()]
-    return [line for line in told if line["event"] == event]
+    logged = [json.loads(line) for line in web.log.splitlines()]
+    return [line for line in logged if line["event"] == event]
 
 
 def only_error(web: Web) -> dict[str, Any]:
@@ -42,11 +42,11 @@ def only_error(web: Web) -> dict[str, Any]:
 
 def post(twilio: Twilio, path: str, pairs: Pairs, signed_for: str, method: str = "POST", **headers: str) -> Answer:
     """A form, signed for an address."""
-    told = {
+    signed = {
         "Content-Type": "application/x-www-form-urlencoded",
         "X-Twilio-Signature": twilio.sign(signed_for, pairs if method == "POST" else [], twilio.token),
     }
-    return twilio._request(method, path, urlencode(pairs), told | headers)
+    return twilio._request(method, path, urlencode(pairs), signed | headers)
 
 
 # What a setting that is wrong looks like, and what the error must say of it

@@ -1,4 +1,4 @@
-"""An outage fills no log: each trouble is told at once, then now and then with a count, and once when it is over."""
+"""An outage fills no log: each trouble is logged at once, then now and then with a count, and once when it is over."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def lines(process: Process, *events: str) -> list[dict[str, Any]]:
 
 
 def counted(process: Process, event: str) -> int:
-    """How often it happened, as the log tells: all of it once it is over."""
-    told = lines(process, event)
-    return len(told) + sum(int(line.get("left_out", 0)) for line in (*told, *lines(process, f"{event}_over")))
+    """How often it happened, as the log says: all of it once it is over."""
+    logged = lines(process, event)
+    return len(logged) + sum(int(line.get("left_out", 0)) for line in (*logged, *lines(process, f"{event}_over")))
 
 
 def test_a_database_without_tables_says_so_once_with_the_remedy(bare_offhook: Offhook) -> None:
@@ -44,8 +44,8 @@ def test_a_database_without_tables_says_so_once_with_the_remedy(bare_offhook: Of
         first, second = lines(worker, "ledger_unavailable")[:2]
         assert ("left_out" in first, second["left_out"] >= 2) == (False, True)
         assert Counter(line["event"] for line in lines(web, *TROUBLES)) == {"callback_not_stored": 1, "not_ready": 1}
-        for told in (*lines(web, *TROUBLES), *lines(worker, *TROUBLES)):
-            assert "flask db upgrade" in told["error"]
+        for line in (*lines(web, *TROUBLES), *lines(worker, *TROUBLES)):
+            assert "flask db upgrade" in line["error"]
         bare_offhook.upgrade()
         ledger.add_customer(bare_offhook.database_url, CALLER, "caller@example.test")
         assert web.twilio.send(callback(new_sid())).status == 204
@@ -69,8 +69,8 @@ def test_an_outage_under_load_is_a_few_lines_and_one_when_it_is_over(
             wait_until(lambda: counted(web, "callback_not_stored") == load.count(503), shows=lambda: web.log[-2000:])
             wait_until(lambda: lines(worker, "ledger_unavailable_over"), shows=lambda: worker.log[-2000:])
         refused = load.count(503)
-    told, over = (lines(web, f"callback_not_stored{ending}") for ending in ("", "_over"))
+    logged, over = (lines(web, f"callback_not_stored{ending}") for ending in ("", "_over"))
     assert refused >= 300
-    assert 1 <= len(over) <= len(told) < refused / 5, [line["error"] for line in told]
+    assert 1 <= len(over) <= len(logged) < refused / 5, [line["error"] for line in logged]
     assert len(lines(worker, "ledger_unavailable_over")) <= len(lines(worker, "ledger_unavailable"))
     assert not lines(worker, "books_failed", "dispatch_failed")

@@ -1,4 +1,4 @@
-"""What keeps Offhook from starting is told at once, all of it, in plain words: no traceback, no secret, no half a start."""
+"""What keeps Offhook from starting is said at once, all of it, in plain words: no traceback, no secret, no half a start."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_inline_worker_needs_what_both_need(env: dict[str, str], tmp_path: Pa
 
 @pytest.mark.parametrize("start", [refused_web, refused_worker])
 class TestBothProcesses:
-    def test_all_wrong_settings_are_told_together(self, start: Start, env: dict[str, str], tmp_path: Path) -> None:
+    def test_all_wrong_settings_are_said_together(self, start: Start, env: dict[str, str], tmp_path: Path) -> None:
         wrong = {
             "PORT": "many",
             "DATABASE_URL": "mysql://root:a-token-for-tests@localhost/x",
@@ -89,7 +89,7 @@ class TestBothProcesses:
     ) -> None:
         assert "OFFHOOK_LEASE_SECONDS" in start(env | {"OFFHOOK_LEASE_SECONDS": "1"}, tmp_path)
 
-    def test_wrong_rules_are_told_with_file_and_line(self, start: Start, env: dict[str, str], tmp_path: Path) -> None:
+    def test_wrong_rules_are_said_with_file_and_line(self, start: Start, env: dict[str, str], tmp_path: Path) -> None:
         (tmp_path / "offhook.toml").write_text('action = "phone_call"\n\nmin_duration_seconds = "ten"\n')
         said = start(env, tmp_path)
         assert "offhook.toml:3: min_duration_seconds" in said

@@ -12,7 +12,7 @@ from tests.system.conftest import Offhook
 pytestmark = pytest.mark.mostly("postgres")
 
 
-def test_the_worker_warns_and_readyz_and_the_commands_tell_of_it(offhook: Offhook) -> None:
+def test_the_worker_warns_of_a_call_without_an_end_and_readyz_and_the_commands_say_it(offhook: Offhook) -> None:
     sid, env = new_sid(), {"OFFHOOK_UNFINISHED_HOURS": "0.0003"}
     with offhook.web() as web, offhook.worker(**env) as worker:
         assert web.twilio.send(callback(sid, "in-progress")).status == 204

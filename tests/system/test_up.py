@@ -28,7 +28,7 @@ def test_what_it_says_listens_does_and_what_ends_is_called_by_its_name(env: dict
         assert "['" not in up.log
 
 
-def test_a_busy_port_is_told_before_anything_is_done(env: dict[str, str], tmp_path: Path) -> None:
+def test_a_busy_port_is_said_before_anything_is_done(env: dict[str, str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", int(env["PORT"]))):
         done = flask("up", env=env, folder=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
@@ -36,7 +36,7 @@ def test_a_busy_port_is_told_before_anything_is_done(env: dict[str, str], tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_copied_example_that_was_not_filled_in_is_told_whole_before_anything_is_done(tmp_path: Path) -> None:
+def test_all_that_was_left_open_in_a_copied_example_is_said_before_anything_is_done(tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / ".env.example"
     (tmp_path / ".env").write_text(example.read_text())
     bare = {
