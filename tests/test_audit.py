@@ -32,7 +32,7 @@ def audited(folder: Path, said: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("packages", "code", "told"),
+    ("packages", "code", "printed"),
     [
         ([SOUND, WEAK], 1, "jinja2 3.1.6: PYSEC-1, mended in 3.1.7\n"),
         ([SOUND, UNKNOWN], 0, "No known weakness in 1 of 2 pinned packages"),
@@ -40,9 +40,11 @@ def audited(folder: Path, said: str) -> subprocess.CompletedProcess[str]:
     ],
     ids=["a weakness fails", "all is well", "nobody could be asked"],
 )
-def test_only_what_was_asked_is_said_to_be_well(packages: list[object], code: int, told: str, tmp_path: Path) -> None:
+def test_only_what_was_asked_is_said_to_be_well(
+    packages: list[object], code: int, printed: str, tmp_path: Path
+) -> None:
     done = audited(tmp_path, json.dumps({"dependencies": packages, "fixes": []}))
-    assert (done.returncode, told in done.stdout) == (code, True), done.stdout + done.stderr
+    assert (done.returncode, printed in done.stdout) == (code, True), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("said", ["", "ERROR: no network", '{"another": "form"}'])

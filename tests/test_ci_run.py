@@ -31,7 +31,7 @@ def run(path: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={"PATH": str(path)}, capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS)
 
 
-def test_who_may_install_nothing_is_told_what_to_ask_for_and_the_tests_run(tmp_path: Path) -> None:
+def test_who_may_install_nothing_sees_what_to_ask_for_and_the_tests_run(tmp_path: Path) -> None:
     somebody = 'case "$1" in -u) echo 1000;; -un) echo ann;; esac'
     done = run(machine(tmp_path, id=somebody, sudo="exit 1", apt_get="echo must not run", npm="", openssl=""))
     assert "not to be installed by ann: chromium" in done.stdout, done.stdout + done.stderr
@@ -43,7 +43,7 @@ def test_who_may_install_nothing_is_told_what_to_ask_for_and_the_tests_run(tmp_p
 @pytest.mark.parametrize(
     ("who", "as_root"), [("0", "exit 1"), ("1000", 'shift; exec "$@"')], ids=["root", "a user who may become root"]
 )
-def test_who_may_install_does_so_and_is_told_nothing(who: str, as_root: str, tmp_path: Path) -> None:
+def test_who_may_install_does_so_and_nothing_is_printed_of_it(who: str, as_root: str, tmp_path: Path) -> None:
     asked = f'echo "$*" >>{tmp_path}/asked'
     done = run(machine(tmp_path, id=f"echo {who}", sudo=as_root, true="", apt_get=asked, npm="", openssl=""))
     assert (done.returncode, done.stdout) == (0, "ran: make test, CI=true\n"), done.stderr

@@ -59,9 +59,9 @@ def test_a_time_limit_ends_a_command_with_one_line(
         connection.execute(f"LOCK TABLE {locked} IN ACCESS EXCLUSIVE MODE".encode())
         done = flask(*words, env=env, folder=tmp_path)
     assert done.returncode == 1
-    told = [line for line in done.stderr.splitlines() if not line.startswith("{")]  # without the log
-    assert len(told) == 1, done.stderr
-    assert "OFFHOOK_STATEMENT_SECONDS" in told[0]
+    printed = [line for line in done.stderr.splitlines() if not line.startswith("{")]  # without the log
+    assert len(printed) == 1, done.stderr
+    assert "OFFHOOK_STATEMENT_SECONDS" in printed[0]
 
 
 @pytest.mark.mostly("sqlite")
@@ -71,5 +71,5 @@ def test_an_import_lets_other_processes_go_first(database_url: str, tmp_path: Pa
     env = environment(database_url, OFFHOOK_CUSTOMERS_NICE="19")
     with subprocess.Popen(command, env=env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as importing:
         wait_until(lambda: psutil.Process(importing.pid).nice() == 19)
-        told, _ = importing.communicate(b"phone,email\n+14155550101,ann@example.com\n")
-    assert (importing.returncode, b"1  added" in told) == (0, True)
+        printed, _ = importing.communicate(b"phone,email\n+14155550101,ann@example.com\n")
+    assert (importing.returncode, b"1  added" in printed) == (0, True)

@@ -102,7 +102,7 @@ def test_a_host_that_cannot_be_is_refused_with_how_it_is_written(place: str) -> 
 
 
 @pytest.mark.parametrize("url", ["sqlite://offhook.db", "sqlite://srv/offhook.db"])
-def test_a_sqlite_address_with_two_slashes_is_told_how_many_it_needs(url: str) -> None:
+def test_a_sqlite_address_with_two_slashes_is_refused_with_how_many_it_needs(url: str) -> None:
     assert "sqlite:///offhook.db" in refused(url)
 
 
@@ -149,8 +149,11 @@ def test_a_command_whose_database_cannot_be_reached_ends_without_a_traceback_and
 
 
 def test_sqlite_waits_for_no_driver_of_postgres() -> None:
-    told = "import sys; from offhook.settings import given; given({'DATABASE_URL': 'sqlite:///x.db'}); print('psycopg' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", told], capture_output=True, text=True).stdout.strip() == "False"
+    program = (
+        "import sys; from offhook.settings import given; given({'DATABASE_URL': 'sqlite:///x.db'}); "
+        "print('psycopg' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
 
 
 _WITHOUT_DRIVER = """

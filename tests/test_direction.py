@@ -34,8 +34,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_contract_holds(copy: Path) -> None:
-    told = lint_imports(copy)
-    assert told.returncode == 0, told.stdout
+    done = lint_imports(copy)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_the_contract_holds(copy: Path) -> None:
 def test_an_import_against_the_direction_breaks_the_contract(copy: Path, file: str, line: str) -> None:
     path = copy / file
     path.write_text(path.read_text() + f"\n{line}\n")
-    told = lint_imports(copy)
-    assert told.returncode == 1, told.stdout + told.stderr
-    assert "BROKEN" in told.stdout
+    done = lint_imports(copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
 
 
 def test_the_pipeline_imports_the_standard_library_and_phonenumbers_alone() -> None:

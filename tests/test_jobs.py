@@ -81,11 +81,11 @@ def test_a_dry_run_says_what_the_command_says_and_changes_nothing(office: Office
     office.receives(ANN)
     (office.folder / "crm.csv").write_text(LIST)
     said = json.loads(console("customers", "import", "crm.csv", "--dry-run", "--json").stdout)
-    told = office.done(ImportCustomers(office.uploads(LIST), dry_run=True))
-    assert told.pop("import") is None
-    assert told == said
-    assert (told["added"], told["rejected"], told["releases"]) == (2, 1, 1)
-    assert ANN not in json.dumps(told) and "ann@" not in json.dumps(told)
+    result = office.done(ImportCustomers(office.uploads(LIST), dry_run=True))
+    assert result.pop("import") is None
+    assert result == said
+    assert (result["added"], result["rejected"], result["releases"]) == (2, 1, 1)
+    assert ANN not in json.dumps(result) and "ann@" not in json.dumps(result)
     assert not office.ledger.find_customers([ANN, BO])
 
 
@@ -100,8 +100,8 @@ def test_an_import_is_made_named_in_history_and_taken_back(office: Office) -> No
     [line] = office.ledger.history.imports(9)
     assert (line.id, line.name, line.added) == (job.result["import"], "crm.csv", 2)
     office.done(ImportCustomers(office.uploads(f"phone,email\n{BO},other@example.com\n")))
-    told = office.done(UndoImport(line.id))
-    assert told == {"import": line.id, "restored": 0, "retired": 1, "changed_since": 1}
+    result = office.done(UndoImport(line.id))
+    assert result == {"import": line.id, "restored": 0, "retired": 1, "changed_since": 1}
     assert set(office.ledger.find_customers([ANN, BO])) == {BO}
     undone = office.ledger.history.import_(line.id)
     assert undone is not None and undone.undone_at is not None
@@ -154,9 +154,9 @@ def test_a_backtest_says_what_the_command_says_and_refuses_rules_that_cannot_be_
     rules = "min_duration_seconds = 600\n"
     (office.folder / "new.toml").write_text(rules)
     said = json.loads(console("rules", "backtest", "--file", "new.toml", "--since", "1d", "--json").stdout)
-    told = office.done(BacktestRules(office.now - 24 * HOUR, rules))
-    assert told.pop("rules_version") and said.pop("rules_version")
-    assert told == said and told["calls"] == 3 and told["unchanged"] == 0
+    result = office.done(BacktestRules(office.now - 24 * HOUR, rules))
+    assert result.pop("rules_version") and said.pop("rules_version")
+    assert result == said and result["calls"] == 3 and result["unchanged"] == 0
     assert office.done(BacktestRules(office.now - 24 * HOUR))["unchanged"] == 3
     job = office.does(BacktestRules(office.now, "min_duration_secs = 1"))
     assert job.state is JobState.FAILED and "min_duration_secs" in job.progress.sentence
@@ -169,10 +169,10 @@ def test_what_rests_is_sent_again_but_for_what_may_have_arrived_unless_that_is_w
     office.receives(BO, 2)
     office.comes_to(Result.REFUSED)
     assert office.states() == {"dead": 5}
-    told = office.done(RetryConversions(call_sids=(sids[0], "CAnothing")))
-    assert (told["sent_again"], office.states()) == (1, {"dead": 4, "pending": 1})
-    told = office.done(RetryConversions(states=("dead",), until=office.now + HOUR))
-    assert (told["sent_again"], office.states()) == (4, {"pending": 5})
+    result = office.done(RetryConversions(call_sids=(sids[0], "CAnothing")))
+    assert (result["sent_again"], office.states()) == (1, {"dead": 4, "pending": 1})
+    result = office.done(RetryConversions(states=("dead",), until=office.now + HOUR))
+    assert (result["sent_again"], office.states()) == (4, {"pending": 5})
     job = office.does(RetryConversions(states=("delivered",)))
     assert job.state is JobState.FAILED and "delivered is no state" in job.progress.sentence
 
@@ -189,11 +189,11 @@ def test_the_file_for_qa_and_the_preflight_are_the_commands(office: Office, cons
     assert office.result_of(job).splitlines() == (office.folder / "qa.csv").read_text().splitlines()
     assert job.result == {"conversions": 2, "undelivered": 2}
     assert office.does(QaFile("October")).progress.sentence == "A month is written like 2026-10."
-    told = office.done(PreflightConversions(office.now - 24 * HOUR))
+    result = office.done(PreflightConversions(office.now - 24 * HOUR))
     said = json.loads(console("rockerbox", "preflight", "--since", "1d", "--json").stdout)
     for moment in ("since", "until"):
-        assert told.pop(moment) and said.pop(moment)
-    assert told == said and told["conversions"] == 2
+        assert result.pop(moment) and said.pop(moment)
+    assert result == said and result["conversions"] == 2
     assert office.does(PreflightConversions(office.now, key="email,email")).state is JobState.FAILED
 
 

@@ -69,8 +69,8 @@ def test_an_import_whose_worker_is_killed_is_finished_by_another_and_is_one_impo
     job = office.job(job_id)
     assert (job.state, job.attempts) == (JobState.DONE, 2)
     assert job.result is not None
-    told = tuple(job.result[name] for name in ("added", "changed", "unchanged", "rejected"))
-    assert told == (len(numbers), 0, 0, 0)
+    counts = tuple(job.result[name] for name in ("added", "changed", "unchanged", "rejected"))
+    assert counts == (len(numbers), 0, 0, 0)
     assert ledger.count(offhook.database_url, "customers", "email LIKE 'p%'") == len(numbers)
     assert ledger.count(offhook.database_url, "customer_rows") == len(numbers)  # one of history for each
     [line] = office.ledger.history.imports(9)

@@ -140,7 +140,7 @@ def test_a_callback_without_a_signature_is_refused_before_its_body_is_sent(web: 
 
 
 @on_sqlite
-def test_who_expects_100_is_told_to_go_on_once_the_header_is_complete(web: Web) -> None:
+def test_who_expects_100_gets_it_once_the_header_is_complete(web: Web) -> None:
     request = signed_request(callback(new_sid()), "Expect: 100-continue")
     head, separator, body = request.partition(b"\r\n\r\n")
     with Raw(web.port) as raw:
@@ -181,5 +181,5 @@ def test_readyz_says_which_offhook_it_is(bare_offhook: Offhook) -> None:
     """Ready or not: here there is no table yet."""
     with bare_offhook.web() as web:
         answer = web.twilio.get("/readyz")
-    told = flask("version", env=bare_offhook.env(), folder=bare_offhook.folder).stdout.splitlines()[0]
-    assert (answer.status, ["Offhook", json.loads(answer.body)["version"]]) == (503, told.split())
+    printed = flask("version", env=bare_offhook.env(), folder=bare_offhook.folder).stdout.splitlines()[0]
+    assert (answer.status, ["Offhook", json.loads(answer.body)["version"]]) == (503, printed.split())

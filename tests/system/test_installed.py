@@ -160,8 +160,10 @@ def test_one_line_in_a_conftest_does_as_well(autoload: bool, project: Project) -
 
 
 def test_their_modules_stay_theirs_and_ours_is_one_package(project: Project) -> None:
-    told = "import settings, pipeline, adapters, app; print(settings.mine, pipeline.mine, adapters.mine, app.app.name)"
-    assert project.run("python", "-c", told).stdout.split() == ["True", "True", "True", "app"]
+    program = (
+        "import settings, pipeline, adapters, app; print(settings.mine, pipeline.mine, adapters.mine, app.app.name)"
+    )
+    assert project.run("python", "-c", program).stdout.split() == ["True", "True", "True", "app"]
     files = "from importlib.metadata import files; print(*files('offhook'), sep='\\n')"
     listed = project.run("python", "-c", files).stdout.split()
     assert {name.split("/")[0].split("-")[0] for name in listed if not name.startswith("..")} == {"offhook"}

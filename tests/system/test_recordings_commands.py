@@ -38,7 +38,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def told(line: dict[str, Any]) -> tuple[str, str]:
+def sid_and_status(line: dict[str, Any]) -> tuple[str, str]:
     form = dict(line["form"])
     return form["CallSid"], form["CallStatus"]
 
@@ -61,10 +61,10 @@ def test_a_tap_has_each_accepted_callback_once_while_many_come_at_once(offhook: 
             wait_until(lambda: load.count(204) >= 200)
             again = callback(new_sid())
             assert [web.twilio.send(again).status for _ in range(5)] == [204] * 5  # numbers that no row gets
-        wait_until(lambda: {told(line) for line in lines(file)} >= load.acknowledged, shows=lambda: tap.log)
+        wait_until(lambda: {sid_and_status(line) for line in lines(file)} >= load.acknowledged, shows=lambda: tap.log)
         tap.terminate()
         assert tap.wait() == 0
-    kept = [told(line) for line in lines(file)]
+    kept = [sid_and_status(line) for line in lines(file)]
     assert len(kept) == len(set(kept)) == ledger.count(offhook.database_url, "callbacks")
     assert f"{len(kept)} callbacks written" in tap.log
 
@@ -92,7 +92,7 @@ def test_a_tap_goes_on_with_its_file_only_under_the_same_key(offhook: Offhook, t
             with Tap(offhook, file, "--key", KEY) as tap:
                 assert web.twilio.send(callback(sid, status)).status == 204
                 wait_until(partial(_has_lines, file, known + 1), lambda: tap.log)
-    assert len({told(line)[0] for line in lines(file)}) == 1
+    assert len({sid_and_status(line)[0] for line in lines(file)}) == 1
     assert {dict(line["form"])["From"] for line in lines(file)} != {CALLER}
     refused = flask("recordings", "tap", str(file), env=offhook.env(), folder=offhook.folder)
     assert (refused.returncode, "--key" in refused.stderr) == (2, True)
@@ -212,7 +212,7 @@ def test_whatever_people_have_becomes_a_recording_that_names_nobody(name: str, t
     assert "s3cret" not in piped.stdout + (tmp_path / "calls.jsonl").read_text()
 
 
-def test_bystanders_are_counted_and_what_is_lost_is_told_with_its_place(tmp_path: Path) -> None:
+def test_bystanders_are_counted_and_what_is_lost_is_said_with_its_place(tmp_path: Path) -> None:
     """0 when all that names a call was taken, 1 when something was not or nothing was found, 2 for what holds none."""
     (tmp_path / "log.txt").write_text(f"{form_body()}\n2026-03-12 INFO started\n")
     (tmp_path / "other.txt").write_text("nothing\n")
@@ -223,15 +223,15 @@ def test_bystanders_are_counted_and_what_is_lost_is_told_with_its_place(tmp_path
         done = flask("recordings", "import", *files, "--output", "calls.jsonl", env=bare_environment(), folder=tmp_path)
         return done.returncode, done.stderr
 
-    code, told = imported("log.txt", "other.txt")
-    assert (code, "1 callbacks written" in told, "2  no CallSid" in told) == (0, True, True), told
-    code, told = imported("cut.txt")
-    assert (code, re.search(r"cut\.txt, line 1 +parameters that were cut off", told) is not None) == (1, True), told
+    code, said = imported("log.txt", "other.txt")
+    assert (code, "1 callbacks written" in said, "2  no CallSid" in said) == (0, True, True), said
+    code, said = imported("cut.txt")
+    assert (code, re.search(r"cut\.txt, line 1 +parameters that were cut off", said) is not None) == (1, True), said
     assert len(lines(tmp_path / "calls.jsonl")) == 1
-    code, told = imported("other.txt")
-    assert (code, "looks like 1 lines of text" in told) == (1, True), told
-    code, told = imported("log.txt", "photo.png")
-    assert (code, "photo.png: looks like a picture" in told) == (2, True), told
+    code, said = imported("other.txt")
+    assert (code, "looks like 1 lines of text" in said) == (1, True), said
+    code, said = imported("log.txt", "photo.png")
+    assert (code, "photo.png: looks like a picture" in said) == (2, True), said
     assert imported()[0] == 2
 
 
@@ -241,8 +241,8 @@ def test_a_call_log_without_an_account_gets_the_one_of_the_settings(tmp_path: Pa
     env = bare_environment() | {"TWILIO_ACCOUNT_SID": ACCOUNT_SID}
     done = flask("recordings", "import", "calls.csv", "--in-clear", env=env, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (dict(told["form"])["AccountSid"], told["captured"]) == (ACCOUNT_SID, False)
+    line = json.loads(done.stdout)
+    assert (dict(line["form"])["AccountSid"], line["captured"]) == (ACCOUNT_SID, False)
 
 
 class _Api(BaseHTTPRequestHandler):
@@ -332,7 +332,7 @@ def test_callbacks_that_failed_are_fetched_from_twilios_alerts(by: str, tmp_path
     assert any("StartDate=" in asked for asked in api.asked)
 
 
-def test_a_wrong_key_is_told_with_its_remedy_and_not_shown(tmp_path: Path) -> None:
+def test_a_wrong_key_is_said_with_its_remedy_and_not_shown(tmp_path: Path) -> None:
     with twilio_api("another") as api:
         env = alerts_environment(api.server_port, "auth token")
         done = flask("recordings", "import", "--twilio-alerts", env=env, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""A retry of what was refused: what has changed since is told, new bytes go out where nothing can have been counted, and
+"""A retry of what was refused: what has changed since is said, new bytes go out where nothing can have been counted, and
 what may have arrived is never decided anew."""
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def deliver(offhook: Offhook) -> None:
         wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
 
 
-def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in_the_story(offhook: Offhook) -> None:
+def test_a_retry_says_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in_the_story(offhook: Offhook) -> None:
     sid = rests(offhook, sinks.answer(400, b"bad email caller@example.test"), "dead")
     code, said = retry(offhook, sid, "--rebuild", "--in-clear")
     assert (code, f"email: {OLD} -> {NEW}" in said) == (0, True)
@@ -68,7 +68,7 @@ def test_a_retry_tells_what_has_changed_and_a_rebuild_sends_it_and_keeps_both_in
     assert OLD not in masked and NEW not in masked
 
 
-def test_without_a_word_and_without_a_terminal_the_same_bytes_are_sent_and_the_change_is_told(offhook: Offhook) -> None:
+def test_without_a_word_and_without_a_terminal_the_same_bytes_are_sent_and_the_change_is_said(offhook: Offhook) -> None:
     sid = rests(offhook, sinks.answer(400), "dead")
     code, said = retry(offhook, sid)
     assert (code, "have changed since" in said, "--rebuild sends" in said) == (0, True, True)

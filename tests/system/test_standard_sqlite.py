@@ -42,8 +42,8 @@ def python(*arguments: str, folder: Path = REPOSITORY) -> subprocess.CompletedPr
 
 
 def test_without_the_package_the_sqlite_of_python_is_taken() -> None:
-    told = "from offhook.adapters.ledger.sqlite import module; print(module().__name__, module().sqlite_version)"
-    assert python("-c", told).stdout.split() == ["sqlite3", sqlite3.sqlite_version]
+    program = "from offhook.adapters.ledger.sqlite import module; print(module().__name__, module().sqlite_version)"
+    assert python("-c", program).stdout.split() == ["sqlite3", sqlite3.sqlite_version]
 
 
 def test_the_ledgers_contract_holds_on_it() -> None:

@@ -69,25 +69,25 @@ def test_an_inline_worker_is_a_worker(offhook: Offhook) -> None:
 def test_rules_check_says_by_which_rules_each_running_worker_decides(offhook: Offhook) -> None:
     rules = offhook.folder / "offhook.toml"
 
-    def told() -> str:
+    def printed() -> str:
         done = flask("rules", "check", env=offhook.env(), folder=offhook.folder)
         assert "Traceback" not in done.stderr
         return done.stdout
 
-    assert "No worker is running." in told()
+    assert "No worker is running." in printed()
     with offhook.worker(OFFHOOK_RULES_SETTLE_SECONDS="0.2") as worker:
         wait_until(lambda: signs(offhook) == 1)
-        assert re.search(rf" {worker.pid}  .* these$", told(), re.M) and "NOT these" not in told()
+        assert re.search(rf" {worker.pid}  .* these$", printed(), re.M) and "NOT these" not in printed()
         [before] = ledger.query(offhook.database_url, "SELECT rules_version FROM workers")
         rules.write_text("min_duration_seconds = 5\n")
-        wait_until(lambda: " these\n" in told() and "NOT these" not in told())
+        wait_until(lambda: " these\n" in printed() and "NOT these" not in printed())
         assert ledger.query(offhook.database_url, "SELECT rules_version FROM workers") != [before]
         rules.write_text("min_duration_second = 5\n")
         worker.wait_for_log("rules_not_changed")
-        assert "NOT these" in told()
+        assert "NOT these" in printed()
         rules.write_text("")
         wait_until(lambda: worker.log.count("rules_not_changed") == 2)
-        assert "NOT these" in told()  # an emptied file is an accident
+        assert "NOT these" in printed()  # an emptied file is an accident
 
 
 def test_the_sign_of_a_worker_that_vanished_is_removed_some_day(offhook: Offhook) -> None:
