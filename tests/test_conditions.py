@@ -49,14 +49,14 @@ def against(rules: str, what: str | int | None) -> list[Reason]:
     return [] if isinstance(decision, Convert) else list(decision.reasons)
 
 
-@pytest.mark.parametrize(("rules", "counts", "other", "told"), CASES)
-def test_what_is_asked_is_what_counts(rules: str, counts: str | int | None, other: str | int | None, told: str) -> None:
+@pytest.mark.parametrize(("rules", "counts", "other", "why"), CASES)
+def test_what_is_asked_is_what_counts(rules: str, counts: str | int | None, other: str | int | None, why: str) -> None:
     key = rules.partition(" ")[0]
     assert against(rules, counts) == []
-    assert against(rules, other) == [Reason(CONDITIONS[key].reason, told)]
+    assert against(rules, other) == [Reason(CONDITIONS[key].reason, why)]
 
 
-def test_all_that_is_against_a_call_is_told_in_the_order_of_the_table() -> None:
+def test_all_that_is_against_a_call_is_listed_in_the_order_of_the_table() -> None:
     rules = 'directions = ["outbound-api"]\nstatuses = ["busy"]\nmin_duration_seconds = 61\nonly_listed_numbers = true'
     assert [reason.word for reason in against(rules, "ended")] == [
         "direction",
@@ -72,17 +72,17 @@ def test_a_tracked_number_may_have_its_own_of_each_result_that_says_so() -> None
 
 
 @pytest.mark.parametrize(
-    ("caller", "told"),
+    ("caller", "reason"),
     [
         ("anonymous", Reason("caller_withheld", "The caller withheld the number, so nobody can be matched.")),
         ("client:ann", Reason("caller_not_a_phone", "The caller is not a phone number (client).")),
     ],
 )
-def test_what_is_always_asked_is_asked_whatever_the_file_says(caller: str, told: Reason) -> None:
+def test_what_is_always_asked_is_asked_whatever_the_file_says(caller: str, reason: Reason) -> None:
     whose = call(60)
     assert whose.root is not None
     decision = decide(replace(whose, root=replace(whose.root, from_=caller)), None, parse(""), Numbering())
-    assert decision.reasons == (told,)
+    assert decision.reasons == (reason,)
 
 
 def test_what_is_always_asked_has_no_key_and_is_read_back_as_well() -> None:

@@ -27,7 +27,7 @@ def ledger(database_url: str) -> Iterator[SqlLedger]:
 
 
 def test_each_attempt_is_counted_and_numbered_in_the_journal(ledger: SqlLedger) -> None:
-    """Or the waits would not grow, and the story of a call would tell one attempt again and again."""
+    """Or the waits would not grow, and the story of a call would show one attempt again and again."""
     fill(ledger, 1)
     counted = []
     for minutes in (0, 10, 20):

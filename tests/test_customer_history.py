@@ -184,8 +184,8 @@ def test_a_customer_is_shown_by_number_email_or_id_with_attributes_and_history(c
     for who in (CALLER, "(415) 555-0100", "ann@example.com", "C1"):
         found = json.loads(console("customers", "show", who, "--json", "--in-clear").stdout)
         assert (found["phone"], found["email"]) == (CALLER, "eve@example.com")
-        told = [(line["email"], line["brought_by"], line["ended_by"]) for line in found["history"]]
-        assert told == [
+        history = [(line["email"], line["brought_by"], line["ended_by"]) for line in found["history"]]
+        assert history == [
             ("ann@example.com", "1 import crm.csv", "2 import crm.csv"),
             ("eve@example.com", "2 import crm.csv", None),
         ]
@@ -242,8 +242,8 @@ def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console
 def test_all_customers_of_a_shared_number_are_listed_with_who_is_credited(console: Console) -> None:
     console.imports(f"{CALLER},ann@example.com,C1,\n{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n")
     listed = json.loads(console("customers", "conflicts", "--json", "--in-clear").stdout)
-    told = [(one["phone"], one["customers"], one["email"], one["credited"]) for one in listed]
-    assert told == [(CALLER, 2, "ann@example.com", False), (CALLER, 2, "eve@example.com", False)]
+    rows = [(one["phone"], one["customers"], one["email"], one["credited"]) for one in listed]
+    assert rows == [(CALLER, 2, "ann@example.com", False), (CALLER, 2, "eve@example.com", False)]
     assert console("customers", "import", "crm.csv", "--conflict", "last").exit_code == 0
     listed = json.loads(console("customers", "conflicts", "--json").stdout)
     assert [(one["email"], one["credited"]) for one in listed] == [
@@ -275,8 +275,8 @@ def test_each_of_the_several_customers_of_a_number_is_shown_by_it(console: Conso
     assert "a***@example.com" in shown.stdout and "e***@example.com" in shown.stdout and CALLER not in shown.output
     found = json.loads(console("customers", "show", CALLER, "--json", "--reveal").stdout)
     assert (found["phone"], found["email"]) == (CALLER, None)
-    told = [(one["email"], one["customer_id"], one["customers"], one["credited"]) for one in found["people"]]
-    assert told == [("ann@example.com", "C1", 2, False), ("eve@example.com", "C9", 2, False)]
+    people = [(one["email"], one["customer_id"], one["customers"], one["credited"]) for one in found["people"]]
+    assert people == [("ann@example.com", "C1", 2, False), ("eve@example.com", "C9", 2, False)]
     [row] = csv.DictReader(io.StringIO(console("customers", "show", CALLER, "--csv").stdout))
     assert [one["email"] for one in json.loads(row["people"])] == ["a***@example.com", "e***@example.com"]
     assert console("customers", "import", "crm.csv", "--conflict", "last").exit_code == 0

@@ -33,8 +33,8 @@ BOTH = LIST + f"{OTHER},bo@example.com\n".encode()
 
 
 def answer(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> sinks.Behaviour:
-    told = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
-    return sinks.raw("\r\n".join([*told, *headers, "", ""]).encode() + body)
+    head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
+    return sinks.raw("\r\n".join([*head, *headers, "", ""]).encode() + body)
 
 
 class Office:
@@ -108,8 +108,8 @@ def test_who_asks_is_said_and_shown_nowhere(sink: sinks.Sink) -> None:
     office = Office(f"{at(sink)}?key=hush", access=Access(authorization="Bearer hush"))
     office.sync.now()
     assert sink.requests[0].headers["authorization"] == "Bearer hush" and "key=hush" in sink.requests[0].path
-    told = f"{office.source} {office.sync.name} {office.ledger.history.imports(10)}"
-    assert "hush" not in told
+    text = f"{office.source} {office.sync.name} {office.ledger.history.imports(10)}"
+    assert "hush" not in text
     sink.behave(answer(LIST))
     Office(at(sink).replace("http://", "http://ann:hush@")).sync.now()
     assert sink.requests[1].headers["authorization"].startswith("Basic ")
@@ -188,7 +188,7 @@ def test_a_list_may_be_elsewhere_and_what_leads_there_is_not_read_for_ever(sink:
     assert set(office.people()) == {CALLER, OTHER}
 
 
-def test_a_list_comes_through_a_proxy_that_is_told_who_asks(sink: sinks.Sink) -> None:
+def test_a_list_comes_through_a_proxy_that_asks_for_a_login(sink: sinks.Sink) -> None:
     sink.behave(answer(LIST))
     with EgressProxy(sink.port, login="ann:hush") as proxy:
         access = Access(proxy_url=f"http://ann:hush@127.0.0.1:{proxy.port}")

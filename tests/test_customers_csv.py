@@ -149,8 +149,8 @@ def test_a_bad_row_is_reported_with_its_line_and_reason_and_the_others_are_taken
     imported: Import, row: str, reason: str
 ) -> None:
     report = imported(f"{HEADER}+14158675000,x@example.com,C0\n{row}\n+14158675001,y@example.com,C9\n")
-    [(line, told, text)] = imported.rejected()
-    assert (line, told) == (3, reason)
+    [(line, found, text)] = imported.rejected()
+    assert (line, found) == (3, reason)
     assert text == row or (len(row) > 65_536 and row.startswith(text))
     assert sorted(imported.table.rows) == ["+14158675000", "+14158675001"]
     assert (report.rows, report.rejected, report.reasons) == (2, 1, {reason: 1})
@@ -275,7 +275,7 @@ def test_columns_have_the_names_that_they_are_said_to_have(imported: Import, col
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
@@ -290,8 +290,8 @@ def test_columns_have_the_names_that_they_are_said_to_have(imported: Import, col
         (b"\x1f\x8b broken", "cannot be read"),
     ],
 )
-def test_a_file_without_its_columns_is_refused_with_what_to_do(imported: Import, content: bytes, told: str) -> None:
-    with pytest.raises(ImportRefused, match=told):
+def test_a_file_without_its_columns_is_refused_with_what_to_do(imported: Import, content: bytes, message: str) -> None:
+    with pytest.raises(ImportRefused, match=message):
         imported(content)
     assert imported.table.transactions == []
 
@@ -402,13 +402,15 @@ def test_what_the_table_raises_passes_and_leaves_no_file_behind(
 
 
 def test_progress_grows_to_the_size_of_the_file(imported: Import) -> None:
-    told: list[int] = []
+    positions: list[int] = []
     imported(
-        HEADER + "".join(f"+1415{2_000_000 + n},,C{n}\n" for n in range(5000)), chunk_rows=500, progress=told.append
+        HEADER + "".join(f"+1415{2_000_000 + n},,C{n}\n" for n in range(5000)),
+        chunk_rows=500,
+        progress=positions.append,
     )
-    assert told == sorted(told)
-    assert told[-1] == imported.path.stat().st_size
-    assert len(told) > 10
+    assert positions == sorted(positions)
+    assert positions[-1] == imported.path.stat().st_size
+    assert len(positions) > 10
 
 
 def test_the_limit_of_a_row_can_be_set(imported: Import) -> None:
@@ -528,7 +530,7 @@ def test_two_numbers_in_a_cell_are_two_numbers_and_one_with_signs_in_it_is_one(
     assert (report.rows, report.numbers, report.partly) == (1, len(phones), 0)
 
 
-def test_a_number_that_cannot_be_read_beside_one_that_can_is_told_and_loses_nothing(imported: Import) -> None:
+def test_a_number_that_cannot_be_read_beside_one_that_can_is_reported_and_loses_nothing(imported: Import) -> None:
     report = imported(HEADER + '"4155550142; 867-5309",,C1\n')
     assert imported.table.rows == {"+14155550142": (None, "C1")}
     assert [reason for _, reason, _ in imported.rejected()] == ["phone_unreadable"]
@@ -581,7 +583,7 @@ def test_a_number_of_several_people_is_nobodys_unless_a_policy_says_whose(import
     report = imported(HEADER + SWITCHBOARD)
     assert (imported.table.shared, imported.table.rows) == ({"+14155550142": 3}, {})
     assert (report.conflicts, report.shared, report.is_of_use) == (3, 1, False)
-    assert all("3 customers have this number" in told for told in imported.details())
+    assert all("3 customers have this number" in detail for detail in imported.details())
     for policy, who in (("first", "1"), ("last", "3")):
         imported(HEADER + SWITCHBOARD, conflict=policy)
         assert imported.table.rows["+14155550142"][1] == who
@@ -606,7 +608,7 @@ def test_rows_that_name_the_same_person_are_no_conflict(imported: Import, rows: 
     assert (report.conflicts, report.duplicate_rows) == (0, rows.count("|"))
 
 
-def test_of_more_people_than_are_told_apart_there_are_at_least_so_many(imported: Import) -> None:
+def test_of_more_people_than_are_kept_apart_there_are_at_least_so_many(imported: Import) -> None:
     imported(HEADER + "".join(f"+14155550142,,C{n}\n" for n in range(30)), limits=ImportLimits(people=10))
     assert imported.table.shared == {"+14155550142": 11}
     assert "at least 11 customers" in imported.details()[0]
@@ -648,8 +650,8 @@ def test_a_column_that_stands_there_under_another_name_is_asked_for(
 ) -> None:
     with pytest.raises(ImportRefused) as refused:
         imported(f"{header}\n4155550142,ann@example.com,L1\n")
-    told = str(refused.value)
-    assert suggested in told and all(f'"{name}"' in told for name in header.split(","))
+    message = str(refused.value)
+    assert suggested in message and all(f'"{name}"' in message for name in header.split(","))
     assert imported.table.transactions == []
 
 
@@ -666,12 +668,12 @@ def test_a_column_that_stands_there_under_another_name_is_asked_for(
 def test_a_default_column_that_is_not_there_is_said_at_the_start(
     imported: Import, header: str, remarks: list[str]
 ) -> None:
-    told: list[str] = []
+    said: list[str] = []
     row = {"phone": "4155550142", "email": "ann@example.com", "customer id": "C1"}
     cells = ",".join(row.get(name.lower().replace("-", "").replace("_", " "), "") for name in header.split(","))
-    imported(f"{header}\n{cells}\n", remark=told.append)
-    assert len(told) == len(remarks)
-    for text, name in zip(told, remarks, strict=True):
+    imported(f"{header}\n{cells}\n", remark=said.append)
+    assert len(said) == len(remarks)
+    for text, name in zip(said, remarks, strict=True):
         assert f'no column "{name}"' in text and all(f'"{column}"' in text for column in header.split(","))
 
 
@@ -712,9 +714,9 @@ def test_a_file_of_another_kind_is_called_by_its_name_and_never_printed(
 ) -> None:
     with pytest.raises(ImportRefused) as refused:
         imported(content)
-    told = str(refused.value)
-    assert what in told and remedy in told
-    assert told.isprintable() and len(told) < 300
+    message = str(refused.value)
+    assert what in message and remedy in message
+    assert message.isprintable() and len(message) < 300
 
 
 def test_a_file_in_cp1252_is_offered_as_one(imported: Import) -> None:
@@ -849,9 +851,9 @@ def _checked(imported: Import, content: bytes, **options: Any) -> None:
         return
     assert report.numbers == report.added + report.changed + report.unchanged + report.duplicate_rows + report.conflicts
     assert report.rows <= report.numbers
-    told = imported.rejected(report.rejects_path) if report.rejects_path else []
-    assert len(told) == report.rejected + report.conflicts + report.partly == sum(report.reasons.values())
-    assert [line for line, _, _ in told] == sorted(line for line, _, _ in told)
+    rows = imported.rejected(report.rejects_path) if report.rejects_path else []
+    assert len(rows) == report.rejected + report.conflicts + report.partly == sum(report.reasons.values())
+    assert [line for line, _, _ in rows] == sorted(line for line, _, _ in rows)
     again = imported(content, **options)
     assert (again.added, again.changed, again.rejected) == (0, 0, report.rejected)
     assert all(phone[0] == "+" for phone in imported.table.rows)
@@ -985,7 +987,7 @@ def test_the_command_fills_the_mapping_and_shows_who_is_in_it(console: Console) 
     assert "+14158675309" in clear and "ann@example.com" in clear
 
 
-def test_rejects_are_told_plainly_and_fail_the_command_only_when_strict(console: Console) -> None:
+def test_rejects_are_printed_plainly_and_fail_the_command_only_when_strict(console: Console) -> None:
     console.file.write_text(HEADER + "+14158675309,,C1\nx,,C2\n")
     result = console("customers", "import", str(console.file))
     assert result.exit_code == 0
@@ -1039,7 +1041,7 @@ def test_a_customer_id_that_is_an_email_is_warned_of(console: Console) -> None:
     assert "customer_id_is_email" in console("customers", "import", str(console.file)).stderr
 
 
-def test_a_long_import_without_a_terminal_tells_each_tenth_on_a_line(console: Console) -> None:
+def test_a_long_import_without_a_terminal_prints_each_tenth_on_a_line(console: Console) -> None:
     _made(console.file, 25_000)
     result = console("customers", "import", str(console.file))
     assert result.stderr.split("\n")[-2] == "100 %"
@@ -1049,5 +1051,5 @@ def test_a_long_import_without_a_terminal_tells_each_tenth_on_a_line(console: Co
 def test_the_help_teaches_by_example() -> None:
     from offhook.adapters.commands.customers import customers
 
-    told = CliRunner().invoke(customers, ["import", "--help"]).output
-    assert "flask customers import customers.csv" in told and "phone,email,customer_id" in told
+    printed = CliRunner().invoke(customers, ["import", "--help"]).output
+    assert "flask customers import customers.csv" in printed and "phone,email,customer_id" in printed

@@ -606,8 +606,8 @@ def test_a_hit_says_what_the_list_of_calls_says_of_it(database_url: str) -> None
     site.call(2, caller=BO)
     viewer = site.person(Role.VIEWER)
     found, listed = (viewer.get(path).text for path in ("/search?q=%28415%29+555-0102", "/calls"))
-    told = [re.findall(r"<td.*?</td></tr>", page.split("<tbody>")[1], re.DOTALL) for page in (found, listed)]
-    assert [words(row).split() for row in told[0]] == [words(row).split() for row in told[1]]
+    rows = [re.findall(r"<td.*?</td></tr>", page.split("<tbody>")[1], re.DOTALL) for page in (found, listed)]
+    assert [words(row).split() for row in rows[0]] == [words(row).split() for row in rows[1]]
     assert "Just ended" in words(found)
     assert "Unknown caller: several customers have the number" in words(found)
     assert "2 customers" in words(found)

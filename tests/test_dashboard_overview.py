@@ -54,10 +54,10 @@ def test_the_first_screen_says_whether_it_works_how_many_counted_and_why_not_the
 def test_the_figures_are_those_of_flask_today(viewer: Client, filled: Site) -> None:
     ends = filled.ledger.clock().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     for range_, days in (("today", 1), ("30d", 30)):
-        told = figures_of(filled.ledger.tallies.between(ends - timedelta(days=days), ends))
+        tallied = figures_of(filled.ledger.tallies.between(ends - timedelta(days=days), ends))
         shown = figures(viewer.get(f"/?range={range_}").text)
-        assert (shown["calls"], shown["counted"]) == (told.calls, told.converted)
-        assert shown["needs_you"] == told.by_outcome["refused"] + told.by_outcome["held"]
+        assert (shown["calls"], shown["counted"]) == (tallied.calls, tallied.converted)
+        assert shown["needs_you"] == tallied.by_outcome["refused"] + tallied.by_outcome["held"]
 
 
 def test_a_reason_leads_to_the_calls_of_the_same_days_and_number(viewer: Client) -> None:

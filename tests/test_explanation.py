@@ -208,9 +208,9 @@ def test_parameters_that_the_rules_looked_at_are_shown_without_persons(
 ) -> None:
     trace = (RuleTrace("menu", False, (ConditionTrace("params", "Menu is 2", found, False),)),)
     known = story(ledger, 1)
-    told = replace(known, decisions=[replace(known.decisions[0], trace=trace)])
+    traced = replace(known, decisions=[replace(known.decisions[0], trace=trace)])
     for hide, expected in ((masking([CALLER]), shown), (in_clear, found)):
-        [decision] = explain(told, read, Anew(), hide).decisions
+        [decision] = explain(traced, read, Anew(), hide).decisions
         assert decision.trace[0].conditions[0].found == expected
 
 

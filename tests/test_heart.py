@@ -46,7 +46,7 @@ def test_a_sign_is_one_statement_as_often_as_is_set_and_at_once_when_the_rules_c
     heart = a_heart(ledger, time)
     heart.beat("one")  # the first one looks for signs that are too old as well
     said: list[str] = []
-    event.listen(ledger.database.engine, "before_cursor_execute", lambda *told: said.append(told[2]))
+    event.listen(ledger.database.engine, "before_cursor_execute", lambda *arguments: said.append(arguments[2]))
     for second in range(1, 31):
         time.seconds = second
         heart.beat("one")

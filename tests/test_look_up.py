@@ -69,8 +69,8 @@ answers = st.sampled_from([ANN, NotThere(), Later("deadline"), Found(None, None,
 def test_nobody_is_unknown_whom_not_every_source_knows_not(said: list[Answer]) -> None:
     came = comes_to(CALLER, [(str(place), one) for place, one in enumerate(said)]).answer
     assert isinstance(came, NotThere) is all(isinstance(one, NotThere) for one in said)
-    told = next((one for one in said if not isinstance(one, NotThere)), NotThere())
-    assert came == told
+    expected = next((one for one in said if not isinstance(one, NotThere)), NotThere())
+    assert came == expected
 
 
 # When again
