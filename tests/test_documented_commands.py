@@ -192,36 +192,6 @@ def test_the_help_of_a_group_says_of_each_command_in_a_whole_sentence_what_it_do
     assert [line for line in commands if line.endswith("...")] == []
 
 
-# What runs something, prints a file, or says in one sentence that it is done. Every other command lists or shows something.
-DOING = frozenset(
-    {
-        *("flask up", "flask worker", "flask sandbox"),
-        *(
-            "flask rockerbox qa",
-            "flask rules schema",
-            "flask tokens revoke",
-            "flask jobs cancel",
-        ),
-        *(f"flask users {name}" for name in ("create", "remove", "disable", "enable", "revoke-sessions")),
-        *("flask db upgrade", "flask db backup"),
-        *("flask recordings export", "flask recordings tap"),
-    }
-)
-FORMATS = frozenset({"--format", "--json", "--csv"})
-SHOWING = frozenset(path for path, one in every_command(ROOT) if not isinstance(one, click.Group)) - DOING
-
-
-@pytest.mark.unit
-def test_each_command_that_shows_something_has_all_formats_and_no_other_command_has_one() -> None:
-    found = {
-        path: FORMATS & {name for param in command.params for name in param.opts}
-        for path, command in every_command(ROOT)
-        if not isinstance(command, click.Group)
-    }
-    assert found == {path: frozenset() if path in DOING else FORMATS for path in found}
-    assert found.keys() >= DOING
-
-
 @pytest.mark.unit
 def test_the_help_of_conversions_explains_each_state_that_its_list_can_show() -> None:
     explained = re.findall(r"^ *(\w+) {2,}\S", dict(every_command(ROOT))["flask conversions"].help or "", re.MULTILINE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, beside, show_done, show_list, show_record, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.adapters.ledger.backup import Doubted
 from offhook.adapters.ledger.engine import LedgerRefused
@@ -19,6 +20,9 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.delivery import resend_since
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
+
+if TYPE_CHECKING:
+    from offhook.adapters.ledger.migrate import Upgraded
 
 _BATCH = 200
 
@@ -37,8 +41,9 @@ def db() -> None:
 
 @db.command()
 @click.argument("revision", default="head")
+@shows
 @with_appcontext
-def upgrade(revision: str) -> None:
+def upgrade(revision: str, shown: Format) -> None:
     """Create or update the tables of DATABASE_URL. Running it twice changes nothing.
 
     REVISION is one that `flask db history` lists; without it, the newest.
@@ -46,8 +51,12 @@ def upgrade(revision: str) -> None:
     Tables that a newer version of Offhook has migrated stay as they are, and this version works with them: after a
     rollback there is nothing to undo.
 
+    With --json `before` is the revision before it, `database`, `needed` and `tables` are those of `flask db current`, and
+    `tallies_are_whole` is false where `flask tallies rebuild` has something to count.
+
     \b
     flask db upgrade
+    flask db upgrade --json
     """
     service = offhook()
     if not service.ledger.migrations.can_be(revision):
@@ -58,18 +67,31 @@ def upgrade(revision: str) -> None:
         fail(str(error))
     except LedgerUnavailable as error:
         fail(f"The database cannot be changed: {error}\nIs DATABASE_URL right, and the database running?")
-    where = "SQLite" if service.settings.is_sqlite else "Postgres"
     if done.tables is Tables.FOREIGN:
         fail(_FOREIGN.format(done.after))
-    if done.tables is Tables.AHEAD:
-        click.echo(f"{where} ledger is at {done.after}: {_AHEAD}; nothing to do.")
-    elif done.before != done.after:
-        click.echo(f"{where} ledger: {done.before or 'empty'} -> {done.after}")
-    else:
-        click.echo(f"{where} ledger is at {done.after}.")
-    if done.tables.are_usable and not service.ledger.tallies.is_whole():
-        click.echo(NOT_WHOLE)
+    is_whole = service.ledger.tallies.is_whole() if done.tables.are_usable else None
+    standing = _standing(done.after, service.ledger.migrations.head(), done.tables)
+    record = [("before", done.before or _EMPTY), *standing, ("tallies_are_whole", is_whole)]
+    show_done(_upgraded(service, done), record, shown)
+    if is_whole is False:
+        with beside(shown):
+            click.echo(NOT_WHOLE)
 
+
+def _upgraded(service: Offhook, done: Upgraded) -> str:
+    where = "SQLite" if service.settings.is_sqlite else "Postgres"
+    if done.tables is Tables.AHEAD:
+        return f"{where} ledger is at {done.after}: {_AHEAD}; nothing to do."
+    if done.before != done.after:
+        return f"{where} ledger: {done.before or _EMPTY} -> {done.after}"
+    return f"{where} ledger is at {done.after}."
+
+
+def _standing(found: str | None, needed: str, tables: Tables) -> list[tuple[str, object]]:
+    return [("database", found or _EMPTY), ("needed", needed), ("tables", tables)]
+
+
+_EMPTY = "empty"
 
 _AHEAD = "the database was migrated by a newer version"
 _FOREIGN = (
@@ -93,7 +115,7 @@ def current(shown: Format) -> None:
         tables, found = migrations.state(), migrations.current()
     except LedgerUnavailable as error:
         fail(f"The database does not answer: {error}")
-    show_record([("database", found or "empty"), ("needed", migrations.head()), ("tables", tables)], shown)
+    show_record(_standing(found, migrations.head(), tables), shown)
     if tables is Tables.AHEAD:
         click.echo(f"All is well: {_AHEAD}, and this one works with it.", err=True)
     elif tables is Tables.FOREIGN:
@@ -120,8 +142,9 @@ def history(shown: Format) -> None:
 @db.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace FILE when it is there.")
+@shows
 @with_appcontext
-def backup(file: Path, overwrite: bool) -> None:
+def backup(file: Path, overwrite: bool, shown: Format) -> None:
     """Write the whole SQLite ledger into FILE, while Offhook runs.
 
     A plain copy of offhook.db lacks what stands in its WAL, often everything. FILE is of one moment, checked, whole or
@@ -129,6 +152,7 @@ def backup(file: Path, overwrite: bool) -> None:
 
     \b
     flask db backup offhook-2026-03-12.db
+    flask db backup offhook-2026-03-12.db --json
     """
     service = offhook()
     if not service.settings.is_sqlite:
@@ -140,7 +164,8 @@ def backup(file: Path, overwrite: bool) -> None:
         size = service.ledger.backups.write(file, replace=overwrite)
     except LedgerRefused as error:
         fail(str(error))
-    click.echo(f"{file}: the whole ledger as it was just now, {size / 1_000_000:,.1f} MB, checked.")
+    sentence = f"{file}: the whole ledger as it was just now, {size / 1_000_000:,.1f} MB, checked."
+    show_done(sentence, [("file", file), ("bytes", size)], shown)
 
 
 _OF_A_LEDGER = ("", "-wal", "-shm", "-journal", ".lock", ".books")

@@ -6,8 +6,8 @@ import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
-from offhook.adapters.commands.context import LedgerGroup, fail, offhook
-from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
+from offhook.adapters.commands.shown import Format, show_done, show_list, show_record, shows
 from offhook.pipeline.jobs import Job, JobFile
 
 _LISTED = ("id", "asked_at", "kind", "state", "done", "of_how_many", "asked_by", "sentence")
@@ -68,10 +68,13 @@ def show(job_id: int, shown: Format) -> None:
     flask jobs show 12
     flask jobs show 12 --json
     """
-    ledger = offhook().ledger
-    job = ledger.jobs.job(job_id) or _none(job_id)
-    files = [_file(one) for one in ledger.job_files.of_job(job_id)]
-    show_record({**_row(job), **_more(job), "files": files}, shown)
+    service = offhook()
+    show_record(_whole(service, service.ledger.jobs.job(job_id) or _none(job_id)), shown)
+
+
+def _whole(service: Offhook, job: Job) -> dict[str, object]:
+    files = [_file(one) for one in service.ledger.job_files.of_job(job.id)]
+    return {**_row(job), **_more(job), "files": files}
 
 
 def _more(job: Job) -> dict[str, object]:
@@ -85,12 +88,16 @@ def _file(one: JobFile) -> dict[str, object]:
 
 @jobs.command()
 @_NUMBER
+@shows
 @with_appcontext
-def cancel(job_id: int) -> None:
+def cancel(job_id: int, shown: Format) -> None:
     """Stop a JOB. One that runs stops within seconds; what it has done until then stays done.
+
+    With --json it is the JOB as `flask jobs show` has it.
 
     \b
     flask jobs cancel 12
+    flask jobs cancel 12 --json
     """
     service = offhook()
     job = service.ledger.jobs.job(job_id) or _none(job_id)
@@ -99,7 +106,8 @@ def cancel(job_id: int) -> None:
         job = service.ledger.jobs.ask_cancel(job_id, service.ledger.clock()) or _none(job_id)
     if job.cancel_asked_at is None:
         fail(f"Job {job_id} is over: {job.state}. {job.progress.sentence}")
-    click.echo(f"Job {job_id} is cancelled." if job.is_over else f"Job {job_id} is asked to stop.")
+    sentence = f"Job {job_id} is cancelled." if job.is_over else f"Job {job_id} is asked to stop."
+    show_done(sentence, _whole(service, job), shown)
 
 
 def _none(job_id: int) -> Job:

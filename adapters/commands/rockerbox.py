@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.periods import ago, day, month
-from offhook.adapters.commands.shown import Format, in_utc, opened, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, in_utc, opened, refuse_two, show_done, show_list, show_record, shows
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.rockerbox import qa as qa_file
 from offhook.adapters.rockerbox.dedupe import DedupeKey
@@ -149,18 +149,22 @@ def _show_finding(one: Finding) -> None:
     required=True,
     help="The file, which only you may read; `-` for standard output.",
 )
+@shows
 @with_appcontext
-def qa(begins: datetime, output: Path) -> None:
+def qa(begins: datetime, output: Path, shown: Format) -> None:
     """Write a month's conversions as the CSV of Conversion QA.
 
     EMAILS AND CUSTOMER IDS STAND IN IT IN CLEAR, as that is what it is for: share it with care, and remove it afterwards. What a
     spreadsheet would run as a formula gets an apostrophe before it. `order_timestamp` is UTC. `customer_type` is `returning`
     where an earlier call of the same number was converted, as far back as the ledger goes, else `new`. Every conversion of the
-    month is in it, whatever became of its delivery; how many were not delivered is said at the end.
+    month is in it, whatever became of its delivery; how many were not delivered is said at the end. --json and --csv are
+    about the file, and want one by --output.
 
     \b
     flask rockerbox qa --month 2026-10 --output qa.csv
+    flask rockerbox qa --month 2026-10 --output qa.csv --json
     """
+    refuse_two(output, "the file", shown)
     service = offhook()
     since, until = qa_file.month_of(begins, ZoneInfo(service.settings.rockerbox_day_zone))
     late = timedelta(days=service.settings.qa_late_days)
@@ -172,8 +176,10 @@ def qa(begins: datetime, output: Path) -> None:
             write_rows(file, written.rows(_sent(service), made))
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", 2)
-    click.echo(
+    show_done(
         f"{written.count} conversions written, with emails and customer ids in clear.{written.undelivered_in_words}",
+        [("file", output), ("conversions", written.count), ("undelivered", written.undelivered)],
+        shown,
         err=True,
     )
 

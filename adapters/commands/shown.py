@@ -1,4 +1,5 @@
-"""How commands show tables, lists and single records: as text for a person, as JSON, as CSV. Reads nothing, decides nothing.
+"""How commands show tables, lists, single records and what they have done: as text for a person, as JSON, as CSV. Reads nothing,
+decides nothing.
 
 One word for one thing: a column is called the same in the header of the table, in JSON and in CSV.
 """
@@ -32,7 +33,7 @@ _LEAST_LAST = 20  # characters of the last column on a terminal: with less, the 
 
 
 class Format(StrEnum):
-    """What a person asked for. `TABLE` is drawn on a terminal, and aligned text elsewhere."""
+    """What a person asked for. `TABLE` is drawn on a terminal, and aligned text elsewhere; of what was done it is a sentence."""
 
     TABLE = "table"
     JSON = "json"
@@ -46,7 +47,7 @@ def shows(command: Callable[..., Any]) -> Callable[..., Any]:
         "--format",
         "form",
         type=click.Choice([each.value for each in Format]),
-        help="How it is shown.  [default: table]",
+        help="How it is shown; table is for people.  [default: table]",
     )
     @click.option("--json", "is_json", is_flag=True, help="Short for --format json.")
     @click.option("--csv", "is_csv", is_flag=True, help="Short for --format csv.")
@@ -105,6 +106,20 @@ def show_record(record: Record, shown: Format) -> None:
             _write_csv([list(values), list(values.values())])
         case Format.TABLE:
             _draw((), [[name, value] for name, value in values.items()])
+
+
+def show_done(sentence: str, record: Record, shown: Format, *, err: bool = False) -> None:
+    """What a command has done: one sentence for a person, else the record of it. `err` where stdout may hold a file."""
+    if shown is Format.TABLE:
+        click.echo(sentence, err=err)
+    else:
+        show_record(record, shown)
+
+
+def refuse_two(output: Path, what: str, shown: Format) -> None:
+    """A file and a document do not go to stdout together. Raises click.UsageError."""
+    if shown is not Format.TABLE and str(output) == "-":
+        raise click.UsageError(f"{what} goes to standard output: name a file for it by --output")
 
 
 def _write_json(value: object) -> None:

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, fail, offhook
-from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, show_done, show_list, shows
 from offhook.pipeline.tokens import Scope, Token, new_token
 
 _WHO = "flask tokens"
@@ -51,10 +51,8 @@ def create(name: str, scopes: tuple[str, ...], shown: Format) -> None:
     token, text = new_token(plain, scopes, service.ledger.clock())
     if not service.ledger.tokens.add(token, line(service, _WHO, "token made", plain)):
         fail(f'There is a token "{plain}" already: take another name, or revoke that one first.')
-    if shown is not Format.TABLE:
-        show_record([("name", token.name), ("scopes", token.scopes), ("id", token.id), ("token", text)], shown)
-        return
-    click.echo(text)
+    made = [("name", token.name), ("scopes", token.scopes), ("id", token.id), ("token", text)]
+    show_done(text, made, shown)
     click.echo("This is the only time that it is shown.", err=True)
 
 
@@ -78,14 +76,18 @@ def _row(token: Token, shown: Format) -> dict[str, object]:
 
 @tokens.command()
 @click.argument("name")
+@shows
 @with_appcontext
-def revoke(name: str) -> None:
+def revoke(name: str, shown: Format) -> None:
     """Revoke a token. Web processes know it within OFFHOOK_API_TOKENS_SECONDS.
 
     \b
     flask tokens revoke crm
+    flask tokens revoke crm --json
     """
     service, plain = offhook(), name.strip()
-    if not service.ledger.tokens.revoke(plain, service.ledger.clock(), line(service, _WHO, "token revoked", plain)):
+    now, seconds = service.ledger.clock(), service.settings.api_tokens_seconds
+    if not service.ledger.tokens.revoke(plain, now, line(service, _WHO, "token revoked", plain)):
         fail(f'There is no token "{name}" that could be revoked; `flask tokens list` lists them.')
-    click.echo(f'"{name}" is revoked, everywhere within {service.settings.api_tokens_seconds:g} s.')
+    revoked = [("name", plain), ("revoked_at", now), ("everywhere_within_seconds", seconds)]
+    show_done(f'"{name}" is revoked, everywhere within {seconds:g} s.', revoked, shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import click
@@ -10,7 +11,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
-from offhook.adapters.commands.shown import Format, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, show_done, show_list, shows
 from offhook.pipeline.users import AuditLine, Invite, Role, User, new_secret, new_user_id, plain_email
 
 _COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions", "single_sign_on", "linked_at")
@@ -32,14 +33,17 @@ def users() -> None:
 @click.option("--email", required=True, help="By which they sign in.")
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]), help="What they may do.")
 @click.option("--password-stdin", is_flag=True, help="The password is the first line of standard input.")
+@shows
 @with_appcontext
-def create(email: str, role: str, password_stdin: bool) -> None:
+def create(email: str, role: str, password_stdin: bool, shown: Format) -> None:
     """Make a user.
 
     Without --password-stdin they have no password, and come by `flask users invite` (viewers alone) or by single sign-on.
+    With --json it is the user as `flask users list` has them.
 
     \b
     flask users create --email ann@example.com --role admin --password-stdin
+    flask users create --email bo@example.com --role viewer --json
     """
     service, plain = offhook(), _plain(email)
     if not password_stdin and role != Role.VIEWER and not service.settings.oidc_issuer:
@@ -48,7 +52,7 @@ def create(email: str, role: str, password_stdin: bool) -> None:
     made = User(new_user_id(), plain, Role(role), kept, service.ledger.clock())
     if not service.ledger.users.add(made, _line(service, "user added", plain)):
         fail(f"There is a user {plain} already.")
-    click.echo(f"{plain} may come in as {role}.")
+    show_done(f"{plain} may come in as {role}.", _row(service, made), shown)
 
 
 @users.command("list")
@@ -63,60 +67,72 @@ def list_(shown: Format) -> None:
     flask users list
     flask users list --json
     """
-    ledger = offhook().ledger
-    rows = [
-        {
-            "email": one.email,
-            "role": one.role.value,
-            "created_at": one.created_at,
-            "disabled_at": one.disabled_at,
-            "has_password": one.password_hash is not None,
-            "sessions": len(ledger.sessions.of_user(one.id)),
-            "single_sign_on": one.identity.issuer if one.identity else None,
-            "linked_at": one.linked_at,
-        }
-        for one in ledger.users.every()
-    ]
-    show_list(rows, shown, _COLUMNS)
+    service = offhook()
+    show_list([_row(service, one) for one in service.ledger.users.every()], shown, _COLUMNS)
+
+
+def _row(service: Offhook, one: User) -> dict[str, object]:
+    return {
+        "email": one.email,
+        "role": one.role.value,
+        "created_at": one.created_at,
+        "disabled_at": one.disabled_at,
+        "has_password": one.password_hash is not None,
+        "sessions": len(service.ledger.sessions.of_user(one.id)),
+        "single_sign_on": one.identity.issuer if one.identity else None,
+        "linked_at": one.linked_at,
+    }
 
 
 @users.command()
 @click.argument("email")
+@shows
 @with_appcontext
-def remove(email: str) -> None:
+def remove(email: str, shown: Format) -> None:
     """Remove a user; the sessions end. What they did stays in `flask audit`.
 
     \b
     flask users remove bo@example.com
+    flask users remove bo@example.com --json
     """
     service = offhook()
     someone = _known(service, email)
-    service.ledger.users.remove(someone.id, _line(service, "user removed", someone.email))
-    click.echo(f"{someone.email} is removed.")
+    written = _line(service, "user removed", someone.email)
+    service.ledger.users.remove(someone.id, written)
+    removed = [("email", someone.email), ("removed_at", written.at)]
+    show_done(f"{someone.email} is removed.", removed, shown)
 
 
 @users.command()
 @click.argument("email")
+@shows
 @with_appcontext
-def disable(email: str) -> None:
+def disable(email: str, shown: Format) -> None:
     """Let a user in no more; the sessions end.
+
+    With --json it is the user as `flask users list` has them.
 
     \b
     flask users disable bo@example.com
+    flask users disable bo@example.com --json
     """
-    _set_disabled(email, is_disabled=True)
+    _set_disabled(email, shown, is_disabled=True)
 
 
 @users.command()
 @click.argument("email")
+@shows
 @with_appcontext
-def enable(email: str) -> None:
+def enable(email: str, shown: Format) -> None:
     """Let a user in again.
+
+    With --json it is the user as `flask users list` has them.
 
     \b
     flask users enable bo@example.com
+    flask users enable bo@example.com --json
     """
-    _set_disabled(email, is_disabled=False)
+    _set_disabled(email, shown, is_disabled=False)
 
 
 @users.command()
@@ -130,6 +146,7 @@ def invite(email: str | None, first: bool, shown: Format) -> None:
     \b
     flask users invite bo@example.com
     flask users invite --first
+    flask users invite bo@example.com --json
     """
     if first == bool(email):
         raise click.UsageError("Name an email, or say --first.")
@@ -137,26 +154,26 @@ def invite(email: str | None, first: bool, shown: Format) -> None:
     secret = first_link(service) if first else _viewer_link(service, _plain(email or ""))
     until = service.settings.first_link_seconds if first else service.settings.invite_seconds
     link = f"{service.settings.own_url}/invite/{secret}"
-    if shown is not Format.TABLE:
-        show_record([("link", link), ("seconds", until)], shown)
-        return
-    click.echo(link)
+    show_done(link, [("link", link), ("seconds", until)], shown)
     click.echo(f"It works once, within {until:g} s.", err=True)
 
 
 @users.command("revoke-sessions")
 @click.argument("email")
+@shows
 @with_appcontext
-def revoke_sessions(email: str) -> None:
+def revoke_sessions(email: str, shown: Format) -> None:
     """End every session of a user.
 
     \b
     flask users revoke-sessions bo@example.com
+    flask users revoke-sessions bo@example.com --json
     """
     service = offhook()
     someone = _known(service, email)
     ended = service.ledger.sessions.end_all(someone.id, _line(service, "sessions ended", someone.email))
-    click.echo(f"{ended} sessions of {someone.email} have ended.")
+    record = [("email", someone.email), ("sessions_ended", ended)]
+    show_done(f"{ended} sessions of {someone.email} have ended.", record, shown)
 
 
 def first_link(service: Offhook) -> str:
@@ -183,12 +200,13 @@ def _link(service: Offhook, email: str | None, role: Role, seconds: float) -> st
     return secret
 
 
-def _set_disabled(email: str, *, is_disabled: bool) -> None:
+def _set_disabled(email: str, shown: Format, *, is_disabled: bool) -> None:
     service = offhook()
     someone = _known(service, email)
     at, what = (service.ledger.clock(), "user disabled") if is_disabled else (None, "user enabled")
     service.ledger.users.disable(someone.id, at, _line(service, what, someone.email))
-    click.echo(f"{someone.email} may {'no longer come in' if is_disabled else 'come in again'}.")
+    sentence = f"{someone.email} may {'no longer come in' if is_disabled else 'come in again'}."
+    show_done(sentence, _row(service, replace(someone, disabled_at=at)), shown)
 
 
 def _plain(email: str) -> str:

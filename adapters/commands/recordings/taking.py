@@ -15,7 +15,16 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook, stop_when_asked
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.recordings.cover import Cover, cover_options
-from offhook.adapters.commands.shown import Format, on_stderr, opened, show_list, show_record, shows
+from offhook.adapters.commands.shown import (
+    Format,
+    on_stderr,
+    opened,
+    refuse_two,
+    show_done,
+    show_list,
+    show_record,
+    shows,
+)
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import write_whole, written_whole
 from offhook.adapters.recordings.format import RecordingError, dump, from_raw_callback
@@ -62,6 +71,7 @@ _OUTPUT = click.option(
 @with_appcontext
 @cover_options
 @_OUTPUT
+@shows
 def export(
     cover: Cover,
     since: datetime | None,
@@ -70,15 +80,18 @@ def export(
     customers: Path | None,
     rules: Path | None,
     output: Path,
+    shown: Format,
 ) -> None:
     """Write callbacks of the ledger as a recording, a line each, with pseudonyms instead of persons.
 
-    A phone number becomes a fictional one, the same wherever it occurs; SIDs, names and places are replaced as well.
+    A phone number becomes a fictional one, the same wherever it occurs; SIDs, names and places are replaced as well. --json
+    and --csv are about the recording, and want a file for it by --output.
 
     \b
     flask recordings export --since 1h --customers mapping.csv --rules rules.toml --output calls.jsonl
     flask recordings export --call CA... --status completed
     """
+    refuse_two(output, "the recording", shown)
     service, count, phones = offhook(), 0, set[str]()
     _must_be_new(customers, rules)
     try:
@@ -96,7 +109,8 @@ def export(
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
     of_mapping = "" if rows is None else f" {rows} rows of the mapping in {customers}."
-    click.echo(f"{count} callbacks written.{of_mapping}", err=True)
+    written = [("file", output), ("callbacks", count), ("rows_of_mapping", rows)]
+    show_done(f"{count} callbacks written.{of_mapping}", written, shown, err=True)
 
 
 def _must_be_new(*paths: Path | None) -> None:
@@ -277,8 +291,7 @@ def import_(
     """
     if bool(files) == twilio_alerts:
         raise click.UsageError("name FILES or give --twilio-alerts, one of them")
-    if shown is not Format.TABLE and str(output) == "-":
-        raise click.UsageError("the recording goes to standard output: name a file for it by --output")
+    refuse_two(output, "the recording", shown)
     count, unused = 0, list[Unused]()
     defaults = Defaults(datetime.now(UTC), path, offhook().settings.twilio_account_sid or ANY_ACCOUNT)
     try:
