@@ -1,7 +1,7 @@
 """A destination that misbehaves on demand: a real TCP server on 127.0.0.1. Imports nothing of the product.
 
     with Sink(rate_limited("2"), answer(200)) as sink:
-        ...                        # the first request is told to wait, every later one is taken
+        ...                        # the first request is asked to wait, every later one is taken
         sink.wait_for(2)
 
 Each behaviour serves one request; the last one given serves all that follow.

@@ -43,8 +43,8 @@ def sid(number: int) -> str:
 
 
 def receive(ledger: SqlLedger, number: int, caller: str, status: str, at: datetime, **more: str) -> None:
-    told = {"CallSid": sid(number), "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
-    body = urlencode(told | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
+    fields = {"CallSid": sid(number), "AccountSid": ACCOUNT, "From": caller, "To": "+14155550100", "CallStatus": status}
+    body = urlencode(fields | {"Direction": "inbound", "CallDuration": "63"} | more).encode()
     form = "application/x-www-form-urlencoded"
     ledger.append(read_request("POST", "/twilio/status", form, {}, body, at, ACCOUNT))
 
