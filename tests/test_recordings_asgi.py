@@ -71,9 +71,9 @@ class Receiver:
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         is_form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        told: Any = _multi(body) if is_form else body if "json" in headers.get("content-type", "") else {}
+        params: Any = _multi(body) if is_form else body if "json" in headers.get("content-type", "") else {}
         url = f"{scope['scheme']}://{headers['host']}{target.decode()}"
-        return bool(self._validator.validate(url, told, headers["x-twilio-signature"]))
+        return bool(self._validator.validate(url, params, headers["x-twilio-signature"]))
 
 
 class _multi(dict):  # type: ignore[type-arg]  # noqa: N801  (as frameworks' forms are: a dictionary that knows of several)
@@ -91,10 +91,10 @@ def test_an_asgi_app_accepts_every_callback_of_a_recording(
     name: str, offhook_client: MakeClient, offhook_recording: Callable[[str], tuple[Record, ...]]
 ) -> None:
     app = Receiver()
-    told = offhook_client(app, auth_token=TOKEN).play(offhook_recording(name), duplicate=2, shuffle=3)
-    assert told.refused == []
-    assert {(reply.text, reply.headers["x-seen"]) for reply in told.replies} == {("thanks", "yes")}
-    assert app.events == ["started", *["http.disconnect"] * len(told)]
+    played = offhook_client(app, auth_token=TOKEN).play(offhook_recording(name), duplicate=2, shuffle=3)
+    assert played.refused == []
+    assert {(reply.text, reply.headers["x-seen"]) for reply in played.replies} == {("thanks", "yes")}
+    assert app.events == ["started", *["http.disconnect"] * len(played)]
     assert len(app.loops) == 1
     assert all(scope["state"] == {"ready": True} for scope in app.scopes)
 
@@ -117,7 +117,7 @@ def test_an_async_test_awaits_it_and_the_app_runs_on_the_tests_own_loop(
     assert app.events.count("started") == 1
 
 
-def test_an_app_is_told_its_public_address_and_the_path_as_it_was_sent(offhook_client: MakeClient) -> None:
+def test_an_app_is_given_its_public_address_and_the_path_as_it_was_sent(offhook_client: MakeClient) -> None:
     app = Receiver()
     client = offhook_client(app, auth_token=TOKEN, base_url="https://calls.example.com:8443")
     assert client.post("/hook%2Fa%20b/%C3%BC?t=1", {"CallSid": "CA1"}).status == 200
@@ -158,7 +158,7 @@ def test_a_wrong_token_is_refused(offhook_client: MakeClient) -> None:
         ([{"type": "http.response.body", "body": b""}], "out of turn"),
     ],
 )
-def test_an_app_that_does_not_answer_as_the_protocol_has_it_is_told(
+def test_an_app_that_does_not_answer_as_the_protocol_has_it_is_an_error(
     messages: list[Any], words: str, offhook_client: MakeClient
 ) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:

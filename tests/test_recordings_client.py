@@ -37,10 +37,10 @@ def receiver(token: str = TOKEN) -> Flask:
         if path == "moved":
             return redirect("/twilio/status")
         body = request.get_data(as_text=True)  # kept before the form is read, which would leave nothing of it
-        told: Any = body if request.is_json else request.form
+        params: Any = body if request.is_json else request.form
         signature = request.headers.get("X-Twilio-Signature", "")
         url = request.host_url.rstrip("/") + request.environ["REQUEST_URI"]  # `request.url` would be decoded
-        if not validator.validate(url, told, signature):
+        if not validator.validate(url, params, signature):
             return "forged", 403
         app.extensions["seen"].append((request.method, request.full_path, body))
         return f"thanks, {request.host}", 200, {"X-Seen": "yes"}
@@ -78,9 +78,9 @@ def test_another_verifier_accepts_every_callback_of_a_recording_and_gets_what_wa
     name: str, app: Flask, client: SignedClient, offhook_recording: Callable[[str], tuple[Record, ...]]
 ) -> None:
     recording = offhook_recording(name)
-    told = client.play(recording, duplicate=2, shuffle=3)
-    assert told.refused == []
-    assert told.statuses == [200] * 2 * len(recording)
+    played = client.play(recording, duplicate=2, shuffle=3)
+    assert played.refused == []
+    assert played.statuses == [200] * 2 * len(recording)
     assert Counter(map(content, app.extensions["seen"])) == Counter(map(recorded, [*recording, *recording]))
 
 
@@ -114,18 +114,18 @@ def test_a_callback_of_ones_own_is_posted_and_got(client: SignedClient) -> None:
     assert "CA1" in repr(posted)
 
 
-def test_a_wrong_token_is_refused_and_told(offhook_client: MakeClient, offhook_recording: Any) -> None:
+def test_a_wrong_token_is_refused_and_the_answer_is_shown(offhook_client: MakeClient, offhook_recording: Any) -> None:
     client = offhook_client(receiver("another"), auth_token=TOKEN)
-    told = client.play(offhook_recording("answered"))
-    assert [reply.status for reply in told.refused] == [403]
-    assert "forged" in repr(told.refused)
+    played = client.play(offhook_recording("answered"))
+    assert [reply.status for reply in played.refused] == [403]
+    assert "forged" in repr(played.refused)
 
 
 def test_a_redirect_is_an_answer_and_not_followed(client: SignedClient) -> None:
     assert client.post("/moved", {"CallSid": "CA1"}).status == 302
 
 
-def test_an_app_is_told_that_it_was_called_at_its_public_address(offhook_client: MakeClient) -> None:
+def test_an_app_sees_that_it_was_called_at_its_public_address(offhook_client: MakeClient) -> None:
     client = offhook_client(receiver(), auth_token=TOKEN, base_url="https://calls.example.com/v2")
     reply = client.post("/ignored", {"CallSid": "CA1"})
     assert (reply.status, reply.text) == (200, "thanks, calls.example.com")
@@ -137,7 +137,7 @@ def test_there_is_one_way_to_sign(keys: dict[str, Any], offhook_client: MakeClie
         offhook_client(receiver(), **keys)
 
 
-def test_what_cannot_be_a_receiver_is_told(offhook_client: MakeClient) -> None:
+def test_what_cannot_be_a_receiver_is_refused(offhook_client: MakeClient) -> None:
     with pytest.raises(ValueError, match="is no URL"):
         of_app(receiver(), by_auth_token(TOKEN), base_url="calls.example.com")
     with pytest.raises(RemoteTarget, match="is not this machine"):

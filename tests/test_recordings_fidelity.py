@@ -128,16 +128,16 @@ def under_pseudonyms(outcomes: Outcomes) -> dict[str, dict[str, Any]]:
     london = parse_rules(redactor.rules(RULES)).numbers[redactor.number("+442079460100")].label
     assert london not in (None, "London")
 
-    def payload(told: Mapping[str, Any]) -> dict[str, Any]:
-        who = redactor.customer(Customer("+17655550142", told.get("email"), told.get("customer_id")))
-        names = {"email": who.email, "customer_id": who.customer_id, "order_id": sid(told["order_id"])}
-        names |= {"label": london} if told.get("label") == "London" else {}
-        return {name: names.get(name, value) for name, value in told.items()}
+    def payload(fields: Mapping[str, Any]) -> dict[str, Any]:
+        who = redactor.customer(Customer("+17655550142", fields.get("email"), fields.get("customer_id")))
+        names = {"email": who.email, "customer_id": who.customer_id, "order_id": sid(fields["order_id"])}
+        names |= {"label": london} if fields.get("label") == "London" else {}
+        return {name: names.get(name, value) for name, value in fields.items()}
 
-    def outcome(told: Mapping[str, Any]) -> dict[str, Any]:
-        return {**told, "conversion": payload(told["conversion"])} if "conversion" in told else dict(told)
+    def outcome(fields: Mapping[str, Any]) -> dict[str, Any]:
+        return {**fields, "conversion": payload(fields["conversion"])} if "conversion" in fields else dict(fields)
 
-    return {sid(call_sid): outcome(told) for call_sid, told in outcomes.items()}
+    return {sid(call_sid): outcome(fields) for call_sid, fields in outcomes.items()}
 
 
 def assert_nobody_is_left(pair: Twins, recording: tuple[Record, ...]) -> None:
@@ -232,7 +232,7 @@ def calls(draw: st.DrawFn) -> list[Record]:
     records = []
     for number in range(draw(st.integers(1, 3))):
         sid = f"CA{number:032d}"
-        told = {
+        params = {
             "From": draw(whose),
             "To": draw(st.sampled_from(OURS)),
             "Direction": draw(
@@ -242,15 +242,15 @@ def calls(draw: st.DrawFn) -> list[Record]:
             "FromCountry": draw(st.sampled_from(["US", "GB", ""])),
             "FromCity": draw(st.sampled_from(["LAFAYETTE", "Zürich", ""])),
         }
-        if told["Direction"] == "outbound-api":
-            told["From"], told["To"] = told["To"], told["From"]
-        records += draw(st.lists(callbacks_of(told | {"CallSid": sid}), min_size=1, max_size=4))
+        if params["Direction"] == "outbound-api":
+            params["From"], params["To"] = params["To"], params["From"]
+        records += draw(st.lists(callbacks_of(params | {"CallSid": sid}), min_size=1, max_size=4))
         child = {"CallSid": f"CA{number + 100:032d}", "ParentCallSid": sid, "Direction": "outbound-dial"}
-        records += draw(st.lists(callbacks_of(told | child), max_size=2))
+        records += draw(st.lists(callbacks_of(params | child), max_size=2))
     return draw(st.permutations(records))
 
 
-def callbacks_of(told: Mapping[str, str]) -> st.SearchStrategy[Record]:
+def callbacks_of(params: Mapping[str, str]) -> st.SearchStrategy[Record]:
     return st.builds(
         lambda received_at, status, duration, sequence, timed: Record(
             received_at,
@@ -258,7 +258,7 @@ def callbacks_of(told: Mapping[str, str]) -> st.SearchStrategy[Record]:
             "/twilio/status",
             form=tuple(
                 {
-                    **told,
+                    **params,
                     "AccountSid": ACCOUNT_SID,
                     "CallStatus": status,
                     **({"CallDuration": str(duration)} if duration is not None else {}),

@@ -125,8 +125,8 @@ def test_a_target_with_raw_bytes_is_percent_encoded_and_reads_the_same() -> None
 
 
 def test_secrets_in_headers_never_reach_a_record() -> None:
-    told = [("X-Twilio-Signature", "s3cret"), ("Authorization", "Basic s3cret"), ("cookie", "s3cret")]
-    record = from_request("POST", "/s", [*told, ("user-agent", "TwilioProxy/1.1")], b"CallSid=CA1", AT)
+    secret = [("X-Twilio-Signature", "s3cret"), ("Authorization", "Basic s3cret"), ("cookie", "s3cret")]
+    record = from_request("POST", "/s", [*secret, ("user-agent", "TwilioProxy/1.1")], b"CallSid=CA1", AT)
     assert record.headers == (("User-Agent", "TwilioProxy/1.1"),)
     assert "s3cret" not in dump(record)
 
@@ -164,21 +164,21 @@ GOOD: dict[str, Any] = json.loads(dump(Record(AT, "POST", "/twilio/status", form
         ({"about": 1}, ['"about"', "string"]),
     ],
 )
-def test_a_mistake_is_told_with_file_line_field_and_remedy(
+def test_a_mistake_is_reported_with_file_line_field_and_remedy(
     tmp_path: Path, change: dict[str, Any], words: list[str]
 ) -> None:
     bad = {name: value for name, value in {**GOOD, **change}.items() if value is not None or name in ("form",)}
     path = tmp_path / "calls.jsonl"
     path.write_text(f"{json.dumps(GOOD)}\n\n{json.dumps(bad)}\n", encoding="utf-8")
-    with pytest.raises(RecordingError) as told:
+    with pytest.raises(RecordingError) as refused:
         list(read(path))
-    message = str(told.value)
+    message = str(refused.value)
     assert message.startswith(f"{path}, line 3: ")
     for word in words:
         assert word in message
 
 
-def test_a_json_body_that_is_no_json_is_told() -> None:
+def test_a_json_body_that_is_no_json_is_refused() -> None:
     bad = {name: value for name, value in GOOD.items() if name != "form"} | {"json": "{"}
     with pytest.raises(RecordingError, match='field "json" is not the text of a JSON body'):
         parse(json.dumps(bad))
@@ -193,12 +193,12 @@ def test_a_json_body_that_is_no_json_is_told() -> None:
         (b"[" * 200_000, "not one JSON"),
     ],
 )
-def test_a_line_that_is_no_record_is_told(tmp_path: Path, line: bytes, words: str) -> None:
+def test_a_line_that_is_no_record_is_refused(tmp_path: Path, line: bytes, words: str) -> None:
     path = tmp_path / "calls.jsonl"
     path.write_bytes(line)
-    with pytest.raises(RecordingError, match=words) as told:
+    with pytest.raises(RecordingError, match=words) as refused:
         list(read(path))
-    assert f"{path}, line 1" in str(told.value)
+    assert f"{path}, line 1" in str(refused.value)
 
 
 @given(
@@ -209,7 +209,7 @@ def test_no_line_whatever_raises_anything_else(line: bytes) -> None:
         parse(line)
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="cannot be read"):
         list(read(tmp_path / "none.jsonl"))
 
@@ -232,9 +232,9 @@ def test_the_library_is_what_its_generator_makes() -> None:
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))
 def test_each_recording_says_what_it_shows_and_that_it_is_assembled(name: str) -> None:
-    told = list(read(LIBRARY_FOLDER / f"{name}.jsonl"))
-    assert told
-    assert all(record.about and not record.captured for record in told)
+    recording = list(read(LIBRARY_FOLDER / f"{name}.jsonl"))
+    assert recording
+    assert all(record.about and not record.captured for record in recording)
 
 
 def test_the_readme_names_every_recording() -> None:

@@ -49,7 +49,7 @@ def test_what_was_written_is_found_again_in_any_order(golden: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "difference"),
     [
         (
             changed("CA1", conversion={"email": "a@example.com", "revenue": "30.00"}),
@@ -66,9 +66,9 @@ def test_what_was_written_is_found_again_in_any_order(golden: Path) -> None:
         (changed("CA2", state=1), 'CA2: state is 1, golden: "skipped"'),
     ],
 )
-def test_a_difference_names_the_call_and_the_field(found: dict[str, Any], told: str, golden: Path) -> None:
+def test_a_difference_names_the_call_and_the_field(found: dict[str, Any], difference: str, golden: Path) -> None:
     before = golden.read_bytes()
-    assert check(golden, found, update=False) == [told]
+    assert check(golden, found, update=False) == [difference]
     assert golden.read_bytes() == before
 
 
@@ -82,7 +82,7 @@ def test_an_update_writes_and_nothing_else_does(golden: Path) -> None:
     ("content", "words"),
     [(None, "--offhook-update-golden to make it"), ("{", "cannot be read"), ("[]", "is no JSON object")],
 )
-def test_a_golden_file_that_cannot_be_used_is_told(content: str | None, words: str, tmp_path: Path) -> None:
+def test_a_golden_file_that_cannot_be_used_is_refused(content: str | None, words: str, tmp_path: Path) -> None:
     path = tmp_path / "calls.json"
     if content is not None:
         path.write_text(content)
@@ -91,10 +91,10 @@ def test_a_golden_file_that_cannot_be_used_is_told(content: str | None, words: s
 
 
 def test_many_differences_are_counted_and_not_all_listed() -> None:
-    told = message(Path("golden.json"), [f"CA{number}: is gone" for number in range(MAX_SHOWN + 7)])
-    assert f"{MAX_SHOWN + 7} differences" in told
-    assert "... and 7 more" in told
-    assert len(told.splitlines()) == MAX_SHOWN + 3
+    text = message(Path("golden.json"), [f"CA{number}: is gone" for number in range(MAX_SHOWN + 7)])
+    assert f"{MAX_SHOWN + 7} differences" in text
+    assert "... and 7 more" in text
+    assert len(text.splitlines()) == MAX_SHOWN + 3
 
 
 @given(st.text(max_size=300))
@@ -134,7 +134,7 @@ ONE_ID = UUID("00000000-0000-4000-8000-000000000001")
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "written"),
     [
         (Decimal("27.50"), "27.50"),
         (HOUR, "2026-03-12T14:00:00+00:00"),
@@ -151,10 +151,10 @@ ONE_ID = UUID("00000000-0000-4000-8000-000000000001")
         (1.5, 1.5),
     ],
 )
-def test_a_golden_file_takes_what_programs_have(value: object, told: object, tmp_path: Path) -> None:
+def test_a_golden_file_takes_what_programs_have(value: object, written: object, tmp_path: Path) -> None:
     path = tmp_path / "golden.json"
     assert check(path, {"CA1": {"value": value}}, update=True) == []
-    assert json.loads(path.read_text()) == {"CA1": {"value": told}}
+    assert json.loads(path.read_text()) == {"CA1": {"value": written}}
     assert check(path, {"CA1": {"value": value}}, update=False) == []
 
 
@@ -167,7 +167,9 @@ def test_a_golden_file_takes_what_programs_have(value: object, told: object, tmp
         (7, "is no JSON object|int"),
     ],
 )
-def test_what_no_golden_file_holds_is_told_by_its_place(outcomes: Any, words: str, update: bool, golden: Path) -> None:
+def test_what_no_golden_file_holds_is_refused_with_its_place(
+    outcomes: Any, words: str, update: bool, golden: Path
+) -> None:
     with pytest.raises((GoldenError, AttributeError), match=words):
         check(golden, outcomes, update=update)
 
@@ -237,9 +239,9 @@ SHARED = """
 
 def test_a_second_test_with_the_name_of_another_fails(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_calls=SHARED)
-    told = run(UPDATE)
-    told.assert_outcomes(passed=1, failed=1)
-    told.stdout.fnmatch_lines(["*test_calls.py::test_one uses *same.json, too: give each its name=*"])
+    result = run(UPDATE)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_calls.py::test_one uses *same.json, too: give each its name=*"])
 
 
 def test_the_parameters_of_a_test_share_a_file_that_they_name_when_all_come_to_the_same(
@@ -259,16 +261,18 @@ def test_the_parameters_of_a_test_share_a_file_that_they_name_when_all_come_to_t
     run(UPDATE).assert_outcomes(passed=3, failed=1)
 
 
-def test_it_is_told_where_the_tests_run_in_several_processes(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_shared_name_is_reported_where_the_tests_run_in_several_processes(
+    pytester: pytest.Pytester, run: Run
+) -> None:
     pytester.makepyfile(test_calls=SHARED)
-    told = run(UPDATE, "-n", "2")
-    assert told.ret == 1
+    result = run(UPDATE, "-n", "2")
+    assert result.ret == 1
     assert re.search(
-        r"same\.json(, too| is used by test_calls\.py::test_o\w+ and by test_calls\.py::test_o\w+)", told.stdout.str()
+        r"same\.json(, too| is used by test_calls\.py::test_o\w+ and by test_calls\.py::test_o\w+)", result.stdout.str()
     )
 
 
-def test_golden_files_that_no_test_uses_are_told_and_removed_on_request(pytester: pytest.Pytester, run: Run) -> None:
+def test_golden_files_that_no_test_uses_are_listed_and_removed_on_request(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(
         test_calls="""
         def test_one(offhook_golden): offhook_golden({"CA1": {}})
@@ -286,19 +290,19 @@ def test_golden_files_that_no_test_uses_are_told_and_removed_on_request(pytester
         def test_other(): pass
         """
     )
-    for partly in (("-k", "one"), ("test_calls.py::test_one",)):  # of a part nobody can tell
-        told = run(*partly)
-        assert "test_it.json" in told.stdout.str()
-        assert "test_two.json" not in told.stdout.str()
+    for partly in (("-k", "one"), ("test_calls.py::test_one",)):  # a part does not show what no test uses
+        result = run(*partly)
+        assert "test_it.json" in result.stdout.str()
+        assert "test_two.json" not in result.stdout.str()
     left = {"test_calls/test_two.json", "test_gone/test_it.json"}
 
     def there() -> set[str]:
         return {str(path.relative_to(pytester.path / "golden")) for path in pytester.path.glob("golden/*/*.json")}
 
-    told = run()
-    told.assert_outcomes(passed=2)
-    assert told.ret == 0
-    told.stdout.fnmatch_lines(
+    result = run()
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
         ["2 golden files are used by no test:", "*test_two.json", "*test_it.json", "*removes them.*"]
     )
     assert there() == {"test_calls/test_one.json", "test_calls/theirs.json", *left}

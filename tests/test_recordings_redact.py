@@ -171,7 +171,7 @@ def test_nobody_gets_the_own_number_of_somebody_who_was_seen_before() -> None:
     assert redactor.number("+17655550142") != first_choice
 
 
-def test_a_country_that_has_no_number_left_is_told_and_not_doubled() -> None:
+def test_a_country_that_has_no_number_left_is_refused_and_none_is_doubled() -> None:
     redactor = Redactor(KEY)
     with pytest.raises(RecordingError, match="export fewer callers"):
         for number in range(14_001):
@@ -201,13 +201,13 @@ def test_who_is_nobody_stays_nobody(spelling: str) -> None:
 def test_a_short_code_becomes_another_of_its_length_and_always_the_same(code: str) -> None:
     """Behind a switchboard they are people's extensions."""
     redactor = Redactor(KEY)
-    told = one("From", code, redactor)
-    assert told == one("To", code, redactor) != code.strip()
-    assert (len(told), caller(told, "US").kind) == (len(code.strip()), CallerKind.SHORT_CODE)
-    assert one("From", "54321", redactor) != told
+    pseudonym = one("From", code, redactor)
+    assert pseudonym == one("To", code, redactor) != code.strip()
+    assert (len(pseudonym), caller(pseudonym, "US").kind) == (len(code.strip()), CallerKind.SHORT_CODE)
+    assert one("From", "54321", redactor) != pseudonym
 
 
-def test_short_codes_that_run_out_are_told_and_not_doubled() -> None:
+def test_short_codes_that_run_out_are_refused_and_none_is_doubled() -> None:
     redactor = Redactor(KEY)
     with pytest.raises(RecordingError, match="export fewer callers"):
         for number in range(1000):
@@ -298,10 +298,10 @@ def test_headers_path_and_words_about_it_are_treated_too() -> None:
 def test_keep_numbers_keeps_numbers_and_nothing_else() -> None:
     redactor = Redactor(KEY, keep_numbers=True)
     record = redactor.record(next(read(LIBRARY / "answered.jsonl")))
-    told = dict(parameters(record))
-    assert (told["From"], told["To"]) == ("+17655550142", "+17655550100")
-    assert told["FromCity"] == ""
-    assert told["AccountSid"] != "AC00000000000000000000000000000001"
+    params = dict(parameters(record))
+    assert (params["From"], params["To"]) == ("+17655550142", "+17655550100")
+    assert params["FromCity"] == ""
+    assert params["AccountSid"] != "AC00000000000000000000000000000001"
     assert one("From", "sip:+17655550142@pbx.example.com", redactor) == "sip:+17655550142@example.invalid"
     assert redactor.customer(Customer("+17655550142", "anna@example.org", None)).email != "anna@example.org"
 
@@ -329,16 +329,16 @@ def test_events_are_treated_to_their_depths() -> None:
         },
     }
     record = Record(AT, "POST", "/s", json=json.dumps([event]))
-    told = Redactor(KEY).record(record).json or ""
+    redacted = Redactor(KEY).record(record).json or ""
     for secret in ("7655550142", "7655550143", "Anna", "brand.example", "QW5uYQ", "1" * 32, "EZ1"):
-        assert secret not in told
-    parameters_told = json.loads(told)[0]["data"]["request"]["parameters"]
-    assert parameters_told["CallDuration"] == 12
-    assert list(parameters_told)[:2] == ["From", "CallDuration"]
-    assert list(parameters_told.values())[2:] == [["", 0], True]
+        assert secret not in redacted
+    params = json.loads(redacted)[0]["data"]["request"]["parameters"]
+    assert params["CallDuration"] == 12
+    assert list(params)[:2] == ["From", "CallDuration"]
+    assert list(params.values())[2:] == [["", 0], True]
 
 
-def test_a_json_body_that_cannot_be_read_is_told() -> None:
+def test_a_json_body_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(RecordingError, match="leave its callback out"):
         Redactor().record(Record(AT, "POST", "/s", json="{"))
 
@@ -357,12 +357,12 @@ def test_no_generated_value_is_left(pairs: list[tuple[str, str]]) -> None:
     redactor = Redactor()
     posted = dump(redactor.record(form(*pairs)))
     event: Any = [{"data": {"request": {"parameters": dict(pairs)}}}]
-    told = dump(redactor.record(Record(AT, "POST", "/s", json=json.dumps(event))))
+    streamed = dump(redactor.record(Record(AT, "POST", "/s", json=json.dumps(event))))
     names = " ".join(name for name, _ in pairs)
     for _, value in pairs:
         if caller(value, "US").kind in (CallerKind.WITHHELD, CallerKind.SHORT_CODE) or value in names:
             continue
-        for line in (posted, told):
+        for line in (posted, streamed):
             assert value not in values_of(line)
             number = caller(value, "US").e164
             assert number is None or number not in line
@@ -388,17 +388,17 @@ extra = { again = "+1 (415) 555-0100" }
 def test_rules_are_written_anew_and_decide_the_same() -> None:
     redactor = Redactor(b"k" * 16)
     covered = redactor.rules(RULES)
-    told = tomllib.loads(covered)
-    assert [each["number"] for each in told["numbers"]] == [
+    written = tomllib.loads(covered)
+    assert [each["number"] for each in written["numbers"]] == [
         redactor.number("+14155550100"),
         redactor.number("+12125550142"),
     ]
-    assert told["action"] == "tv_call"
-    assert told["numbers"][0]["label"] == "TV"  # a listed word
+    assert written["action"] == "tv_call"
+    assert written["numbers"][0]["label"] == "TV"  # a listed word
     assert re.fullmatch(
         "label-[0-9a-f]{16}", tomllib.loads(redactor.rules(RULES.replace("TV", "Annas TV")))["numbers"][0]["label"]
     )
-    assert list(told["numbers"][1]["extra"]) == ["again"]
+    assert list(written["numbers"][1]["extra"]) == ["again"]
     assert "#" not in covered
     assert redactor.rules("") == ""
     before, after = rules.parse(RULES), rules.parse(covered)
@@ -493,8 +493,8 @@ def in_each_place(name: str, value: str) -> list[Record]:
 
 
 def traces_in(text: str) -> list[str]:
-    told = unquote_plus(text).lower() + text.lower()
-    return [trace for trace in TRACES if trace in told or trace in re.sub(r"[^0-9a-z]", "", told)]
+    searched = unquote_plus(text).lower() + text.lower()
+    return [trace for trace in TRACES if trace in searched or trace in re.sub(r"[^0-9a-z]", "", searched)]
 
 
 @pytest.mark.parametrize("value", SPELLINGS)

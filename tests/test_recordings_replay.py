@@ -1,4 +1,4 @@
-"""A recording sent again: what is planned, how it is signed, and what is told of the answers. The receivers are real."""
+"""A recording sent again: what is planned, how it is signed, and what is reported of the answers. The receivers are real."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def test_a_shift_moves_the_time_of_arrival_and_twilios_own_and_keeps_their_dista
     by = moved[0].received_at - original[0].received_at
     for old, new in zip(original, moved, strict=True):
         assert new.received_at - old.received_at == by
-        told = [parsedate_to_datetime(dict(parameters(each))["Timestamp"]) for each in (old, new)]
-        assert abs(told[1] - told[0] - by) < timedelta(seconds=1)
+        timestamps = [parsedate_to_datetime(dict(parameters(each))["Timestamp"]) for each in (old, new)]
+        assert abs(timestamps[1] - timestamps[0] - by) < timedelta(seconds=1)
         unchanged = [[pair for pair in parameters(each) if pair[0] != "Timestamp"] for each in (old, new)]
         assert unchanged[0] == unchanged[1]
 
@@ -185,10 +185,10 @@ def test_new_sids_keep_families_together_and_differ_from_run_to_run() -> None:
         assert child["ParentCallSid"] == parent["CallSid"] != child["CallSid"]
         return [child["CallSid"], parent["CallSid"]]
 
-    told = [*sids(None), *sids(b"run 1"), *sids(b"run 2")]
-    assert len(set(told)) == 6
-    assert all(re.fullmatch("CA[0-9a-f]{32}", sid) for sid in told)
-    assert sids(b"run 1") == told[2:4]
+    made = [*sids(None), *sids(b"run 1"), *sids(b"run 2")]
+    assert len(set(made)) == 6
+    assert all(re.fullmatch("CA[0-9a-f]{32}", sid) for sid in made)
+    assert sids(b"run 1") == made[2:4]
 
 
 def test_another_account_can_be_put_in() -> None:
@@ -302,7 +302,7 @@ def test_on_this_machine_the_public_url_is_signed_for_and_elsewhere_the_address_
 
 
 @pytest.mark.parametrize("address", ["calls.example.com", "ftp://calls.example.com", "https:///twilio"])
-def test_what_is_no_address_to_sign_for_is_told(address: str) -> None:
+def test_what_is_no_address_to_sign_for_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="no address to sign for"):
         target("http://127.0.0.1:1", signed_for=address)
 
@@ -328,16 +328,16 @@ def test_a_json_body_is_sent_with_its_hash_in_the_signed_query() -> None:
     assert (headers["Content-Type"], headers["Content-Length"]) == ("application/json", str(len(body)))
 
 
-def test_the_signer_is_told_how_the_original_was_signed() -> None:
-    told: list[str] = []
+def test_the_signer_is_given_how_the_original_was_signed() -> None:
+    signings: list[str] = []
 
     def note(url: str, pairs: Pairs, signing: str) -> Mapping[str, str]:
-        told.append(signing)
+        signings.append(signing)
         return {}
 
     for name in ("shared-key-sha256", "answered"):
         request_bytes(next(read(LIBRARY / f"{name}.jsonl")), target("http://127.0.0.1:1"), note)
-    assert told == ["shared_key_sha256", ""]
+    assert signings == ["shared_key_sha256", ""]
 
 
 # --- the sending
@@ -441,7 +441,7 @@ def test_what_is_no_answer_is_counted_by_its_word(receiver: str, path: str, word
     assert (summary.errors, summary.by_status, summary.exit_code) == ({word: 3}, {}, 1)
 
 
-def test_a_closed_port_is_told_and_not_raised() -> None:
+def test_a_closed_port_is_counted_and_not_raised() -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     summary = send(f"http://127.0.0.1:{port}/", 3)
@@ -454,7 +454,7 @@ def test_a_receiver_that_never_answers_is_given_up_after_the_timeout() -> None:
     assert (summary.errors, summary.sent) == ({"timeout": 4}, 4)  # sent, and nobody knows
 
 
-def test_a_timeout_is_told_in_time_though_the_next_callback_is_far_off() -> None:
+def test_a_timeout_is_reported_in_time_though_the_next_callback_is_far_off() -> None:
     def that_is_enough(_: Answer) -> None:
         raise KeyboardInterrupt
 
@@ -507,7 +507,7 @@ def test_the_gaps_are_waited_for(receiver: str) -> None:
     assert all(moment >= 0.1 * number for number, moment in enumerate(moments)), moments
 
 
-def test_each_answer_is_told_as_it_comes(receiver: str) -> None:
+def test_each_answer_is_reported_as_it_comes(receiver: str) -> None:
     answers: list[Answer] = []
     send(receiver + "/500", 5, on_answer=answers.append)
     assert [answer.status for answer in answers] == [500] * 5
@@ -538,15 +538,15 @@ def bare_server() -> Iterator[int]:
 
 
 def replay_by_command(recording: Path, port: int, folder: Path) -> tuple[str, int, float]:
-    """(what it said, its exit code, its peak memory in MiB)."""
+    """(what it printed, its exit code, its peak memory in MiB)."""
     options = ["--to", f"http://127.0.0.1:{port}", "--auth-token", "x", "--speed", "max", "--shuffle", "7"]
     command = [sys.executable, "-m", "flask", "recordings", "replay", str(recording), *options]
-    told = folder / "told.txt"
-    with told.open("w") as output:
+    printed = folder / "printed.txt"
+    with printed.open("w") as output:
         sender = subprocess.Popen(command, env=bare_environment(), cwd=folder, stdout=output, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(sender.pid, 0)
         sender.returncode = os.waitstatus_to_exitcode(status)
-    return told.read_text(), sender.returncode, usage.ru_maxrss / 1024
+    return printed.read_text(), sender.returncode, usage.ru_maxrss / 1024
 
 
 def test_many_callbacks_replay_in_constant_memory(bare_server: int, tmp_path: Path) -> None:
@@ -560,8 +560,8 @@ def test_many_callbacks_replay_in_constant_memory(bare_server: int, tmp_path: Pa
         recording = tmp_path / f"{count}.jsonl"
         with recording.open("w") as file:
             file.writelines(f"{line.replace(sid, f'CA{number:032x}')}\n" for number in range(count))
-        told, exit_code, peak = replay_by_command(recording, bare_server, tmp_path)
-        assert exit_code == 0, told
-        assert f"{count} answered 204" in told
+        printed, exit_code, peak = replay_by_command(recording, bare_server, tmp_path)
+        assert exit_code == 0, printed
+        assert f"{count} answered 204" in printed
         peaks.append(peak)
     assert peaks[1] - peaks[0] < 12

@@ -1,4 +1,4 @@
-"""Records from whatever people have: every callback comes over whole, bystanders stop nothing, losses are told, secrets stay.
+"""Records from whatever people have: every callback comes over whole, bystanders stop nothing, losses are reported, secrets stay.
 
 `tests/data/exports/` has a file of each exporter's layout: the same two calls of fictional persons, among bystanders.
 """
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.unit
 
 EXPORTS = Path(__file__).parent / "data" / "exports"
 AT = datetime(2026, 3, 12, 14, 0, tzinfo=UTC)
-TOLD_AT = datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC)
+CALLED_AT = datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC)
 DEFAULTS = Defaults(AT)
 BODY = "CallSid=CA1&From=%2B17655550142&FromCity=Z%C3%BCrich&Twice=a&Twice=b&Empty=&Spaces=+a+"
 PAIRS = (
@@ -91,12 +91,12 @@ def export(name: str) -> list[Found]:
 def test_every_callback_of_an_export_is_taken_and_bystanders_are_counted(name: str) -> None:
     found = export(name)
     sids, bystanders = FILES[name]
-    told = [dict(parameters(record)) for record in records(found)]
-    assert tuple(each["CallSid"] for each in told) == sids
-    assert [each["From"] for each in told] == [CALLERS[sid] for sid in sids]
-    assert [each["FromCity"] for each in told] == [CITIES[sid] for sid in sids]
-    assert {each["FromState"] for each in told} == {""}
-    assert {len(each) for each in told} == {16}
+    taken = [dict(parameters(record)) for record in records(found)]
+    assert tuple(each["CallSid"] for each in taken) == sids
+    assert [each["From"] for each in taken] == [CALLERS[sid] for sid in sids]
+    assert [each["FromCity"] for each in taken] == [CITIES[sid] for sid in sids]
+    assert {each["FromState"] for each in taken} == {""}
+    assert {len(each) for each in taken} == {16}
     assert [each.has_call for each in unused(found)] == [False] * bystanders
     assert {record.received_at.replace(second=0, microsecond=0) for record in records(found)} == {
         datetime(2026, 3, 12, 15, 0, tzinfo=UTC)
@@ -131,7 +131,7 @@ def test_twilios_log_of_calls_gives_callbacks_that_say_they_were_assembled(name:
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "expected"),
     [
         ({"Duration": "0:01:02"}, {"CallDuration": "62"}),
         ({"Duration": "1 min 2 sec"}, {"CallDuration": "62"}),
@@ -144,15 +144,15 @@ def test_twilios_log_of_calls_gives_callbacks_that_say_they_were_assembled(name:
         ({"Account Sid": ""}, {"AccountSid": ANY_ACCOUNT}),
     ],
 )
-def test_the_consoles_words_become_those_of_callbacks(row: dict[str, str], told: dict[str, str | None]) -> None:
-    told_row = {"Call Sid": FIRST, "From": "+1", "To": "+1", "Status": "Completed", "Direction": "Incoming"}
-    told_row |= {"Start Time": "2026-03-12 15:00:01", "Duration": "1", "Account Sid": "AC1"} | row
-    (record,) = records(found_in(";".join(told_row) + "\r\n" + ";".join(told_row.values()) + "\r\n"))
+def test_the_consoles_words_become_those_of_callbacks(row: dict[str, str], expected: dict[str, str | None]) -> None:
+    cells = {"Call Sid": FIRST, "From": "+1", "To": "+1", "Status": "Completed", "Direction": "Incoming"}
+    cells |= {"Start Time": "2026-03-12 15:00:01", "Duration": "1", "Account Sid": "AC1"} | row
+    (record,) = records(found_in(";".join(cells) + "\r\n" + ";".join(cells.values()) + "\r\n"))
     params = dict(parameters(record))
-    assert {name: params.get(name) for name in told} == told
+    assert {name: params.get(name) for name in expected} == expected
 
 
-def test_a_call_without_a_time_is_told_and_not_given_another() -> None:
+def test_a_call_without_a_time_is_reported_and_not_given_another() -> None:
     found = found_in(
         f"Sid,From,To,Status,Start Time\n{FIRST},+1,+1,Completed,soon\n,,,,\n{SECOND},+1,+1,Busy,2026-03-12T15:00:00Z\n"
     )
@@ -240,12 +240,12 @@ def test_a_har_file_gives_get_callbacks_and_events_and_counts_the_rest() -> None
         (entry(url="https://x.example/?CallSid=CA1"), "not in a form"),
     ],
 )
-def test_a_callback_that_cannot_be_used_is_told_and_costs_no_other(made: Any, words: str) -> None:
+def test_a_callback_that_cannot_be_used_is_reported_and_costs_no_other(made: Any, words: str) -> None:
     found = found_in(har(made, entry(postData=POST_DATA[0])))
     assert [record.form for record in records(found)] == [PAIRS]
-    ((told),) = unused(found)
-    assert (told.place, told.has_call) == ("file, entry 1", True)
-    assert words in told.reason
+    ((loss),) = unused(found)
+    assert (loss.place, loss.has_call) == ("file, entry 1", True)
+    assert words in loss.reason
 
 
 # Raw requests
@@ -301,7 +301,7 @@ def test_twilios_own_time_goes_before_ours() -> None:
     body = "CallSid=CA1&Timestamp=Fri%2C+12+Mar+2021+16%3A29%3A59+%2B0000"
     lines = (f"POST / HTTP/1.1\n\n{body}", body, f"2026-03-12T15:00:00Z {body}", f"curl http://x -d '{body}'")
     for raw in (*lines, json.dumps({"time": "2026-03-12T15:00:00Z", "body": body})):
-        assert [record.received_at for record in records(found_in(raw))] == [TOLD_AT], raw
+        assert [record.received_at for record in records(found_in(raw))] == [CALLED_AT], raw
 
 
 @pytest.mark.parametrize(
@@ -313,12 +313,12 @@ def test_twilios_own_time_goes_before_ours() -> None:
         ("GET / HTTP/1.1\nHost: x\n\n2026 INFO CallSid=CA1", "not in a form"),
     ],
 )
-def test_a_raw_request_that_cannot_be_read_is_told_with_its_line(raw: str, words: str) -> None:
+def test_a_raw_request_that_cannot_be_read_is_reported_with_its_line(raw: str, words: str) -> None:
     found = found_in(f"{raw}\n\n{RAW}")
     assert [record.form for record in records(found)] == [PAIRS]
-    (told,) = [each for each in unused(found) if each.has_call]
-    assert told.place.startswith("file, ")
-    assert words in told.reason
+    (loss,) = [each for each in unused(found) if each.has_call]
+    assert loss.place.startswith("file, ")
+    assert words in loss.reason
 
 
 # Copy as cURL
@@ -344,7 +344,7 @@ def test_a_copied_command_gives_the_callback_that_it_would_send(command: str) ->
     assert "s3cret" not in dump(record)
 
 
-def test_a_command_that_cannot_be_read_is_told_and_costs_no_other() -> None:
+def test_a_command_that_cannot_be_read_is_reported_and_costs_no_other() -> None:
     found = found_in(f"curl http://x -d 'CallSid=CA1\n\ncurl http://x -d '{BODY}'\ncurl http://x -d @body.txt\n")
     assert len(unused(found)) >= 1
     assert all(each.has_call for each in unused(found))
@@ -393,11 +393,11 @@ def test_fields_of_a_structured_log_are_put_together_and_say_so() -> None:
         (f"INFO call CallSid={FIRST} is over", "without the other parameters"),
         (f"INFO body={BODY}...", "cut off"),
         (f'"POST /s?{BODY} HTTP/1.1" 204', "a POST whose body is not there"),
-        ("INFO CallSid: 'CA1' told", "not in a form that can be read"),
+        ("INFO CallSid: 'CA1' saved", "not in a form that can be read"),
         ('{"callSid": "CA1", "msg": "saved"}', "not in a form that can be read"),
     ],
 )
-def test_a_line_that_names_a_call_and_has_no_callback_is_told(line: str, words: str) -> None:
+def test_a_line_that_names_a_call_and_has_no_callback_is_reported(line: str, words: str) -> None:
     found = found_in(f"{BODY}\nnothing\n{line}\n{BODY}")
     assert [record.form for record in records(found)] == [PAIRS, PAIRS]
     assert [(each.place, each.has_call) for each in unused(found)] == [("file, line 2", False), ("file, line 3", True)]
@@ -459,12 +459,12 @@ ALERT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("variables", [BODY, {"CallSid": "CA1"}, json.dumps({"CallSid": "CA1"})])
-@pytest.mark.parametrize("told", [TOLD_AT, "2021-03-12T16:29:59+00:00", "Fri, 12 Mar 2021 16:29:59 +0000"])
-def test_an_alert_gives_the_callback_that_was_lost(variables: object, told: object) -> None:
-    alert = {**ALERT, "date_created": told, "request_variables": variables}
+@pytest.mark.parametrize("created", [CALLED_AT, "2021-03-12T16:29:59+00:00", "Fri, 12 Mar 2021 16:29:59 +0000"])
+def test_an_alert_gives_the_callback_that_was_lost(variables: object, created: object) -> None:
+    alert = {**ALERT, "date_created": created, "request_variables": variables}
     (record,) = records(list(from_alerts([alert], DEFAULTS)))
     assert record.form == (PAIRS if variables == BODY else (("CallSid", "CA1"),))
-    assert (record.received_at, record.path_and_query) == (TOLD_AT, "/twilio/status")
+    assert (record.received_at, record.path_and_query) == (CALLED_AT, "/twilio/status")
 
 
 @pytest.mark.parametrize("url", ["https://x.example/s?t=1", f"https://x.example/s?t=1&{BODY}"])
@@ -548,17 +548,17 @@ def test_a_file_without_a_callback_is_called_by_what_it_looks_like(raw: str, wor
 
 
 @pytest.mark.parametrize(
-    "told",
+    "value",
     ["2021-03-12T16:29:59Z", "2021-03-12 16:29:59", "2021-03-12 16:29:59 UTC", 1615566599, 1615566599000.0, "1615566599",
-     "12/Mar/2021:17:29:59 +0100", "08:29:59 PST 2021-03-12", "Fri, 12 Mar 2021 08:29:59 PST", TOLD_AT + timedelta(0)],
+     "12/Mar/2021:17:29:59 +0100", "08:29:59 PST 2021-03-12", "Fri, 12 Mar 2021 08:29:59 PST", CALLED_AT + timedelta(0)],
 )  # fmt: skip
-def test_a_time_is_read_in_the_spellings_of_logs_and_exports(told: object) -> None:
-    assert moment(told) == TOLD_AT
+def test_a_time_is_read_in_the_spellings_of_logs_and_exports(value: object) -> None:
+    assert moment(value) == CALLED_AT
 
 
-@pytest.mark.parametrize("told", ["soon", "", None, True, "2021-99-99", [], float("nan"), 10**40])
-def test_what_is_no_time_is_none(told: object) -> None:
-    assert moment(told) is None
+@pytest.mark.parametrize("value", ["soon", "", None, True, "2021-99-99", [], float("nan"), 10**40])
+def test_what_is_no_time_is_none(value: object) -> None:
+    assert moment(value) is None
 
 
 # Whatever comes
@@ -581,8 +581,8 @@ def test_whatever_an_alert_holds_becomes_a_record_that_can_be_read_again(variabl
 
 @given(trees, st.sampled_from(["CallSid", "request", "requestVariables", "method", "log", "sid", "data", "body"]))
 def test_no_json_whatever_raises_anything_else(tree: Any, name: str) -> None:
-    told = {name: tree, "CallSid": "CA1", "url": "/s", "type": "com.twilio.x"}
-    for each in (told, {name: tree, "method": "POST", "url": "/s"}, [told, tree]):
+    call = {name: tree, "CallSid": "CA1", "url": "/s", "type": "com.twilio.x"}
+    for each in (call, {name: tree, "method": "POST", "url": "/s"}, [call, tree]):
         for record in records(found_in(json.dumps(each))):
             assert parse(dump(record)) == record
 

@@ -33,7 +33,7 @@ def files_end_at(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("room", [0, 1, LINE_BYTES - 1])
-def test_a_disk_that_is_full_leaves_whole_lines_and_is_told(room: int, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_leaves_whole_lines_and_refuses_the_next(room: int, tmp_path: Path) -> None:
     path = tmp_path / "tap.jsonl"
     with TapFile(path, 100_000) as tap, files_end_at(LINE_BYTES + room):
         assert tap.append(RECORD)
@@ -69,6 +69,6 @@ def test_two_taps_do_not_share_a_file(tmp_path: Path) -> None:
         assert tap.append(RECORD)
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="name another file"):
         TapFile(tmp_path / "no folder" / "tap.jsonl", 100_000)

@@ -133,7 +133,7 @@ def menu(pressed: str) -> Record:
     return Record(datetime(2026, 3, 12, tzinfo=UTC), "POST", "/twilio/status", form=(("Menu", pressed),))
 
 
-def test_two_spellings_that_a_rule_tells_apart_and_a_recording_does_not_are_refused() -> None:
+def test_two_spellings_that_a_rule_distinguishes_and_a_recording_does_not_are_refused() -> None:
     redactor = Redactor(KEY)
     redactor.look_for("params.From = '+14155550142'")
     with pytest.raises(RecordingError, match="shown as the same"):
@@ -178,7 +178,7 @@ def test_an_export_has_the_columns_that_the_rules_look_at_and_needs_them(
     assert run(args=["db", "upgrade"]).exit_code == 0
     ledger = SqlLedger(f"sqlite:///{tmp_path}/ledger.db")
     ledger.merge_customers([Customer(CALLER, None, "1", attributes={"tier": "gold", "name": "Ann"})])
-    told = {
+    params = {
         "CallSid": f"CA{1:032x}",
         "AccountSid": f"AC{1:032x}",
         "From": CALLER,
@@ -187,7 +187,7 @@ def test_an_export_has_the_columns_that_the_rules_look_at_and_needs_them(
     }
     form = "application/x-www-form-urlencoded"
     arrived = read_request(
-        "POST", "/twilio/status", form, {}, urlencode(told).encode(), datetime.now(UTC), told["AccountSid"]
+        "POST", "/twilio/status", form, {}, urlencode(params).encode(), datetime.now(UTC), params["AccountSid"]
     )
     assert isinstance(arrived, tuple)
     ledger.append(arrived)

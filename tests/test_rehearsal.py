@@ -46,7 +46,7 @@ def test_a_recorded_call_comes_out_as_the_conversion_that_rockerbox_gets(offhook
 def test_the_same_recording_gives_the_same_conversion_whenever_it_is_played(
     offhook_pipeline: Pipeline, offhook_recording: Any
 ) -> None:
-    """Its time is the recording's, not ours: even where a callback does not tell when the call ended."""
+    """Its time is the recording's, not ours: even where a callback does not say when the call ended."""
     offhook_pipeline.customers([CALLER])
     [record] = offhook_recording("answered")
     untimed = tuple(pair for pair in record.form if pair[0] != "Timestamp")
@@ -102,13 +102,13 @@ def test_a_call_waits_for_its_legs_when_many_callbacks_wait_to_be_folded(offhook
     assert conversion["legs"] == "2"
 
 
-def test_a_forged_recording_is_refused_and_the_test_is_told(offhook_pipeline: Pipeline) -> None:
+def test_a_forged_recording_is_refused_and_the_test_fails(offhook_pipeline: Pipeline) -> None:
     with pytest.raises(AssertionError, match=r"1 of 1 callbacks were refused.*403"):
         offhook_pipeline.play("answered", account_sid="AC" + "9" * 32)
     assert offhook_pipeline.run() == {}
 
 
-def test_what_cannot_be_used_is_told_at_once(offhook_pipeline: Pipeline, tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_refused_at_once(offhook_pipeline: Pipeline, tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="min_duration"):
         offhook_pipeline.rules("min_duration = 3")
     (tmp_path / "bad.csv").write_text("phone,email,customer_id\nnobody,ann@example.com,\n")
