@@ -302,7 +302,7 @@ def test_whatever_is_tried_again_carries_the_wait_that_was_asked_for(connect: Co
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 502])
-def test_every_answer_tells_the_destination_s_time(connect: Connect, status: int) -> None:
+def test_every_answer_carries_the_destination_s_time(connect: Connect, status: int) -> None:
     with Sink(sinks.answer(status, headers={"Date": "Sun, 01 Mar 2026 12:00:00 GMT"})) as sink:
         assert sent(connect(sink.url)).answered_at == NOW
 
@@ -495,7 +495,7 @@ _piece = st.sampled_from(
     ]
 )
 # Interim answers, each by itself, and what comes after them in one piece. (What a server says unasked, after a whole
-# answer and while the next request is on its way, nobody can tell from the next answer.)
+# answer and while the next request is on its way, nobody can distinguish from the next answer.)
 _script = st.tuples(st.lists(_interim, max_size=3), st.lists(_piece, max_size=3), st.booleans())
 
 
@@ -640,7 +640,7 @@ def black_hole_port() -> Iterator[int]:
 
 
 def open_files() -> int:
-    """Of this process; 0 where the system does not tell."""
+    """Of this process; 0 where the system does not say."""
     listed = Path("/proc/self/fd")
     return len(list(listed.iterdir())) if listed.exists() else 0
 

@@ -1,4 +1,4 @@
-"""What Rockerbox is told of a conversion, byte for byte."""
+"""What is sent to Rockerbox of a conversion, byte for byte."""
 
 from __future__ import annotations
 
@@ -58,17 +58,17 @@ def test_a_whole_conversion_reads_as_rockerbox_documents_it() -> None:
 
 @pytest.mark.parametrize("name", ["email", "customer_id", "revenue"])
 def test_what_is_not_known_is_left_out(name: str) -> None:
-    told = json.loads(encode(replace(CALL, **{name: None})))  # type: ignore[arg-type]
-    assert name not in told
-    assert FIXED - set(told) == {name}
+    sent = json.loads(encode(replace(CALL, **{name: None})))  # type: ignore[arg-type]
+    assert name not in sent
+    assert FIXED - set(sent) == {name}
 
 
 @pytest.mark.parametrize(
-    ("revenue", "told"),
+    ("revenue", "sent"),
     [("27.5", "27.50"), ("0", "0.00"), ("1234567.891", "1234567.89"), ("0.005", "0.01"), ("1E+3", "1000.00")],
 )
-def test_revenue_is_dollars_and_cents_without_symbol_or_commas(revenue: str, told: str) -> None:
-    assert json.loads(encode(replace(CALL, revenue=Decimal(revenue))))["revenue"] == told
+def test_revenue_is_dollars_and_cents_without_symbol_or_commas(revenue: str, sent: str) -> None:
+    assert json.loads(encode(replace(CALL, revenue=Decimal(revenue))))["revenue"] == sent
 
 
 @pytest.mark.parametrize("name", sorted(FIXED))
@@ -98,19 +98,19 @@ def test_every_conversion_is_one_json_object_that_says_what_it_was(conversion: C
         assert len({name for name, _ in pairs}) == len(pairs)
         return dict(pairs)
 
-    told = json.loads(encode(conversion).decode("utf-8"), parse_constant=refuse, object_pairs_hook=once)
+    sent = json.loads(encode(conversion).decode("utf-8"), parse_constant=refuse, object_pairs_hook=once)
     expected = {"email": conversion.email, "customer_id": conversion.customer_id, "action": conversion.action}
     expected["order_id"] = conversion.order_id
     for name, value in expected.items():
-        assert told.get(name, "") == readable(value or "")
-    assert told["conversion_source"] == "phone"
-    assert told["timestamp"] == str(math.floor(conversion.occurred_at.replace(microsecond=0).timestamp()))
+        assert sent.get(name, "") == readable(value or "")
+    assert sent["conversion_source"] == "phone"
+    assert sent["timestamp"] == str(math.floor(conversion.occurred_at.replace(microsecond=0).timestamp()))
     extra = {readable(name): conversion.extra[name] for name in sorted(conversion.extra)}
     kept = {name for name, value in extra.items() if name not in FIXED and not is_odd(value)}
-    assert set(told) - FIXED == kept
+    assert set(sent) - FIXED == kept
     for name in kept:
         one = extra[name]
-        assert told[name] == (readable(one) if isinstance(one, str) else one)
+        assert sent[name] == (readable(one) if isinstance(one, str) else one)
 
 
 def readable(text: str) -> str:

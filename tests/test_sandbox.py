@@ -33,40 +33,40 @@ def ask(sandbox: Sandbox, method: str, path: str, body: bytes = b"", **headers: 
     connection = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=HANGS_AFTER_SECONDS)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()
-    told = response.status, response.read().decode()
+    answer = response.status, response.read().decode()
     connection.close()
-    return told
+    return answer
 
 
-def tell(sandbox: Sandbox, **fields: Any) -> tuple[int, dict[str, Any]]:
-    told = {name: value for name, value in {**GOOD, **fields}.items() if value is not None}
-    status, text = ask(sandbox, "POST", "/webhook/data?advertiser=x", json.dumps(told).encode())
+def send(sandbox: Sandbox, **fields: Any) -> tuple[int, dict[str, Any]]:
+    event = {name: value for name, value in {**GOOD, **fields}.items() if value is not None}
+    status, text = ask(sandbox, "POST", "/webhook/data?advertiser=x", json.dumps(event).encode())
     return status, json.loads(text)
 
 
 def test_the_first_of_an_order_id_counts_and_later_ones_are_ignored() -> None:
     with Sandbox() as sandbox:
-        assert tell(sandbox)[1]["verdict"] == "counted"
-        assert tell(sandbox, action="another")[1]["verdict"] == "duplicate"
+        assert send(sandbox)[1]["verdict"] == "counted"
+        assert send(sandbox, action="another")[1]["verdict"] == "duplicate"
         assert sandbox.counts() == NONE | {"counted": 1, "duplicate": 1}
 
 
 @pytest.mark.parametrize(("cross_day", "verdict"), [(False, "counted"), (True, "duplicate")])
 def test_the_next_day_counts_again_unless_cross_day_is_on(cross_day: bool, verdict: str) -> None:
     with Sandbox(cross_day=cross_day) as sandbox:
-        tell(sandbox)
-        assert tell(sandbox, timestamp=str(1773324000 + 86_400))[1]["verdict"] == verdict
+        send(sandbox)
+        assert send(sandbox, timestamp=str(1773324000 + 86_400))[1]["verdict"] == verdict
 
 
 def test_a_key_of_email_date_and_action_makes_two_calls_of_a_day_one() -> None:
     with Sandbox(dedupe=("email", "date", "action")) as sandbox:
-        tell(sandbox)
-        assert tell(sandbox, order_id="CA2")[1]["verdict"] == "duplicate"
+        send(sandbox)
+        assert send(sandbox, order_id="CA2")[1]["verdict"] == "duplicate"
 
 
 def test_a_key_that_names_a_field_which_is_not_sent_counts_nothing() -> None:
     with Sandbox() as sandbox:
-        assert tell(sandbox, order_id=None)[1]["verdict"] == "not_counted"
+        assert send(sandbox, order_id=None)[1]["verdict"] == "not_counted"
 
 
 WRONG = [
@@ -100,9 +100,9 @@ WRONG = [
 @pytest.mark.parametrize(("fields", "reason"), WRONG)
 def test_a_wrong_event_is_refused_with_the_reason(fields: dict[str, Any], reason: str) -> None:
     with Sandbox() as sandbox:
-        status, told = tell(sandbox, **fields)
-        assert (status, told["verdict"]) == (400, "invalid")
-        assert reason in " ".join(told["reasons"])
+        status, answer = send(sandbox, **fields)
+        assert (status, answer["verdict"]) == (400, "invalid")
+        assert reason in " ".join(answer["reasons"])
         assert sandbox.counts()[Verdict.INVALID] == 1
 
 
@@ -122,13 +122,13 @@ RIGHT = [
 @pytest.mark.parametrize("fields", RIGHT)
 def test_an_event_as_the_documentation_has_it_counts(fields: dict[str, Any]) -> None:
     with Sandbox() as sandbox:
-        status, told = tell(sandbox, **fields)
-        assert (status, told["verdict"]) == (200, "counted")
+        status, answer = send(sandbox, **fields)
+        assert (status, answer["verdict"]) == (200, "counted")
 
 
-def test_every_reason_is_told_at_once() -> None:
+def test_every_reason_is_given_at_once() -> None:
     with Sandbox() as sandbox:
-        assert len(tell(sandbox, action=None, email=None, revenue="x")[1]["reasons"]) == 3
+        assert len(send(sandbox, action=None, email=None, revenue="x")[1]["reasons"]) == 3
 
 
 def test_an_event_of_no_advertiser_is_refused_and_advertisers_do_not_share_their_keys() -> None:
@@ -143,8 +143,8 @@ def test_the_day_is_that_of_the_conversion_or_of_the_arrival() -> None:
     yesterday = str(int(datetime.now(UTC).timestamp()) - 86_400)
     for day, verdict in ((Day.TIMESTAMP, "counted"), (Day.ARRIVAL, "duplicate")):
         with Sandbox(day=day) as sandbox:
-            tell(sandbox, timestamp=str(int(datetime.now(UTC).timestamp())))
-            assert tell(sandbox, timestamp=yesterday)[1]["verdict"] == verdict
+            send(sandbox, timestamp=str(int(datetime.now(UTC).timestamp())))
+            assert send(sandbox, timestamp=yesterday)[1]["verdict"] == verdict
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"[{}]", b"nonsense", b"\xff", b"[" * 5000])
@@ -156,13 +156,13 @@ def test_what_is_no_single_event_is_refused(body: bytes) -> None:
 
 def test_fifty_at_once_with_one_order_id_count_once() -> None:
     with Sandbox() as sandbox, ThreadPoolExecutor(50) as pool:
-        list(pool.map(lambda _: tell(sandbox), range(50)))
+        list(pool.map(lambda _: send(sandbox), range(50)))
         assert sandbox.counts() == NONE | {"counted": 1, "duplicate": 49}
 
 
 def test_the_page_and_the_json_show_what_came_and_run_nothing_of_it() -> None:
     with Sandbox() as sandbox:
-        tell(sandbox, action="<script>alert(1)</script>")
+        send(sandbox, action="<script>alert(1)</script>")
         page = ask(sandbox, "GET", "/")[1]
         assert "<script>" not in page
         assert "&lt;script&gt;" in page
@@ -205,9 +205,9 @@ def test_a_status_is_answered_with_its_headers_and_the_event_is_lost() -> None:
         assert (response.status, response.headers["Retry-After"]) == (429, "2")
         assert json.loads(response.read())["scripted"] == "429 retry-after 2"
         assert sandbox.events() == []
-        assert tell(sandbox)[0] == 500
+        assert send(sandbox)[0] == 500
         assert [event.answered for event in sandbox.events()] == ["500"]
-        assert tell(sandbox)[1]["verdict"] == "duplicate"
+        assert send(sandbox)[1]["verdict"] == "duplicate"
         assert sandbox.summary().not_kept == {"429": 1}
         connection.close()
 
@@ -256,7 +256,7 @@ def test_a_latency_comes_before_the_answer() -> None:
     got: list[Any] = []
     events_after("latency 300", lambda sandbox: got.append(post_raw(sandbox, 0.3)))
     assert got == [(b"<silence>", False)]
-    assert events_after("latency 0.01", tell) == 1
+    assert events_after("latency 0.01", send) == 1
 
 
 @pytest.mark.parametrize(
@@ -285,11 +285,11 @@ def test_offhooks_own_client_sees_each_failure_for_what_it_is(script: str, resul
 def test_another_script_can_be_set_while_it_runs_and_a_wrong_one_changes_nothing() -> None:
     with Sandbox() as sandbox:
         assert json.loads(ask(sandbox, "POST", "/script", b"2x 503")[1]) == {"script": "2x 503"}
-        assert tell(sandbox)[0] == 503
+        assert send(sandbox)[0] == 503
         assert ask(sandbox, "POST", "/script", b"nonsense")[0] == 400
         assert json.loads(ask(sandbox, "GET", "/script")[1]) == {"script": "503"}
         sandbox.play("")
-        assert tell(sandbox)[0] == 200
+        assert send(sandbox)[0] == 200
         with pytest.raises(ScriptError):
             sandbox.play("nonsense")
 
@@ -301,7 +301,7 @@ def test_it_can_be_waited_for() -> None:
     with Sandbox() as sandbox, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(sandbox.wait_for, 2, HANGS_AFTER_SECONDS, Verdict.COUNTED)
         for order in ("CA1", "CA1", "CA2"):
-            tell(sandbox, order_id=order)
+            send(sandbox, order_id=order)
         assert len(waiting.result()) == 3
         with pytest.raises(TimeoutError, match="3 events after"):
             sandbox.wait_for(4, 0.05)
@@ -310,7 +310,7 @@ def test_it_can_be_waited_for() -> None:
 def test_events_in_memory_are_bounded_and_the_counters_stay_exact() -> None:
     with Sandbox(keep=3) as sandbox:
         for number in range(10):
-            tell(sandbox, order_id=f"CA{number % 5}")
+            send(sandbox, order_id=f"CA{number % 5}")
         assert [event.number for event in sandbox.events()] == [8, 9, 10]
         assert sandbox.counts() == NONE | {"counted": 5, "duplicate": 5}
         assert len(json.loads(ask(sandbox, "GET", "/events.json?last=2")[1])["events"]) == 2
@@ -318,28 +318,28 @@ def test_events_in_memory_are_bounded_and_the_counters_stay_exact() -> None:
 
 def test_a_reset_forgets_everything() -> None:
     with Sandbox() as sandbox:
-        tell(sandbox)
+        send(sandbox)
         assert ask(sandbox, "POST", "/reset")[0] == 200
         assert (sandbox.events(), sandbox.counts()) == ([], NONE)
-        assert tell(sandbox)[1]["verdict"] == "counted"
+        assert send(sandbox)[1]["verdict"] == "counted"
 
 
 def test_a_file_gets_each_event_and_one_that_takes_nothing_keeps_nothing(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     with Sandbox(persist=file) as sandbox:
-        tell(sandbox)
-        tell(sandbox, action=None)
+        send(sandbox)
+        send(sandbox, action=None)
         assert [json.loads(line)["verdict"] for line in file.read_text().splitlines()] == ["counted", "invalid"]
     assert file.stat().st_mode & 0o077 == 0
     with Sandbox(persist=Path("/dev/full")) as sandbox:
-        assert tell(sandbox)[0] == 507
+        assert send(sandbox)[0] == 507
         assert sandbox.events() == []
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
 def test_another_sites_page_can_neither_look_nor_change(headers: dict[str, str]) -> None:
     with Sandbox() as sandbox:
-        tell(sandbox)
+        send(sandbox)
         for method, path in (("GET", "/"), ("GET", "/events.json"), ("POST", "/reset"), ("POST", "/script")):
             assert ask(sandbox, method, path, b"", **headers)[0] == 403
         assert len(sandbox.events()) == 1
@@ -395,7 +395,7 @@ class SandboxProcess(Process):
         return int(self.log.split("look at http://127.0.0.1:")[1].split()[0])
 
 
-def test_the_command_fails_on_command_tells_each_event_and_nobodys_name(tmp_path: Path) -> None:
+def test_the_command_fails_on_command_prints_each_event_and_nobodys_name(tmp_path: Path) -> None:
     order = "CA" + "0123456789abcdef" * 2
     with SandboxProcess(tmp_path, "--script", "503; reset p=0.000001", "--seed", "7") as running:
         for expected in (503, 200):

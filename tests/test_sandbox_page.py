@@ -33,10 +33,10 @@ def seen(url: str, folder: Path) -> str:
 
 
 def post(sandbox: Sandbox, **fields: str) -> None:
-    told = {"email": "ann@example.test", "action": "call", "timestamp": "1773324000", "order_id": "CA1"} | fields
+    event = {"email": "ann@example.test", "action": "call", "timestamp": "1773324000", "order_id": "CA1"} | fields
     with suppress(urllib.error.HTTPError):
         urllib.request.urlopen(
-            f"{sandbox.url}/webhook/data?advertiser=x", json.dumps(told).encode(), HANGS_AFTER_SECONDS
+            f"{sandbox.url}/webhook/data?advertiser=x", json.dumps(event).encode(), HANGS_AFTER_SECONDS
         ).close()
 
 

@@ -84,7 +84,7 @@ words = st.sampled_from(
 
 
 @given(st.text(max_size=40) | st.lists(words, max_size=8).map(" ".join))
-def test_any_text_is_a_script_or_told_why_not(text: str) -> None:
+def test_any_text_is_a_script_or_refused_with_the_reason(text: str) -> None:
     try:
         script = Script.parse(text)
     except ScriptError as error:

@@ -140,9 +140,9 @@ def test_a_proxy_that_opens_no_tunnel_was_sent_nothing_of_the_request(
             assert f"127.0.0.1:{proxy.port}" in outcome.answer
         assert all(asked.line.startswith("CONNECT ") for asked in proxy.asked)
         assert sink.connections == 0
-    told = [record for record in caplog.records if record.getMessage() == "rockerbox_out_of_reach"]
-    assert len(told) == (reason in ("proxy_407", "proxy_403"))
-    assert all("OFFHOOK_EGRESS_PROXY" in vars(record)["remedy"] for record in told)
+    logged = [record for record in caplog.records if record.getMessage() == "rockerbox_out_of_reach"]
+    assert len(logged) == (reason in ("proxy_407", "proxy_403"))
+    assert all("OFFHOOK_EGRESS_PROXY" in vars(record)["remedy"] for record in logged)
 
 
 def test_interim_answers_of_a_proxy_are_passed_over(connect: Connect) -> None:
@@ -192,11 +192,11 @@ def test_a_proxy_that_takes_the_connection_and_says_nothing_meets_the_connect_ti
         proxy.wait_until(lambda: proxy.connections == 1)
 
 
-def test_what_an_answer_tells_of_the_proxy_s_password_is_taken_out(connect: Connect) -> None:
-    def telling(exchange: sinks.Exchange) -> bool:
+def test_what_an_answer_repeats_of_the_proxy_s_password_is_taken_out(connect: Connect) -> None:
+    def repeating(exchange: sinks.Exchange) -> bool:
         return sinks.answer(400, f"{LOGIN} {IN_URL} {SECRETS[2]} adv-id".encode())(exchange)
 
-    with Sink(telling) as sink, EgressProxy(sink.port, login=LOGIN) as proxy:
+    with Sink(repeating) as sink, EgressProxy(sink.port, login=LOGIN) as proxy:
         rockerbox = connect("http://rockerbox.invalid/x", proxy_url=through(proxy, IN_URL))
         mark = "[proxy's password]"
         assert rockerbox.send(PAYLOAD).answer == f"me:{mark} me:{mark} {mark} [advertiser id]"
@@ -216,9 +216,9 @@ def test_the_certificate_s_error_stands_in_each_attempt_and_once_in_the_log(
         for _ in range(3):
             outcome = rockerbox.send(PAYLOAD)
             assert outcome == Outcome(Result.RETRY, "tls", answer="certificate verify failed: self-signed certificate")
-    told = [record for record in caplog.records if record.getMessage() == "rockerbox_out_of_reach"]
-    assert [(record.levelname, vars(record)["error"]) for record in told] == [("ERROR", outcome.answer)]
-    assert "OFFHOOK_CA_FILE" in vars(told[0])["remedy"]
+    logged = [record for record in caplog.records if record.getMessage() == "rockerbox_out_of_reach"]
+    assert [(record.levelname, vars(record)["error"]) for record in logged] == [("ERROR", outcome.answer)]
+    assert "OFFHOOK_CA_FILE" in vars(logged[0])["remedy"]
 
 
 def test_a_folder_of_hashed_certificates_is_trusted_too(connect: Connect, tls: Tls, tmp_path: Path) -> None:
@@ -371,14 +371,14 @@ def test_the_environment_s_proxies_authorities_and_netrc_are_not_twilio_s(
         assert sink.requests[0].headers["authorization"] == "Basic dXNlcjp0b2tlbg=="  # user:token
 
 
-def test_twilio_s_certificate_that_is_not_trusted_is_told_at_once(tls: Tls) -> None:
+def test_twilio_s_certificate_that_is_not_trusted_is_reported_at_once(tls: Tls) -> None:
     with Sink(tls=tls[0]) as sink:
         with pytest.raises(TwilioRefused, match=r"certificate verify failed: self-signed certificate.*OFFHOOK_CA_FILE"):
             asked_of_twilio(api_url=f"https://127.0.0.1:{sink.port}")
         assert sink.connections == 1
 
 
-def test_a_proxy_that_refuses_twilio_is_told_at_once_without_its_password() -> None:
+def test_a_proxy_that_refuses_twilio_is_reported_at_once_without_its_password() -> None:
     with EgressProxy(1, login="me:other") as proxy:
         with pytest.raises(TwilioRefused, match=r"answered 407.*OFFHOOK_EGRESS_PROXY") as refused:
             asked_of_twilio(proxy_url=through(proxy, IN_URL))
