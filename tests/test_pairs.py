@@ -110,9 +110,9 @@ def test_a_repeat_follows_a_call_that_counts_within_its_window(
 def test_a_missed_call_that_is_called_back_counts_once_with_its_own_number_action_order_and_time() -> None:
     decision = decided(CALLED_BACK, outbound(), missed())
     assert isinstance(decision, Convert)
-    told = decision.conversion
-    assert (told.key.call_sid, told.action, told.order_id) == ("CA1", "tv_call", "CA0")
-    assert told.occurred_at == NOON - timedelta(minutes=30)
+    conversion = decision.conversion
+    assert (conversion.key.call_sid, conversion.action, conversion.order_id) == ("CA1", "tv_call", "CA0")
+    assert conversion.occurred_at == NOON - timedelta(minutes=30)
     assert [reason.word for reason in decision.reasons] == ["counts", "called_back CA0"]
 
 

@@ -196,7 +196,7 @@ def test_a_withheld_caller_is_nobody(text: str) -> None:
         ("bob@example.com", CallerKind.UNREADABLE, None),
     ],
 )
-def test_each_kind_of_caller_is_told_from_the_others(text: str, kind: CallerKind, e164: str | None) -> None:
+def test_each_kind_of_caller_is_distinguished_from_the_others(text: str, kind: CallerKind, e164: str | None) -> None:
     assert (caller(text, "US").kind, caller(text, "US").e164) == (kind, e164)
 
 

@@ -40,8 +40,8 @@ def test_what_a_platform_says_is_the_address(said: dict[str, str], url: str | No
 def settings_of(folder: Path, **changes: str) -> str:
     """The public addresses of a process with this environment."""
     env = environment("sqlite:///offhook.db") | changes
-    told = "from offhook.settings import load; print(','.join(load().public_urls))"
-    done = subprocess.run([sys.executable, "-c", told], env=env, cwd=folder, capture_output=True, text=True)
+    script = "from offhook.settings import load; print(','.join(load().public_urls))"
+    done = subprocess.run([sys.executable, "-c", script], env=env, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -63,7 +63,7 @@ def test_rules_as_text_hold_and_a_file_beside_them_is_said_to_be_set_aside(tmp_p
     assert "OFFHOOK_RULES holds the rules; the file offhook.toml is set aside" in both.stderr
 
 
-def test_wrong_rules_as_text_are_told_by_the_name_of_the_setting_and_the_line(tmp_path: Path) -> None:
+def test_wrong_rules_as_text_are_reported_by_the_name_of_the_setting_and_the_line(tmp_path: Path) -> None:
     env = environment("sqlite:///offhook.db", OFFHOOK_RULES='min_duration_seconds = "ten"\n')
     done = flask("worker", env=env, folder=tmp_path)
     assert done.returncode != 0 and "OFFHOOK_RULES:1: min_duration_seconds" in done.stdout + done.stderr

@@ -223,9 +223,9 @@ def test_what_is_known_of_a_reason_stands_in_one_table() -> None:
     assert {name for name, _ in found} == {"offhook.pipeline.reasons"}, found
 
 
-def test_no_reason_is_told_of_that_the_program_does_not_write() -> None:
+def test_no_reason_is_explained_that_the_program_does_not_write() -> None:
     used = {id(known(each)) for word in written() for each in some(word)}
-    assert [word for word, told in REASONS.items() if id(told) not in used] == []
+    assert [word for word, entry in REASONS.items() if id(entry) not in used] == []
 
 
 OTHERS = [
@@ -304,5 +304,5 @@ def test_conditions_have_reasons_of_their_own() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_that_is_made_from_a_table_is_up_to_date(name: str) -> None:
-    told = "run `.venv/bin/python -m tests.support.pages`"
-    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), told
+    hint = "run `.venv/bin/python -m tests.support.pages`"
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), hint

@@ -101,9 +101,9 @@ def test_a_call_comes_to_the_same_by_what_the_ledger_keeps_of_it_where_that_is_e
     for called in calls:
         call = called.call()
         assert call.root is not None
-        told = (call.key, call.first_received_at, CallState.SKIPPED, "", call.root.status, call.root.direction)
+        begins = (call.key, call.first_received_at, CallState.SKIPPED, "", call.root.status, call.root.direction)
         ends = (call.root.from_, call.root.to, call.root.duration_seconds, call.root.ended_at)
-        past = PastCall(*told, *ends, call.final_at)
+        past = PastCall(*begins, *ends, call.final_at)
         if is_enough(past, judge):
             found, again = (
                 weigh(one, called.customer(), judge.rules, judge.numbering, called.earlier)

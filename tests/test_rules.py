@@ -143,7 +143,7 @@ def test_the_order_id_may_be_a_bare_field(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "told"),
+    ("text", "line", "words"),
     [
         ('min_duration_seconds = "ten"', 1, 'a whole number of seconds, 0 or more; you wrote "ten". Write e.g. min_dur'),
         ("\nmin_duration_seconds = true", 2, "you wrote true"),
@@ -218,9 +218,9 @@ def test_the_order_id_may_be_a_bare_field(written: str) -> None:
         ("[groups]\nTV = ['+14155550101']\n[[numbers]]\nnumber = '+14155550100'\nlabel = ' TV'", 2, "rename the group"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_answered_with_its_line_and_its_remedy(text: str, line: int, told: str) -> None:
+def test_a_mistake_is_answered_with_its_line_and_its_remedy(text: str, line: int, words: str) -> None:
     problem = problem_of(text)
-    assert told in problem.message
+    assert words in problem.message
     assert problem.line == line
 
 
@@ -229,7 +229,7 @@ def test_an_extra_field_cannot_take_the_name_of_a_field_of_rockerboxs_own(name: 
     assert f'"call_{name}"' in problem_of(f"[extra]\n{name} = 1").message
 
 
-def test_all_mistakes_are_told_together_in_the_order_of_their_lines() -> None:
+def test_all_mistakes_are_reported_together_in_the_order_of_their_lines() -> None:
     text = 'min_duration_seconds = "ten"\naction = 1\n[[numbers]]\nnumber = "x"\n[[numbers]]\nnumber = "y"'
     with pytest.raises(RulesError) as caught:
         parse(text, region="US", file_name="my.toml")
@@ -241,7 +241,7 @@ def test_all_mistakes_are_told_together_in_the_order_of_their_lines() -> None:
     )
 
 
-def test_a_number_that_is_there_twice_is_told_with_both_lines_however_it_is_spelled() -> None:
+def test_a_number_that_is_there_twice_is_reported_with_both_lines_however_it_is_spelled() -> None:
     block = '[[numbers]]\nlabel = "a"\nnumber = "{}"\n'
     problem = problem_of(block.format("+14155550100") + block.format("+14155550101") + block.format("(415) 555-0100"))
     assert problem.line == 9
@@ -275,7 +275,7 @@ def test_what_is_not_toml_is_answered_with_its_line_and_a_remedy(text: str, line
 
 @pytest.mark.parametrize("depth", [100, 5000])
 @pytest.mark.parametrize("shape", ["a = {open}{close}", "extra{dots} = 1", "extra = {tables}1{ends}"])
-def test_however_deeply_nested_a_file_is_only_told_to_be_wrong(depth: int, shape: str) -> None:
+def test_however_deeply_nested_a_file_is_only_said_to_be_wrong(depth: int, shape: str) -> None:
     text = shape.format(
         open="[" * depth, close="]" * depth, dots=".a" * depth, tables="{a=" * depth, ends="}" * depth
     )  # fmt: skip
@@ -401,7 +401,7 @@ def test_every_key_and_every_member_of_a_list_is_found_in_its_line(text: str, ne
 
 
 @given(documents(), st.sampled_from(["", "\ufeff"]))
-def test_a_broken_key_is_told_in_its_line_whatever_stands_before_it(text: str, mark: str) -> None:
+def test_a_broken_key_is_reported_in_its_line_whatever_stands_before_it(text: str, mark: str) -> None:
     block = '[[numbers]]\nnumber = "+14155550100"\nlabel = 7'
     wrong = problems_of(f"{mark}{text}\n{block}")
     assert any(p.line == text.count("\n") + 4 and p.message.startswith("label must") for p in wrong)
@@ -472,7 +472,7 @@ number = "+14155550101"
         "[[numbers]]\nnumber = '+14155550100'\nextra = { a = 1 }",
     ],
 )
-def test_whatever_changes_what_is_told_changes_the_version(text: str) -> None:
+def test_whatever_changes_what_is_sent_changes_the_version(text: str) -> None:
     others = {
         Rules().version,
         parse("extra = { a = 2 }").version,

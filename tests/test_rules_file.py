@@ -83,7 +83,7 @@ def test_a_file_that_comes_later_is_taken(tmp_path: Path) -> None:
     assert watched.seen_at(6, 7) == [50]
 
 
-def test_bytes_that_are_no_text_are_told_and_not_raised(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_bytes_that_are_no_text_are_logged_and_not_raised(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
     watched.path.write_bytes(b"\xff\xfe\x00")
     assert watched.seen_at(1, 3) == []
     assert messages(caplog, logging.ERROR) == ["rules_not_changed"]

@@ -157,7 +157,7 @@ def refused() -> list[str]:
     ],
 )
 @pytest.mark.parametrize("where", ["environment", ".env"])
-def test_a_misspelt_name_is_told_with_the_one_that_was_meant(
+def test_a_misspelt_name_is_reported_with_the_one_that_was_meant(
     written: str, meant: str, where: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if where == ".env":
@@ -191,7 +191,7 @@ def test_a_setting_is_known_by_its_former_name_until_it_has_the_one_of_today(
     assert load().shared_numbers == "first"
 
 
-def test_all_mistakes_and_what_is_missing_are_told_at_once(place: Path) -> None:
+def test_all_mistakes_and_what_is_missing_are_reported_at_once(place: Path) -> None:
     """Wrong alone, wrong together, misspelt, a placeholder that was left, and a key under another program's name."""
     text = "PORT=many\nOFFHOOK_LEASE_SECONDS=1\nOFFHOOK_WEB_CONNECTIONS=32\nOFFHOOK_WEB_THREADS=64\nOFFHOOK_SETLE_SECONDS=1\n"
     (place / ".env").write_text(f"{text}PUBLIC_URL=https://calls.example.com\nTWILIO_AUTHTOKEN=x\n")
@@ -202,7 +202,7 @@ def test_all_mistakes_and_what_is_missing_are_told_at_once(place: Path) -> None:
     assert "did you mean TWILIO_AUTH_TOKEN?" in lines[4]
 
 
-def test_what_follows_from_a_mistake_is_not_told_as_another(place: Path) -> None:
+def test_what_follows_from_a_mistake_is_not_reported_as_another(place: Path) -> None:
     (place / ".env").write_text(f"TWILIO_ACCOUNT_SID={KEY}\nTWILIO_AUTH_TOKEN={TOKEN}\n")
     [line] = refused()
     assert line.startswith("  TWILIO_ACCOUNT_SID:")
@@ -213,7 +213,7 @@ def test_a_mark_at_the_beginning_of_the_file_hides_no_setting(place: Path) -> No
     assert load().port == 8123
 
 
-def test_a_file_in_another_encoding_is_told(place: Path) -> None:
+def test_a_file_in_another_encoding_is_refused(place: Path) -> None:
     (place / ".env").write_bytes("PORT=8123 # é".encode("utf-16"))
     [line] = refused()
     assert line.startswith("  .env: cannot be read") and "UTF-8" in line

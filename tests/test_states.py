@@ -141,5 +141,5 @@ def test_every_index_of_some_rows_is_of_rows_that_a_table_knows() -> None:
 
 
 def test_the_diagram_in_the_documentation_is_made_of_the_tables() -> None:
-    told = "run `.venv/bin/python -m offhook.pipeline.diagram > docs/states.md`"
-    assert (ROOT / "docs" / "states.md").read_text(encoding="utf-8") == states(), told
+    hint = "run `.venv/bin/python -m offhook.pipeline.diagram > docs/states.md`"
+    assert (ROOT / "docs" / "states.md").read_text(encoding="utf-8") == states(), hint
