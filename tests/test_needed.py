@@ -26,8 +26,8 @@ def test_what_is_missing_is_said_and_fails_in_ci_alone(
         require(None, "no such command")
 
 
-@pytest.mark.parametrize(("ci", "told"), [("true", "1 error"), ("", "1 skipped")])
-def test_without_openssl_tls_is_not_left_out_in_silence(tmp_path: Path, ci: str, told: str) -> None:
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 error"), ("", "1 skipped")])
+def test_without_openssl_tls_is_not_left_out_in_silence(tmp_path: Path, ci: str, outcome: str) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "it_speaks_tls"]
     done = subprocess.run(
         [*command, "tests/test_rockerbox_client.py"],
@@ -36,5 +36,5 @@ def test_without_openssl_tls_is_not_left_out_in_silence(tmp_path: Path, ci: str,
         capture_output=True,
         text=True,
     )
-    assert told in done.stdout.splitlines()[-1]
+    assert outcome in done.stdout.splitlines()[-1]
     assert "TLS is not tried: there is no `openssl` command" in done.stdout

@@ -63,13 +63,13 @@ def event(params: object, event_id: object = "EZ1", kind: object = "com.twilio.v
     return {"specversion": "1.0", "type": kind, "id": event_id, "data": {"request": {"parameters": params}}}
 
 
-def batch(told: object) -> tuple[RawCallback, ...] | Refused | OtherKind:
-    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+def batch(sent: object) -> tuple[RawCallback, ...] | Refused | OtherKind:
+    body = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     return read_request("POST", TARGET + "?bodySHA256=0", "application/json", {}, body, NOW, SID)
 
 
-def events(told: object) -> tuple[RawCallback, ...]:
-    found = batch(told)
+def events(sent: object) -> tuple[RawCallback, ...]:
+    found = batch(sent)
     assert isinstance(found, tuple), found
     return found
 
@@ -87,13 +87,13 @@ def test_a_recorded_callback_is_kept_exactly_as_it_came(name: str) -> None:
 
 
 def test_an_inbound_completed_call_in_our_words() -> None:
-    told = read(form(tuple(RECORDED["inbound-completed"].items())))
-    assert told.status is Status.COMPLETED
-    assert told.direction is Direction.INBOUND
-    assert (told.from_, told.to) == ("+14155550300", "+14155550200")
-    assert told.duration_seconds == 10  # CallDuration; Duration says 1, a billed minute
-    assert told.sequence_number == 0
-    assert told.occurred_at == datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC)
+    callback = read(form(tuple(RECORDED["inbound-completed"].items())))
+    assert callback.status is Status.COMPLETED
+    assert callback.direction is Direction.INBOUND
+    assert (callback.from_, callback.to) == ("+14155550300", "+14155550200")
+    assert callback.duration_seconds == 10  # CallDuration; Duration says 1, a billed minute
+    assert callback.sequence_number == 0
+    assert callback.occurred_at == datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC)
 
 
 def test_duplicates_empties_spaces_and_order_are_kept() -> None:
@@ -256,7 +256,7 @@ def test_an_event_of_another_account_refuses_the_batch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "word"),
+    ("sent", "word"),
     [
         ([], "no_call_event"),
         ([{}], "no_call_event"),
@@ -271,16 +271,16 @@ def test_an_event_of_another_account_refuses_the_batch() -> None:
         (b"", "no_call_event"),
     ],
 )
-def test_a_batch_without_a_call_is_no_callback(told: object, word: str) -> None:
-    assert batch(told) == refused(word)
+def test_a_batch_without_a_call_is_no_callback(sent: object, word: str) -> None:
+    assert batch(sent) == refused(word)
 
 
 TEST_EVENT = {"specversion": "1.0", "type": "com.twilio.eventstreams.test-event", "source": "Sink", "id": "EZ1"}
 
 
-@pytest.mark.parametrize("told", [[TEST_EVENT], TEST_EVENT, [event(dict(NEEDED), kind="com.twilio.voice.insights.x")]])
-def test_a_batch_of_other_events_is_twilios_and_none_of_our_affair(told: object) -> None:
-    assert batch(told) == OtherKind("event_stream")
+@pytest.mark.parametrize("sent", [[TEST_EVENT], TEST_EVENT, [event(dict(NEEDED), kind="com.twilio.voice.insights.x")]])
+def test_a_batch_of_other_events_is_twilios_and_none_of_our_affair(sent: object) -> None:
+    assert batch(sent) == OtherKind("event_stream")
 
 
 ABOUT = dict(NEEDED[:2])
@@ -321,19 +321,19 @@ def test_the_result_of_machine_detection_is_kept_as_a_callback_without_a_status(
 def test_values_that_are_no_strings_are_their_json_text_and_null_is_empty() -> None:
     odd = {"n": 10, "b": True, "l": [1, "ü"], "z": None, "s": "\ud800\x00"}
     (raw,) = events([event({**dict(NEEDED), **odd, "CallDuration": 7})])
-    told = dict(pairs(raw))
-    assert [told[name] for name in "nblzs"] == ["10", "true", '[1,"ü"]', "", "\ud800\x00"]
+    params = dict(pairs(raw))
+    assert [params[name] for name in "nblzs"] == ["10", "true", '[1,"ü"]', "", "\ud800\x00"]
     assert read(raw).params["s"] == "\ufffd\ufffd"
     assert read(raw).duration_seconds == 7
     raw.body.decode("utf-8")
 
 
 def test_deep_nesting_within_an_event_raises_nothing() -> None:
-    told = event({**dict(NEEDED), "d": "DEEP"}, "DEEP2", "com.twilio.voice.status-callback")
+    nested = event({**dict(NEEDED), "d": "DEEP"}, "DEEP2", "com.twilio.voice.status-callback")
     for place in (b'"DEEP"', b'"DEEP2"', b'"com.twilio.voice.status-callback"', b'"1.0"'):
         for depth in (*range(700, 1_000), 3_000, 9_000):  # among them those that can be read, yet not written again
             deep = b"[" * depth + b"1" + b"]" * depth
-            assert_storable(batch(json.dumps([told]).encode().replace(place, deep)))
+            assert_storable(batch(json.dumps([nested]).encode().replace(place, deep)))
 
 
 # In our words
@@ -345,9 +345,9 @@ def test_every_status_of_twilio_is_known(status: Status) -> None:
 
 
 def test_what_is_unknown_becomes_unknown_or_none() -> None:
-    told = read(form((*NEEDED[:2], ("CallStatus", "teleported"), ("Direction", "up"), ("Timestamp", "soon"))))
-    assert (told.status, told.direction, told.occurred_at) == (Status.UNKNOWN, Direction.UNKNOWN, None)
-    assert (told.duration_seconds, told.sequence_number, told.from_, told.to) == (None, None, "", "")
+    callback = read(form((*NEEDED[:2], ("CallStatus", "teleported"), ("Direction", "up"), ("Timestamp", "soon"))))
+    assert (callback.status, callback.direction, callback.occurred_at) == (Status.UNKNOWN, Direction.UNKNOWN, None)
+    assert (callback.duration_seconds, callback.sequence_number, callback.from_, callback.to) == (None, None, "", "")
 
 
 @pytest.mark.parametrize(
@@ -395,16 +395,16 @@ def test_a_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.Mon
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        told = moment("2021-03-12T16:29:59"), moment("Fri, 12 Mar 2021 16:29:59 -0000")
+        times = moment("2021-03-12T16:29:59"), moment("Fri, 12 Mar 2021 16:29:59 -0000")
     time.tzset()
-    assert told == (datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC),) * 2
+    assert times == (datetime(2021, 3, 12, 16, 29, 59, tzinfo=UTC),) * 2
 
 
 def test_nul_becomes_the_replacement_character_in_params_and_stays_in_the_raw_one() -> None:
     raw = form((*NEEDED, ("From", "+1\x00"), ("a\x00", "b")))
-    told = read(raw)
-    assert told.from_ == "+1\ufffd"
-    assert told.params["a\ufffd"] == "b"
+    callback = read(raw)
+    assert callback.from_ == "+1\ufffd"
+    assert callback.params["a\ufffd"] == "b"
     assert ("From", "+1\x00") in pairs(raw)
 
 
@@ -417,15 +417,15 @@ json_values = st.recursive(
     max_leaves=8,
 )
 fields = ("CallDuration", "SequenceNumber", "Timestamp", "Direction", "CallStatus", "From", "ParentCallSid")
-told_params = st.dictionaries(st.sampled_from(fields) | anything, anything | json_values, max_size=5)
+any_params = st.dictionaries(st.sampled_from(fields) | anything, anything | json_values, max_size=5)
 
 
 def assert_storable(found: tuple[RawCallback, ...] | OtherKind | Refused) -> None:
     for raw in found if isinstance(found, tuple) else ():
-        told = read(raw)
-        assert isinstance(told, Callback)
-        kept = (raw.target, raw.content_type, raw.call_sid, raw.parent_call_sid or "", told.from_, told.to)
-        for text in (*kept, *told.params, *told.params.values(), *(value for _, value in raw.headers)):
+        callback = read(raw)
+        assert isinstance(callback, Callback)
+        kept = (raw.target, raw.content_type, raw.call_sid, raw.parent_call_sid or "", callback.from_, callback.to)
+        for text in (*kept, *callback.params, *callback.params.values(), *(value for _, value in raw.headers)):
             text.encode("utf-8")
             assert "\x00" not in text
         assert len(raw.dedupe_key) == 64
@@ -448,7 +448,7 @@ def test_no_form_whatever_raises(params: dict[str, str]) -> None:
     assert_storable(read_request("POST", TARGET, FORM, {}, body, NOW, SID))
 
 
-@given(st.lists(json_values | st.builds(event, json_values, json_values), max_size=3), told_params, json_values)
+@given(st.lists(json_values | st.builds(event, json_values, json_values), max_size=3), any_params, json_values)
 def test_no_event_whatever_raises(others: list[Any], params: dict[str, Any], event_id: Any) -> None:
     found = batch([*others, event({**params, **dict(NEEDED)}, event_id)])
     assert_storable(found)
@@ -480,8 +480,8 @@ ODD_FIELDS = st.sampled_from(
     st.lists(ODD_FIELDS | st.builds("{}={}".format, st.sampled_from(fields), st.text("a%2B+\u00e9 ")), max_size=6),
     st.booleans(),
 )
-def test_of_a_callback_a_few_parameters_are_read_as_all_are(told: list[str], is_in_query: bool) -> None:
-    text = "&".join(told)
+def test_of_a_callback_a_few_parameters_are_read_as_all_are(given_params: list[str], is_in_query: bool) -> None:
+    text = "&".join(given_params)
     how = (
         ("GET", f"/x?{text}".encode().decode("latin-1"), "", (), b"")
         if is_in_query

@@ -59,8 +59,8 @@ def form_post(pairs: Pairs = PAIRS, url: str = URL, signature: str | None = None
     return arrived("POST", (url,), FORM, urlencode(pairs).encode(), signed, settings)
 
 
-def json_post(told: object, url: str = URL, secret: str = TOKEN) -> Arrived:
-    body = json.dumps(told).encode()
+def json_post(value: object, url: str = URL, secret: str = TOKEN) -> Arrived:
+    body = json.dumps(value).encode()
     signed_url = with_body_hash(url, body)
     return arrived("POST", (signed_url,), "application/json", body, sign(signed_url, (), secret), "")
 
@@ -71,7 +71,7 @@ def check_of(request: Arrived, keyring: Keyring, **limits: int) -> str:
 
 
 def vector_pairs(vector: Mapping[str, Any]) -> Pairs:
-    each = ((name, told if isinstance(told, list) else [told]) for name, told in vector["params"].items())
+    each = ((name, value if isinstance(value, list) else [value]) for name, value in vector["params"].items())
     return tuple((name, value) for name, values in each for value in values)
 
 
@@ -451,8 +451,8 @@ def test_candidates_are_few_and_each_stands_once(netloc: str, path: str, query: 
 
 
 def test_a_keyring_is_read() -> None:
-    told = {SID: {"auth_tokens": ["a", "b"], "shared_keys": {KEY_ID: "s"}}, OTHER_SID: {"auth_tokens": ["c"]}}
-    assert parse_keyring(json.dumps(told)) == (
+    keyring = {SID: {"auth_tokens": ["a", "b"], "shared_keys": {KEY_ID: "s"}}, OTHER_SID: {"auth_tokens": ["c"]}}
+    assert parse_keyring(json.dumps(keyring)) == (
         Account(SID, ("a", "b"), {KEY_ID: "s"}),
         Account(OTHER_SID, ("c",), {}),
     )

@@ -92,7 +92,7 @@ def test_a_flood_is_one_write_and_then_one_for_all_that_gathered(ledger: SqlLedg
     assert {run.account: run.count for run in ledger.intake_sums().runs} == {OURS: 5000, "": 5000}
 
 
-def test_while_the_ledger_is_down_counts_gather_and_the_error_is_told_all_the_same(
+def test_while_the_ledger_is_down_counts_gather_and_the_error_is_logged_all_the_same(
     ledger: SqlLedger, caplog: pytest.LogCaptureFixture
 ) -> None:
     counts = Counted(ledger)
@@ -102,19 +102,19 @@ def test_while_the_ledger_is_down_counts_gather_and_the_error_is_told_all_the_sa
         tally.refused("signature", OURS, NOON + second * SECOND, why)
         tally.other("recording")
 
-    def written_and_told() -> int:
+    def written_and_logged() -> int:
         """By this thread or by the tally's own, whichever has the counts."""
         tally.write()
         return len(errors(caplog))
 
-    wait_until(written_and_told)
+    wait_until(written_and_logged)
     [line] = errors(caplog)
     assert (line.levelname, line.check, line.account_sid) == ("ERROR", "signature", OURS)  # type: ignore[attr-defined]
     assert "14155550300" not in line.we_hashed  # type: ignore[attr-defined]
     assert counts.added == []
     counts.is_down = False
     sums = {"refused/signature/known": 6, "other/recording": 6}
-    wait_until(lambda: written_and_told() and ledger.intake_sums().counts == sums)
+    wait_until(lambda: written_and_logged() and ledger.intake_sums().counts == sums)
     [run] = ledger.intake_sums().runs
     assert run == Run(OURS, 6, NOON, NOON + 5 * SECOND)
     assert len(errors(caplog)) == 1
@@ -153,7 +153,7 @@ def test_a_run_is_of_one_account_and_is_over_when_one_of_its_own_is_accepted(led
     events=st.lists(st.tuples(st.sampled_from(["refused", "accepted", "written"]), st.sampled_from([OURS, OTHER])))
 )
 @hypothesis_settings(max_examples=25, deadline=None)
-def test_what_is_told_of_a_run_is_what_came_since_the_last_one_accepted(
+def test_what_is_counted_of_a_run_is_what_came_since_the_last_one_accepted(
     ledger: SqlLedger, database_url: str, events: list[tuple[str, str]]
 ) -> None:
     """Whenever the sums are written: never more than were refused since, and all of them where each is written at once."""
@@ -211,13 +211,13 @@ GIVEN = {
 @pytest.mark.unit
 @pytest.mark.parametrize("name", GIVEN)
 def test_the_address_that_twilio_was_given_is_found(name: str) -> None:
-    given_, base, told = GIVEN[name]
+    given_, base, words = GIVEN[name]
     request = refused(given_, base)
     found = verify(request, KEYS)
     assert isinstance(found, Forged) and (found.check, found.account_sid) == (Check.SIGNATURE, OURS)
     guess = explain(request, KEYS, found.check, 100)
     assert guess.hashed_url == given_
-    assert told in guess.usually and "PUBLIC_URL" in guess.usually and TOKEN not in guess.usually
+    assert words in guess.usually and "PUBLIC_URL" in guess.usually and TOKEN not in guess.usually
 
 
 @pytest.mark.unit
@@ -241,5 +241,5 @@ def test_an_explanation_is_a_sentence_whatever_was_sent(
 @pytest.mark.unit
 @for_all(st.text(max_size=3000))
 def test_a_path_in_the_log_is_short_and_printable(path: str) -> None:
-    told = shown_path(path)
-    assert len(told) <= 203 and told.isprintable()
+    shown = shown_path(path)
+    assert len(shown) <= 203 and shown.isprintable()

@@ -203,7 +203,7 @@ def test_the_body_of_a_callback_without_a_signature_is_not_waited_for(target: by
     assert not isinstance(at_once(signed), Whole)
 
 
-def test_a_client_that_waits_for_100_is_told_so_by_the_first_look_at_a_whole_header() -> None:
+def test_a_client_that_waits_for_100_is_recognised_by_the_first_look_at_a_whole_header() -> None:
     head = FORM + b"Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
     found = in_pieces(head, [40])
     assert isinstance(found, Incomplete)

@@ -53,7 +53,7 @@ class Kept:
 
 
 class Counts:
-    """What /readyz would tell."""
+    """What /readyz would show."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -189,7 +189,7 @@ def test_an_answer_a_line_in_the_log_and_a_count_are_those_of_flask_alone(
     name: str, failure: Exception | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "offhook")
-    told = []
+    results = []
     for way in (Web.through_front, Web.by_flask_alone):
         caplog.clear()
         web = Web()
@@ -197,8 +197,8 @@ def test_an_answer_a_line_in_the_log_and_a_count_are_those_of_flask_alone(
         answer = way(web, REQUESTS[name]())
         web.tally.write()
         lines = [(line.levelname, line.getMessage(), facts_of(line)) for line in caplog.records]
-        told.append((answer, lines, web.counts.counts, web.inbox.callbacks, web.asked))
-    assert told[0] == told[1]
+        results.append((answer, lines, web.counts.counts, web.inbox.callbacks, web.asked))
+    assert results[0] == results[1]
 
 
 def facts_of(line: logging.LogRecord) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Machine:
             self.ration.callback_came()
 
     def page(self, seconds: float) -> float | None:
-        """One that computes for so long; how long it was told to stay away, None where it was served."""
+        """One that computes for so long; how long it is to stay away, None where it was served."""
         page = self.ration.begin()
         if not isinstance(page, Page):
             return page
