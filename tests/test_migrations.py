@@ -46,7 +46,7 @@ def what_breaks(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What a program that was written for the tables `old` would trip over on the tables `new`."""
     found = [f"{table} is gone" for table in old.keys() - new.keys()]
     for table in sorted(old.keys() & new.keys()):
-        found += [f"{table}: {told}" for told in _columns(old[table]["columns"], new[table]["columns"])]
+        found += [f"{table}: {change}" for change in _columns(old[table]["columns"], new[table]["columns"])]
         kept = set(old[table]["columns"])
         for kind in ("unique", "checks", "references"):
             found += [f"{table}: new {kind} {rule}" for rule in _added(kind, old[table], new[table], kept)]
@@ -75,7 +75,7 @@ def _added(kind: str, old: dict[str, Any], new: dict[str, Any], kept: set[str]) 
 
 
 def tables(connection: Connection) -> dict[str, Any]:
-    """The tables as the database tells of them."""
+    """The tables as the database describes them."""
     seen = inspect(connection)
     names = set(seen.get_table_names()) - {"alembic_version"}
     return {name: _table(seen, name) for name in names}
@@ -148,7 +148,7 @@ def test_the_rule_lets_expanding_pass_and_names_what_would_break(engine: Engine,
     assert harmless == {statement: [] for statement in HARMLESS}
     breaking = dict(BREAKING if engine.name == "sqlite" else BREAKING + BREAKING_ON_POSTGRES)
     found = {statement: changed_by(engine, statement) for statement in breaking}
-    assert found == {statement: [told] for statement, told in breaking.items()}
+    assert found == {statement: [expected] for statement, expected in breaking.items()}
 
 
 def test_each_earlier_version_finds_all_that_it_needs_on_the_newest_tables(
@@ -181,8 +181,8 @@ def test_who_migrates_nothing_loads_no_alembic() -> None:
 
 
 def waits(postgres_url: str) -> bool:
-    told = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
-    return bool(ledger.query(postgres_url, told))
+    statement = "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND state = 'active'"
+    return bool(ledger.query(postgres_url, statement))
 
 
 def test_callbacks_are_stored_while_postgres_builds_an_index(opened: SqlLedger, empty_database_url: str) -> None:
@@ -261,15 +261,15 @@ def test_what_look_ups_said_of_several_people_before_it_had_a_lifetime_is_asked_
     upgrade_to(empty_database_url, "0022")
     numbers = {"lookup": "+14155550101", "import": "+14155550102"}
     for row, (source, phone) in enumerate(numbers.items(), 1):
-        told = f"{row}, '{source}', 'crm', '', 1, 0, 0, 0, 0"
+        values = f"{row}, '{source}', 'crm', '', 1, 0, 0, 0, 0"
         columns = "id, source, name, run, started_at, added, changed, unchanged, retired"
-        ledger.change(empty_database_url, f"INSERT INTO imports ({columns}) VALUES ({told})")
-        said = f"{row}, '{phone}', 2, 1000000, {row}"
+        ledger.change(empty_database_url, f"INSERT INTO imports ({columns}) VALUES ({values})")
+        values = f"{row}, '{phone}', 2, 1000000, {row}"
         columns = "id, phone, people, from_at, brought_by"
-        ledger.change(empty_database_url, f"INSERT INTO customer_rows ({columns}) VALUES ({said})")
-        said = f"'{phone}', 2, 1000000, {row}"
+        ledger.change(empty_database_url, f"INSERT INTO customer_rows ({columns}) VALUES ({values})")
+        values = f"'{phone}', 2, 1000000, {row}"
         ledger.change(
-            empty_database_url, f"INSERT INTO shared_numbers (phone, people, changed_at, row_id) VALUES ({said})"
+            empty_database_url, f"INSERT INTO shared_numbers (phone, people, changed_at, row_id) VALUES ({values})"
         )
     opened.migrations.upgrade()
     now = opened.clock()

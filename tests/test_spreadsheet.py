@@ -135,9 +135,9 @@ def test_rejected_rows_put_back_under_a_header_are_judged_as_before(
     report = import_csv(first, Table())
     assert report.rejected == len(rows) and report.rejects_path
     with report.rejects_path.open(encoding="utf-8", newline="") as file:
-        told = list(csv.DictReader(file))
-    assert [row for row in told if any(map(is_run, row.values()))] == []
-    assert [as_it_was(row["row"]) for row in told] == rows
-    second.write_text("phone,email,customer_id\n" + "".join(f"{row['row']}\n" for row in told), encoding="utf-8")
+        rejects = list(csv.DictReader(file))
+    assert [row for row in rejects if any(map(is_run, row.values()))] == []
+    assert [as_it_was(row["row"]) for row in rejects] == rows
+    second.write_text("phone,email,customer_id\n" + "".join(f"{row['row']}\n" for row in rejects), encoding="utf-8")
     assert import_csv(second, Table()).reasons == report.reasons
     assert Reason.COLUMNS not in report.reasons

@@ -1,6 +1,6 @@
 """Many calls and legs of two accounts, their callbacks in any order and doubled, death at every commit point, days passing.
 
-Whatever happens: never more than one conversion a call, as Rockerbox counts by the day of arrival in its zone, each told
+Whatever happens: never more than one conversion a call, as Rockerbox counts by the day of arrival in its zone, each sent
 with the same bytes every time, none missing, and every copy that left in the journal.
 """
 
@@ -149,7 +149,7 @@ class Destination:
 def callbacks_of(account: str, number: int, caller: str, legs: int, status: str) -> list[RawCallback]:
     """Everything that Twilio sends of one call: its own callbacks and those of its child legs."""
     root = f"CA{number:032x}"
-    told = [
+    callbacks = [
         _callback(account, root, None, caller, "inbound", one, place)
         for place, one in enumerate(("ringing", "in-progress", status))
     ]
@@ -157,11 +157,11 @@ def callbacks_of(account: str, number: int, caller: str, legs: int, status: str)
         sid = f"CA{number + 1000:016x}{leg + 1:016x}"
         # A child of a child now and then: a call that was handed on.
         parent = root if leg < 2 else f"CA{number + 1000:016x}{leg:016x}"
-        told += [
+        callbacks += [
             _callback(account, sid, parent, caller, "outbound-dial", one, place)
             for place, one in enumerate(("initiated", "completed"))
         ]
-    return told
+    return callbacks
 
 
 def _callback(
@@ -300,7 +300,7 @@ class Pipeline(RuleBasedStateMachine):
     def a_worker_claims_sends_and_writes(
         self, result: str, dies: str | None, writes: bool, waits_seconds: int, limit: int = 5
     ) -> None:
-        """In one step, too; or it is killed before it writes, and only the lease tells of it."""
+        """In one step, too; or it is killed before it writes, and only the lease shows it."""
         self.now += timedelta(seconds=waits_seconds)
         self.ledger.expire_leases(self.now, self.policy)
         self.a_worker_claims(limit, None)
@@ -430,7 +430,7 @@ class Pipeline(RuleBasedStateMachine):
         self._may_die(lambda: self.ledger.expire_leases(self.now, self.policy))
 
     @invariant()
-    def each_call_is_told_with_one_payload(self) -> None:
+    def each_call_is_sent_with_one_payload(self) -> None:
         if hasattr(self, "destination"):
             payloads = {(copy.call, copy.payload) for copy in self.destination.copies}
             assert len(payloads) == len(self.destination.calls())
@@ -453,13 +453,13 @@ class Pipeline(RuleBasedStateMachine):
             assert self.acknowledged <= kept
 
     def teardown(self) -> None:
-        """Everything calms down: now each call that counts has been told, once as Rockerbox counts, and no other."""
+        """Everything calms down: now each call that counts has been sent, once as Rockerbox counts, and no other."""
         if not hasattr(self, "ledger"):
             return
         try:
             self._calm_down()
-            told = self.destination.calls()
-            assert told == {call for call, caller in self.expected.items() if caller in self.mapped}
+            arrived = self.destination.calls()
+            assert arrived == {call for call, caller in self.expected.items() if caller in self.mapped}
             with self.ledger.database.read() as connection:
                 rows = connection.execute(select(conversions)).all()
                 parked = connection.execute(select(calls).where(calls.c.state == "parked")).all()
@@ -469,8 +469,8 @@ class Pipeline(RuleBasedStateMachine):
                 "ambiguous",
                 "dead",
             }  # the last two: a person saw it there
-            assert {(row.account_sid, row.call_sid) for row in parked} == set(self.expected) - told
-            assert {(row.account_sid, row.call_sid) for row in tried} == told
+            assert {(row.account_sid, row.call_sid) for row in parked} == set(self.expected) - arrived
+            assert {(row.account_sid, row.call_sid) for row in tried} == arrived
             assert {(row.account_sid, row.call_sid, row.fence) for row in tried} >= self.sent, "a copy left unseen"
             assert len({(row.account_sid, row.call_sid, row.fence, row.result) for row in tried}) == len(tried)
             self.no_call_counts_twice_unless_the_policy_allows_it()

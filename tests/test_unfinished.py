@@ -1,4 +1,4 @@
-"""A call of which Twilio never tells the end is called unfinished once, with the remedy, and goes on when the end comes after all."""
+"""A call of which Twilio never says the end is called unfinished once, with the remedy, and goes on when the end comes after all."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ OPEN = {
 
 
 @pytest.mark.parametrize(("heard", "said"), OPEN.values(), ids=OPEN)
-def test_a_call_without_its_end_is_told_once_and_decided_when_the_end_comes(
+def test_a_call_without_its_end_is_called_unfinished_once_and_decided_when_the_end_comes(
     day: Day, heard: RawCallback, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     day.ledger.append([heard])
@@ -175,7 +175,7 @@ def test_a_leg_that_was_called_unfinished_gives_way_to_the_call_that_it_hangs_fr
 def test_an_idle_bookkeeper_asks_for_open_calls_once_a_minute_and_no_question_more(day: Day) -> None:
     day.keep()
     asked: list[str] = []
-    event.listen(day.ledger.database.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+    event.listen(day.ledger.database.engine, "before_cursor_execute", lambda *arguments: asked.append(arguments[2]))
     for _ in range(240):
         day.keep(timedelta(seconds=0.5))
     assert len([statement for statement in asked if "min(first_received_at)" in statement]) == 2

@@ -71,11 +71,11 @@ class Office:
         """A completed call; its CallSid."""
         self._calls += 1
         sid = f"CA{self._calls:032x}"
-        told = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": OURS, "CallStatus": "completed"}
-        self.is_told(told | {"Direction": "inbound", "CallDuration": "63"} | more)
+        params = {"CallSid": sid, "AccountSid": ACCOUNT, "From": caller, "To": OURS, "CallStatus": "completed"}
+        self.receives(params | {"Direction": "inbound", "CallDuration": "63"} | more)
         return sid
 
-    def is_told(self, params: Mapping[str, str]) -> None:
+    def receives(self, params: Mapping[str, str]) -> None:
         form = "application/x-www-form-urlencoded"
         raws = read_request("POST", "/twilio/status", form, {}, urlencode(params).encode(), NOON, ACCOUNT)
         assert isinstance(raws, tuple)
@@ -120,12 +120,12 @@ ANN, BO = f"{CALLER},ann@example.com,1\n", f"{CALLER},bo@example.com,2\n"
 
 
 def decided(office: Office, case: str) -> tuple[str, list[str], str]:
-    told = dict(CASES[case]["params"])
+    params = dict(CASES[case]["params"])
     columns = tuple(CASES[case].get("columns", "phone,email,customer_id").split(","))
     office.imports(CASES[case]["csv"], columns=columns)
-    office.is_told(told)
+    office.receives(params)
     office.decides()
-    return office.story(told["CallSid"])
+    return office.story(params["CallSid"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_whoever_had_the_number_before_is_not_credited_either(office: Office) ->
     assert office.story(sid) == ("converted", ["several_customers", "counts"], "ann@example.com")
 
 
-def test_calls_that_waited_as_unknown_are_told_once_that_several_have_the_number(office: Office) -> None:
+def test_calls_that_waited_as_unknown_are_decided_once_more_when_several_have_the_number(office: Office) -> None:
     sids = [office.is_called() for _ in range(7)] + [office.is_called(OTHER)]
     office.decides()
     assert office.story(sids[0]) == ("parked", ["caller_not_in_mapping"], "")
@@ -296,15 +296,15 @@ def test_a_number_of_no_known_plan_finds_its_call_before_it_is_decided(office: O
 def test_below_each_reason_that_holds_the_story_says_what_can_be_done(office: Office, flask: Any) -> None:
     sid = office.is_called()
     office.decides()
-    word, told = "caller_not_in_mapping", remedy("caller_not_in_mapping")
+    word, what_to_do = "caller_not_in_mapping", remedy("caller_not_in_mapping")
     lines = [line.strip() for line in flask("conversions", "show", sid, "--raw").stdout.splitlines()]
     [at] = [place for place, line in enumerate(lines) if line.startswith(f"{word}: ")]
-    assert lines[at + 1] == told
+    assert lines[at + 1] == what_to_do
 
     office.imports(HEADER + ANN)
     office.decides()
     story = flask("conversions", "show", sid, "--raw").stdout
-    assert word in story and told not in story, "that has been done"
+    assert word in story and what_to_do not in story, "that has been done"
     [claimed] = office.ledger.claim(NOON + HOUR, 1, 60, RetryPolicy()).taken
     refused = Outcome(Result.REFUSED, "http_422", 422, f"no {CALLER}")
     office.ledger.finish([attempt(claimed, refused, NOON + HOUR, NOON + HOUR, RetryPolicy())], NOON + HOUR)

@@ -135,7 +135,7 @@ def test_a_forked_process_waits_for_its_parent_s_turn_to_end_as_any_other_does(t
     lock = FairLock(tmp_path / "lock")
     with lock.held(soon()):
         pass  # it has its file open from now on
-    begin, told = os.pipe(), os.pipe()
+    begin, answer = os.pipe(), os.pipe()
 
     def gets_it() -> bool:
         os.read(begin[0], 1)
@@ -144,12 +144,12 @@ def test_a_forked_process_waits_for_its_parent_s_turn_to_end_as_any_other_does(t
 
     def ask() -> bool:
         os.write(begin[1], b"!")
-        return os.read(told[0], 1) == b"1"
+        return os.read(answer[0], 1) == b"1"
 
     child = os.fork()
     if child == 0:
         try:
-            os.write(told[1], b"1" if gets_it() else b"0")
+            os.write(answer[1], b"1" if gets_it() else b"0")
         finally:
             os._exit(0)
     if is_held:
@@ -159,7 +159,7 @@ def test_a_forked_process_waits_for_its_parent_s_turn_to_end_as_any_other_does(t
         assert ask()
     os.waitpid(child, 0)
     lock.close()
-    for file in (*begin, *told):
+    for file in (*begin, *answer):
         os.close(file)
 
 
@@ -172,7 +172,7 @@ def test_a_child_that_ends_takes_its_parent_s_turn_from_nobody(tmp_path: Path) -
     lock.close()
 
 
-def test_a_turn_that_comes_too_late_is_given_back_and_told(tmp_path: Path) -> None:
+def test_a_turn_that_comes_too_late_is_given_back_and_refused(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     lock = FairLock(path)
     with pytest.raises(LedgerUnavailable) as late, lock.held(0.0):
