@@ -8,15 +8,32 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.support.browser import PATIENCE_MS, chromium
 from tests.support.processes import REPOSITORY, Up, bare_environment
 
-# File name, address, width, height, scheme. The first one opens README.
-PICTURES: Sequence[tuple[Any, ...]] = (("overview", "/?range=30d", 1120, 740, "light"),)
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A page as the reader sees it: `opens` is what is clicked on it first."""
+
+    name: str
+    address: str
+    width: int
+    height: int
+    scheme: str = "light"
+    opens: str = ""
+
+
+# The first one opens README.
+PICTURES = (
+    Picture("overview", "/?range=30d", 1120, 1320),
+    Picture("call", "/calls?outcome=unknown_caller&range=30d", 1120, 820, opens="tbody a"),
+    Picture("unknown", "/unknown", 1120, 740),
+)
 LINK = re.compile(r"http://127\.0\.0\.1:\d+/invite/\S+")
 
 
@@ -27,7 +44,7 @@ def take(folder: Path) -> list[Path]:
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         come_in(page, up.log)
-        return [picture(page, folder / f"{name}.png", *of) for name, *of in PICTURES]
+        return [picture(page, folder, one) for one in PICTURES]
 
 
 def come_in(page: Any, said: str) -> None:
@@ -39,11 +56,15 @@ def come_in(page: Any, said: str) -> None:
     page.wait_for_selector("[data-figure=calls]")
 
 
-def picture(page: Any, path: Path, address: str, width: int, height: int, scheme: str) -> Path:
-    """The page of this address as the reader sees it."""
-    page.set_viewport_size({"width": width, "height": height})
-    page.emulate_media(color_scheme=scheme)
-    page.goto(page.evaluate("location.origin") + address, wait_until="networkidle")
+def picture(page: Any, folder: Path, one: Picture) -> Path:
+    """Its file in the folder."""
+    page.set_viewport_size({"width": one.width, "height": one.height})
+    page.emulate_media(color_scheme=one.scheme)
+    page.goto(page.evaluate("location.origin") + one.address, wait_until="networkidle")
+    if one.opens:
+        page.click(one.opens)
+        page.wait_for_load_state("networkidle")
+    path = folder / f"{one.name}.png"
     page.screenshot(path=path)
     return path
 
