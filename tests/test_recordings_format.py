@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,12 @@ def test_an_event_of_the_ledger_keeps_its_json_to_the_letter_and_loses_the_hash_
 def test_bytes_that_are_no_utf8_are_read_as_the_receiver_reads_them() -> None:
     raw = _raw("POST", "/s", "application/x-www-form-urlencoded", b"FromCity=Z%FCrich&x=\xff")
     assert parameters(from_raw_callback(raw)) == reading.pairs(raw) == (("FromCity", "Z�rich"), ("x", "�"))
+
+
+def test_the_parameters_of_a_record_are_where_twilio_puts_them_however_its_method_is_spelled() -> None:
+    at_its_address = Record(AT, "get", "/s?CallSid=CA1#x")
+    assert parameters(at_its_address) == (("CallSid", "CA1"),)
+    assert parameters(replace(at_its_address, method="POST", json="[]")) == ()
 
 
 def test_a_target_with_raw_bytes_is_percent_encoded_and_reads_the_same() -> None:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qsl
 
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import local
+from offhook.adapters.twilio.spelling import ADDRESSES, carrier, content_of, query_of
 from offhook.pipeline import explanation_words
 from offhook.pipeline.callback import RawCallback, Status, is_terminal
 from offhook.pipeline.explanation import (
@@ -21,7 +21,7 @@ from offhook.pipeline.explanation import (
     Explanation,
 )
 from offhook.pipeline.health import length
-from offhook.pipeline.masking import PERSONS, Masking
+from offhook.pipeline.masking import PERSONS, Masking, mask_digits
 from offhook.pipeline.phone import mask
 from offhook.pipeline.words import SOURCES, reason_in_words
 
@@ -117,33 +117,41 @@ class Raw:
     text: str
 
 
-_ADDRESSES = frozenset({"From", "To", "Caller", "Called", "ForwardedFrom", "SipDomain", "Digits"})
+_MASKED_WHOLE = ADDRESSES | {"SipDomain", "Digits"}
 
 
 def as_came(raw: RawCallback, hide: Masking) -> Raw:
     """For the page, which folds it away."""
-    text = raw.body.decode("utf-8", "replace")
-    form = "json" not in raw.content_type.lower()
-    pairs = parse_qsl(text if raw.method != "GET" else raw.target.partition("?")[2], keep_blank_values=True)
-    fields = tuple((name, _value(name, value, hide)) for name, value in pairs) if form else ()
+    query = query_of(raw.target)
+    content = content_of(carrier(raw.method, raw.content_type, query), query, raw.body)
+    pairs = content.pairs if content else ()
+    fields = tuple((_name(name, hide), _value(name, value, hide)) for name, value in pairs)
     return Raw(
         raw.received_at,
         raw.call_sid,
         raw.method,
         SOURCES.get(raw.source, raw.source),
         fields,
-        _text(text, hide, fields),
+        "" if fields else _text(raw.body.decode("utf-8", "replace"), hide),
     )
 
 
-def _text(text: str, hide: Masking, fields: tuple[tuple[str, str], ...]) -> str:
-    return "" if fields else hide(text)
+_PERSON_IN_JSON = re.compile(rf'("(?:{"|".join(sorted(PERSONS))})"\s*:\s*")(?:[^"\\]|\\.)+"')
+
+
+def _text(text: str, hide: Masking) -> str:
+    return hide(_PERSON_IN_JSON.sub(r'\1hidden"', text))
+
+
+def _name(name: str, hide: Masking) -> str:
+    """Where a body is no form after all, all of it may stand in a name."""
+    return mask_digits(hide(name))
 
 
 def _value(name: str, value: str, hide: Masking) -> str:
     if name in PERSONS:
         return "hidden" if value else ""
-    return mask(value) if name in _ADDRESSES and value else hide(value)
+    return mask(value) if name in _MASKED_WHOLE and value else hide(value)
 
 
 def answer_in_short(text: str) -> str:

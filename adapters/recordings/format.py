@@ -22,6 +22,7 @@ from offhook.adapters.twilio.spelling import (
     Carrier,
     Pairs,
     form_pairs,
+    is_in_query,
     query_of,
     without_body_hash,
 )
@@ -282,7 +283,7 @@ def parameters(record: Record) -> Pairs:
     """The callback's own parameters in order: of the form, or of a GET's query. Empty for a JSON body."""
     if record.form is not None:
         return record.form
-    return query_pairs(record.path_and_query) if record.method == "GET" else ()
+    return query_pairs(record.path_and_query) if is_in_query(record.method) else ()
 
 
 def with_parameters(record: Record, pairs: Pairs) -> Record:

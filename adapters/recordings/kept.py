@@ -9,15 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-from offhook.adapters.twilio.spelling import ACCOUNT_NAMES, AGENT, AGENT_HEADER, EVENT_TYPE, REGION_HEADER, parsed_time
+from offhook.adapters.twilio.spelling import (
+    ACCOUNT_NAMES,
+    ADDRESSES,
+    AGENT,
+    AGENT_HEADER,
+    ENDS,
+    EVENT_TYPE,
+    REGION_HEADER,
+    parsed_time,
+)
 from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.rules.templates import ALIASES, FIELDS
 
-_ENDS = ("From", "To", "Caller", "Called")
-PLACES = frozenset(f"{end}{part}" for end in _ENDS for part in ("City", "State", "Zip"))
-_COUNTRIES = tuple(f"{end}Country" for end in _ENDS)
-ADDRESSES = frozenset({*_ENDS, "ForwardedFrom"})
+PLACES = frozenset(f"{end}{part}" for end in ENDS for part in ("City", "State", "Zip"))
+_COUNTRIES = tuple(f"{end}Country" for end in ENDS)
 SIDS = frozenset(
     {
         *(

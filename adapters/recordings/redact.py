@@ -25,7 +25,6 @@ from offhook.adapters.recordings.format import (
     with_parameters,
 )
 from offhook.adapters.recordings.kept import (
-    ADDRESSES,
     NAMES,
     NAMES_OF_PERSONS,
     PATH_WORDS,
@@ -38,7 +37,7 @@ from offhook.adapters.recordings.kept import (
 from offhook.adapters.recordings.redacted_rules import Pseudonyms, redacted_rules
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
-from offhook.adapters.twilio.spelling import TOKEN_HEADER, Pairs
+from offhook.adapters.twilio.spelling import ADDRESSES, TOKEN_HEADER, Pairs, is_in_query
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import CallerKind, caller, to_e164
 from offhook.pipeline.rules import Rules
@@ -286,7 +285,8 @@ class Redactor:
         """The path without its SIDs and secrets; the query of a POST, which is the receiver's own, by the same rules."""
         path, mark, _ = record.path_and_query.partition("?")
         path = "/".join(self._segment(each) for each in path.split("/"))
-        query = encoded(self._pairs(query_pairs(record.path_and_query))) if record.method == "POST" else ""
+        is_own = not is_in_query(record.method)
+        query = encoded(self._pairs(query_pairs(record.path_and_query))) if is_own else ""
         return f"{path}{mark}{query}" if query else path
 
     def _segment(self, segment: str) -> str:

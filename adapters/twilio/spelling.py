@@ -40,6 +40,10 @@ _ACCOUNT_IN_DATA = ("accountSid", "account_sid")
 ACCOUNT_NAMES = frozenset({_ACCOUNT_PARAMETER, *_ACCOUNT_IN_DATA})
 """What an account is called by: in parameters, and in the data of an event."""
 
+ENDS = ("From", "To", "Caller", "Called")
+ADDRESSES = frozenset({*ENDS, "ForwardedFrom"})
+"""The parameters that are the address of somebody, as a number or otherwise."""
+
 _BODY_HASH = "bodySHA256"
 
 Pairs = tuple[tuple[str, str], ...]
