@@ -23,6 +23,7 @@ from offhook.pipeline.reasons import (
     OF_LOOK_UPS,
     OF_PROBLEMS,
     OF_REFUSALS,
+    OF_SIGN_IN,
     OF_THE_BACKLOG,
     OF_THE_DATABASE,
     REASONS,
@@ -32,6 +33,7 @@ from offhook.pipeline.reasons import (
     sentence,
 )
 from offhook.pipeline.rules.conditions import CONDITIONS, EVERY
+from offhook.pipeline.single_sign_on import Refusal
 from tests.support.pages import DOCS, PAGES
 
 pytestmark = pytest.mark.unit
@@ -39,8 +41,13 @@ pytestmark = pytest.mark.unit
 ROOT = Path(__file__).parent.parent
 CALLS = ("offhook/pipeline", "adapters/ledger", "adapters/rockerbox", "adapters/way_out", "adapters/commands")
 REFUSALS = ("adapters/twilio", "adapters/web")
-NAMES_OF_FIELDS = {"status", "direction", "error"}  # of what is logged and answered, beside what they mean as words
-TABLES = (REASONS, OF_REFUSALS, OF_THE_DATABASE, OF_THE_BACKLOG, OF_PROBLEMS, OF_IMPORTS, OF_LOOK_UPS)
+NAMES_OF_FIELDS = {
+    "status",
+    "direction",
+    "error",
+    "state",
+}  # of what is logged and answered, beside what they mean as words
+TABLES = (REASONS, OF_REFUSALS, OF_THE_DATABASE, OF_THE_BACKLOG, OF_PROBLEMS, OF_IMPORTS, OF_LOOK_UPS, OF_SIGN_IN)
 # Where a word stands among the arguments, by what is called.
 PLACES = {
     "why": 0,
@@ -187,6 +194,12 @@ def written_of_look_ups() -> set[str]:
     return found
 
 
+def written_of_sign_in() -> set[str]:
+    trees = modules_of(["adapters/oidc", "adapters/dashboard"])
+    found = {word for tree, module in trees for word in given_to(tree, module, {"Failed": 0, "_refused": 0})}
+    return found | {*Refusal}
+
+
 def some(word: str) -> list[str]:
     """The word, or where it has a `*` some that it may be."""
     samples = {
@@ -238,6 +251,7 @@ OTHERS = [
     (written_of_problems, OF_PROBLEMS, {"not-held", "invalid", "unauthorized", "took-too-long", "too-many-requests"}),
     (written_of_the_backlog, OF_THE_BACKLOG, {"not_folded", "no_worker"}),
     (written_of_imports, OF_IMPORTS, {"phone_missing", "not_utf8", "conflict"}),
+    (written_of_sign_in, OF_SIGN_IN, {"forged", "slow", "client_refused", "used_already", "email_of_another"}),
 ]
 
 
@@ -253,6 +267,10 @@ def test_a_table_has_the_words_that_are_written_and_no_other(
 @pytest.mark.parametrize("table", TABLES[1:])
 def test_what_is_wrong_outside_of_a_call_has_a_sentence_and_a_remedy(table: Mapping[str, Known]) -> None:
     assert [word for word, each in table.items() if not all(each.sentences) or not each.remedy()] == []
+
+
+def test_who_does_not_come_in_reads_what_they_can_do_themselves() -> None:
+    assert [word for word, each in OF_SIGN_IN.items() if len(each.sentences) != 1 or not each.to_do] == []
 
 
 def test_every_word_of_a_look_up_has_a_sentence_and_a_remedy_and_there_is_no_other() -> None:

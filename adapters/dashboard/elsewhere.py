@@ -20,6 +20,7 @@ from offhook.adapters.dashboard.doors import is_too_often_from_here, not_in
 from offhook.adapters.dashboard.parts import Elsewhere, parts
 from offhook.adapters.dashboard.who import audit, line, local_path, needs, sign_in
 from offhook.adapters.oidc.begun import Begun, Failed
+from offhook.pipeline.reasons import OF_SIGN_IN
 from offhook.pipeline.single_sign_on import Refusal, come_in
 from offhook.pipeline.tokens import hashed
 
@@ -29,25 +30,7 @@ blueprint = Blueprint("elsewhere", __name__)
 _HOW = "single sign-on"
 _BEGUN = "oidc"
 _LONGEST_CODE = 4096
-_ANEW = "This sign-in was not begun in this browser, took too long, or was finished already. Begin it again."
-_WORDS: Mapping[str, tuple[int, str]] = {
-    "slow": (504, "{name} took too long to answer. Try again in a moment, or use your password."),
-    "unreachable": (502, "{name} cannot be reached now. Try again in a moment, or use your password."),
-    "wrong_answer": (502, "{name} gave an answer that cannot be used. Use your password; whoever runs Offhook finds "
-    "the reason in the log."),
-    "client_refused": (502, "{name} does not accept this Offhook. Use your password, and ask whoever runs Offhook whether the "
-    "id and the secret are those that the provider gave."),
-    "code_refused": (400, "{name} says that this sign-in was used already or is too old. Begin it again."),
-    "forged": (400, "What came back from {name} cannot be trusted. Begin it again; if it stays so, ask an admin here."),
-}  # fmt: skip
-_REFUSED: Mapping[Refusal, str] = {
-    Refusal.NO_EMAIL: "{name} does not say what your email is. Ask an admin here: the provider must give the claim email.",
-    Refusal.UNVERIFIED: "{name} does not say that your email is verified. Verify it there, or ask an admin here.",
-    Refusal.DOMAIN: "Your account is none of those that may come in here. Use another account, or ask an admin here.",
-    Refusal.NO_ROLE: "Your account is in no group that may come in here. Ask an admin here which one it must be.",
-    Refusal.DISABLED: "You may not come in any more. Ask an admin here.",
-    Refusal.TAKEN: "Your email is that of a user here who is another account at the provider. Ask an admin here to remove that user.",
-}
+_BY_THE_BROWSER = ("forged", "code_refused")  # somebody may have tried to cheat
 _GIVEN_UP = "You did not sign in at {name}. Begin again, or use your password."
 _NOT_DONE = "{name} could not sign you in. Begin again, or use your password."
 
@@ -75,7 +58,7 @@ def back() -> AnyResponse:
     goes_to = local_path(kept["next"] if kept else None)
     begun = _begun_of(kept) if kept and _is_ours(kept) else None
     if begun is None:
-        return not_in(400, goes_to, "", _ANEW)
+        return not_in(400, goes_to, "", _in_words("state"))
     try:
         begun.check_issuer(request.args.getlist("iss"))
     except Failed as error:
@@ -92,8 +75,8 @@ def back() -> AnyResponse:
     found = come_in(users, account, known.admission, parts().clock(), line)
     if isinstance(found, Refusal):
         someone = users.with_identity(account.identity)
-        audit("sign-in refused", f"{_HOW}: {found.value}", someone.email if someone else "unknown")
-        return not_in(403, goes_to, "", _REFUSED[found].format(name=known.at_start))
+        _refused(found.value, someone.email if someone else "unknown")
+        return not_in(403, goes_to, "", _in_words(found.value))
     sign_in(found, _HOW, came_by=account.identity.issuer)
     return redirect(goes_to, 303)
 
@@ -126,14 +109,24 @@ def _is_ours(kept: Mapping[str, str]) -> bool:
     is_first = is_same and parts().ledger.tries.count(f"state {hashed(kept['state'])}", at.astimezone(UTC), over) == 1
     if is_first and age <= limits.window_seconds:
         return True
-    audit("sign-in refused", f"{_HOW}: {'too late' if is_first else 'used already' if is_same else 'state'}", "unknown")
+    _refused("too_late" if is_first else "used_already" if is_same else "state")
     return False
 
 
 def _failed(error: Failed, goes_to: str) -> Response:
     """The sign-in page with what to do now, the reason in the log, and in the audit where somebody may have tried to cheat."""
     log.warning("oidc_failed", extra={"word": error.word, "detail": error.detail})
-    if error.word in ("forged", "code_refused"):
-        audit("sign-in refused", f"{_HOW}: {error.word.replace('_', ' ')}", "unknown")
-    status, text = _WORDS[error.word]
-    return not_in(status, goes_to, "", text.format(name=cast(Elsewhere, parts().elsewhere).at_start))
+    if error.word in _BY_THE_BROWSER:
+        _refused(error.word)
+    status = 400 if error.word in _BY_THE_BROWSER else 504 if error.word == "slow" else 502
+    return not_in(status, goes_to, "", _in_words(error.word))
+
+
+def _refused(word: str, who: str = "unknown") -> None:
+    audit("sign-in refused", f"{_HOW}: {word.replace('_', ' ')}", who)
+
+
+def _in_words(word: str) -> str:
+    """What a word of OF_SIGN_IN says to who wants to come in, and what they can do."""
+    known = OF_SIGN_IN[word]
+    return f"{known.sentences[0]} {known.to_do}".format(name=cast(Elsewhere, parts().elsewhere).at_start)

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 
 class Failed(Exception):
-    """Nobody came in. `word` is one of slow, unreachable, wrong_answer, client_refused, code_refused, forged; `detail` is for the log,
-    and holds no secret.
-    """
+    """Nobody came in. `word` is one of reasons.OF_SIGN_IN; `detail` is for the log, and holds no secret."""
 
     def __init__(self, word: str, detail: str) -> None:
         super().__init__(word)

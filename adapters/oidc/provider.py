@@ -35,6 +35,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SLOW = frozenset(
     {"deadline", "dns_timeout", "connect_timeout", "tls_timeout", "proxy_connect_timeout", "proxy_timeout"}
 )
+_NO_ANSWER = ("too_large", "redirect")
 _AT_ONCE = 4
 _MOST_GROUPS, _LONGEST_GROUP = 1000, 500
 
@@ -230,10 +231,10 @@ def _json(session: Session, url: str, headers: Mapping[str, str] | None = None) 
 def _failed(error: Exception) -> Failed:
     if not isinstance(error, Unreachable):
         return Failed("unreachable", type(error).__name__)
-    word = (
-        "slow" if error.word in _SLOW else "wrong_answer" if error.word in ("too_large", "redirect") else "unreachable"
+    detail = f"{error.word} {error.detail}".strip()
+    return Failed(
+        "slow" if error.word in _SLOW else "wrong_answer" if error.word in _NO_ANSWER else "unreachable", detail
     )
-    return Failed(word, f"{error.word} {error.detail}".strip())
 
 
 def _place(url: str) -> str:

@@ -673,6 +673,79 @@ OF_LOOK_UPS: Mapping[str, Known] = {
     ),
 }
 
+_AGAIN_THERE = "Try again in a moment, or use your password."
+_BY_THE_LOG = "The log's `oidc_failed` has the reason in `detail`; "
+_BEGUN_ONCE = Known(
+    ("This sign-in was not begun in this browser, took too long, or was finished already.",),
+    "Nothing, where somebody was slow or went back in the browser. Where it comes often, somebody may try to come in by a link.",
+    to_do="Begin it again.",
+)
+
+# Why somebody does not come in by single sign-on. `to_do` is for them, on the sign-in page; the advice for whoever runs Offhook.
+OF_SIGN_IN: Mapping[str, Known] = {
+    "slow": Known(
+        ("{name} took too long to answer.",),
+        "Look at the provider and at the way to it; OFFHOOK_OIDC_SECONDS is how long it may take.",
+        to_do=_AGAIN_THERE,
+    ),
+    "unreachable": Known(
+        ("{name} cannot be reached now.",),
+        f"{_BY_THE_LOG}check OFFHOOK_OIDC_ISSUER, and this machine's network, proxy and firewall.",
+        to_do=_AGAIN_THERE,
+    ),
+    "wrong_answer": Known(
+        ("{name} gave an answer that cannot be used.",),
+        f"{_BY_THE_LOG}check OFFHOOK_OIDC_ISSUER: it must be the address that the provider names itself.",
+        to_do="Use your password; whoever runs Offhook finds the reason in the log.",
+    ),
+    "client_refused": Known(
+        ("{name} does not accept this Offhook.",),
+        "Check OFFHOOK_OIDC_CLIENT_ID and OFFHOOK_OIDC_CLIENT_SECRET: the secret may have ended.",
+        to_do="Use your password, and ask whoever runs Offhook whether the id and the secret are those that the provider gave.",
+    ),
+    "code_refused": Known(
+        ("{name} says that this sign-in was used already or is too old.",),
+        "Nothing, where it does not come often: it has to be begun again.",
+        to_do="Begin it again.",
+    ),
+    "forged": Known(
+        ("What came back from {name} cannot be trusted.",),
+        f"{_BY_THE_LOG}where it stays so, compare this machine's clock and the provider's, and its keys.",
+        to_do="Begin it again; if it stays so, ask an admin here.",
+    ),
+    "too_late": _BEGUN_ONCE,
+    "used_already": _BEGUN_ONCE,
+    "state": _BEGUN_ONCE,
+    "no_email": Known(
+        ("{name} does not say what your email is.",),
+        "Have the provider give the claim email: OFFHOOK_OIDC_SCOPES is what it is asked for.",
+        to_do="Ask an admin here: the provider must give the claim email.",
+    ),
+    "email_not_verified": Known(
+        ("{name} does not say that your email is verified.",),
+        "Have it verified at the provider; OFFHOOK_OIDC_VERIFIED_CLAIM is the claim that says so.",
+        to_do="Verify it there, or ask an admin here.",
+    ),
+    "other_domain": Known(
+        ("Your account is none of those that may come in here.",),
+        "OFFHOOK_OIDC_DOMAINS has the domains whose emails may.",
+        to_do="Use another account, or ask an admin here.",
+    ),
+    "no_role": Known(
+        ("Your account is in no group that may come in here.",),
+        "OFFHOOK_OIDC_ROLES has the groups that may, by the claim of OFFHOOK_OIDC_ROLE_CLAIM.",
+        to_do="Ask an admin here which one it must be.",
+    ),
+    "user_disabled": Known(
+        ("You may not come in any more.",), "An admin can let the user in again.", to_do="Ask an admin here."
+    ),
+    "email_of_another": Known(
+        ("Your email is that of a user here who is another account at the provider.",),
+        "Remove that user where it is the same person, who is linked anew at the next sign-in.",
+        to_do="Ask an admin here to remove that user.",
+    ),
+}
+
 # Of one call: where the same word means something else elsewhere, the table says which is meant.
 REASONS: Mapping[str, Known] = {**OF_DECISIONS, **OF_CONVERSIONS, **OF_ATTEMPTS}
 

@@ -19,14 +19,14 @@ Line = Callable[[str, str, str], AuditLine]
 
 
 class Refusal(StrEnum):
-    """Why somebody whom the provider knows does not come in."""
+    """Why somebody whom the provider knows does not come in: words of reasons.OF_SIGN_IN."""
 
-    NO_EMAIL = "no email"
-    UNVERIFIED = "email not verified"
-    DOMAIN = "other domain"
-    NO_ROLE = "no role"
-    DISABLED = "user disabled"
-    TAKEN = "email of another"
+    NO_EMAIL = "no_email"
+    UNVERIFIED = "email_not_verified"
+    DOMAIN = "other_domain"
+    NO_ROLE = "no_role"
+    DISABLED = "user_disabled"
+    TAKEN = "email_of_another"
 
 
 @dataclass(frozen=True, slots=True)

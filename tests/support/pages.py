@@ -98,6 +98,14 @@ The last part of `type` in what the API answers (RFC 9457): `urn:offhook:problem
 _OF_IMPORTS = """\
 `reason` in the file of rejected rows, and in what `flask customers import` says at its end.
 """
+_OF_LOOK_UPS = """\
+Where OFFHOOK_LOOKUPS names sources: why one of them did not say who calls, in the log, in `flask explain` and in what
+`flask customers lookup` shows. The call waits, and the source is asked again by itself.
+"""
+_OF_SIGN_IN = """\
+`word` in the log's `oidc_failed` and `oidc_not_signed_out`, and in the audit's lines `sign-in refused`, where it is written with
+spaces. {name} is the provider's, by OFFHOOK_OIDC_NAME.
+"""
 
 
 def rules_page() -> str:
@@ -139,6 +147,8 @@ def reasons_page() -> str:
             f"\n## What is late\n\n{_OF_THE_BACKLOG}\n{_words(reasons.OF_THE_BACKLOG)}",
             f"\n## Why the API does not do what was asked\n\n{_OF_PROBLEMS}\n{_words(reasons.OF_PROBLEMS)}",
             f"\n## Why a row of a list was not used\n\n{_OF_IMPORTS}\n{_words(reasons.OF_IMPORTS)}",
+            f"\n## Why a source did not say who calls\n\n{_OF_LOOK_UPS}\n{_words(reasons.OF_LOOK_UPS)}",
+            f"\n## Why nobody comes in by single sign-on\n\n{_OF_SIGN_IN}\n{_words(reasons.OF_SIGN_IN)}",
         ]
     )
 
