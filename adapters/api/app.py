@@ -30,12 +30,13 @@ from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
 from offhook.pipeline.ports.audit import Audit
-from offhook.pipeline.ports.books import KnownCalls, RuleTexts
+from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.customers import Brought, MergeCounts, Source
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.reader import Reader
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.rule_texts import RuleTexts
 from offhook.pipeline.ports.stories import Stories
 from offhook.pipeline.ports.tallies import Tallies
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

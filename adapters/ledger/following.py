@@ -18,7 +18,7 @@ _MAX_MISSING = 1000
 
 
 class FollowingOnSql:
-    """`Following` of pipeline/ports/stories.py.
+    """`Following` of pipeline/ports/following.py.
 
     A row may show after one with a greater number: on Postgres the number is taken before the commit. Numbers that were
     passed over are asked for again until `_MISSING_SECONDS` have gone by (most of them were duplicates and never come).

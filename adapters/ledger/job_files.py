@@ -20,7 +20,7 @@ _ONCE = "ON CONFLICT (file_id, place) DO NOTHING"
 
 
 class JobFilesTable:
-    """`JobFiles` of pipeline/ports/jobs.py."""
+    """`JobFiles` of pipeline/ports/job_files.py."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -25,7 +25,8 @@ from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.invites import Invites
-from offhook.pipeline.ports.jobs import JobFiles, Jobs
+from offhook.pipeline.ports.job_files import JobFiles
+from offhook.pipeline.ports.jobs import Jobs
 from offhook.pipeline.ports.look_ups import LookUpLine
 from offhook.pipeline.ports.past import Past
 from offhook.pipeline.ports.rebuilding import Rebuilding

@@ -32,7 +32,7 @@ _TRIES = 2
 
 
 class RuleTextsTable:
-    """`RuleTexts` of pipeline/ports/books.py, and the lists of `Past`."""
+    """`RuleTexts` of pipeline/ports/rule_texts.py, and the lists of `Past`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

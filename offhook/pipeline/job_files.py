@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from offhook.pipeline.jobs import FileRole
-from offhook.pipeline.ports.jobs import JobFiles
+from offhook.pipeline.ports.job_files import JobFiles
 
 PIECE_BYTES = 262_144
 """Small enough that no callback waits for one to be written, large enough that there are few of them."""

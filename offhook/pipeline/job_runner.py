@@ -19,7 +19,8 @@ from typing import Any
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
 from offhook.pipeline.job_kinds import WrongArguments, read_arguments
 from offhook.pipeline.jobs import FileRole, JobEvent, Progress
-from offhook.pipeline.ports.jobs import JobFiles, Jobs, Taken, Word
+from offhook.pipeline.ports.job_files import JobFiles
+from offhook.pipeline.ports.jobs import Jobs, Taken, Word
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.repeated import EVERY_SECONDS, Repeated

@@ -13,9 +13,10 @@ from datetime import datetime
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, why
 from offhook.pipeline.delivery import CONVERSION_MOVES, Event
-from offhook.pipeline.ports.books import Decided, RuleTexts
+from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.ports.outbox import Outbox
 from offhook.pipeline.ports.rebuilding import Rebuilding
+from offhook.pipeline.ports.rule_texts import RuleTexts
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.steps import Judge, decide_anew, keep_text
 from offhook.pipeline.story import ConversionLine

@@ -41,13 +41,13 @@ from offhook.pipeline.ports.books import (
     Decided,
     Folded,
     KnownCalls,
-    RuleTexts,
     Settled,
     Stored,
 )
 from offhook.pipeline.ports.destination import Destination, Encode
 from offhook.pipeline.ports.outbox import Attempt, Outbox
 from offhook.pipeline.ports.reader import Reader
+from offhook.pipeline.ports.rule_texts import RuleTexts
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.facts import EarlierCall
 from offhook.pipeline.unfinished import OpenCall, sentence

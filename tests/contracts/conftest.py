@@ -16,7 +16,8 @@ from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.inbox import Inbox
 from offhook.pipeline.ports.intake_counts import IntakeCounts
 from offhook.pipeline.ports.invites import Invites
-from offhook.pipeline.ports.jobs import JobFiles, Jobs
+from offhook.pipeline.ports.job_files import JobFiles
+from offhook.pipeline.ports.jobs import Jobs
 from offhook.pipeline.ports.ledger import Ledger
 from offhook.pipeline.ports.look_ups import LookUps
 from offhook.pipeline.ports.past import Past

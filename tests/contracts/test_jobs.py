@@ -1,4 +1,4 @@
-"""What `Jobs` and `JobFiles` promise."""
+"""What `Jobs` promises, of their files as well."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offhook.pipeline.job_files import PIECE_BYTES, FileTooLarge, keep_file, pieces_of
+from offhook.pipeline.job_files import PIECE_BYTES, keep_file
 from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArguments, enqueue
-from offhook.pipeline.jobs import JOB_MOVES, OVER, FileRole, JobEvent, JobState, Progress
+from offhook.pipeline.jobs import JOB_MOVES, OVER, FileRole, Job, JobEvent, JobState, Progress
 from offhook.pipeline.ports.jobs import Taken, Word
 from offhook.pipeline.states import IllegalMove
 from tests.contracts.conftest import WholeLedger
+from tests.contracts.files import kept
 from tests.fakes.callbacks import NOON
 
 MINUTE = timedelta(minutes=1)
@@ -36,6 +37,14 @@ def state(ledger: WholeLedger, job_id: int) -> JobState:
     job = ledger.jobs.job(job_id)
     assert job is not None
     return job.state
+
+
+def test_a_job_is_kept_as_it_was_asked_for_and_not_without_the_upload_that_it_needs(ledger: WholeLedger) -> None:
+    job_id = ledger.jobs.add("undo_import", {"import_id": 7}, ANN, NOON)
+    assert job_id is not None
+    assert ledger.jobs.job(job_id) == Job(job_id, "undo_import", JobState.WAITING, ANN, NOON, {"import_id": 7})
+    assert ledger.jobs.add("import_customers", {"upload": 99}, ANN, NOON, upload=99) is None
+    assert [one.id for one in ledger.jobs.latest(10)] == [job_id]
 
 
 def test_a_job_waits_is_taken_up_by_one_and_is_done(ledger: WholeLedger) -> None:
@@ -183,25 +192,7 @@ def test_whatever_happens_a_job_moves_as_the_table_says(ledger: WholeLedger, eve
         ledger.jobs.claim(now + 30 * MINUTE, LEASE, MOST)
 
 
-# Files
-
-
-def kept(ledger: WholeLedger, content: bytes, most: int = 10_000_000) -> int:
-    chunks = [content[first : first + 100_001] for first in range(0, len(content), 100_001)]
-    return keep_file(ledger.job_files, FileRole.UPLOAD, "customers.csv", chunks, most, NOON)
-
-
-@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 5])
-def test_a_file_comes_out_as_it_went_in_and_belongs_to_its_job(ledger: WholeLedger, size: int) -> None:
-    content = bytes(number % 251 for number in range(size))
-    file_id = kept(ledger, content)
-    assert b"".join(pieces_of(ledger.job_files, file_id)) == content
-    assert all(len(piece) <= PIECE_BYTES for piece in pieces_of(ledger.job_files, file_id))
-    found = ledger.job_files.file(file_id)
-    assert found is not None and (found.size, found.is_whole, found.job_id) == (size, True, None)
-    job_id = enqueue(ledger.jobs, ImportCustomers(file_id), ANN, NOON)
-    [of_job] = ledger.job_files.of_job(job_id)
-    assert (of_job.id, of_job.role, of_job.name) == (file_id, FileRole.UPLOAD, "customers.csv")
+# Their files
 
 
 def test_an_upload_is_one_jobs_and_must_be_whole(ledger: WholeLedger) -> None:
@@ -211,23 +202,6 @@ def test_an_upload_is_one_jobs_and_must_be_whole(ledger: WholeLedger) -> None:
         with pytest.raises(WrongArguments, match="upload the file again"):
             enqueue(ledger.jobs, ImportCustomers(upload), ANN, NOON)
     assert len(ledger.jobs.latest(10)) == 1
-
-
-def test_nothing_is_kept_of_a_file_that_is_too_large_or_breaks_off(ledger: WholeLedger) -> None:
-    with pytest.raises(FileTooLarge, match=r"customers\.csv is larger than the 300,000 bytes"):
-        kept(ledger, b"x" * 700_000, most=300_000)
-
-    def breaks_off() -> object:
-        yield b"x" * 400_000
-        raise ConnectionResetError
-
-    with pytest.raises(ConnectionResetError):
-        keep_file(ledger.job_files, FileRole.UPLOAD, "a.csv", breaks_off(), 10**9, NOON)  # type: ignore[arg-type]
-    exact = kept(ledger, b"x" * 300_000, most=300_000)
-    [first, second] = pieces_of(ledger.job_files, exact)
-    assert len(first) + len(second) == 300_000
-    for gone in range(1, exact):
-        assert ledger.job_files.file(gone) is None and ledger.job_files.piece(gone, 0) is None
 
 
 def test_a_result_is_its_jobs_only_when_that_is_done_by_who_holds_it(ledger: WholeLedger) -> None:

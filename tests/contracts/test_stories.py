@@ -301,17 +301,6 @@ def test_callbacks_are_read_by_their_age_and_by_their_call(ledger: WholeLedger) 
     assert list(ledger.stories.every_callback(since=NOON + MINUTE, call_sid=sid(1))) == []
 
 
-def test_what_is_followed_is_given_once_and_only_from_now_on(ledger: WholeLedger) -> None:
-    ledger.append([raw(1)])
-    following = ledger.stories.following()
-    assert list(following.fresh()) == []
-    for number in (2, 3, 4):
-        ledger.append([raw(number)])
-    assert list(following.fresh(2)) == [raw(2), raw(3)]
-    assert list(following.fresh()) == [raw(4)]
-    assert list(following.fresh()) == []
-
-
 def test_whatever_is_read_is_a_dataclass(ledger: WholeLedger) -> None:
     keep_day(ledger)
     stories = ledger.stories

@@ -148,7 +148,8 @@ class MemoryJobFiles:
         self._kept.job_pieces.setdefault((file_id, place), content)
 
     def complete(self, file_id: int, size: int) -> None:
-        self._kept.job_files[file_id] = replace(self._kept.job_files[file_id], size=size, is_whole=True)
+        if file_id in self._kept.job_files:
+            self._kept.job_files[file_id] = replace(self._kept.job_files[file_id], size=size, is_whole=True)
 
     def remove(self, file_id: int) -> None:
         self._kept.job_files.pop(file_id, None)

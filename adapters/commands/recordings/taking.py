@@ -38,7 +38,7 @@ from offhook.pipeline.call import fold
 from offhook.pipeline.callback import RawCallback
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ends import customer_number
-from offhook.pipeline.ports.stories import Following
+from offhook.pipeline.ports.following import Following
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 _LOOK_UP_ROWS = 500

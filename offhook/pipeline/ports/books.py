@@ -13,7 +13,7 @@ from offhook.pipeline.callback import CallKey, Direction, RawCallback
 from offhook.pipeline.conversion import Decision
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.look_ups import LookUpState
-from offhook.pipeline.rules import Rules
+from offhook.pipeline.ports.rule_texts import RuleTexts
 from offhook.pipeline.unfinished import OpenCall
 
 
@@ -203,17 +203,6 @@ class Books(KnownCalls, Protocol):
 
     def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
         """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""
-
-
-class RuleTexts(Protocol):
-    """The whole text of each set of rules, to which a decision is traced years later."""
-
-    def keep_rules(self, rules: Rules, now: datetime) -> None:
-        """Keep the text of rules under their version, and the numbers of the files that they name, where these are not kept
-        yet; and note that they hold from now on, where others did. Raises LedgerUnavailable."""
-
-    def kept_rules(self, version: str) -> str | None:
-        """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""
 
 
 class Bookkeeping(RuleTexts, Protocol):

@@ -1,4 +1,4 @@
-"""Where jobs wait and what becomes of them, and where their files are kept."""
+"""Where jobs wait and what becomes of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from offhook.pipeline.jobs import FileRole, Job, JobEvent, JobFile, Progress
+from offhook.pipeline.jobs import Job, JobEvent, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +84,3 @@ class Jobs(Protocol):
     def forget(self, over_before: datetime, orphans_before: datetime) -> int:
         """Remove jobs that were over before then, with their files, and files made before then that no job has, some at
         once. Returns how many rows are gone that are jobs or files; 0 when nothing is left to be removed."""
-
-
-class JobFiles(Protocol):
-    """Files in pieces, so that nobody holds one whole. Each method raises LedgerUnavailable."""
-
-    def begin(self, role: FileRole, name: str, media_type: str, now: datetime) -> int:
-        """A file without content yet; its number."""
-
-    def add_piece(self, file_id: int, place: int, content: bytes) -> None:
-        """Its next piece; `place` counts from 0. A transaction of its own; the same piece twice is there once."""
-
-    def complete(self, file_id: int, size: int) -> None:
-        """It is whole, with so many bytes."""
-
-    def remove(self, file_id: int) -> None:
-        """It is gone with all its pieces."""
-
-    def file(self, file_id: int) -> JobFile | None:
-        """The one of this number."""
-
-    def of_job(self, job_id: int) -> Sequence[JobFile]:
-        """Those of a job, in the order in which they were begun."""
-
-    def piece(self, file_id: int, place: int) -> bytes | None:
-        """One piece; None behind the last one."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from offhook.pipeline.callback import CallKey, RawCallback
+from offhook.pipeline.ports.following import Following
 from offhook.pipeline.story import (
     AttemptLine,
     CallFilter,
@@ -20,13 +21,6 @@ from offhook.pipeline.story import (
     Story,
     WayOut,
 )
-
-
-class Following(Protocol):
-    """Callbacks as they come in, each once."""
-
-    def fresh(self, limit: int = 500) -> Sequence[RawCallback]:
-        """Up to `limit` that were not given yet. Raises LedgerUnavailable."""
 
 
 class Stories(Protocol):
