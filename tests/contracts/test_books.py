@@ -13,6 +13,8 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Skip
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Books, Decided, Families, Folded, Stored
+from offhook.pipeline.ports.customers import Brought, Source
+from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import decide_anew
 from tests.contracts.conftest import WholeLedger
@@ -22,6 +24,7 @@ from tests.fakes.callbacks import ACCOUNT, CALLER, NOON, OTHER, key, raw, read, 
 SECOND = timedelta(seconds=1)
 ANN = Customer(CALLER, "ann@example.com", None)
 HOUR = timedelta(hours=1)
+OLD_SPELLING, SPELLING = "+5215512345678", "+525512345678"
 
 
 @contextmanager
@@ -345,6 +348,69 @@ def test_that_several_people_have_a_number_is_decided_once(ledger: WholeLedger) 
         assert list(books.parked("", 10).to_decide) == [key(1)]
         books.record(decide_anew(books, [key(1)], steps.JUDGE, NOON))
         assert list(books.parked("", 10).to_decide) == []
+
+
+def test_parked_calls_are_found_by_when_they_were_heard_of_the_oldest_first(ledger: WholeLedger) -> None:
+    for number, hours in ((1, 2), (2, 0), (3, 1)):
+        ledger.append([raw(number, at=NOON + hours * HOUR)])
+    ledger.append([raw(4, "ringing"), raw(5, "busy")])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON + 3 * HOUR) == 4
+    with turn(ledger) as books:
+        assert list(books.parked_since(NOON + 2 * HOUR, 10)) == [key(2), key(3), key(1)]
+        assert list(books.parked_since(NOON + 2 * HOUR, 2)) == [key(2), key(3)]
+        assert list(books.parked_since(NOON + 2 * HOUR - SECOND, 10)) == [key(2), key(3)]
+        assert list(books.parked_since(NOON - SECOND, 10)) == []
+
+
+# Callers that must be looked up first
+
+
+def to_look_up(ledger: WholeLedger, *numbers: int, now: datetime = NOON) -> dict[CallKey, str]:
+    with turn(ledger) as books:
+        return dict(books.unresolved([key(number) for number in numbers], now))
+
+
+def test_a_caller_whom_nobody_has_is_to_be_looked_up_and_no_other_is(ledger: WholeLedger) -> None:
+    ledger.append([raw(1), raw(2, caller="anonymous"), raw(3, caller=OTHER)])
+    steps.fold(ledger)
+    ledger.merge_customers([Customer(OTHER, "bo@example.com", None)])
+    assert to_look_up(ledger) == {}
+    assert to_look_up(ledger, 1, 2, 3) == {key(1): CALLER}
+    assert to_look_up(ledger, 2, 3) == {}
+
+
+def test_what_a_source_said_of_a_caller_is_asked_for_again_when_it_is_too_old(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    ledger.merge_customers([ANN], Brought(Source.LOOKUP, "crm", fresh_until=NOON + HOUR))
+    assert to_look_up(ledger, 1, now=NOON + HOUR - SECOND) == {}
+    assert to_look_up(ledger, 1, now=NOON + HOUR) == {key(1): CALLER}
+
+
+def test_that_nobody_has_a_caller_is_asked_for_again_when_it_is_too_old(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    with turn(ledger) as books:
+        books.let_wait({key(1): CALLER}, NOON, NOON + HOUR)
+    [wanted] = ledger.claim_look_ups(NOON, 10, 30)
+    assert to_look_up(ledger, 1) == {key(1): CALLER}
+    ledger.finish_look_ups([LookedUp(wanted, LookUpState.UNKNOWN, NOON + HOUR, source="crm")])
+    assert to_look_up(ledger, 1, now=NOON + HOUR - SECOND) == {}
+    assert to_look_up(ledger, 1, now=NOON + HOUR) == {key(1): CALLER}
+
+
+@pytest.mark.parametrize("had", [OLD_SPELLING, SPELLING])
+def test_a_caller_of_two_spellings_is_looked_up_by_the_one_that_we_keep(ledger: WholeLedger, had: str) -> None:
+    """A version before may have kept the other one."""
+    for number, spelled in ((1, OLD_SPELLING), (2, SPELLING)):
+        ledger.append([raw(number, caller=spelled)])
+        with turn(ledger) as books:
+            families = books.families(books.unfolded(10))
+            books.save(families, folded(families, phone=spelled))
+    assert to_look_up(ledger, 1, 2) == {key(1): SPELLING, key(2): SPELLING}
+    ledger.merge_customers([Customer(had, "ann@example.com", None)])
+    assert to_look_up(ledger, 1, 2) == {}
 
 
 # Calls without an end

@@ -146,3 +146,13 @@ def test_many_may_ask_at_once(side: Side) -> None:
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(side.source.find, [ANN, NOBODY] * 20))
     assert answers == [Found("ann@example.com", "C1", {"tier": "gold"}), NotThere()] * 20
+
+
+def test_a_source_is_closed_whether_it_was_asked_or_not(side: Side) -> None:
+    for _ in range(2):
+        side.source.close()
+
+
+def test_a_source_that_was_asked_is_closed(side: Side) -> None:
+    assert isinstance(side.source.find(ANN), Found)
+    side.source.close()
