@@ -25,7 +25,7 @@ from offhook.pipeline.steps import attempt
 from tests.fakes import steps as fake_steps
 from tests.fakes.callbacks import NOON, raw, sid
 from tests.fakes.ledger import MemoryLedger
-from tests.support.every_move import Scene, calls, conversions, rows
+from tests.support.every_move import Scene, calls, conversions, jobs, rows
 from tests.support.processes import REPOSITORY, bare_environment
 
 pytestmark = pytest.mark.unit
@@ -47,6 +47,10 @@ def test_every_move_of_a_call_is_made(scene: Scene) -> None:
 
 def test_every_move_of_a_conversion_is_made(scene: Scene) -> None:
     conversions(scene)
+
+
+def test_every_move_of_a_job_is_made(scene: Scene) -> None:
+    jobs(scene)
 
 
 def test_without_any_one_row_of_a_table_something_does_not_happen(tmp_path: Path, sqlite_template: str) -> None:

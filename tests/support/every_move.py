@@ -1,4 +1,4 @@
-"""Every move of a call and of a conversion, made on a real ledger, each seen to lead where it should.
+"""Every move of a call, of a conversion and of a job, made on a real ledger, each seen to lead where it should.
 
     python -m tests.support.every_move TEMPLATE FOLDER
 
@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from offhook.pipeline import call, delivery
+from offhook.pipeline.jobs import JOB_MOVES
 from offhook.pipeline.states import Moves
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -30,11 +31,11 @@ ACCOUNT, ANN, NOBODY = "AC00000000000000000000000000000001", "+14155550142", "+1
 
 
 def tables() -> dict[str, Moves[Any, Any]]:
-    return {"call": call.CALL_MOVES, "conversion": delivery.CONVERSION_MOVES}
+    return {"call": call.CALL_MOVES, "conversion": delivery.CONVERSION_MOVES, "job": JOB_MOVES}
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Every row of both tables, and where a new call or conversion may stand, for which the event is NEW."""
+    """Every row of the tables, and where a new call, conversion or job may stand, for which the event is NEW."""
     found = [(name, state, NEW) for name, table in tables().items() for state in table.begin]
     return found + [(name, state, event) for name, table in tables().items() for state, event in table.rows]
 
@@ -125,6 +126,22 @@ class Scene:
     def expires(self, **changes: Any) -> Any:
         self.now += PATIENCE
         return self.ledger.expire_leases(self.now, self.policy(**changes))
+
+    def wants(self) -> int:
+        """A new job."""
+        job_id = self.ledger.jobs.add("undo_import", {"import_id": 7}, "ann@example.com", self.now)
+        assert job_id is not None
+        return job_id
+
+    def works(self, most_attempts: int = 3) -> list[int]:
+        """The fence of the job that a worker takes up now, if there is one; whoever had it has vanished."""
+        self.now += PATIENCE
+        taken = self.ledger.jobs.claim(self.now, 60, most_attempts).taken
+        return [taken.fence] if taken else []
+
+    def job_is(self, job_id: int, state: str) -> None:
+        found = self.ledger.jobs.job(job_id)
+        assert found is not None and found.state == state, f"job {job_id} is {found and found.state}, not {state}"
 
     def comes_to(self, result: Any, sending: Any = None, policy: Any = None) -> Any:
         """One attempt, at the only conversion that waits."""
@@ -383,6 +400,39 @@ def _late_answers(scene: Scene) -> None:
     scene.conversion_is(sid, "delivered")
 
 
+def jobs(scene: Scene) -> None:
+    """Every row of a job's table."""
+    from offhook.pipeline.jobs import JobEvent, Progress
+
+    table = scene.ledger.jobs
+    ends = ((JobEvent.FINISH, "done"), (JobEvent.FAIL, "failed"), (JobEvent.CANCEL, "cancelled"))
+    for event, state in (*ends, (JobEvent.GIVE_BACK, "waiting")):
+        job_id = scene.wants()
+        scene.job_is(job_id, "waiting")
+        [fence] = scene.works()
+        scene.job_is(job_id, "running")
+        assert table.finish(job_id, fence, event, Progress(), scene.now)
+        scene.job_is(job_id, state)
+    table.ask_cancel(job_id, scene.now)  # the one that waits again
+    scene.job_is(job_id, "cancelled")
+    _vanished(scene)
+
+
+def _vanished(scene: Scene) -> None:
+    """Jobs whose workers were killed: one is begun anew and then given up, one had been cancelled."""
+    twice = scene.wants()
+    assert [len(scene.works()) for _ in range(2)] == [1, 1]
+    scene.job_is(twice, "running")
+    assert scene.works(most_attempts=2) == []
+    scene.job_is(twice, "failed")
+    cancelled = scene.wants()
+    assert len(scene.works()) == 1
+    scene.ledger.jobs.ask_cancel(cancelled, scene.now)
+    scene.job_is(cancelled, "running")
+    assert scene.works() == []
+    scene.job_is(cancelled, "cancelled")
+
+
 Row = tuple[str, ...]  # the table, the state, the event; () is no row
 
 
@@ -401,9 +451,11 @@ def goes_through(row: Row, template: str, folder: str) -> bool:
 
 
 def _make_every_move(row: Row, template: str, file: Path) -> None:
+    """Of a row that is missing, those of its own table."""
     if row:
         remove(*row)
-    for moves in (calls, conversions):
+    made = {"call": calls, "conversion": conversions, "job": jobs}
+    for moves in [made[row[0]]] if row else made.values():
         copy = f"{file}.{moves.__name__}"
         shutil.copyfile(template, copy)
         moves(Scene(copy))
