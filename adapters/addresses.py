@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""What this machine calls itself in an address."""
 _WITH_PORT = re.compile(r"\[([^\[\]]+)\](?::\d+)?|([\d.]+):\d+")
 _OF_ONE_HOUSE = 64  # bits: whoever has one IPv6 address has at least all that begin so (RFC 6177)
 

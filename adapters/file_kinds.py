@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+DELIMITERS = ",;\t|"
+"""What may stand between the columns of a table."""
+
 
 class FileKind(StrEnum):
     """In the words by which its owner knows it."""

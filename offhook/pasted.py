@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from urllib.parse import SplitResult, urlsplit
 
+from offhook.adapters.addresses import LOOPBACK
 from offhook.pipeline.arrival import CALLBACK_PATH
 from offhook.pipeline.sids import ACCOUNT, API_KEY, LOOSE, typed_kind
 
@@ -119,7 +120,7 @@ def issuer(text: str) -> str:
     found = _address(bare, example)
     if found.query or found.fragment or found.username is not None:
         raise ValueError(f"must be like {example}, with no user, no query and no fragment")
-    if found.scheme != "https" and found.hostname not in ("127.0.0.1", "::1", "localhost"):
+    if found.scheme != "https" and found.hostname not in LOOPBACK:
         raise ValueError(f"must begin with https://, like {example}")
     return bare
 

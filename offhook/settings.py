@@ -44,6 +44,7 @@ from offhook.pasted import (
     undressed,
     whole_url,
 )
+from offhook.pipeline.customer import Conflict
 from offhook.pipeline.delivery import MAYBE_SENT_STATUSES
 from offhook.pipeline.ends import Numbering
 from offhook.pipeline.phone import is_region
@@ -351,7 +352,7 @@ class Settings(BaseSettings):
         alias="OFFHOOK_CUSTOMERS_COLUMNS",
         description="the header names in a list of customers for phone (several: `Phone|Mobile`), email, customer id",
     )
-    shared_numbers: Literal["none", "last", "first"] = Field(
+    shared_numbers: Conflict = Field(
         "none",
         alias="OFFHOOK_SHARED_NUMBERS",
         description="a list or a look-up gives one number to several customers: `none` of them is credited and calls wait "

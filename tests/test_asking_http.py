@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from offhook.adapters.customers.answers import AnswerLimits, Record, WrongAnswer, answer_of
 from offhook.adapters.customers.asking_http import HttpLimits, HttpQuestion, HttpSource, paths_of, records_in
-from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.proxies import parse_proxy
+from offhook.pipeline.customer import Conflict
 from offhook.pipeline.look_up import Found, Later, NotThere
 from offhook.pipeline.reasons import OF_LOOK_UPS, known
 from tests import sinks

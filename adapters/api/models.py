@@ -11,14 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, S
 from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 from offhook.pipeline.call import CallState
+from offhook.pipeline.emails import HASHED
 from offhook.pipeline.explanation import Explanation
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.words import SOURCES
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|[+-]\d{2}:\d{2})")
-_HASHED = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (32, 40, 64))
-_EMAIL = rf"^(?:[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@[A-Za-z0-9.-]+|{_HASHED})$"
+_EMAIL = rf"^(?:[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@[A-Za-z0-9.-]+|{HASHED})$"
 _PRINTED = r"^[!-~\u00a1-\ud7ff](?:[ -~\u00a0-\ud7ff]*[!-~\u00a1-\ud7ff])?$"
 _TEXT = r"^[ -~\u00a0-\ud7ff]*$"
 

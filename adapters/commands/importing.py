@@ -28,9 +28,9 @@ from offhook.adapters.commands.shown import Format, in_utc, show_list, show_reco
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
 from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.jobs.importing import Diff, DryRun, Samples, Waiting, record, samples_of
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
+from offhook.pipeline.customer import CONFLICTS, Conflict
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -75,7 +75,7 @@ def _country(_context: click.Context, _option: click.Parameter, value: str | Non
 )
 @click.option(
     "--conflict",
-    type=click.Choice(["none", "last", "first"]),
+    type=click.Choice(CONFLICTS),
     help="The file gives one phone to several customers: none of them is credited and calls from it wait, or the row that "
     "is used.  [default: OFFHOOK_SHARED_NUMBERS]",
 )

@@ -23,6 +23,7 @@ from offhook.adapters.rules_file.source import RulesSource
 from offhook.adapters.rules_file.then import rules_of_then
 from offhook.pipeline.backtest import (
     CONVERTED,
+    MOST_COUNTED,
     SAMPLES,
     Backtest,
     Change,
@@ -32,7 +33,7 @@ from offhook.pipeline.backtest import (
     changing,
     weighed_since,
 )
-from offhook.pipeline.call import CALL_MOVES, CallEvent
+from offhook.pipeline.call import DECIDABLE_ANEW
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
@@ -42,10 +43,8 @@ from offhook.pipeline.steps import Judge, apply_rules
 _AT_ONCE = 50  # in one turn of the books, so that no callback waits for it
 _PATIENCE_SECONDS = 30.0  # for the worker to give the books away
 _PAUSE_SECONDS = 0.05
-_MOST_COUNTED = 10_000_000
 _QUIET_CALLS = 2_000  # fewer are done before a progress bar is read
 _COLUMNS = ("before", "after", "count", "samples")
-_OPEN = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
 
 _since = click.option("--since", callback=ago, default="90d", show_default=True, help="How far back: 12h, 90d.")
 
@@ -74,7 +73,7 @@ def backtest_command(file: Path | None, since: datetime, shown: Format) -> None:
     found = weighed_since(service.ledger.past, service.ledger.rebuilding.known_calls(), judge, since)
     known = service.settings
     of_then = rules_of_then(service.ledger.kept_rules, known.default_country, known.rule_limits)
-    with collecting_seldom(), _progress(service.ledger.past.count_since(since, _MOST_COUNTED)) as progress:
+    with collecting_seldom(), _progress(service.ledger.past.count_since(since, MOST_COUNTED)) as progress:
         result = backtest(found, progress, SentOtherwise(judge.rules, of_then))
     _show(result, judge.rules, shown)
 
@@ -109,7 +108,7 @@ def apply_command(since: datetime, yes: bool, shown: Format) -> None:
     done = 0
     if changes and is_wanted:
         audit(service, "flask rules", "rules applied", f"{changes} calls")
-        wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=_OPEN))
+        wanted = changing(weighed_since(service.ledger.past, books, judge, since, states=DECIDABLE_ANEW))
         done = sum(_decided_anew(service, judge, keys) for keys in _pages(wanted))
     _show_applied(result, judge.rules, done, shown)
     if changes and not is_wanted:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from offhook.adapters.customers.fields import value_of
-from offhook.adapters.customers.merging import Conflict
+from offhook.pipeline.customer import Conflict
+from offhook.pipeline.emails import EMAIL_OR_HASH
 from offhook.pipeline.look_up import Answer, Found, Later, NotThere
-
-_EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+|[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def _single(value: object, what: str) -> str:
 
 def _email(value: object, limits: AnswerLimits) -> str | None:
     text = _single(value, "email")
-    is_one = len(text) <= limits.email and text.isprintable() and _EMAIL.fullmatch(text)
+    is_one = len(text) <= limits.email and text.isprintable() and EMAIL_OR_HASH.fullmatch(text)
     if not is_one:
         return None
     return text.lower() if limits.lower_emails else text

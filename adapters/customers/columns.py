@@ -14,10 +14,10 @@ from itertools import chain
 from offhook.adapters.customers.exports import Recognised, bare, recognised
 from offhook.adapters.customers.json_lines import flat, names_of_objects
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong
+from offhook.adapters.file_kinds import DELIMITERS
 
 DEFAULT_COLUMNS = ("phone", "email", "customer_id")
 SEVERAL = "|"  # "Phone|Mobile": several columns of phones
-_DELIMITERS = ",;\t|"
 _SEP_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # what Excel writes before the header
 _SHOWN = 30
 _OBJECTS_AHEAD = 100  # whose names are looked at before the first is taken
@@ -136,7 +136,7 @@ def _cased(name: str) -> str:
 
 def _header_line(lines: Lines) -> tuple[str, str]:
     """The first line that is not blank, and the delimiters that may be in it."""
-    delimiters = _DELIMITERS
+    delimiters = DELIMITERS
     try:
         while True:
             lines.begin_record()

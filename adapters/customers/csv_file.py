@@ -25,9 +25,10 @@ from offhook.adapters.customers.columns import DEFAULT_COLUMNS, Columns, read_co
 from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, ReadRow, Reason
 from offhook.adapters.customers.json_lines import cells, flat
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
-from offhook.adapters.customers.merging import SCHEMA, Conflict, Merging, find_missing
+from offhook.adapters.customers.merging import SCHEMA, Merging, find_missing
 from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import placed_whole, written_whole
+from offhook.pipeline.customer import Conflict
 from offhook.pipeline.ports.customers import Brought, CustomerTable, Source
 
 SAMPLES = 10  # of each kind that an import shows

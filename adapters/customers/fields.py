@@ -10,6 +10,7 @@ from itertools import chain
 
 from offhook.adapters.customers.columns import Columns
 from offhook.adapters.customers.spreadsheet import as_it_was
+from offhook.pipeline.emails import EMAIL_OR_HASH
 from offhook.pipeline.phone import Caller, CallerKind, caller
 
 
@@ -77,8 +78,6 @@ class ReadRow:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-_HASHED = "[0-9a-fA-F]"
-_EMAIL = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{_HASHED}{{32}}|{_HASHED}{{40}}|{_HASHED}{{64}}")
 _PLAIN_EMAIL = re.compile(r"[^\s@,;:<>'\"]+@[^\s@,;:<>'\"]+")  # nothing to take off
 _EMAILS_APART = re.compile(r"[;,|\r\n\t]+|\s/\s|\s:::\s")  # the last is Google's
 _NAMED_EMAIL = re.compile(r"[^<>]*<([^<>\s]+@[^<>\s]+)>")
@@ -181,7 +180,7 @@ class Fields:
             return None
         if _PLAIN_EMAIL.fullmatch(text) and len(text) <= self._limits.email and text.isprintable():
             return text
-        parts = [text] if _EMAIL.fullmatch(text) else _EMAILS_APART.split(text)
+        parts = [text] if EMAIL_OR_HASH.fullmatch(text) else _EMAILS_APART.split(text)
         return self._first_email([part for part in map(_address, parts) if part], problems)
 
     def _first_email(self, parts: list[str], problems: list[Problem]) -> str | None:
@@ -200,7 +199,7 @@ class Fields:
             return Problem(Reason.TOO_LONG, f"the email is longer than {self._limits.email} characters")
         if not text.isprintable():
             return Problem(Reason.CONTROL_CHARACTER, "the email holds a character that cannot be seen")
-        if not _EMAIL.fullmatch(text):
+        if not EMAIL_OR_HASH.fullmatch(text):
             return Problem(Reason.EMAIL_INVALID, "neither an email nor its MD5, SHA-1 or SHA-256 in hex")
         return None
 
@@ -215,7 +214,7 @@ class Fields:
             detail = "a spreadsheet has shortened the customer id; export it as text"
             problems.append(Problem(Reason.ID_LOST_DIGITS, detail))
             return None
-        if "@" in text and _EMAIL.fullmatch(text):
+        if "@" in text and EMAIL_OR_HASH.fullmatch(text):
             self.customer_ids_that_are_emails += 1
         return _FLOAT.sub(r"\1", text)
 

@@ -10,14 +10,12 @@ import sqlite3
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import Literal
 
 from offhook.adapters.customers.fields import ImportLimits, Reason
-from offhook.pipeline.customer import Customer
+from offhook.pipeline.customer import Conflict, Customer
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.customers import UNNAMED, Brought, CustomerTable
 
-Conflict = Literal["none", "last", "first"]
 SCHEMA = """
     CREATE TABLE taken (line INTEGER, phone TEXT, email TEXT, customer_id TEXT, attributes TEXT, row TEXT);
     CREATE TABLE missing (phone TEXT);

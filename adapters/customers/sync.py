@@ -18,7 +18,7 @@ from offhook.adapters.customers.csv_file import ImportReport, Replace, import_cs
 from offhook.adapters.customers.fetching import Access, fetch, shown
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import Conflict
+from offhook.pipeline.customer import Conflict
 from offhook.pipeline.ports.customers import Brought, CustomerTable, Source
 from offhook.pipeline.ports.syncs import Syncs
 from offhook.pipeline.ports.unavailable import LedgerUnavailable

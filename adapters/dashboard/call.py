@@ -15,7 +15,7 @@ from offhook.adapters.dashboard.parts import Parts, judge_now, parts
 from offhook.adapters.dashboard.way import as_came, differences, headline, way
 from offhook.adapters.dashboard.who import audit, needs
 from offhook.pipeline import sending_again
-from offhook.pipeline.call import CALL_MOVES, CallEvent
+from offhook.pipeline.call import DECIDABLE_ANEW
 from offhook.pipeline.callback import Direction
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
 from offhook.pipeline.counting import counted, our_number
@@ -44,7 +44,6 @@ blueprint = Blueprint("call", __name__)
 CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
 """Twilio's page of a call, behind this its CallSid."""
 _LONGEST_ID = 255
-_ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
 _WHO = ("caller_not_in_mapping", SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG)
 """The reasons that a customer takes away."""
 
@@ -212,8 +211,11 @@ def _may(known: Parts, story: Story, judge: Judge | str) -> May:
     rests = sent is not None and sent.state in RESTING
     rules_hold = not isinstance(judge, str)
     return May(
-        add=sent is None and state in _ANEW and story.call.customer_phone is not None and counted(story).reason in _WHO,
-        decide=rules_hold and sent is None and state in _ANEW,
+        add=sent is None
+        and state in DECIDABLE_ANEW
+        and story.call.customer_phone is not None
+        and counted(story).reason in _WHO,
+        decide=rules_hold and sent is None and state in DECIDABLE_ANEW,
         retry=rests,
         risks=rests and sent is not None and sent.maybe_sent,
         rebuild=rests and _can_rebuild(known, story, judge),
@@ -248,7 +250,7 @@ def add_customer(call_sid: str) -> AnyResponse:
     given = customer_given(phone)
     if isinstance(given, str):
         return _back(story, given, "bad")
-    also = [story.call.key] if story.call.state in _ANEW else []
+    also = [story.call.key] if story.call.state in DECIDABLE_ANEW else []
     return _back(story, named(given, story.call.key.call_sid, also))
 
 
@@ -270,7 +272,7 @@ def customer_given(phone: str) -> Customer | str:
 def decide_again(call_sid: str) -> AnyResponse:
     """Decide a call that waits or does not count, by today's rules and customers."""
     story = _story(call_sid)
-    if story.call.state not in _ANEW or isinstance(judge_now(parts()), str):
+    if story.call.state not in DECIDABLE_ANEW or isinstance(judge_now(parts()), str):
         return _back(story, "It cannot be decided again now.", "bad")
     audit("decide again", story.call.key.call_sid)
     done = decided_again([story.call.key])

@@ -19,6 +19,7 @@ from offhook.adapters.customers.columns import names_of
 from offhook.adapters.dashboard.parts import csv_named, parts, row_number
 from offhook.adapters.dashboard.who import asked_by_itself, audit, needs, user
 from offhook.adapters.dashboard.work import in_words
+from offhook.pipeline.customer import CONFLICTS
 from offhook.pipeline.job_files import FileTooLarge, keep_file, pieces_of
 from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArguments, enqueue, read_arguments
 from offhook.pipeline.jobs import FileRole, Job, JobFile, JobState
@@ -29,7 +30,6 @@ blueprint = Blueprint("uploads", __name__)
 _KINDS = {"import_customers": ImportCustomers, "undo_import": UndoImport}
 _SAID = ("columns", "country", "encoding", "conflict")
 _ENCODINGS = ("cp1252", "utf-16", "utf-8")
-_CONFLICTS = ("none", "first", "last")
 TOO_LARGE = "Gzip it, or take it apart; whoever runs Offhook can import a larger one beside these pages."
 """What can be done about a file that is larger than may be sent."""
 _CHUNK_BYTES = 65_536
@@ -70,7 +70,7 @@ def _asked() -> ImportCustomers | str:
         columns=columns or None,
         country=country or None,
         encoding=given["encoding"] if given["encoding"] in _ENCODINGS else None,
-        conflict=given["conflict"] if given["conflict"] in _CONFLICTS else None,
+        conflict=given["conflict"] if given["conflict"] in CONFLICTS else None,
     )
 
 

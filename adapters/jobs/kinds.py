@@ -9,21 +9,20 @@ from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 from offhook.adapters.customers.csv_file import ImportReport, Replace, import_csv
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
-from offhook.adapters.customers.merging import Conflict
 from offhook.adapters.customers.spreadsheet import as_csv
 from offhook.adapters.jobs.importing import Diff, DryRun, Waiting, record, samples_of
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rockerbox import preflight, qa
 from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.backtest import as_record, backtest, weighed_since
+from offhook.pipeline.backtest import MOST_COUNTED, as_record, backtest, weighed_since
 from offhook.pipeline.calls_shown import File, Sources, columns_named, labels_in, table
-from offhook.pipeline.delivery import CONVERSION_MOVES, Event
+from offhook.pipeline.customer import CONFLICTS, Conflict
 from offhook.pipeline.job_kinds import (
     KINDS,
     BacktestRules,
@@ -40,7 +39,7 @@ from offhook.pipeline.phone import is_region
 from offhook.pipeline.plain import plain
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.sending_again import Lacks, send_again
+from offhook.pipeline.sending_again import RESTING, Lacks, send_again
 from offhook.pipeline.sent_otherwise import RulesOfThen, SentOtherwise
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import ConversionLine, PageMark
@@ -51,9 +50,6 @@ from offhook.pipeline.words import counted
 _ROWS_AT_ONCE = 500  # of a file that is written
 _MERGED_AT_ONCE = 2000  # customers, between two looks whether the job goes on
 _RETRIED_AT_ONCE = 100
-_MOST_COUNTED = 10_000_000
-_CONFLICTS = ("none", "last", "first")
-_RESTING = CONVERSION_MOVES.sources(Event.RETRY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +147,12 @@ def _options(defaults: ImportDefaults, asked: ImportCustomers) -> dict[str, Any]
     if not is_region(country):
         raise JobRefused("A country is two letters, e.g. US or GB.")
     conflict = asked.conflict or defaults.conflict
-    if conflict not in _CONFLICTS:
-        raise JobRefused(f"A conflict is decided by one of {', '.join(_CONFLICTS)}.")
+    if conflict not in CONFLICTS:
+        raise JobRefused(f"A conflict is decided by one of {', '.join(CONFLICTS)}.")
     return {
         "columns": columns,
         "region": country,
-        "conflict": cast(Conflict, conflict),
+        "conflict": conflict,
         "encoding": asked.encoding,
         "limits": defaults.limits,
         "lower_emails": defaults.lower_emails,
@@ -258,7 +254,7 @@ def _backtest(parts: Parts, asked: BacktestRules, running: Running) -> Came:
     except RulesError as error:
         raise JobRefused(f"These rules cannot be used:\n{error}") from None
     past = parts.ledger.past
-    calls = past.count_since(asked.since, _MOST_COUNTED)
+    calls = past.count_since(asked.since, MOST_COUNTED)
     books = parts.ledger.rebuilding.known_calls()
     found = weighed_since(past, books, judge, asked.since)
     otherwise = SentOtherwise(judge.rules, parts.rules_of_then)
@@ -276,8 +272,8 @@ _Page = tuple[Sequence[ConversionLine], Any]
 def _retry_conversions(parts: Parts, asked: RetryConversions, running: Running) -> Came:
     """Page by page from the checkpoint. A conversion that was sent again since the job was asked for stays as it is, so that
     a page whose worker was killed before it said so is not sent twice."""
-    if wrong := sorted(set(asked.states) - set(_RESTING)):
-        raise JobRefused(f"{wrong[0]} is no state that can be sent again; these are: {', '.join(sorted(_RESTING))}.")
+    if wrong := sorted(set(asked.states) - set(RESTING)):
+        raise JobRefused(f"{wrong[0]} is no state that can be sent again; these are: {', '.join(sorted(RESTING))}.")
     before: dict[str, Any] = running.checkpoint or {}
     sums = {name: int(before.get(name, 0)) for name in ("looked_at", "sent_again", "may_have_arrived", "lacking")}
     for rows, place in _resting(parts, asked, before.get("place")):
@@ -298,7 +294,7 @@ def _resting(parts: Parts, asked: RetryConversions, place: Any) -> Iterator[_Pag
     if asked.call_sids is not None:
         yield from _named(parts, asked.call_sids, int(place or 0))
         return
-    wanted = replace(asked, states=asked.states or tuple(_RESTING))
+    wanted = replace(asked, states=asked.states or tuple(RESTING))
     mark = None if place is None else PageMark(datetime.fromisoformat(place[0]), place[1], place[2])
     while True:
         page = parts.ledger.stories.conversions_page(wanted, mark, _RETRIED_AT_ONCE)
@@ -315,7 +311,7 @@ def _named(parts: Parts, sids: Sequence[str], first: int) -> Iterator[_Page]:
     for begin in range(first, len(sids), _RETRIED_AT_ONCE):
         some = sids[begin : begin + _RETRIED_AT_ONCE]
         stories = chain.from_iterable(map(parts.ledger.stories.of_call, some))
-        rows = [one.conversion for one in stories if one.conversion and one.conversion.state in _RESTING]
+        rows = [one.conversion for one in stories if one.conversion and one.conversion.state in RESTING]
         yield rows, begin + len(some)
 
 

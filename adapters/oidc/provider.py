@@ -21,6 +21,7 @@ from requests import Session
 from requests.adapters import BaseAdapter
 from requests.exceptions import RequestException
 
+from offhook.adapters.addresses import LOOPBACK
 from offhook.adapters.oidc.begun import Begun, Failed, begin_anew
 from offhook.adapters.oidc.id_token import Expected, Forged, claims_of, keys_in
 from offhook.adapters.oidc.requests import InTime, Unreachable, Way
@@ -31,7 +32,6 @@ from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.single_sign_on import Account
 from offhook.pipeline.users import Identity
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SLOW = frozenset(
     {"deadline", "dns_timeout", "connect_timeout", "tls_timeout", "proxy_connect_timeout", "proxy_timeout"}
 )
@@ -264,11 +264,11 @@ def _metadata_of(said: Any, issuer: str) -> _Metadata:
 
 def _endpoint(name: str, url: Any, issuer: str) -> str:
     """Raises ValueError for what is no address by TLS; on loopback there is none."""
-    loopback = urlsplit(issuer).hostname in _LOOPBACK
+    loopback = urlsplit(issuer).hostname in LOOPBACK
     parts = urlsplit(url) if isinstance(url, str) else None
     if parts is None or not parts.hostname:
         raise ValueError(f"{name} is no address")
-    if parts.scheme != "https" and not (loopback and parts.scheme == "http" and parts.hostname in _LOOPBACK):
+    if parts.scheme != "https" and not (loopback and parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ValueError(f"{name} is not https")
     return str(url)
 

@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from datetime import datetime
 from xml.etree import ElementTree
 
+from offhook.adapters.file_kinds import DELIMITERS
 from offhook.adapters.recordings.call_log import is_header, of_call
 from offhook.adapters.recordings.format import RecordingError
 from offhook.adapters.recordings.found import Defaults, Found, form_found, left_out, moment, request_found
 from offhook.adapters.recordings.json_files import found_in_json
 
 _PARAMETER = re.compile(r"[A-Z][A-Za-z0-9]*")
-_DELIMITERS = ",;\t|"
 _MAX_HEADER_CHARS = 10_000
 
 
 def header_of(text: str) -> list[str]:
     """The columns of a table, or none when the first line is no header."""
     first = text.lstrip("\ufeff\r\n").partition("\n")[0].rstrip("\r")
-    delimiter = max(_DELIMITERS, key=first.count)
+    delimiter = max(DELIMITERS, key=first.count)
     try:
         names = next(csv.reader([first[:_MAX_HEADER_CHARS]], delimiter=delimiter), [])
     except csv.Error:
@@ -41,7 +41,7 @@ def found_in_csv(text: str, defaults: Defaults, name: str) -> Iterator[Found]:
     """A row a callback: parameters under Twilio's own names, a call of Twilio's log, or a body in one of the cells."""
     header = header_of(text)
     first = text.lstrip("\ufeff\r\n")
-    delimiter = max(_DELIMITERS, key=first.partition("\n")[0].count)
+    delimiter = max(DELIMITERS, key=first.partition("\n")[0].count)
     rows = csv.reader(io.StringIO(first, newline=""), delimiter=delimiter)
     next(rows, None)
     try:

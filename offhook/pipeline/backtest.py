@@ -26,6 +26,8 @@ WAITING = 1000  # callbacks that may wait to be folded while calls are still tak
 Found = Iterator[tuple[PastCall, Weighed]]
 """Calls, each with what it would come to."""
 SAMPLES = 5
+MOST_COUNTED = 10_000_000
+"""Calls, to say how far it is; of more it is not known how many there are."""
 OF_STATE = {CallState.CONVERTED: "converted", CallState.PARKED: "waiting", CallState.SKIPPED: "skipped"}
 
 CONVERTED = OF_STATE[CallState.CONVERTED]

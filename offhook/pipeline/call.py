@@ -65,6 +65,8 @@ CALL_MOVES: Moves[CallState, CallEvent] = Moves(
 )
 UNDECIDED = CALL_MOVES.sources(CallEvent.FOLD)
 """As long as callbacks move it."""
+DECIDABLE_ANEW = CALL_MOVES.sources(CallEvent.DECIDE_ANEW)
+"""Where a person may have it decided anew."""
 
 _RANK = {status: rank for rank, status in enumerate(ON_ITS_WAY)}
 _TERMINAL_RANK = len(ON_ITS_WAY)

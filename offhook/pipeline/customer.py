@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, get_args
+
+Conflict = Literal["none", "last", "first"]
+"""Who is credited where a list or a look-up gives one number to several customers: nobody, or one of its rows."""
+CONFLICTS: tuple[Conflict, ...] = get_args(Conflict)
 
 
 @dataclass(frozen=True, slots=True)

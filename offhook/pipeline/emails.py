@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from hashlib import sha256
+
+HASHED = "|".join(f"[0-9a-fA-F]{{{length}}}" for length in (32, 40, 64))
+"""The pattern of what an email may be instead: its MD5, SHA-1 or SHA-256 in hex."""
+EMAIL_OR_HASH = re.compile(rf"[^\s@,;]+@[^\s@,;]+|{HASHED}")
+"""What is taken for a customer's email, whoever brings it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from offhook.adapters.addresses import LOOPBACK
 from offhook.adapters.rockerbox.sandbox.failures import Kind, Player, Script, ScriptError, Step
 from offhook.adapters.rockerbox.sandbox.journal import Event, Journal, NotWritten, Verdict
 from offhook.adapters.rockerbox.sandbox.page import page
@@ -267,7 +268,6 @@ class Requests(BaseHTTPRequestHandler):
         return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
 
