@@ -16,6 +16,7 @@ pytestmark = pytest.mark.unit
 
 LEDGER = Path(__file__).parent.parent / "adapters" / "ledger"
 OF_A_JOB = {"arguments", "asked_by", "result"}  # may name persons; nobody is looked for by them
+OF_THE_AUDIT = {"who", "of_what"}  # users of the dashboard, among others
 OF_A_PERSON = {"phone", "email", "customer_id", "attributes", "customer_phone", "from_number", "to_number"}
 _COLUMN = rf"(?:\w+\.)?\b(?:{'|'.join(sorted(OF_A_PERSON))})\b"
 _OPERATOR = r"(?:=|<>|!=|<=?|>=?|\bNOT IN\b|\bIN\b|\bLIKE\b|\bBETWEEN\b|\bIS\b)"
@@ -37,10 +38,23 @@ def sql_of(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
+def is_any_column(node: ast.expr) -> bool:
+    is_of_a_table = isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".c")
+    return is_of_a_table and isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant)
+
+
 def columns_named(tree: ast.AST) -> Iterator[str]:
-    """Columns of persons that are written as `table.c.name` or `table.c["name"]`: what an expression is made from."""
+    """Columns of persons that are written as `table.c.name` or `table.c["name"]`: what an expression is made from. One that is
+    named by a variable, and compared, may be any.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in OF_A_PERSON and ast.unparse(node.value).endswith(".c"):
+            yield ast.unparse(node)
+        if isinstance(node, ast.Attribute) and node.attr in OF_THE_AUDIT and ast.unparse(node.value) == "audit.c":
+            yield ast.unparse(node)
+        if isinstance(node, ast.Compare):
+            yield from (ast.unparse(each) for each in (node.left, *node.comparators) if is_any_column(each))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_any_column(node.func.value):
             yield ast.unparse(node)
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith(".c"):
             yield from (name for name in OF_A_PERSON if name in ast.unparse(node.slice))
@@ -57,6 +71,9 @@ def comparisons(source: str) -> list[str]:
     [
         "select(calls).where(calls.c.customer_phone.in_(phones))",
         'select(calls).where(calls.c["customer_phone"] > after)',
+        "select(audit).where(audit.c.who == wanted)",
+        "select(audit).where(audit.c[column] == wanted)",
+        "select(audit).where(audit.c[column].in_(wanted))",
         'text("SELECT 1 FROM customers WHERE email = :email")',
         'f"DELETE FROM customers AS t WHERE t.customer_id IN ({some})"',
         'f"UPDATE calls SET customer_phone = v.phone FROM {rows} WHERE calls.from_number = v.phone"',
@@ -70,7 +87,9 @@ def test_a_comparison_is_seen_however_it_is_written(source: str) -> None:
 
 def test_no_module_of_the_ledger_compares_a_column_that_names_a_person_but_those_of_one_folder() -> None:
     found = {str(path.relative_to(LEDGER)): comparisons(path.read_text()) for path in LEDGER.rglob("*.py")}
-    of_the_folder = {name: found.pop(f"people/{name}.py") for name in ("asked_for", "callers", "customers", "spelled")}
+    of_the_folder = {
+        name: found.pop(f"people/{name}.py") for name in ("asked_for", "audited", "callers", "customers", "spelled")
+    }
     assert all(of_the_folder.values())
     assert found.pop("people/__init__.py") == []
     found = {name: lines for name, lines in found.items() if not name.startswith("migrations/")}
@@ -85,7 +104,7 @@ def test_each_column_that_names_a_person_has_the_one_type() -> None:
         for column in table.columns
         if isinstance(column.type, PersonText)
     }
-    assert of_a_person == OF_A_PERSON | OF_A_JOB
+    assert of_a_person == OF_A_PERSON | OF_A_JOB | OF_THE_AUDIT
     others = {
         str(column)
         for table in metadata.sorted_tables

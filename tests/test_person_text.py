@@ -15,7 +15,7 @@ from offhook.pipeline.jobs import JobEvent, Progress
 from offhook.pipeline.look_up import LookUpPolicy
 from offhook.pipeline.ports.look_ups import LookedUp, LookUpState
 from offhook.pipeline.steps import decide_batch, release_batch
-from offhook.pipeline.users import AuditLine, Invite, Role, User
+from offhook.pipeline.users import AuditFilter, AuditLine, Invite, Role, User
 from offhook.settings import given
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, OTHER, key, raw, sid
@@ -77,9 +77,13 @@ def test_nothing_of_a_person_is_written_looked_up_or_read_past_the_one_type(
     assert decide_batch(ledger, steps.JUDGE, NOON, 10, look_ups=policy) == 1
     assert [one.phone for one in ledger.claim_look_ups(much_later, 10, 30)] == [NOBODY]
 
-    line = AuditLine(NOON, "ann@example.com", "user added", "", "")
+    line = AuditLine(NOON, "ann@example.com", "user added", "ann@example.com", "")
     assert ledger.users.add(User("u1", "ann@example.com", Role.VIEWER, None, NOON), line)
     assert ledger.users.with_email("ann@example.com") is not None
+    for named in (AuditFilter(who=line.who), AuditFilter(of_what=line.of_what)):
+        [found] = ledger.audit.lines(named, None, 9)
+        assert (found.who, found.of_what) == ("ann@example.com", "ann@example.com")
+    assert ledger.audit.lines(AuditFilter(who="bo@example.com"), None, 9) == []
     ledger.invites.add(Invite("i1", "bo@example.com", Role.VIEWER, NOON, LATER), line)
 
     asked = enqueue(ledger.jobs, ExportCalls(phones=(CALLER,)), "ann@example.com", NOON)

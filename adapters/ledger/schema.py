@@ -544,15 +544,16 @@ tries = Table(
     Index("ix_tries_since", "since"),
 )
 
-# Who did what, append only. `of_what` names a call, a user, a file; never a number or an email of a caller in clear.
+# Who did what, append only. `who` and `of_what` may be a user of the dashboard by their email; `of_what` else names a call, a
+# token, a file, and never a number or an email of a caller in clear.
 audit = Table(
     "audit",
     metadata,
     Column("seq", _Serial, primary_key=True, autoincrement=True),
     Column("at", Moment, nullable=False),
-    Column("who", Text, nullable=False),
+    Column("who", PersonText, nullable=False),
     Column("what", Text, nullable=False),
-    Column("of_what", Text, nullable=False),
+    Column("of_what", PersonText, nullable=False),
     Column("from_where", Text, nullable=False),
     Index("ix_audit_at", "at"),
     Index("ix_audit_of_what", "of_what", "seq"),

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.people.audited import is_about
 from offhook.adapters.ledger.schema import audit, invites, keys, micros, sessions, tries, users
 from offhook.pipeline.users import AuditFilter, AuditLine, Identity, Invite, Role, Session, User, in_one_line
 
@@ -255,10 +256,9 @@ class AuditTable:
         return gone
 
     def lines(self, asked: AuditFilter, before: int | None, limit: int) -> Sequence[AuditLine]:
-        found = select(audit).order_by(audit.c.seq.desc()).limit(limit)
-        for column in ("who", "what", "of_what"):
-            if wanted := getattr(asked, column):
-                found = found.where(audit.c[column] == wanted)
+        found = select(audit).where(*is_about(asked)).order_by(audit.c.seq.desc()).limit(limit)
+        if asked.what:
+            found = found.where(audit.c.what == asked.what)
         if before is not None:
             found = found.where(audit.c.seq < before)
         if asked.since is not None:
