@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +38,7 @@ from offhook.settings import given
 from tests.support import ledger as by_hand
 from tests.support.arriving import read_request
 from tests.support.filled import fill
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 ACCOUNT = "AC00000000000000000000000000000001"
 CALLER = "+14155550100"
@@ -322,24 +321,25 @@ def test_after_a_trouble_the_bookkeeper_lets_the_database_rest_before_it_asks_ag
 def test_after_a_trouble_the_dispatcher_rests_as_well(
     ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    slept: list[float] = []
-    really = time.sleep
+    rested: list[float] = []
+    has_rested = threading.Event()
 
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        really(min(seconds, 0.01))
+    def rest(seconds: float) -> None:
+        rested.append(seconds)
+        has_rested.set()
 
     def waiting(*, with_open: bool = False) -> Waiting:
         raise error
 
-    monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(ledger, "waiting", waiting)
-    worker = Worker(ledger, Destination(), JUDGE, RetryPolicy(), Pace(trouble_wait_seconds=7, threads=1))
+    pace = Pace(trouble_wait_seconds=7, threads=1)
+    worker = Worker(ledger, Destination(), JUDGE, RetryPolicy(), pace, rest=rest)
     worker.start()
     try:
-        wait_until(lambda: 7 in slept)
+        assert has_rested.wait(HANGS_AFTER_SECONDS)
     finally:
         assert worker.stop()
+    assert set(rested) == {7}
 
 
 def test_what_one_thread_has_asked_just_now_another_does_not_ask_again() -> None:

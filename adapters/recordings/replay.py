@@ -11,7 +11,6 @@ import math
 import random
 import re
 import socket
-import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,7 +30,7 @@ from offhook.adapters.recordings.format import (
     parse,
     with_parameters,
 )
-from offhook.adapters.recordings.sending import Answer, Connections, Endpoint
+from offhook.adapters.recordings.sending import STEADY, Answer, Connections, Endpoint, SteadyTime
 from offhook.adapters.twilio.signature import Signer
 from offhook.adapters.twilio.spelling import (
     ACCOUNT_NAMES,
@@ -465,6 +464,7 @@ def replay(
     concurrency: int = 8,
     timeout_seconds: float = 15.0,
     on_answer: Callable[[Answer], None] | None = None,
+    time_passes: SteadyTime = STEADY,
 ) -> Summary:
     """Send what was planned over `concurrency` connections that stay open; at most so many callbacks are under way.
 
@@ -478,8 +478,8 @@ def replay(
         if on_answer:
             on_answer(answer)
 
-    connections = Connections(to.endpoint, concurrency, timeout_seconds, take)
-    start = time.monotonic()
+    connections = Connections(to.endpoint, concurrency, timeout_seconds, take, time_passes)
+    start = time_passes.now()
     try:
         for delay_seconds, record in planned:
             connections.wait(start + delay_seconds)
@@ -489,5 +489,5 @@ def replay(
         summary.interrupted = True
     finally:
         connections.close()
-    summary.seconds = time.monotonic() - start
+    summary.seconds = time_passes.now() - start
     return summary

@@ -9,7 +9,7 @@ import selectors
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _MAX_HEAD_BYTES = 65_536
@@ -39,6 +39,21 @@ class Answer:
     error: str = ""
     request: bytes = b""
     sent: bool = True
+
+
+class SteadyTime:
+    """How time passes for a sender."""
+
+    def now(self) -> float:
+        """Seconds, of a clock that never goes back."""
+        return time.monotonic()
+
+    def wait(self, selector: selectors.BaseSelector, seconds: float) -> Iterable[selectors.SelectorKey]:
+        """The connections on which something came, as soon as it did; none after `seconds`."""
+        return [key for key, _ in selector.select(seconds)]
+
+
+STEADY = SteadyTime()
 
 
 class _BadAnswer(Exception):
@@ -124,12 +139,18 @@ class Connections:
     """At most `limit` requests under way, each on a connection of its own that the next request uses again."""
 
     def __init__(
-        self, endpoint: Endpoint, limit: int, timeout_seconds: float, on_answer: Callable[[Answer], None]
+        self,
+        endpoint: Endpoint,
+        limit: int,
+        timeout_seconds: float,
+        on_answer: Callable[[Answer], None],
+        time_passes: SteadyTime,
     ) -> None:
         self._endpoint = endpoint
         self._limit = max(1, limit)
         self._timeout_seconds = timeout_seconds
         self._on_answer = on_answer
+        self._time = time_passes
         self._selector = selectors.DefaultSelector()
         self._tls = ssl.create_default_context() if endpoint.tls_name else None
         self._idle: list[_Wire] = []
@@ -139,11 +160,11 @@ class Connections:
         """Send one request, as soon as one of the connections is free."""
         while len(self._under_way) >= self._limit:
             self._poll(self._timeout_seconds)
-        self._start(request, time.monotonic())
+        self._start(request, self._time.now())
 
     def wait(self, until: float) -> None:
-        """Take answers until that time of the monotonic clock."""
-        while (left := until - time.monotonic()) > 0:
+        """Take answers until that time of the clock."""
+        while (left := until - self._time.now()) > 0:
             self._poll(left)
 
     def finish(self) -> None:
@@ -161,7 +182,7 @@ class Connections:
         try:
             wire = self._idle.pop() if self._idle else self._connect()
         except OSError as error:
-            self._on_answer(Answer(None, time.monotonic() - sent_at, _word(error), sent=again))
+            self._on_answer(Answer(None, self._time.now() - sent_at, _word(error), sent=again))
             return
         wire.request, wire.sent_at, wire.answer = request, sent_at, _Reader()
         self._under_way[wire] = None
@@ -202,10 +223,10 @@ class Connections:
         """Wait for one round of answers, or until the oldest request has waited for too long."""
         oldest = next(iter(self._under_way), None)
         if oldest is not None:
-            seconds = min(seconds, oldest.sent_at + self._timeout_seconds - time.monotonic())
-        for key, _ in self._selector.select(max(0.0, seconds)):
+            seconds = min(seconds, oldest.sent_at + self._timeout_seconds - self._time.now())
+        for key in self._time.wait(self._selector, max(0.0, seconds)):
             self._take(key.data)
-        now = time.monotonic()
+        now = self._time.now()
         while (oldest := next(iter(self._under_way), None)) and now - oldest.sent_at >= self._timeout_seconds:
             self._drop(oldest)
             self._on_answer(Answer(None, now - oldest.sent_at, "timeout"))
@@ -251,7 +272,7 @@ class Connections:
             self._idle.append(wire)
         else:
             self._drop(wire)
-        self._on_answer(Answer(wire.answer.status, time.monotonic() - wire.sent_at, request=wire.request))
+        self._on_answer(Answer(wire.answer.status, self._time.now() - wire.sent_at, request=wire.request))
 
     def _lost(self, wire: _Wire, word: str) -> None:
         """A connection that was closed while it lay idle took the request with it: it goes out once more, on a new one."""
@@ -263,7 +284,7 @@ class Connections:
                 self._drop(each)
             self._start(wire.request, wire.sent_at, again=True)
         elif known:
-            self._on_answer(Answer(None, time.monotonic() - wire.sent_at, word))
+            self._on_answer(Answer(None, self._time.now() - wire.sent_at, word))
 
     def _drop(self, wire: _Wire) -> None:
         self._under_way.pop(wire, None)

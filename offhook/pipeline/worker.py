@@ -76,12 +76,14 @@ class Worker:
         chores: Mapping[str, Callable[[threading.Event], None]] | None = None,
         looking_up: LookingUp | None = None,
         jobs: JobRunner | None = None,
+        rest: Callable[[float], None] = time.sleep,
     ) -> None:
         """`clock` is the one that leases, due times and days go by; `own_clock`, this machine's, is only compared.
 
         `changed_rules` is asked before each round of the books. Without a `heart` nobody learns that this worker lives.
         `chores` run beside, each in a thread of its name, until the event that it is given is set; nobody waits for them.
         With `looking_up` a call waits until its caller was looked up. What `jobs` is doing at a stop it gives back.
+        `rest` lets so many seconds pass where the ledger is in trouble.
         """
         self._ledger = ledger
         self._destination = destination
@@ -97,6 +99,7 @@ class Worker:
         self._chores = chores or {}
         self._looking_up = looking_up
         self._jobs = jobs
+        self._rests = rest
         self._job_thread: threading.Thread | None = None
         self._is_over = threading.Event()
         self._stopping = threading.Event()
@@ -209,7 +212,7 @@ class Worker:
             self._claimed.put(None)
 
     def _rest(self) -> None:
-        time.sleep(self._pace.trouble_wait_seconds)
+        self._rests(self._pace.trouble_wait_seconds)
 
     def _results(self) -> list[Attempt]:
         first = self._pace.poll_seconds if self._is_full() else self._idle_wait()
