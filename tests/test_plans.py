@@ -92,7 +92,7 @@ def works(ledger: SqlLedger, service: Offhook) -> None:
     while worker.keep_books_once():
         pass
     ledger.append([callback(_LEAF, KNOWN, "ringing", parent=f"CA1b{0:030x}")])  # what stood alone hangs from another
-    ledger.append([*calls("1c", 1, KNOWN)][-1:])  # a child whose parent was not heard of
+    ledger.append([*calls("1c", 1, KNOWN)][-1:])  # a child whose parent has sent nothing
     while worker.keep_books_once():
         pass
     assert deliver_batch(ledger, service.destination, service.policy, 60, ledger.clock) == 20

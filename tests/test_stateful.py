@@ -60,7 +60,7 @@ from offhook.settings import given
 from tests.support.arriving import read_request
 from tests.support.postgres import PostgresServer
 
-# What becomes of a request: whether it arrives, and what is heard of it.
+# What becomes of a request: whether it arrives, and whether its answer does.
 ARRIVES = {"answered": True, "no_answer": True, "gateway": True, "lost": False, "busy": False, "blocked": False}
 HEARD = {
     "answered": Outcome(Result.DELIVERED, "delivered", 200),

@@ -92,7 +92,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.getMessage() == "calls_unfinished"]
 
 
-# What was heard of a call, and what is said of it.
+# What was received of a call, and what is said of it.
 OPEN = {
     "only a child leg": (child(), "no callback of its own has arrived, legs: 1"),
     "no final status": (raw(CALL | {"CallSid": ROOT, "CallStatus": "in-progress"}), "its last is in-progress, legs: 1"),

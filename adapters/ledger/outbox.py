@@ -146,7 +146,7 @@ class OutboxTable:
         )
 
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
-        """Take back conversions whose worker was not heard of in time."""
+        """Take back conversions whose worker's lease ended."""
         late = and_(_MAY_EXPIRE, conversions.c.lease_until < now)
         with self._database.read() as connection:
             if not connection.execute(select(exists().where(late))).scalar_one():
@@ -236,7 +236,7 @@ def _sending(row: Row[Any]) -> Sending:
 
 
 def _expired(row: Row[Any], now: datetime, policy: RetryPolicy) -> Attempt:
-    """The attempt of a worker that was not heard of: where its conversion goes, should nobody know better."""
+    """The attempt of a worker whose lease ended: where its conversion goes, should nobody know better."""
     counted = replace(_sending(row), expired_leases=row.expired_leases + 1)
     outcome = Outcome(Result.LEASE_EXPIRED, "lease_expired")
     return Attempt(counted, outcome, row.lease_until, now, after(counted, outcome, now, policy))

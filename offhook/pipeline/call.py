@@ -97,7 +97,7 @@ class Leg:
 class Call:
     """One call to the customer: the root leg, and the legs that hang from it.
 
-    `root` is None while only child legs have been heard of. `final_at` is when we first received a terminal status of
+    `root` is None while we have received child legs alone. `final_at` is when we first received a terminal status of
     the root leg, UTC; `ended_at` is the time of the end in Twilio's callback (else when we received it).
     """
 

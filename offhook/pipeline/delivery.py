@@ -168,7 +168,7 @@ class Sending:
     """A conversion that was claimed: what the next step depends on, beside the outcome.
 
     `fence` is the number of this claim: a result that carries an older one changes nothing. `attempts` counts this one.
-    `expired_leases` counts the workers that took it and were not heard of again. `horizon_from` is when it was decided, or
+    `expired_leases` counts the workers that took it and let their leases end. `horizon_from` is when it was decided, or
     sent again by a person: the horizon is counted from there. `first_attempt_at` is when the first attempt
     left that may have arrived, not when it was claimed; it binds when `maybe_sent`.
     """

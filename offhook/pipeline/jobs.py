@@ -52,7 +52,7 @@ OVER = JOB_MOVES.ends()
 
 
 def after_lease(attempts: int, most_attempts: int, is_cancelled: bool) -> JobState:
-    """Where a job goes whose worker was not heard of in time. Raises IllegalMove where the table has no such move."""
+    """Where a job goes whose worker's lease ended. Raises IllegalMove where the table has no such move."""
     to = JobState.FAILED if attempts >= most_attempts else JobState.WAITING
     return JOB_MOVES.check(JobState.RUNNING, JobEvent.LEASE_EXPIRED, JobState.CANCELLED if is_cancelled else to)
 

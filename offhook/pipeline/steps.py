@@ -423,7 +423,7 @@ def _with_email_as_sent(decision: Decision, emails: Emails) -> Decision:
 def leave_unfinished_batch(
     ledger: Bookkeeping, judge: Judge, now: datetime, after_seconds: float, limit: int
 ) -> Sequence[OpenCall]:
-    """Call those unfinished that were heard of so long ago and have no final status: the oldest. Returns them."""
+    """Call those unfinished that were first received so long ago and have no final status: the oldest. Returns them."""
     with ledger.books() as books:
         if books is None:
             return ()

@@ -171,7 +171,7 @@ class Books(KnownCalls, Protocol):
         """The parked calls of the callers after `after` ("" for the first), of at most `limit` that are looked at."""
 
     def parked_since(self, before: datetime, limit: int) -> Sequence[CallKey]:
-        """The parked calls that were heard of by then: the oldest."""
+        """The parked calls that were first received by then: the oldest."""
 
     def waited(self, keys: Collection[CallKey]) -> Collection[CallKey]:
         """Those of the calls that wait for their caller: parked ones, and ones that `let_wait` put off once."""
@@ -199,7 +199,7 @@ class Books(KnownCalls, Protocol):
         """
 
     def open_since(self, before: datetime, limit: int) -> Sequence[OpenCall]:
-        """Calls that were heard of before this, have no final status and are not called unfinished: the oldest."""
+        """Calls that were first received by then, have no final status and are not called unfinished: the oldest."""
 
     def leave_unfinished(self, why: Mapping[CallKey, str], now: datetime, rules_version: str) -> None:
         """Journal these calls as unfinished, each with a sentence for a person. A final callback still moves them."""

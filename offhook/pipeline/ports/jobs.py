@@ -54,7 +54,7 @@ class Jobs(Protocol):
         """The newest first, those of lower numbers than `before`, of these kinds; None: of all."""
 
     def claim(self, now: datetime, lease_seconds: float, most_attempts: int) -> ClaimedJob:
-        """The job that has waited for longest, ours until the lease ends; one whose worker was not heard of in time waits
+        """The job that has waited for longest, ours until the lease ends; one whose worker's lease ended waits
         again, or is over where it was taken up `most_attempts` times."""
 
     def go_on(self, job_id: int, fence: int, progress: Progress, lease_until: datetime) -> Word:

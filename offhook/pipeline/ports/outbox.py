@@ -67,7 +67,7 @@ class Outbox(Protocol):
         """
 
     def expire_leases(self, now: datetime, policy: RetryPolicy) -> Sequence[Attempt]:
-        """Take back conversions whose worker was not heard of in time: up to MOST_AT_ONCE, those whose leases ended first."""
+        """Take back conversions whose worker's lease ended: up to MOST_AT_ONCE, those whose leases ended first."""
 
     def retry(self, keys: Sequence[CallKey], now: datetime, *, asked_at: datetime | None = None) -> int:
         """Send these again because a person asked, those that are dead, ambiguous or quarantined. Returns how many.

@@ -82,7 +82,7 @@ class Past(Protocol):
     """Pages of the past; each method raises LedgerUnavailable."""
 
     def calls_since(self, since: datetime, after: PastCall | None, limit: int) -> Sequence[PastCall]:
-        """Up to `limit` calls that were first heard of at or after `since` and are converted, skipped or parked: the oldest
+        """Up to `limit` calls that were first received at or after `since` and are converted, skipped or parked: the oldest
         first, those after `after`. None is given twice."""
 
     def waiting(self, at_most: int) -> Collection[CallKey] | None:
@@ -94,7 +94,7 @@ class Past(Protocol):
         folded, and those that are no calls of their own any more."""
 
     def count_since(self, since: datetime, at_most: int) -> int:
-        """How many calls were first heard of since then, whatever their state, counted up to `at_most`."""
+        """How many calls were first received since then, whatever their state, counted up to `at_most`."""
 
     def uses(self, since: datetime, at_most: int) -> RuleUses:
         """What rules decided since then, out of the newest `at_most` decisions."""

@@ -14,7 +14,7 @@ class Waiting:
     `settled_at` is when the first call is settled, `due_at` when the first conversion is to leave, as soon as the breaker's
     door is open (`door_opens_at`), `leased_until` when the first lease is over. `doubtful_since` is the first attempt of a
     waiting conversion that may have arrived, `to_review` grows with each change of the mapping after which all parked calls
-    must be looked at, `open_since` when the oldest call was first heard of that waits for its end
+    must be looked at, `open_since` when the oldest call was first received that waits for its end
     and is not called unfinished, `parked_since` when the oldest was that waits for a customer; these two are asked for
     seldom, and None otherwise. `look_up_at` is when the first number is due to be looked up, `has_answers` whether calls
     wait for look-ups that were answered, `job_at` since when, or from when on, the first job may be taken up.
