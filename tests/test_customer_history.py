@@ -204,7 +204,7 @@ def test_imports_are_listed_and_undone_after_a_look_and_a_yes(console: Console) 
     looked = json.loads(console("customers", "undo", "2", "--dry-run", "--json").stdout)
     assert (looked["restored"], looked["retired"], looked["changed_since"]) == (1, 1, 0)
     refused = console("customers", "undo", "2", stdin="n\n")
-    assert refused.exit_code == 1 and "1  restored" in refused.stdout
+    assert refused.exit_code == 1 and "\ncount  what\n    1  restored\n" in refused.stdout
     assert console("customers", "show", OTHER).exit_code == 0
     assert console("customers", "undo", "2", "--yes").exit_code == 0
     assert console("customers", "show", OTHER).exit_code == 1

@@ -82,7 +82,9 @@ def list_(states: tuple[str, ...], limit: int, shown: Format) -> None:
 
 def _show_counts(stories: Stories) -> None:
     counts = {**stories.conversion_counts(), UNFINISHED: stories.unfinished_count()}
-    click.echo("  ".join(f"{state}={_counted(counts.get(state, 0))}" for state in (*_STATES, UNFINISHED)))
+    states = (*_STATES, UNFINISHED)
+    click.echo()
+    show_list([{state: _counted(counts.get(state, 0)) for state in states}], Format.TABLE, states)
     if counts[UNFINISHED]:
         click.echo(f"{UNFINISHED}: no final status of these calls came in time. {REMEDY}")
 
@@ -103,8 +105,8 @@ def _unfinished_row(row: CallLine) -> dict[str, Any]:
     )
 
 
-def _counted(found: int) -> str:
-    return str(found) if found <= COUNTED_UP_TO else f"{COUNTED_UP_TO}+"
+def _counted(found: int) -> int | str:
+    return found if found <= COUNTED_UP_TO else f"{COUNTED_UP_TO}+"
 
 
 @conversions.command()

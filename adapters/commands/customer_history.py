@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
-from offhook.adapters.commands.shown import Format, beside, in_utc, say_more, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, beside, in_utc, say_more, show_counts, show_list, show_record, shows
 from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.masking import Masking, in_clear, masking
@@ -88,9 +88,9 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
 
 def _show_undoing(line: ImportLine, counts: Mapping[str, int], samples: Sequence[Mapping[str, object]]) -> None:
     click.echo(f"Import {line.id}: {line.source.value} {line.name}, {in_utc(line.started_at)}")
-    for name, count in counts.items():
-        click.echo(f"  {count:>11,}  {name.replace('_', ' ')}")
+    show_counts({name.replace("_", " "): count for name, count in counts.items()})
     if samples:
+        click.echo()
         show_list(samples, Format.TABLE, ("what", "phone", "email", "customer_id"))
 
 

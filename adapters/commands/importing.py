@@ -24,7 +24,7 @@ from offhook.adapters.commands.context import (
     fail_without_database,
     offhook,
 )
-from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
+from offhook.adapters.commands.shown import Format, in_utc, on_stderr, show_counts, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
 from offhook.adapters.customers.lines import ImportRefused
@@ -241,9 +241,7 @@ def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: boo
         "removed": report.removed,
         "said twice in the file": report.duplicate_rows,
     }
-    for word, count in counts.items():
-        if count or word == "added":
-            click.echo(f"  {count:>11,}  {word}")
+    show_counts({word: count for word, count in counts.items() if count or word == "added"})
     _show_unused(report, policy)
     if report.encoding_offered:
         again = f"flask customers import {shlex.quote(file)} --encoding {report.encoding_offered}"
@@ -269,8 +267,8 @@ def _show_unused(report: ImportReport, policy: Conflict) -> None:
     of_rows = [f"{whole:,} rows were NOT used"] if whole else []
     of_rows += [f"of {report.partly:,} a part was not"] if report.partly else []
     _warn(f"{', '.join(of_rows)}. See {report.rejects_path}:")
-    for reason, count in report.reasons.items():
-        _warn(f"  {count:>11,}  {reason}")
+    with on_stderr():
+        show_counts(report.reasons, "reason")
     if report.shared:
         _warn(f"{report.shared:,} numbers have several customers; {_WHOSE[policy]}.")
 

@@ -11,7 +11,7 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -72,6 +72,11 @@ def show_list(records: Iterable[Record], shown: Format, columns: Sequence[str]) 
             _write_csv([columns, *rows])
         case Format.TABLE:
             _draw(columns, rows)
+
+
+def show_counts(counts: Mapping[str, int], what: str = "what") -> None:
+    """How many there are of each, for a person. `what` is the header of what is counted."""
+    show_list([{"count": count, what: name} for name, count in counts.items()], Format.TABLE, ("count", what))
 
 
 @contextmanager

@@ -165,7 +165,9 @@ def test_a_refused_conversion_is_dead_and_a_person_can_send_it_again(offhook: Of
         story = flask("conversions", "show", sid, env=offhook.env(), folder=offhook.folder).stdout
         assert "no such advertiser" in story
         assert CALLER not in story
-        assert "dead=1" in flask("conversions", "list", env=offhook.env(), folder=offhook.folder).stdout
+        listed = flask("conversions", "list", env=offhook.env(), folder=offhook.folder).stdout
+        states, counts = (line.split() for line in listed.splitlines()[-2:])
+        assert dict(zip(states, counts, strict=True)) == dict.fromkeys(states, "0") | {"dead": "1"}
         done = flask("conversions", "retry", sid, env=offhook.env(), folder=offhook.folder)
         assert done.returncode == 0, done.stderr
         wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
