@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 
-from tests.support.needed import require
+from tests.support.needed import left_out, require
 from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
@@ -56,6 +56,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Those of few tests are on real servers and take longest: begun last they would have the other processes of the runner wait.
     tests_of = Counter(item.path for item in items)
     items.sort(key=lambda item: (tests_of[item.path], item.path))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--left-out", type=Path, help="A file of what the runs before this one left out, which is added to."
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What was left out is not to be looked for between what passed."""
+    lines = left_out(terminalreporter.stats.get("skipped", []))
+    if kept := config.getoption("left_out"):
+        with kept.open("a+", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.seek(0)
+            lines = file.read().splitlines()
+    if lines:
+        terminalreporter.section("left out")
+        terminalreporter.write("".join(f"{line}\n" for line in lines))
 
 
 def _words(parameters: object) -> list[str]:

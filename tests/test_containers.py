@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.needed import may_lack, require
 from tests.support.processes import REPOSITORY, Web, bare_environment, environment, flask, free_port
 from tests.support.tree import copy_tree
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, PUBLIC_URL, Twilio, callback, new_sid
@@ -39,9 +40,7 @@ SETTINGS = {
 def program(name: str) -> str:
     """One of requirements-dev.txt. Where it is missing, what it would have read is said not to be read; in CI that fails."""
     found = Path(sys.executable).parent / name
-    if not found.exists():
-        reason = f"{name} is missing: pip install --require-hashes -r requirements-dev.txt"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    require(found.exists(), f"{name} is missing: pip install --require-hashes -r requirements-dev.txt")
     return str(found)
 
 
@@ -73,10 +72,7 @@ def composed(folder: Path) -> Iterator[list[str]]:
 
 @pytest.mark.timeout(1200)
 def test_an_engine_builds_the_image_and_brings_postgres_web_and_worker_up(tmp_path: Path) -> None:
-    if not has_engine():
-        pytest.skip(
-            "no container engine is here: the image was not built and compose.yaml not run, only read by linters"
-        )
+    may_lack(has_engine(), "container engine")
     port, tree = free_port(), copy_tree(tmp_path / "tree")
     (tree / ".env").write_text("".join(f"{name}={value}\n" for name, value in SETTINGS.items()))
     with composed(tree) as compose:

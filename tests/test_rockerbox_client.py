@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -34,6 +35,7 @@ from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.delivery import Outcome, Result
 from tests import sinks
 from tests.sinks import Sink
+from tests.support.needed import may_lack
 from tests.support.waiting import HANGS_AFTER_SECONDS, wait_until
 
 pytestmark = pytest.mark.unit
@@ -605,12 +607,9 @@ def test_a_real_resolver_that_never_answers_keeps_nobody_beyond_the_deadline(tmp
     mounts = " && ".join(f"mount --bind {tmp_path}/{name} /etc/{name}" for name in ("resolv.conf", "nsswitch.conf"))
     inside = ["unshare", "-rmn", "sh", "-c", f'{mounts} && ip link set lo up && echo ready && exec "$0" -c "$1"']
     command = [*inside, sys.executable, _BESIDE_A_SILENT_RESOLVER]
-    try:
-        done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("needs unshare (Linux)")
-    if not done.stdout.startswith("ready"):
-        pytest.skip(f"needs namespaces: {done.stderr}")
+    may_lack(shutil.which("unshare"), "namespaces", "there is no `unshare`")
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    may_lack(done.stdout.startswith("ready"), "namespaces", done.stderr)
     assert done.stdout.splitlines()[1:] == [str([("retry", "dns_timeout")] * 2), "True"], done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.support.needed import may_lack
 
 _BLOCK = b"\0" * 4096
 
@@ -23,19 +26,28 @@ class Disk:
     free: Callable[[int], None]
 
 
-class CannotMount(Exception):
-    """Mounting a file system needs rights that this run does not have."""
+@contextmanager
+def small_tmpfs(folder: Path, size: str = "4m") -> Iterator[Disk]:
+    """A file system of its own, filled by a file to the last block: writes fail with ENOSPC."""
+    folder.mkdir()
+    with mounted(folder, size):
+        yield _with_ballast(folder)
 
 
 @contextmanager
-def small_tmpfs(folder: Path, size: str = "4m") -> Iterator[Disk]:
-    """A file system of its own, filled by a file to the last block: writes fail with ENOSPC. Raises CannotMount."""
-    folder.mkdir()
+def mounted(folder: Path, size: str) -> Iterator[None]:
+    """An empty file system over the folder. The test is left out where this run may not mount."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "offhook-test", str(folder)]
+    may_lack(shutil.which("mount"), "mounts")
+    done = subprocess.run(command, capture_output=True, text=True)
+    may_lack(done.returncode == 0, "mounts", done.stderr)
     try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise CannotMount from error
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _with_ballast(folder: Path) -> Disk:
     ballast = folder / "ballast"
 
     def fill(_pid: int) -> None:
@@ -43,10 +55,7 @@ def small_tmpfs(folder: Path, size: str = "4m") -> Iterator[Disk]:
             while True:
                 file.write(_BLOCK)
 
-    try:
-        yield Disk(folder, fill, lambda _pid: ballast.unlink())
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    return Disk(folder, fill, lambda _pid: ballast.unlink())
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import pytest
 from tests import sinks
 from tests.support import ledger
 from tests.support.load import Load, stored
+from tests.support.needed import require
 from tests.support.processes import REPOSITORY, flask
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
@@ -210,8 +211,7 @@ def test_the_recipe_for_sqlite_sends_nothing_again_that_could_count_twice(offhoo
 def test_the_recipe_for_postgres_does_the_same(offhook: Offhook, postgres: PostgresServer) -> None:
     calls = make_calls(offhook)
     programs = postgres.programs
-    if not (Path(programs) / "pg_restore").exists():
-        pytest.skip("this Postgres came without pg_dump and pg_restore")
+    require((Path(programs) / "pg_restore").exists(), "this Postgres came without pg_dump and pg_restore")
     run_recipe(offhook, 'pg_dump --format=custom --no-owner --file=offhook.dump "$DATABASE_URL"', programs)
     before = len(offhook.sink.requests)
     let_it_work(offhook, delivered=4)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.support import ledger
+from tests.support.disks import mounted
 from tests.support.load import Load, assert_kept, stored
 from tests.support.twilio import Twilio, callback, new_sid, status_of
 from tests.support.waiting import wait_until
@@ -121,19 +121,6 @@ def test_a_deleted_lock_file_lets_nobody_in_twice_and_is_made_anew(offhook: Offh
     assert_kept(load, offhook.database_url)
 
 
-@contextmanager
-def mounted_over(folder: Path) -> Iterator[None]:
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "offhook-test", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs the right to mount a tmpfs (root)")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_a_volume_mounted_over_the_folder_is_refused_and_its_end_heals(offhook: Offhook, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -141,7 +128,7 @@ def test_a_volume_mounted_over_the_folder_is_refused_and_its_end_heals(offhook: 
     inside = Offhook(f"sqlite:///{data}/offhook.db", tmp_path, offhook.sink)
     with inside.web() as web:
         assert web.twilio.send(callback(new_sid())).status == 204
-        with mounted_over(data):
+        with mounted(data, "8m"):
             assert [status_of(web.twilio, callback(new_sid())) for _ in range(3)] == [503, 503, 503]
             assert not is_ready(web.twilio)
         wait_until(lambda: is_ready(web.twilio), shows=lambda: web.log[-2000:])
