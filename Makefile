@@ -8,8 +8,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 help:
 	@echo "make run    the demonstration; with a .env the real thing"
-	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres: some ten minutes, the quick ones first"
-	@echo "make unit   the quick tests alone, about a minute"
+	@echo "make test   lint, types, direction of imports, and all tests on SQLite and Postgres, the quick ones first"
+	@echo "make unit   the quick tests alone"
 	@echo "make soak   the slow tests, the stateful one at length, and the unit tests on Python 3.11 to 3.14: properties at random"
 	@echo "make mutants  puts one-line bugs into a copy and prints those that no test notices: COUNT=40 by lot, ONLY=a path, SEED=a number"
 	@echo "make bench  every figure of bench/README.md"
