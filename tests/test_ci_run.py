@@ -51,6 +51,14 @@ def test_who_may_install_does_so_and_nothing_is_printed_of_it(who: str, as_root:
     assert update == "update -qq" and install.startswith("install -y -qq --no-install-recommends chromium")
 
 
+def test_each_run_of_the_soak_looks_where_nobody_looked_before() -> None:
+    """In CI examples are the same at every run, unless this is asked for."""
+    recipe = (REPOSITORY / "Makefile").read_text(encoding="utf-8").partition("\nsoak:")[2].partition("\n\n")[0]
+    runs = [line for line in recipe.splitlines() if "pytest" in line]
+    assert len(runs) == 3
+    assert [line for line in runs if "--hypothesis-profile random" not in line] == []
+
+
 def test_where_nothing_is_missing_nothing_is_asked(tmp_path: Path) -> None:
     there = dict.fromkeys(("chromium", "pgbouncer", "npm", "openssl"), "")
     assert run(machine(tmp_path, **there)).stdout == "ran: make test, CI=true\n"
