@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,11 +20,13 @@ import pytest
 
 from offhook.adapters.commands.listed import LISTED, Listed
 from offhook.pipeline.delivery import State
+from offhook.pipeline.tokens import Scope
 from offhook.pipeline.unfinished import UNFINISHED
 from tests import sinks
 from tests.support import ledger
 from tests.support.documented import Block, blocks, inline, pages
 from tests.support.load import Load
+from tests.support.needed import require
 from tests.support.processes import REPOSITORY, Web, WorkerProcess, environment, flask
 from tests.support.twilio import ACCOUNT_SID, AUTH_TOKEN, callback, new_sid
 from tests.support.waiting import wait_until
@@ -33,18 +37,23 @@ BLOCKS = [block for page, text in PAGES.items() for block in blocks(page, text)]
 RUN = [block for block in BLOCKS if not block.why_not_run]
 NAMED = sorted({command for text in PAGES.values() for command in inline(text)})
 ANN = "+14158675309"  # (415) 867-5309, as the pages write it
+WITHOUT_EMAIL = "+442071838750"
 FOLDER_OF_A_USER = {
-    "customers.csv": "phone,email,customer_id\n(415) 867-5309,ann@example.com,C1042\n+44 20 7183 8750,,C1043\n",
+    "customers.csv": "phone,email,customer_id\n(415) 867-5309,ann@example.com,C1042\n+44 20 7183 8750,,C1043\n"
+    "+14155550101,cy@example.com,C1044\n",
     "crm.csv": "Phone,Mobile,Home Phone,Email,Lead ID\n020 7183 8751,,+1 415 867 5310,bo@example.com,L-7\n",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A folder as a user has it, with a ledger in it, and the CallSid of a call of ANN's whose conversion is dead."""
+    """A folder as a user has it, with a ledger in it in which one conversion is dead, ANN's, and one is held, as it has no email for
+    the account's key. The CallSid of hers, and a token of the API.
+    """
 
     folder: Path
     sid: str
+    token: str
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +70,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         env = environment(url, sink.url)
         for words in (("db", "upgrade"), ("customers", "import", "customers.csv")):
             assert flask(*words, env=env, folder=folder).returncode == 0
-        with Web(env, folder) as web, WorkerProcess(env, folder):
-            assert web.twilio.send(callback(sid, From=ANN)).status == 204
-            wait_until(lambda: ledger.query(url, "SELECT state FROM conversions") == [{"state": "dead"}])
+        with Web(env, folder) as web, WorkerProcess(env | {"ROCKERBOX_DEDUPE_KEY": "email,date,action"}, folder):
+            for call, caller in ((sid, ANN), (new_sid(), WITHOUT_EMAIL)):
+                assert web.twilio.send(callback(call, From=caller)).status == 204
+            states = "SELECT state FROM conversions ORDER BY state"
+            wait_until(lambda: [one["state"] for one in ledger.query(url, states)] == ["ambiguous", "dead"])
     assert flask("db", "backup", "backup.db", env=env, folder=folder).returncode == 0
-    return Prepared(folder, sid)
+    scopes = [word for scope in Scope for word in ("--scope", scope.value)]
+    made = flask("tokens", "create", "--name", "docs", *scopes, "--json", env=env, folder=folder)
+    return Prepared(folder, sid, json.loads(made.stdout)["token"])
 
 
 @contextmanager
@@ -81,13 +94,18 @@ def receiving(env: dict[str, str], folder: Path, text: str) -> Iterator[int]:
         yield web.port
 
 
+# Else an answer of 404 would be a success.
+_CURL = 'curl() { command curl --fail --silent --show-error "$@"; }'
+
+
 def as_typed(text: str, sid: str, port: int) -> str:
     """With what a reader puts in for the dots."""
     places = {"CA...": sid, "AC...": ACCOUNT_SID, "--auth-token ...": f"--auth-token {AUTH_TOKEN}"}
+    places |= {"CA0123456789abcdef0123456789abcdef": sid, "2026-11-24": str(datetime.now(UTC).date())}
     for dots, filled in (places | {"127.0.0.1:8000": f"127.0.0.1:{port}"}).items():
         text = text.replace(dots, filled)
     assert "..." not in text, "what do the dots stand for?"
-    return text
+    return f"{_CURL}\n{text}" if "curl" in text else text
 
 
 @contextmanager
@@ -109,7 +127,9 @@ def test_the_commands_of_each_block_do_what_they_are_there_for(
     (folder / ".venv" / "bin").mkdir(parents=True)
     program = folder / ".venv" / "bin" / "flask"
     # A tap ends by itself when its file is full.
-    env = environment(f"sqlite:///{folder}/offhook.db", OFFHOOK_TAP_MAX_BYTES="5000")
+    env = environment(f"sqlite:///{folder}/offhook.db", OFFHOOK_TAP_MAX_BYTES="5000", TOKEN=prepared.token)
+    if "curl" in block.text:
+        require(shutil.which("curl"), f"what {block} says is not run: curl is not installed")
     with receiving(env, folder, block.text) as port, from_nothing_or_warm(block, program):
         script = as_typed(block.text, prepared.sid, port)
         done = subprocess.run(
@@ -136,6 +156,14 @@ def test_a_block_that_is_not_run_says_why_and_where_else_it_is(block: Block) -> 
     assert tests or re.search("needs|takes", block.why_not_run)
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize("page", PAGES)
+def test_each_mark_has_its_block(page: str) -> None:
+    """A block right under another line is none: neither run nor said not to be."""
+    marked = [block for block in BLOCKS if block.page == page and block.why_not_run]
+    assert PAGES[page].count("<!-- not run:") == len(marked)
+
+
 ROOT = click.Group(commands={str(one.name): one for one in LISTED})
 
 
@@ -143,22 +171,61 @@ def loaded(command: click.Command) -> click.Command:
     return command.load() if isinstance(command, Listed) else command
 
 
-def wrong_words(line: str) -> list[str]:
-    """The words of this command line that name no command, or no option of its command."""
-    words = shlex.split(line)[1:]
+def mistake(line: str) -> str:
+    """What click finds wrong with this command line, "" where it takes it. What a sentence leaves out may be left out."""
+    words = shlex.split(re.split(r" [|>] ", line)[0])[1:]
     found: click.Command = ROOT
     while isinstance(found, click.Group) and words and not words[0].startswith("-"):
         if words[0] not in found.commands:
-            return words[:1]
+            return f"No such command {words[0]!r}."
         found = loaded(found.commands[words.pop(0)])
-    known = {name for param in found.params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
-    return [word for word in words if word.startswith("--") and word.split("=")[0] not in known]
+    context = click.Context(found)
+    options = [param for param in found.get_params(context) if isinstance(param, click.Option) and not param.is_flag]
+    if words and any(words[-1] in option.opts for option in options):
+        words.append(_ANYTHING)  # a sentence may name an option without its value
+    try:
+        values, more, _ = found.make_parser(context).parse_args(words)
+        for param in found.get_params(context):
+            _takes(param, context, values.get(str(param.name)))
+    except click.UsageError as error:
+        return error.format_message()
+    return f"There is no place for {more}." if more else ""
+
+
+_ANYTHING = "..."
+_CHECKED = (click.Choice, click.IntRange, click.FloatRange, click.types.IntParamType)  # a file need not be there
+
+
+def _takes(param: click.Parameter, context: click.Context, value: object) -> None:
+    """Raises click.BadParameter."""
+    for one in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(param.type, _CHECKED) and isinstance(one, str) and one != _ANYTHING and not one.isupper():
+            param.type(one, param, context)
 
 
 @pytest.mark.unit
 @pytest.mark.parametrize("command", NAMED)
-def test_a_command_that_a_sentence_names_is_there_with_its_options(command: str) -> None:
-    assert wrong_words(command) == []
+def test_a_command_that_a_sentence_names_is_taken_as_it_stands_there(command: str) -> None:
+    assert mistake(command) == ""
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("flask jobs cancle 12", "No such command 'cancle'."),
+        ("flask jobs cancel twelve", "'twelve' is not a valid integer"),
+        ("flask jobs cancel 12 13", "There is no place for ['13']"),
+        ("flask jobs cancel 12 --now", "No such option '--now'"),
+        ("flask unknown --limit --csv", "'--csv' is not a valid integer"),
+        ("flask conversions list --state lost", "'lost' is not one of 'pending'"),
+        ("flask unknown --limit | head", ""),
+        ("flask conversions list --state ...", ""),
+    ],
+)
+def test_what_click_would_not_take_is_found(line: str, said: str) -> None:
+    found = mistake(line)
+    assert said in found and bool(said) is bool(found)
 
 
 def every_command(group: click.Group, path: str = "flask") -> Iterator[tuple[str, click.Command]]:
@@ -172,11 +239,11 @@ def every_command(group: click.Group, path: str = "flask") -> Iterator[tuple[str
 
 @pytest.mark.unit
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*each, id=each[0]) for each in every_command(ROOT)])
-def test_the_help_of_each_command_has_an_example_whose_words_are_all_there(path: str, command: click.Command) -> None:
+def test_the_help_of_each_command_has_an_example_that_click_takes(path: str, command: click.Command) -> None:
     lines = [re.split(r" {2,}|&$|<", line.strip())[0] for line in (command.help or "").splitlines()]
     examples = [line for line in lines if line.startswith("flask ")]
     assert any(re.match(rf"{path}( |$)", example) for example in examples), f"{path} --help has no example"
-    assert [(example, wrong_words(example)) for example in examples if wrong_words(example)] == []
+    assert [(example, mistake(example)) for example in examples if mistake(example)] == []
 
 
 @pytest.mark.unit
