@@ -1,11 +1,12 @@
-# One image for web and worker. Built in one stage, run in another, so that no tool that builds is in what runs.
+# One image for web and worker. Built in one stage, run in another, so that no tool that builds or installs is in what runs.
 FROM python:3.13-slim-bookworm AS build
 COPY requirements.txt /build/
-RUN python -m venv /opt/offhook \
-    && /opt/offhook/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /build/requirements.txt
+RUN python -m venv --without-pip /opt/offhook \
+    && pip --python /opt/offhook/bin/python install --no-cache-dir --disable-pip-version-check --require-hashes -r /build/requirements.txt
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --create-home --home-dir /data offhook
+RUN python -m pip uninstall --yes --root-user-action ignore pip \
+    && useradd --system --uid 10001 --create-home --home-dir /data offhook
 COPY --from=build /opt/offhook /opt/offhook
 WORKDIR /srv/offhook
 COPY app.py gunicorn.conf.py ./

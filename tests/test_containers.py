@@ -91,8 +91,9 @@ def test_an_engine_builds_the_image_and_brings_postgres_web_and_worker_up(tmp_pa
         assert Twilio(port).send(callback(new_sid())).status == 204
         who = ran(*compose, "exec", "-T", "web", "id", "-u", folder=tree)
         assert who.stdout.strip() == "10001"
-        tools = ran(*compose, "exec", "-T", "web", "sh", "-c", "command -v gcc make curl git", folder=tree)
+        tools = ran(*compose, "exec", "-T", "web", "sh", "-c", "command -v gcc make curl git pip", folder=tree)
         assert tools.stdout == ""
+        assert ran(*compose, "exec", "-T", "web", "python", "-m", "pip", folder=tree).returncode == 1
 
 
 # Without one
@@ -132,7 +133,9 @@ def test_a_database_without_a_password_is_not_brought_up(tmp_path: Path) -> None
 def test_the_image_runs_as_nobody_in_particular_and_without_what_builds() -> None:
     assert re.search(r"^USER [1-9][0-9]*$", LAST_STAGE, re.MULTILINE)
     assert "HEALTHCHECK" in LAST_STAGE and "/readyz" in LAST_STAGE
-    assert not re.search(r"\b(apt-get|gcc|make|curl|wget|pip)\b", LAST_STAGE)
+    assert not re.search(r"\b(apt-get|gcc|make|curl|wget|install)\b", LAST_STAGE)
+    # Python's image brings a pip of its own, and a virtual environment has another, unless it is made without.
+    assert "pip uninstall --yes" in LAST_STAGE and "venv --without-pip" in DOCKERFILE
 
 
 def test_its_health_check_says_whether_callbacks_can_be_stored(tmp_path: Path) -> None:
