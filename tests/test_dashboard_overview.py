@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from offhook.pipeline.counting import figures as figures_of
+from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
 from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
@@ -139,6 +140,21 @@ def test_one_call_is_said_as_one(database_url: str) -> None:
     assert "3 calls = 1 that counts + 2 that do not;" in page
     assert "1 call of unknown callers in 7 days waits for a customer." in page
     assert not NEVER.search(page), NEVER.search(page)
+    inside.service.ledger.close()
+
+
+def test_that_rockerbox_takes_nothing_is_said_as_deliveries_says_it_and_needs_somebody(database_url: str) -> None:
+    inside = browsing(database_url)
+    inside.know(ANN, "ann@example.com")
+    inside.call(1)
+    inside.attempted(Outcome(Result.BLOCKED, "http_403", 403))
+    viewer = inside.person(Role.VIEWER)
+    sentence = r"Rockerbox takes nothing from you since [^.]+: Rockerbox answered 403\. Look at [^.]+ meanwhile\."
+    [said] = re.findall(sentence, words(viewer.get("/deliveries").text))
+    page = viewer.get("/").text
+    assert 'class="dot bad" data-health="rockerbox"' in page
+    health, _, todo = words(page).partition("Needs you of all days")
+    assert (health.count(said), todo.count(said)) == (1, 1)
     inside.service.ledger.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lengt
 from offhook.pipeline.overview import Period, overview
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
-from offhook.pipeline.story import Verdict
+from offhook.pipeline.story import Verdict, WayOut
 from offhook.pipeline.words import about_many, why_in_words
 
 pytestmark = pytest.mark.mostly("sqlite")
@@ -139,11 +140,43 @@ def test_health_says_in_one_line_each_what_can_stop_conversions() -> None:
     assert kinds(called_at=None)["callbacks"] == ("wait", "none has come yet")
     assert kinds(facts={"workers_alive": 0})["worker"][0] == "bad"
     assert kinds(facts={"workers_alive": 1, "backlog_age_seconds": 300.0})["worker"] == ("wait", "behind by 5 min")
-    assert kinds(door_opens_at=NOW + timedelta(seconds=90))["rockerbox"][0] == "bad"
-    assert kinds(door_opens_at=NOW - timedelta(seconds=1))["rockerbox"][0] == "ok"
     assert kinds(delivered_at=None)["rockerbox"] == ("wait", "nothing was sent yet")
     assert kinds(list_brought_at=None)["customers"][0] == "wait"
     assert kinds(list_brought_at=NOW - timedelta(days=9))["customers"] == ("wait", "imported 9 days ago")
+
+
+FORTY_FAILED = WayOut(failures=40, open_until=NOW - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("way_out", "line"),
+    [
+        (WayOut(), ("ok", "took the latest one 3 min ago")),
+        (WayOut(failures=1), ("wait", "the last attempt failed; it goes on by itself")),
+        (FORTY_FAILED, ("wait", "the last 40 attempts failed; it goes on by itself")),
+        (
+            replace(FORTY_FAILED, open_until=NOW + timedelta(seconds=90)),
+            ("bad", "takes nothing now; tried again in 90 s"),
+        ),
+    ],
+)
+def test_rockerbox_is_well_as_long_as_no_attempt_failed_since_it_took_one(
+    way_out: WayOut, line: tuple[str, str]
+) -> None:
+    assert kinds(way_out=way_out)["rockerbox"] == line
+
+
+@pytest.mark.parametrize("pause_ends", [None, NOW - timedelta(seconds=1), NOW + timedelta(hours=1)])
+def test_rockerbox_that_takes_nothing_from_us_is_bad_whether_it_pauses_or_not(pause_ends: datetime | None) -> None:
+    way_out = WayOut(40, pause_ends, "http_403", NOW - timedelta(hours=3))
+    [line] = [one for one in lines(Health(True, {}, NOW, way_out=way_out), Limits()) if one.name == "rockerbox"]
+    assert line == HealthLine(
+        "rockerbox",
+        "bad",
+        "Rockerbox takes nothing from you",
+        "Rockerbox answered 403. Look at the address and the key of Rockerbox in Set-up; nothing is lost meanwhile.",
+        NOW - timedelta(hours=3),
+    )
 
 
 def brought(source: Source, days_ago: float, *, rows: int = 100) -> ImportLine:

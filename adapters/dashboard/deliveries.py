@@ -29,6 +29,7 @@ from offhook.pipeline.deliveries import (
 )
 from offhook.pipeline.delivery import DAY_TURNED, MOVING
 from offhook.pipeline.finding import call_sid
+from offhook.pipeline.health import blocked_line, pauses_until
 from offhook.pipeline.job_kinds import RetryConversions, enqueue
 from offhook.pipeline.masking import hidden, masking
 from offhook.pipeline.sending_again import RESTING, Sorted, in_short, send_again, sort_out
@@ -39,7 +40,6 @@ from offhook.pipeline.story import (
     ConversionLine,
     PageMark,
     Verdict,
-    WayOut,
     verdict,
 )
 from offhook.pipeline.users import Role
@@ -139,7 +139,8 @@ def shown() -> str:
         with_reason=lambda reason: url_for("deliveries.shown", **(more | {"reason": reason})),
         without_filters=url_for("deliveries.shown", show=show.value),
         way_out=way_out,
-        pauses_until=_pauses_until(way_out, now),
+        blocked=blocked_line(way_out),
+        pauses_until=pauses_until(way_out, now),
         outcomes=_outcomes(known, now),
         days=counted(known.limits.days, "day", "days"),
         recent_days=counted(known.limits.recent_days, "day", "days"),
@@ -183,10 +184,6 @@ def _counts(known: Parts) -> dict[str, str]:
 
 def _up_to(count: int) -> str:
     return f"{COUNTED_UP_TO:,}+" if count > COUNTED_UP_TO else f"{count:,}"
-
-
-def _pauses_until(way_out: WayOut, now: datetime) -> datetime | None:
-    return way_out.open_until if way_out.open_until and way_out.open_until > now else None
 
 
 def _outcomes(known: Parts, now: datetime) -> list[list[object]]:

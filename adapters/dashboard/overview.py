@@ -59,6 +59,7 @@ class Todo:
     why: str
     link: str = ""
     label: str = ""
+    since: datetime | None = None
 
 
 @blueprint.get("/")
@@ -149,7 +150,7 @@ def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
         now,
         called_at=known.reads.stories.latest_callback_at(),
         delivered_at=latest[0].delivered_at if latest else None,
-        door_opens_at=known.reads.waiting().door_opens_at,
+        way_out=known.reads.stories.way_out(),
         list_brought_at=last_list(known.reads.history.imports(known.limits.page_rows)),
         looks_up=known.looks_up,
     )
@@ -173,7 +174,7 @@ def _bars(found: Overview, period: Period) -> list[list[object]]:
 def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> list[Todo]:
     """Whatever its day: what needs somebody does so until it is done."""
     todo = [
-        Todo(line.title, f"{line.said.rstrip('.')}.", _page("setup.shown"), "Set-up")
+        Todo(line.title, f"{line.said.rstrip('.')}.", _page("setup.shown"), "Set-up", line.since)
         for line in health
         if line.kind == "bad"
     ]

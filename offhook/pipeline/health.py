@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
+from offhook.pipeline.story import WayOut
+from offhook.pipeline.words import reason_in_words
 
 _BEHIND_SECONDS = "backlog_age_seconds"
 _IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
@@ -44,8 +46,8 @@ def fact_in_words(name: str) -> str:
 class Health:
     """What is known: `facts` are those of /readyz, the moments None where there was none.
 
-    `door_opens_at` is when something is sent again after the destination failed too often; `list_brought_at` when a list of
-    customers came last (`last_list`); `looks_up`: callers are looked up elsewhere, so that there may be no list.
+    `way_out` is whether the destination takes anything; `list_brought_at` when a list of customers came last (`last_list`);
+    `looks_up`: callers are looked up elsewhere, so that there may be no list.
     """
 
     is_ready: bool
@@ -53,7 +55,7 @@ class Health:
     now: datetime
     called_at: datetime | None = None
     delivered_at: datetime | None = None
-    door_opens_at: datetime | None = None
+    way_out: WayOut = field(default_factory=WayOut)
     list_brought_at: datetime | None = None
     looks_up: bool = False
 
@@ -68,12 +70,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class HealthLine:
-    """`kind` is ok, wait or bad; `name` is what is meant, `said` how it is."""
+    """`kind` is ok, wait or bad; `name` is what is meant, `said` how it is, `since` since when, where that is to be said."""
 
     name: str
     kind: str
     title: str
     said: str
+    since: datetime | None = None
 
 
 def lines(known: Health, limits: Limits) -> tuple[HealthLine, ...]:
@@ -101,12 +104,34 @@ def _worker(known: Health, limits: Limits) -> HealthLine:
 
 
 def _rockerbox(known: Health) -> HealthLine:
-    if known.door_opens_at is not None and known.door_opens_at > known.now:
-        wait = length((known.door_opens_at - known.now).total_seconds())
+    blocked, until = blocked_line(known.way_out), pauses_until(known.way_out, known.now)
+    if blocked is not None:
+        return blocked
+    if until is not None:
+        wait = length((until - known.now).total_seconds())
         return HealthLine("rockerbox", "bad", "Rockerbox", f"takes nothing now; tried again in {wait}")
+    if failures := known.way_out.failures:
+        last = "attempt" if failures == 1 else f"{failures:,} attempts"
+        return HealthLine("rockerbox", "wait", "Rockerbox", f"the last {last} failed; it goes on by itself")
     if known.delivered_at is None:
         return HealthLine("rockerbox", "wait", "Rockerbox", "nothing was sent yet")
     return HealthLine("rockerbox", "ok", "Rockerbox", f"took the latest one {ago(known.delivered_at, known.now)}")
+
+
+def blocked_line(way_out: WayOut) -> HealthLine | None:
+    """That the destination takes nothing from us, and why; None where that is not so."""
+    if not way_out.blocked:
+        return None
+    said = f"{reason_in_words(way_out.blocked)}. {_WHAT_BLOCKS}"
+    return HealthLine("rockerbox", "bad", "Rockerbox takes nothing from you", said, way_out.blocked_since)
+
+
+_WHAT_BLOCKS = "Look at the address and the key of Rockerbox in Set-up; nothing is lost meanwhile."
+
+
+def pauses_until(way_out: WayOut, now: datetime) -> datetime | None:
+    """When something is sent again, after the destination failed too often. None where nothing waits for that."""
+    return way_out.open_until if way_out.open_until and way_out.open_until > now else None
 
 
 def last_list(imports: Sequence[ImportLine]) -> datetime | None:

@@ -109,11 +109,15 @@ class Browsing:
     def refused(self, number: int, *, caller: str) -> str:
         """The CallSid of such a call that Rockerbox refused; its caller is known by now."""
         self.know(caller, "cy@example.com")
-        made, now, ledger = self.call(number, caller=caller), datetime.now(UTC), self.service.ledger
-        for claimed in ledger.claim(now, 99, 60, RetryPolicy()).taken:
-            outcome = Outcome(Result.REFUSED, "http_422", 422, "no")
-            ledger.finish([attempt(claimed, outcome, now, now, RetryPolicy())], now)
+        made = self.call(number, caller=caller)
+        self.attempted(Outcome(Result.REFUSED, "http_422", 422, "no"))
         return made
+
+    def attempted(self, outcome: Outcome, ends: datetime | None = None) -> None:
+        """What became of all that is due, by an attempt of now which ends then."""
+        ledger, now = self.service.ledger, datetime.now(UTC)
+        for claimed in ledger.claim(now, 99, 60, RetryPolicy()).taken:
+            ledger.finish([attempt(claimed, outcome, now, ends or now, RetryPolicy())], ends or now)
 
     def work(self) -> None:
         """What a worker does with calls, until nothing is left."""
