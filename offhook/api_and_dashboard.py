@@ -13,7 +13,9 @@ from offhook.adapters.api.door import Door, DoorLimits
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.rockerbox import account_of
 from offhook.adapters.dashboard.door import DashboardDoor
+from offhook.adapters.ledger.clock import LedgerClock
 from offhook.adapters.ledger.health import LedgerHealth
+from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.way_out.resolver import Resolver
@@ -99,7 +101,7 @@ def dashboard(service: Offhook) -> Flask:
     from offhook.adapters.dashboard.parts import Limits, Parts, SettingLine
     from offhook.pipeline.users import Lifetimes
 
-    known = service.settings
+    known, reads = service.settings, reading_of(service.settings)
     limits = Limits(
         lifetimes=Lifetimes(known.session_idle_seconds, known.session_seconds),
         seen_seconds=known.session_seen_seconds,
@@ -133,14 +135,14 @@ def dashboard(service: Offhook) -> Flask:
     )
     return create_dashboard(
         Parts(
-            reads=reading_of(known),
+            reads=reads,
             ledger=service.ledger,
             read=service.read,
             judge=judge_or_why_not(service),
             clock=service.ledger.clock,
             limits=limits,
             settings=lambda: [SettingLine(*row) for row in as_they_are(known)],
-            ready=health(service, writes=False).ready,
+            ready=health_of_pages(service, reads).ready,
             region=known.default_country,
             lower_emails=known.email_lowercase,
             lacks=known.lacks,
@@ -187,13 +189,24 @@ def single_sign_on(service: Offhook) -> Elsewhere | None:
     return Elsewhere(provider, admission, known.oidc_name, known.oidc_sign_out)
 
 
-def health(service: Offhook, *, writes: bool = True) -> LedgerHealth:
-    """`writes` False for pages, which find out what they can without writing."""
-    ledger, known = service.ledger, service.settings
+def health(service: Offhook) -> LedgerHealth:
+    """That of /readyz, by the way that callbacks take."""
+    return _health(service, service.ledger, service.ledger.clock, service.ledger.prove_writable)
+
+
+def health_of_pages(service: Offhook, reads: Reading) -> LedgerHealth:
+    """That of pages, which find out what they can without writing, on their own connections."""
+    return _health(service, reads, reads.database.clock)
+
+
+def _health(
+    service: Offhook, ledger: SqlLedger | Reading, clock: LedgerClock, prove: Callable[[float], None] | None = None
+) -> LedgerHealth:
+    known = service.settings
     return LedgerHealth(
         ledger,
         migrations=ledger.tables,
-        clock=ledger.clock,
+        clock=clock,
         answer_seconds=known.ready_seconds,
         cache_seconds=known.ready_cache_seconds,
         destination=service.destination_skew,
@@ -202,7 +215,7 @@ def health(service: Offhook, *, writes: bool = True) -> LedgerHealth:
         backlog_seconds=known.ready_backlog_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
         refused_before_error=known.refused_before_error,
-        writes=writes,
+        prove=prove,
     )
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import event
 
 from offhook.pipeline.health import fact_in_words
 from offhook.pipeline.users import Role
-from tests.support.browsing import Browsing, browsing
+from tests.support.browsing import ANN, BO, Browsing, browsing
 from tests.support.ledger import change, count, query
 from tests.support.readers import NEVER, words
+from tests.test_dashboard_words import PAGES
 
 
 @pytest.fixture
@@ -49,10 +51,24 @@ def test_a_page_that_says_whether_it_works_writes_nothing(site: Browsing, databa
     assert count(database_url, "counters", "name LIKE 'ready_mark_%'") == 0
 
 
+@pytest.mark.mostly("sqlite")
+def test_no_page_that_is_looked_at_asks_anything_by_the_connections_of_intake(site: Browsing) -> None:
+    site.know(ANN, "ann@example.com")
+    site.call(1)
+    site.call(2, caller=BO)
+    site.call(3, seconds=5)
+    admin, asked = site.person(Role.ADMIN), list[str]()
+    event.listen(site.service.ledger.database.engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
+    assert {path: admin.get(path).status_code for path in (*PAGES, "/setup")} == dict.fromkeys((*PAGES, "/setup"), 200)
+    assert asked == []
+
+
 @pytest.mark.parametrize("empty_database_url", ["postgres"], indirect=True)
 def test_a_page_says_that_a_database_takes_no_writes(site: Browsing, database_url: str) -> None:
     viewer = site.person(Role.VIEWER)
     name = query(database_url, "SELECT current_database() AS name")[0]["name"]
     change(database_url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    site.service.ledger.database.engine.dispose()  # sessions that began before know nothing of it
+    site.app.extensions[
+        "offhook.dashboard"
+    ].reads.database.engine.dispose()  # sessions that began before know nothing of it
     assert "takes no writes" in words(viewer.get("/setup").text)

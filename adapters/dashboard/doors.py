@@ -153,7 +153,7 @@ def _invited(found: Invite, email: str, password_hash: str | None) -> User:
 @blueprint.get("/account")
 @needs(Role.VIEWER)
 def account() -> str:
-    sessions = parts().ledger.sessions.of_user(user().id)
+    sessions = parts().reads.sessions.of_user(user().id)
     return render_template("account.html.jinja", sessions=sessions, wrong="", least=_least())
 
 
@@ -179,7 +179,7 @@ def change_password() -> AnyResponse:
         wrong = "The password of now is another one."
         audit("password change refused", user().email)
     if wrong:
-        sessions = parts().ledger.sessions.of_user(user().id)
+        sessions = parts().reads.sessions.of_user(user().id)
         return Response(
             render_template("account.html.jinja", sessions=sessions, wrong=wrong, least=_least()), status=400
         )

@@ -84,7 +84,7 @@ def invite() -> AnyResponse:
     if email is None:
         flash("That is no email address.", "bad")
         return redirect(url_for("setup.shown"), 303)
-    known = parts().ledger.users.with_email(email)
+    known = parts().reads.users.with_email(email)
     if known is not None and (known.role is not Role.VIEWER or known.disabled_at is not None):
         flash("A link lets in viewers alone, and none who is disabled.", "bad")
         return redirect(url_for("setup.shown"), 303)
@@ -159,7 +159,7 @@ def revoke_token() -> AnyResponse:
 
 def _other(user_id: str) -> User:
     """Another user. Nobody takes their own rights away by mistake: the last admin would lock everybody out."""
-    someone = parts().ledger.users.with_id(user_id) or abort(404)
+    someone = parts().reads.users.with_id(user_id) or abort(404)
     if someone.id == user().id:
         abort(400)
     return someone

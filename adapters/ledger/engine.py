@@ -168,7 +168,7 @@ class Database:
             self.ask("SELECT 1")
             takes = os.access(self._path, os.W_OK) and os.access(self._path.parent, os.W_OK)
         else:
-            takes = self.ask("SELECT current_setting('transaction_read_only')") == ("off",)
+            takes = self.ask(_TAKES_WRITES) == (True,)
         if not takes:
             raise LedgerUnavailable("the database takes no writes", "read_only")
 
@@ -290,6 +290,8 @@ class Database:
             self._lock.close()
 
 
+# https://www.postgresql.org/docs/current/hot-standby.html. Of a transaction that only reads `transaction_read_only` says nothing.
+_TAKES_WRITES = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 _WATCH = "offhook_watch"
 
 

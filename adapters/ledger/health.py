@@ -1,4 +1,6 @@
-"""Whether a callback could be kept now, asked by the way that every callback takes. Answers in time, whatever hangs."""
+"""Whether a callback could be kept now, asked by the way that every callback takes, or as pages read. Answers in time, whatever
+hangs.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,8 @@ Facts = Mapping[str, Any]
 
 
 class _Ledger(Protocol):
-    """What is asked of `SqlLedger`: a narrow view of this room's own object, and no port of the pipeline."""
+    """What is asked of `SqlLedger`, or of `Reading`: a narrow view of this room's own, and no port of the pipeline."""
 
-    def prove_writable(self, timeout_seconds: float) -> None: ...
     def look_writable(self) -> None: ...
     def backlog(self, now: datetime, worker_lost_seconds: float) -> Backlog: ...
     def intake_sums(self) -> IntakeSums: ...
@@ -42,8 +43,8 @@ class LedgerHealth:
     `clock` knows how far this machine's is ahead of the database's, `destination` how far it is ahead of the destination's
     where this process delivers. When callbacks have waited for `not_kept_seconds` and none was folded, that is an error.
     A worker that left no sign of life for `worker_lost_seconds` is none; `backlog_seconds` is how long anything may wait,
-    None for as long as it likes. `writes` False: nothing is written to find it out, as a page must not, so that what only a
-    write finds out is not seen.
+    None for as long as it likes. `prove` finds out by a write, within so many seconds; None: nothing is written, as a page must
+    not, so that what only a write finds out is not seen.
     """
 
     def __init__(
@@ -60,9 +61,9 @@ class LedgerHealth:
         backlog_seconds: float | None = None,
         log_repeat_seconds: float = EVERY_SECONDS,
         refused_before_error: int = 5,
-        writes: bool = True,
+        prove: Callable[[float], None] | None = None,
     ) -> None:
-        self._ledger, self._writes = ledger, writes
+        self._ledger, self._prove = ledger, prove
         self._migrations = migrations
         self._clock = clock
         self._destination = destination
@@ -125,8 +126,8 @@ class LedgerHealth:
             return _not_ready("failing")
 
     def _look(self) -> tuple[bool, Facts]:
-        if self._writes:
-            self._ledger.prove_writable(0.8 * self._answer_seconds)
+        if self._prove is not None:
+            self._prove(0.8 * self._answer_seconds)
         else:
             self._ledger.look_writable()
         tables = self._migrations()
@@ -139,7 +140,7 @@ class LedgerHealth:
         self._trouble.came_to(None)
         return True, {
             "status": "ready",
-            "database": "writable" if self._writes else "answers",
+            "database": "writable" if self._prove is not None else "answers",
             "migrations": tables,
             **_ages(backlog),
             **self._signs_of_life(backlog),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from offhook.adapters.ledger.engine import Database, Patience
 from offhook.adapters.ledger.imports import HistoryOnSql
+from offhook.adapters.ledger.intake_counts import IntakeCountsTable
 from offhook.adapters.ledger.job_files import JobFilesTable
 from offhook.adapters.ledger.jobs import JobsTable
 from offhook.adapters.ledger.look_ups import LookUpsTable
@@ -15,11 +17,12 @@ from offhook.adapters.ledger.people.customers import find_customers
 from offhook.adapters.ledger.rebuild import RebuildingOnSql
 from offhook.adapters.ledger.sent import SentOnSql
 from offhook.adapters.ledger.stories import StoriesOnSql
+from offhook.adapters.ledger.tables import Tables, standing
 from offhook.adapters.ledger.tallies import TalliesTable
 from offhook.adapters.ledger.tokens import TokensTable
 from offhook.adapters.ledger.unknown import UnknownOnSql
 from offhook.adapters.ledger.users import AuditTable, InvitesTable, SessionsTable, UsersTable
-from offhook.adapters.ledger.waiting import read_waiting
+from offhook.adapters.ledger.waiting import Backlog, read_backlog, read_waiting
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.audit import Audit
 from offhook.pipeline.ports.books import KnownCalls
@@ -62,6 +65,8 @@ class Reading:
         files = JobFilesTable(self.database)
         self.job_files: JobFiles = files
         self.jobs: Jobs = JobsTable(self.database, files)
+        self.intake_sums = IntakeCountsTable(self.database).sums
+        self.look_writable = self.database.look_writable
 
     def look_up_of(self, phone: str, /) -> LookUpLine | None:
         """Where the look-up of this E.164 number stands; None where none waits. Raises LedgerUnavailable."""
@@ -75,6 +80,14 @@ class Reading:
     def waiting(self) -> Waiting:
         """What waits, and until when. Raises LedgerUnavailable."""
         return read_waiting(self.database)
+
+    def backlog(self, now: datetime, worker_lost_seconds: float) -> Backlog:
+        """What waits at `now`, and how many workers were seen in the last `worker_lost_seconds`. Raises LedgerUnavailable."""
+        return read_backlog(self.database, now, worker_lost_seconds)
+
+    def tables(self) -> Tables:
+        """Where the tables stand. Raises LedgerUnavailable."""
+        return standing(self.database)
 
     def close(self) -> None:
         self.database.close()
