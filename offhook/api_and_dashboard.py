@@ -191,16 +191,21 @@ def single_sign_on(service: Offhook) -> Elsewhere | None:
 
 def health(service: Offhook) -> LedgerHealth:
     """That of /readyz, by the way that callbacks take."""
-    return _health(service, service.ledger, service.ledger.clock, service.ledger.prove_writable)
+    ledger = service.ledger
+    return _health(service, ledger, ledger.clock, ledger.prove_writable, service.settings.ready_backlog_seconds)
 
 
 def health_of_pages(service: Offhook, reads: Reading) -> LedgerHealth:
-    """That of pages, which find out what they can without writing, on their own connections."""
+    """That of pages, which find out what they can without writing, on their own connections. Whatever waits: calls are kept."""
     return _health(service, reads, reads.database.clock)
 
 
 def _health(
-    service: Offhook, ledger: SqlLedger | Reading, clock: LedgerClock, prove: Callable[[float], None] | None = None
+    service: Offhook,
+    ledger: SqlLedger | Reading,
+    clock: LedgerClock,
+    prove: Callable[[float], None] | None = None,
+    backlog_seconds: float | None = None,
 ) -> LedgerHealth:
     known = service.settings
     return LedgerHealth(
@@ -212,7 +217,7 @@ def _health(
         destination=service.destination_skew,
         not_kept_seconds=known.books_not_kept_seconds,
         worker_lost_seconds=known.worker_lost_seconds,
-        backlog_seconds=known.ready_backlog_seconds,
+        backlog_seconds=backlog_seconds,
         log_repeat_seconds=known.log_repeat_seconds,
         refused_before_error=known.refused_before_error,
         prove=prove,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import event
 
-from offhook.pipeline.health import fact_in_words
+from offhook.pipeline.health import fact_lines
 from offhook.pipeline.users import Role
 from tests.support.browsing import ANN, BO, Browsing, browsing
 from tests.support.ledger import change, count, query
@@ -27,9 +27,9 @@ def test_the_database_stands_with_its_version_and_each_fact_with_words_of_its_ow
     said = words(site.person(Role.VIEWER).get("/setup").text)
     assert re.search(r"Database (SQLite|Postgres) \d+\.\d+", said)
     _, facts = site.app.extensions["offhook.dashboard"].ready()
-    shown = [name for name, value in facts.items() if isinstance(value, (str, int, float, bool))]
-    assert "workers" in shown  # none runs here
-    assert [name for name in shown if fact_in_words(name) == name.replace("_", " ")] == []
+    shown = {one.name for one in fact_lines(facts)}
+    assert "Why nothing is worked on" in shown  # no worker runs here
+    assert shown & {name.replace("_", " ") for name in facts} == set()
     assert not NEVER.search(said), NEVER.search(said)
 
 
@@ -59,7 +59,7 @@ def test_no_page_that_is_looked_at_asks_anything_by_the_connections_of_intake(si
     site.call(3, seconds=5)
     admin, asked = site.person(Role.ADMIN), list[str]()
     event.listen(site.service.ledger.database.engine, "before_cursor_execute", lambda *said: asked.append(said[2]))
-    assert {path: admin.get(path).status_code for path in (*PAGES, "/setup")} == dict.fromkeys((*PAGES, "/setup"), 200)
+    assert {path: admin.get(path).status_code for path in PAGES} == dict.fromkeys(PAGES, 200)
     assert asked == []
 
 

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from offhook.api_and_dashboard import health
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
+from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.steps import attempt
 from offhook.pipeline.users import Role
 from tests.support.browsing import ANN, BO, Browsing, sid, site_of
@@ -15,13 +17,14 @@ from tests.support.ledger import change
 from tests.support.readers import NEVER, TERMINAL, at_once, words
 
 pytestmark = pytest.mark.mostly("sqlite")
-site = site_of(OFFHOOK_DASHBOARD_ROWS="1", OFFHOOK_SHORT_LIST_ROWS="2")
+site = site_of(OFFHOOK_DASHBOARD_ROWS="1", OFFHOOK_SHORT_LIST_ROWS="2", OFFHOOK_READY_BACKLOG_SECONDS="1")
 PAGES = (
     *("/", "/calls", "/deliveries", "/unknown", "/customers", "/customers/conflicts", "/customers/imports", "/rules"),
     *(
         "/rockerbox",
         "/audit",
         "/account",
+        "/setup",
         f"/calls/{sid(1)}",
         f"/calls/{sid(2)}",
         f"/calls/{sid(3)}",
@@ -51,6 +54,29 @@ def test_no_page_says_a_word_of_the_ledger_or_shows_a_command_before_it_is_unfol
         assert page.status_code == 200, path
         assert not NEVER.search(words(page.text)), (path, NEVER.search(words(page.text)))
         assert not TERMINAL.search(at_once(page.text)), (path, TERMINAL.search(at_once(page.text)))
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_what_waits_too_long_is_said_of_the_worker_in_a_readers_words(site: Browsing, runs: bool) -> None:
+    """/readyz is behind, and calls are received all the same."""
+    site.call(1, decide=False)  # 59 minutes ago
+    ledger = site.service.ledger
+    if runs:
+        ledger.workers.leave_sign(Sign("w", "host", 1, "0.1.0", "rules", ledger.clock()), ledger.clock())
+    assert health(site.service).ready()[1]["status"] == "behind"
+    viewer = site.person(Role.VIEWER)
+    pages = {path: viewer.get(path).text for path in ("/", "/setup")}
+    for path, page in pages.items():
+        assert "Receiving calls" in words(page) and "Not receiving calls" not in words(page), path
+        assert not NEVER.search(words(page)), (path, NEVER.search(words(page)))
+        assert not TERMINAL.search(at_once(page)), (path, TERMINAL.search(at_once(page)))
+    if runs:
+        assert re.search(r"Worker behind by \d+ min: a report of Twilio waits to be worked on", words(pages["/"]))
+    else:
+        assert "Worker does not run: calls are kept, and nothing is sent" in words(pages["/"])
+        assert "Why nothing is worked on no worker has left a sign of life for 60 s " in at_once(pages["/setup"])
+        folded = "Ask whoever runs Offhook Start flask worker , or set OFFHOOK_WORKER=inline."
+        assert folded in words(pages["/setup"])
 
 
 def test_what_a_page_cannot_do_is_for_whoever_runs_offhook_with_the_command_folded_away(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from offhook.pipeline import reasons
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
-from offhook.pipeline.health import Health, HealthLine, Limits, last_list, length, lines
+from offhook.pipeline.health import FactLine, Health, HealthLine, Limits, fact_lines, last_list, length, lines
 from offhook.pipeline.overview import Period, overview
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
@@ -115,6 +115,14 @@ def test_a_word_that_is_not_known_is_said_as_it_is_and_by_its_verdict() -> None:
     assert about_many("does_not_count", "too_loud").startswith("Change the rules")
 
 
+_AGES = (
+    "oldest_callback_not_folded_seconds",
+    "oldest_call_not_decided_seconds",
+    "oldest_caller_not_looked_up_seconds",
+    "oldest_conversion_due_seconds",
+)
+
+
 def kinds(**changes: object) -> dict[str, tuple[str, str]]:
     known: dict[str, object] = {
         "is_ready": True,
@@ -139,10 +147,41 @@ def test_health_says_in_one_line_each_what_can_stop_conversions() -> None:
     assert kinds(facts={"refused_warning": "..."})["callbacks"][0] == "bad"
     assert kinds(called_at=None)["callbacks"] == ("wait", "none has come yet")
     assert kinds(facts={"workers_alive": 0})["worker"][0] == "bad"
-    assert kinds(facts={"workers_alive": 1, "backlog_age_seconds": 300.0})["worker"] == ("wait", "behind by 5 min")
     assert kinds(delivered_at=None)["rockerbox"] == ("wait", "nothing was sent yet")
     assert kinds(list_brought_at=None)["customers"][0] == "wait"
     assert kinds(list_brought_at=NOW - timedelta(days=9))["customers"] == ("wait", "imported 9 days ago")
+
+
+@pytest.mark.parametrize(
+    ("oldest", "said"),
+    [
+        ("oldest_callback_not_folded_seconds", "a report of Twilio waits to be worked on"),
+        ("oldest_call_not_decided_seconds", "a call waits for its decision"),
+        ("oldest_caller_not_looked_up_seconds", "a call waits for its caller to be looked up"),
+        ("oldest_conversion_due_seconds", "a call that counts waits to be sent"),
+    ],
+)
+def test_a_worker_that_is_behind_is_said_with_what_has_waited_longest(oldest: str, said: str) -> None:
+    ages = dict.fromkeys(_AGES, 61.0) | {"workers_alive": 1, "backlog_age_seconds": 300.0, oldest: 300.0}
+    assert kinds(facts=ages)["worker"] == ("wait", f"behind by 5 min: {said}")
+    assert kinds(facts=ages)["callbacks"][0] == "ok"
+
+
+def test_what_is_done_about_a_fact_at_a_terminal_stands_apart_from_it() -> None:
+    lost = reasons.OF_THE_BACKLOG["no_worker"]
+    known = {"workers_alive": 0, "workers": f"{lost.sentences[0].format(seconds=60)}: {lost.advice}", "reasons": ["x"]}
+    assert fact_lines(known) == [
+        FactLine("Workers that run", "0"),
+        FactLine(
+            "Why nothing is worked on",
+            "no worker has left a sign of life for 60 s",
+            "Start `flask worker`, or set OFFHOOK_WORKER=inline.",
+        ),
+    ]
+    assert fact_lines({"remedy": "Run `flask db upgrade`.", "none_of_ours": True}) == [
+        FactLine("What can be done", "", "Run `flask db upgrade`."),
+        FactLine("none of ours", "True"),
+    ]
 
 
 FORTY_FAILED = WayOut(failures=40, open_until=NOW - timedelta(seconds=1))

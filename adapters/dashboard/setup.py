@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import line, needs, user
-from offhook.pipeline.health import fact_in_words
+from offhook.pipeline.health import fact_lines
 from offhook.pipeline.tokens import Scope, Token, new_token
 from offhook.pipeline.users import AuditFilter, Invite, Role, User, new_secret, plain_email
 from offhook.pipeline.words import counted
@@ -62,9 +62,7 @@ def _page(link: str = "", token: str = "") -> str:
     return render_template(
         "setup.html.jinja",
         is_ready=is_ready,
-        facts={
-            fact_in_words(name): value for name, value in facts.items() if isinstance(value, (str, int, float, bool))
-        },
+        facts=fact_lines(facts),
         versions=versions,
         settings=known.settings(),
         users=_turned(known.reads.users.every() if is_admin else (), "users"),

@@ -9,13 +9,21 @@ from typing import Any
 
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
+from offhook.pipeline.reasons import OF_THE_BACKLOG
 from offhook.pipeline.story import WayOut
 from offhook.pipeline.words import reason_in_words
 
 _BEHIND_SECONDS = "backlog_age_seconds"
+_WAITS: Mapping[str, str] = {  # whose age it is -> what waits
+    "oldest_callback_not_folded_seconds": "a report of Twilio waits to be worked on",
+    "oldest_call_not_decided_seconds": "a call waits for its decision",
+    "oldest_caller_not_looked_up_seconds": "a call waits for its caller to be looked up",
+    "oldest_conversion_due_seconds": "a call that counts waits to be sent",
+}
 _IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
     "status": "Ready for calls",
-    **dict.fromkeys(("reason", "what"), "Why it is not"),
+    "what": "Why it is not",
+    "remedy": "What can be done",
     "database": "Database",
     "migrations": "Tables of the database",
     "backlog_age_seconds": "Oldest work that waits, seconds",
@@ -37,14 +45,39 @@ _IN_WORDS: Mapping[str, str] = {  # what /readyz says, for a reader of pages
 }
 
 
-def fact_in_words(name: str) -> str:
-    """What a fact of /readyz is called on a page; a new one by its own name."""
-    return _IN_WORDS.get(name, name.replace("_", " "))
+@dataclass(frozen=True, slots=True)
+class FactLine:
+    """A fact of /readyz for a reader of pages: `advice` is for whoever runs Offhook, "" where there is none."""
+
+    name: str
+    said: str
+    advice: str = ""
+
+
+def fact_lines(facts: Mapping[str, Any]) -> list[FactLine]:
+    """Those that are a word or a figure, by what a page calls them; a new one by its own name."""
+    return [_fact_line(name, fact) for name, fact in facts.items() if isinstance(fact, (str, int, float, bool))]
+
+
+def _fact_line(name: str, fact: object) -> FactLine:
+    label = _IN_WORDS.get(name, name.replace("_", " "))
+    if name == "remedy":
+        return FactLine(label, "", str(fact))
+    if name == "workers":
+        return FactLine(label, str(fact).removesuffix(f": {_NO_WORKER.advice}"), _sentence(_NO_WORKER.advice))
+    return FactLine(label, str(fact))
+
+
+_NO_WORKER = OF_THE_BACKLOG["no_worker"]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known: `facts` are those of /readyz, the moments None where there was none.
+    """What is known: `facts` are those of /readyz, `is_ready` whether calls are kept; the moments None where there was none.
 
     `way_out` is whether the destination takes anything; `list_brought_at` when a list of customers came last (`last_list`);
     `looks_up`: callers are looked up elsewhere, so that there may be no list.
@@ -99,8 +132,14 @@ def _worker(known: Health, limits: Limits) -> HealthLine:
         return HealthLine("worker", "bad", "Worker", "does not run: calls are kept, and nothing is sent")
     waits = float(known.facts.get(_BEHIND_SECONDS) or 0.0)
     if waits > limits.behind_seconds:
-        return HealthLine("worker", "wait", "Worker", f"behind by {length(waits)}")
+        return HealthLine("worker", "wait", "Worker", f"behind by {length(waits)}{_what_waits(known.facts)}")
     return HealthLine("worker", "ok", "Worker", f"nothing waits longer than {length(max(waits, 1.0))}")
+
+
+def _what_waits(facts: Mapping[str, Any]) -> str:
+    """What has waited longest; "" where that is not known."""
+    ages = {name: float(facts[name]) for name in _WAITS if facts.get(name)}
+    return f": {_WAITS[max(ages, key=lambda name: ages[name])]}" if ages else ""
 
 
 def _rockerbox(known: Health) -> HealthLine:

@@ -17,11 +17,12 @@ TERMINAL = re.compile(r"`|/readyz|\bflask [a-z]|--[a-z]|\b(OFFHOOK|ROCKERBOX|TWI
 _SAID = re.compile(r"""<[^>]*?\s(?:title|aria-label|placeholder|alt)=(?:"([^"]*)"|'([^']*)')""")
 
 _FOLDED = re.compile(r'<details class="command">.*?</details>', re.DOTALL)
+_SETTINGS = re.compile(r"<h2>Settings that somebody made</h2>.*?<summary>All others.*?</details>", re.DOTALL)
 
 
 def at_once(page: str) -> str:
-    """What a reader sees who unfolds no command."""
-    return words(_FOLDED.sub("", page))
+    """What a reader sees who unfolds no command, without the list of settings."""
+    return words(_SETTINGS.sub("", _FOLDED.sub("", page)))
 
 
 def words(page: str) -> str:
