@@ -10,13 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from offhook.adapters.ledger.schema import micros
 from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.delivery import Outcome, Result
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
 from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
-from tests.support.browsing import ANN, BO, browsing
+from tests.support.browsing import ANN, BO, browsing, sid
 from tests.support.dashboard import Client, Site
+from tests.support.ledger import change
 from tests.support.readers import NEVER, words
 from tests.support.waiting import HANGS_AFTER_SECONDS
 
@@ -155,6 +157,18 @@ def test_that_rockerbox_takes_nothing_is_said_as_deliveries_says_it_and_needs_so
     assert 'class="dot bad" data-health="rockerbox"' in page
     health, _, todo = words(page).partition("Needs you of all days")
     assert (health.count(said), todo.count(said)) == (1, 1)
+    inside.service.ledger.close()
+
+
+def test_what_rockerbox_took_last_is_what_arrived_last_whenever_it_was_made(database_url: str) -> None:
+    inside = browsing(database_url)
+    inside.know(ANN, "ann@example.com")
+    for number, minutes_ago in ((1, 3), (2, 300)):
+        inside.call(number)
+        inside.attempted(Outcome(Result.DELIVERED, "delivered", 200))
+        at = micros(inside.service.ledger.clock() - timedelta(minutes=minutes_ago))
+        change(database_url, f"UPDATE conversions SET delivered_at = {at} WHERE call_sid = '{sid(number)}'")
+    assert "Rockerbox took the latest one 3 min ago" in words(inside.person(Role.VIEWER).get("/").text)
     inside.service.ledger.close()
 
 

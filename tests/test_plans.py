@@ -159,6 +159,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert len(seen.conversions((), 50)) == 50
     assert seen.conversions(("dead", "sending"), 50)
     assert seen.conversion_counts()["delivered"] > 10_000
+    assert seen.latest_delivered_at() is not None
     assert seen.of_call(f"CA1a{0:030x}")[0].conversion is not None
     assert not seen.of_call("CA" + "f" * 32)
     assert len(seen.calls_of(KNOWN, 10)) == 10

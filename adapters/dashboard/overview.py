@@ -14,7 +14,6 @@ from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zone, zone_name
 from offhook.adapters.dashboard.who import asked_by_itself, needs
 from offhook.pipeline.counting import Tally
-from offhook.pipeline.delivery import State
 from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
 from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
 from offhook.pipeline.unfinished import UNFINISHED
@@ -143,13 +142,12 @@ def _day(text: str) -> date | None:
 def _health(now: datetime) -> tuple[Sequence[HealthLine], Mapping[str, object]]:
     known = parts()
     is_ready, facts = known.ready()
-    latest = known.reads.stories.conversions([State.DELIVERED], 1)
     seen = Health(
         is_ready,
         facts,
         now,
         called_at=known.reads.stories.latest_callback_at(),
-        delivered_at=latest[0].delivered_at if latest else None,
+        delivered_at=known.reads.stories.latest_delivered_at(),
         way_out=known.reads.stories.way_out(),
         list_brought_at=last_list(known.reads.history.imports(known.limits.page_rows)),
         looks_up=known.looks_up,

@@ -177,6 +177,11 @@ class StoriesOnSql:
             )
             return connection.execute(latest).scalar()
 
+    def latest_delivered_at(self) -> datetime | None:
+        at = conversions.c.delivered_at
+        with self._read() as connection:
+            return connection.execute(select(at).where(at.is_not(None)).order_by(at.desc()).limit(1)).scalar()
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         if call_sid is not None:
             yield from self._callbacks_of(call_sid, since)

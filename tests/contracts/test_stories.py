@@ -48,6 +48,21 @@ def test_the_latest_callback_is_the_one_that_was_kept_last_not_the_one_that_came
     assert ledger.stories.latest_callback_at() == NOON - MINUTE
 
 
+def test_what_arrived_last_may_be_what_was_made_first(ledger: WholeLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    assert ledger.stories.latest_delivered_at() is None
+    for number in (1, 2, 3):
+        ledger.append([raw(number, at=NOON)])
+        steps.fold(ledger)
+        steps.decide(ledger, NOON + number * MINUTE)
+    sending = {one.key: one for one in ledger.claim(NOON + 5 * MINUTE, 3, 60, POLICY).taken}
+    results = ((2, Result.DELIVERED, 6), (1, Result.DELIVERED, 8), (3, Result.RETRY, 9))
+    for number, result, minute in results:
+        at = NOON + minute * MINUTE
+        ledger.finish([attempt(sending[key(number)], Outcome(result, "http_200"), at, at, POLICY)], at)
+    assert ledger.stories.latest_delivered_at() == NOON + 8 * MINUTE
+
+
 def test_the_story_of_a_call_that_is_converted_by_its_leg_has_the_legs_decision_and_conversion(
     ledger: WholeLedger,
 ) -> None:

@@ -122,6 +122,10 @@ class MemoryStories:
     def latest_callback_at(self) -> datetime | None:
         return next((raw.received_at for raw in reversed(self._kept.callbacks.values())), None)
 
+    def latest_delivered_at(self) -> datetime | None:
+        arrived = (one.delivered_at for one in self._kept.conversions.values())
+        return max((at for at in arrived if at is not None), default=None)
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         for raw in self._kept.callbacks.values():
             if (since is None or raw.received_at >= since) and call_sid in (None, raw.call_sid, raw.parent_call_sid):

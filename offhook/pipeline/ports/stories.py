@@ -78,6 +78,9 @@ class Stories(Protocol):
     def latest_callback_at(self) -> datetime | None:
         """When the callback arrived that was kept last; None where there is none."""
 
+    def latest_delivered_at(self) -> datetime | None:
+        """When the conversion arrived that arrived last of all, whenever it was made; None where none has."""
+
     def every_callback(self, *, since: datetime | None = None, call_sid: str | None = None) -> Iterator[RawCallback]:
         """All callbacks in the order of their arrival, a page at a time, so that memory stays small.
 
