@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from offhook.pipeline import reasons
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
 from offhook.pipeline.health import FactLine, Health, HealthLine, Limits, fact_lines, last_list, length, lines
-from offhook.pipeline.overview import Period, overview
+from offhook.pipeline.overview import (
+    Needing,
+    Period,
+    Todo,
+    Where,
+    lately_bounds,
+    overview,
+    todo,
+    unknown_calls,
+)
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
 from offhook.pipeline.story import Verdict, WayOut
@@ -246,3 +255,56 @@ def test_a_length_is_said_in_the_unit_that_a_person_takes() -> None:
         "2 h",
         "2 days",
     ]
+
+
+WELL = HealthLine("worker", "ok", "Worker", "nothing waits longer than 1 s")
+
+
+def test_nothing_needs_anybody_where_all_is_well() -> None:
+    assert todo(Needing([WELL])) == []
+
+
+def test_what_needs_somebody_is_said_with_where_it_is_mended_and_what_stops_everything_first() -> None:
+    since = NOW - timedelta(hours=3)
+    health = [
+        WELL,
+        HealthLine("customers", "wait", "Customer list", "imported 9 days ago"),
+        HealthLine("rockerbox", "bad", "Rockerbox takes nothing from you", "Rockerbox answered 403.", since),
+        HealthLine("worker", "wait", "Worker", "behind by 5 min"),
+    ]
+    assert todo(Needing(health, held=1, unknown=2000, days=7, unfinished=3)) == [
+        Todo("Rockerbox takes nothing from you", "Rockerbox answered 403.", Where.SETUP, "Set-up", since),
+        Todo(
+            "1 call",
+            "refused by Rockerbox, or nobody knows whether it arrived: a person has to look.",
+            Where.DELIVERIES,
+            "See it",
+        ),
+        Todo("2,000 calls", "of unknown callers in 7 days wait for a customer.", Where.UNKNOWN, "Add them"),
+        Todo(
+            "The customer list",
+            "was imported 9 days ago: callers who came since are unknown.",
+            Where.CUSTOMERS,
+            "Import a newer one",
+        ),
+        Todo(
+            "3 calls",
+            "ended without Twilio saying so: set the status callback on the number itself.",
+            Where.CALLS,
+            "See them",
+            asked={"outcome": "not_finished", "reason": "unfinished"},
+        ),
+    ]
+
+
+def test_a_customer_list_that_never_came_is_asked_for() -> None:
+    none = HealthLine("customers", "wait", "Customer list", "none yet: every caller is unknown")
+    said = "was never imported: callers are unknown until it is."
+    assert todo(Needing([none])) == [Todo("The customer list", said, Where.CUSTOMERS, "Import it")]
+
+
+def test_unknown_callers_of_late_are_those_of_whole_hours_up_to_now() -> None:
+    begins, ends = lately_bounds(NOW, 7)
+    assert (begins, ends > NOW) == (datetime(2026, 11, 18, 16, tzinfo=UTC), True)
+    every = [Tally(NOW, "", verdict, "", 3) for verdict in (Verdict.UNKNOWN_CALLER, Verdict.DELIVERED, Verdict.HELD)]
+    assert unknown_calls(every) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, current_app, render_template, request, url_for
@@ -15,10 +16,20 @@ from offhook.adapters.dashboard.times import zone, zone_name
 from offhook.adapters.dashboard.who import asked_by_itself, needs
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.health import Health, HealthLine, Limits, last_list, lines
-from offhook.pipeline.overview import Overview, Period, Ways, overview, way_of
-from offhook.pipeline.unfinished import UNFINISHED
+from offhook.pipeline.overview import (
+    Needing,
+    Overview,
+    Period,
+    Todo,
+    Ways,
+    Where,
+    lately_bounds,
+    overview,
+    todo,
+    unknown_calls,
+)
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import about_many, counted, why_in_words
+from offhook.pipeline.words import about_many, why_in_words
 
 blueprint = Blueprint("overview", __name__)
 
@@ -48,17 +59,6 @@ class Asked:
             return _RANGES[self.name][1]
         first, last = self.period.first, self.period.last
         return f"{first:%-d %B %Y}" if first == last else f"{first:%-d %B %Y} to {last:%-d %B %Y}"
-
-
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """What needs the reader: what it is, why, and where it is mended."""
-
-    what: str
-    why: str
-    link: str = ""
-    label: str = ""
-    since: datetime | None = None
 
 
 @blueprint.get("/")
@@ -97,6 +97,7 @@ def _page_of_now() -> str:
         series=[name for name, _ in _BARS.values()],
         inks=[ink for _, ink in _BARS.values()],
         todo=_todo(now, health, facts),
+        link=_link,
         why=why_in_words,
         can_be_done=about_many,
         calls_url=lambda **more: _calls(asked, **more),
@@ -169,52 +170,33 @@ def _bars(found: Overview, period: Period) -> list[list[object]]:
     return [[bar.at.strftime(form), *(bar.ways[way] for way in _BARS)] for bar in found.bars]
 
 
-def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> list[Todo]:
-    """Whatever its day: what needs somebody does so until it is done."""
-    todo = [
-        Todo(line.title, f"{line.said.rstrip('.')}.", _page("setup.shown"), "Set-up", line.since)
-        for line in health
-        if line.kind == "bad"
-    ]
-    held = facts.get("conversions_held_for_a_person")
-    if isinstance(held, int) and held:
-        link = _page("deliveries.shown") or _plain_calls(outcome="refused")
-        they = "it" if held == 1 else "they"
-        why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
-        todo.append(Todo(counted(held, "call", "calls"), why, link, "See it" if held == 1 else "See them"))
-    unknown = _lately_unknown(now)
-    if unknown:
-        link = _page("unknown.shown") or _plain_calls(outcome="unknown_caller")
-        days = counted(parts().limits.recent_days, "day", "days")
-        why = f"of unknown callers in {days} {'waits' if unknown == 1 else 'wait'} for a customer."
-        todo.append(Todo(counted(unknown, "call", "calls"), why, link, "Add them"))
-    todo += [_of_the_list(line) for line in health if line.name == "customers" and line.kind == "wait"]
-    open_ = facts.get("calls_unfinished")
-    if isinstance(open_, int) and open_:
-        why = "ended without Twilio saying so: set the status callback on the number itself."
-        link = _plain_calls(outcome="not_finished", reason=UNFINISHED)
-        todo.append(Todo(counted(open_, "call", "calls"), why, link, "See it" if open_ == 1 else "See them"))
-    return todo
+def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> Sequence[Todo]:
+    days = parts().limits.recent_days
+    lately = parts().reads.tallies.summed(lately_bounds(now, days))
+    known = Needing(health, _figure(facts, _HELD), unknown_calls(lately.spans), days, _figure(facts, _UNFINISHED))
+    return todo(known)
 
 
-def _of_the_list(line: HealthLine) -> Todo:
-    """`imported 9 days ago` is how old it is; else there is none."""
-    is_old = line.said.startswith("imported")
-    why = f"was {line.said}: callers who came since are unknown." if is_old else _NO_LIST
-    return Todo("The customer list", why, _page("customers.shown"), "Import a newer one" if is_old else "Import it")
+_HELD, _UNFINISHED = "conversions_held_for_a_person", "calls_unfinished"
 
 
-_NO_LIST = "was never imported: callers are unknown until it is."
+def _figure(facts: Mapping[str, object], name: str) -> int:
+    """0 where it is not known."""
+    found = facts.get(name)
+    return found if isinstance(found, int) else 0
 
 
-def _lately_unknown(now: datetime) -> int:
-    begins = (now - timedelta(days=parts().limits.recent_days)).replace(minute=0, second=0, microsecond=0)
-    found = parts().reads.tallies.summed([begins, now + timedelta(days=1)])
-    return sum(one.calls for one in found.spans if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
+def _link(one: Todo) -> str:
+    return url_for(_PAGES[one.where], **dict[str, Any](one.asked))
 
 
-def _page(endpoint: str) -> str:
-    return url_for(endpoint) if endpoint in current_app.view_functions else ""
+_PAGES: Mapping[Where, str] = {
+    Where.SETUP: "setup.shown",
+    Where.DELIVERIES: "deliveries.shown",
+    Where.UNKNOWN: "unknown.shown",
+    Where.CUSTOMERS: "customers.shown",
+    Where.CALLS: "calls.shown",
+}
 
 
 def _plain_calls(**fields: str) -> str:

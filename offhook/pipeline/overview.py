@@ -1,15 +1,20 @@
-"""What stands on the first page: the way from calls to delivered in figures that add up, made of tallies alone. Pure."""
+"""What stands on the first page: the way from calls to delivered in figures that add up, made of tallies alone; and what needs
+somebody. Pure.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 from offhook.pipeline.counting import Tally
+from offhook.pipeline.health import HealthLine
 from offhook.pipeline.story import Verdict
+from offhook.pipeline.unfinished import UNFINISHED
+from offhook.pipeline.words import counted
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -197,3 +202,112 @@ def _moment(at: datetime, period: Period) -> datetime:
     """The bar of a moment. Where a clock is put back, two hours have one name and are one bar."""
     here = at.astimezone(period.zone)
     return here if period.by_hour else datetime.combine(here.date(), time(), period.zone)
+
+
+# What needs somebody, whatever its day: it does so until it is done.
+
+
+class Where(StrEnum):
+    """The page on which something is mended."""
+
+    SETUP = "setup"
+    DELIVERIES = "deliveries"
+    UNKNOWN = "unknown"
+    CUSTOMERS = "customers"
+    CALLS = "calls"
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What needs the reader, why, and where it is mended: `asked` is what that page is asked for, `label` what the way there is
+    called. `since` is since when, where that is to be said.
+    """
+
+    what: str
+    why: str
+    where: Where
+    label: str
+    since: datetime | None = None
+    asked: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Needing:
+    """What is known of that: the lines of health, and how many conversions a person has to look at, calls of unknown callers came
+    in the last `days`, and calls ended without a word.
+    """
+
+    health: Sequence[HealthLine]
+    held: int = 0
+    unknown: int = 0
+    days: int = 7
+    unfinished: int = 0
+
+
+def todo(known: Needing) -> list[Todo]:
+    """What needs somebody, what stops everything first."""
+    return [
+        *(_of_health(line) for line in known.health if line.kind == "bad"),
+        *_of_held(known.held),
+        *_of_unknown(known.unknown, known.days),
+        *(_of_the_list(line) for line in known.health if line.name == "customers" and line.kind == "wait"),
+        *_of_unfinished(known.unfinished),
+    ]
+
+
+def lately_bounds(now: datetime, days: int) -> list[datetime]:
+    """The hours of the last days, for tallies: the one that is under way is among them."""
+    return [(now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0), now + _DAY]
+
+
+def unknown_calls(tallies: Iterable[Tally]) -> int:
+    """How many of them are calls of unknown callers."""
+    return sum(one.calls for one in tallies if way_of(one.outcome) is Ways.UNKNOWN_CALLER)
+
+
+def _of_health(line: HealthLine) -> Todo:
+    return Todo(line.title, f"{line.said.rstrip('.')}.", Where.SETUP, "Set-up", line.since)
+
+
+def _of_held(count: int) -> Sequence[Todo]:
+    if not count:
+        return ()
+    they = "it" if count == 1 else "they"
+    why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
+    return (Todo(_calls(count), why, Where.DELIVERIES, _see(count)),)
+
+
+def _of_unknown(count: int, days: int) -> Sequence[Todo]:
+    if not count:
+        return ()
+    waits = "waits" if count == 1 else "wait"
+    why = f"of unknown callers in {counted(days, 'day', 'days')} {waits} for a customer."
+    return (Todo(_calls(count), why, Where.UNKNOWN, "Add them"),)
+
+
+def _of_the_list(line: HealthLine) -> Todo:
+    """`imported 9 days ago` is how old it is; else there is none."""
+    is_old = line.said.startswith("imported")
+    why = f"was {line.said}: callers who came since are unknown." if is_old else _NO_LIST
+    return Todo("The customer list", why, Where.CUSTOMERS, "Import a newer one" if is_old else "Import it")
+
+
+_NO_LIST = "was never imported: callers are unknown until it is."
+
+
+def _of_unfinished(count: int) -> Sequence[Todo]:
+    if not count:
+        return ()
+    asked = {"outcome": Verdict.NOT_FINISHED.value, "reason": UNFINISHED}
+    return (Todo(_calls(count), _NO_END, Where.CALLS, _see(count), asked=asked),)
+
+
+_NO_END = "ended without Twilio saying so: set the status callback on the number itself."
+
+
+def _calls(count: int) -> str:
+    return counted(count, "call", "calls")
+
+
+def _see(count: int) -> str:
+    return "See it" if count == 1 else "See them"
