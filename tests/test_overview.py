@@ -297,6 +297,14 @@ def test_what_needs_somebody_is_said_with_where_it_is_mended_and_what_stops_ever
     ]
 
 
+@pytest.mark.parametrize(("count", "said"), [(10_000, "10,000"), (10_001, "10,000+"), (20_002, "10,000+")])
+def test_what_is_counted_no_further_is_said_to_be_that_many_or_more(count: int, said: str) -> None:
+    found = todo(Needing([], held=count, unknown=count, unfinished=count))
+    assert [one.what for one in found] == [f"{said} calls", f"{count:,} calls", f"{said} calls"]
+    facts = ("conversions_held_for_a_person", "calls_unfinished", "callers_to_look_up")
+    assert [one.said for one in fact_lines(dict.fromkeys(facts, count))] == [said] * 3
+
+
 def test_a_customer_list_that_never_came_is_asked_for() -> None:
     none = HealthLine("customers", "wait", "Customer list", "none yet: every caller is unknown")
     said = "was never imported: callers are unknown until it is."

@@ -34,7 +34,6 @@ from offhook.pipeline.job_kinds import RetryConversions, enqueue
 from offhook.pipeline.masking import hidden, masking
 from offhook.pipeline.sending_again import RESTING, Sorted, in_short, send_again, sort_out
 from offhook.pipeline.story import (
-    COUNTED_UP_TO,
     AttemptLine,
     ConversionFilter,
     ConversionLine,
@@ -43,7 +42,7 @@ from offhook.pipeline.story import (
     verdict,
 )
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import counted, outcome_in_words, word_of
+from offhook.pipeline.words import bounded, counted, outcome_in_words, word_of
 
 blueprint = Blueprint("deliveries", __name__)
 SHOWN: Mapping[Show, str] = {
@@ -179,11 +178,7 @@ def _counts(known: Parts) -> dict[str, str]:
     found = known.reads.stories.conversion_counts()
     on_the_way = sum(found.get(state, 0) for state in MOVING)
     needs_you = sum(found.get(state, 0) for state in RESTING)
-    return {"on_the_way": _up_to(on_the_way), "needs_you": _up_to(needs_you)}
-
-
-def _up_to(count: int) -> str:
-    return f"{COUNTED_UP_TO:,}+" if count > COUNTED_UP_TO else f"{count:,}"
+    return {"on_the_way": bounded(on_the_way), "needs_you": bounded(needs_you)}
 
 
 def _outcomes(known: Parts, now: datetime) -> list[list[object]]:

@@ -11,7 +11,7 @@ from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
 from offhook.pipeline.reasons import OF_THE_BACKLOG
 from offhook.pipeline.story import WayOut
-from offhook.pipeline.words import reason_in_words
+from offhook.pipeline.words import bounded, reason_in_words
 
 _BEHIND_SECONDS = "backlog_age_seconds"
 _WAITS: Mapping[str, str] = {  # whose age it is -> what waits
@@ -65,9 +65,10 @@ def _fact_line(name: str, fact: object) -> FactLine:
         return FactLine(label, "", str(fact))
     if name == "workers":
         return FactLine(label, str(fact).removesuffix(f": {_NO_WORKER.advice}"), _sentence(_NO_WORKER.advice))
-    return FactLine(label, str(fact))
+    return FactLine(label, bounded(fact) if name in _BOUNDED and isinstance(fact, int) else str(fact))
 
 
+_BOUNDED = ("conversions_held_for_a_person", "calls_unfinished", "callers_to_look_up")
 _NO_WORKER = OF_THE_BACKLOG["no_worker"]
 
 

@@ -14,7 +14,7 @@ from offhook.pipeline.counting import Tally
 from offhook.pipeline.health import HealthLine
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.unfinished import UNFINISHED
-from offhook.pipeline.words import counted
+from offhook.pipeline.words import bounded, counted
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -234,7 +234,7 @@ class Todo:
 @dataclass(frozen=True, slots=True)
 class Needing:
     """What is known of that: the lines of health, and how many conversions a person has to look at, calls of unknown callers came
-    in the last `days`, and calls ended without a word.
+    in the last `days`, and calls ended without a word; the first and the last counted up to a bound.
     """
 
     health: Sequence[HealthLine]
@@ -282,7 +282,7 @@ def _of_unknown(count: int, days: int) -> Sequence[Todo]:
         return ()
     waits = "waits" if count == 1 else "wait"
     why = f"of unknown callers in {counted(days, 'day', 'days')} {waits} for a customer."
-    return (Todo(_calls(count), why, Where.UNKNOWN, "Add them"),)
+    return (Todo(counted(count, "call", "calls"), why, Where.UNKNOWN, "Add them"),)
 
 
 def _of_the_list(line: HealthLine) -> Todo:
@@ -306,7 +306,8 @@ _NO_END = "ended without Twilio saying so: set the status callback on the number
 
 
 def _calls(count: int) -> str:
-    return counted(count, "call", "calls")
+    """Of what is counted up to a bound."""
+    return f"{bounded(count)} {'call' if count == 1 else 'calls'}"
 
 
 def _see(count: int) -> str:

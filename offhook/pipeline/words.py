@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from offhook.pipeline.call import CallState
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.reasons import on_pages
-from offhook.pipeline.story import Verdict
+from offhook.pipeline.story import COUNTED_UP_TO, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
 
@@ -90,6 +90,11 @@ def why_in_words(verdict: str, reason: str) -> str:
 def counted(count: int, one: str, many: str) -> str:
     """So many of them: "1 call was", "2,000 calls were"."""
     return f"{count:,} {one if count == 1 else many}"
+
+
+def bounded(count: int) -> str:
+    """A figure of now that nobody counts further than COUNTED_UP_TO: "9,999", then "10,000+"."""
+    return f"{COUNTED_UP_TO:,}+" if count > COUNTED_UP_TO else f"{count:,}"
 
 
 def about_many(verdict: str, reason: str) -> str:
