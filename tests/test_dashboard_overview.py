@@ -11,8 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from offhook.adapters.ledger.schema import micros
+from offhook.adapters.ledger.stories import StoriesOnSql
 from offhook.pipeline.counting import figures as figures_of
 from offhook.pipeline.delivery import Outcome, Result
+from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.story import NeedsPeople
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
 from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
@@ -169,6 +172,39 @@ def test_what_rockerbox_took_last_is_what_arrived_last_whenever_it_was_made(data
         at = micros(inside.service.ledger.clock() - timedelta(minutes=minutes_ago))
         change(database_url, f"UPDATE conversions SET delivered_at = {at} WHERE call_sid = '{sid(number)}'")
     assert "Rockerbox took the latest one 3 min ago" in words(inside.person(Role.VIEWER).get("/").text)
+    inside.service.ledger.close()
+
+
+def test_the_header_of_every_page_has_how_much_waits_where(database_url: str) -> None:
+    inside = browsing(database_url)
+    viewer = inside.person(Role.VIEWER)
+    assert 'class="n"' not in viewer.get("/rules").text
+    inside.call(1, caller=BO)
+    inside.call(2, caller=BO)
+    inside.refused(3, caller=ANN)
+    for path in ("/", "/rules", "/unknown", "/account"):
+        nav = words(viewer.get(path).text.partition("</nav>")[0])
+        assert "Unknown callers 2 calls wait Deliveries 1 call needs you Customers" in nav, path
+    assert 'class="n"' not in viewer.get("/none-such").text  # asks nothing to say that
+    inside.know(BO, "bo@example.com")
+    inside.work()
+    assert "Unknown callers Deliveries 1 call needs you" in words(viewer.get("/rules").text)
+    inside.service.ledger.close()
+
+
+def test_a_header_whose_counts_cannot_be_read_is_there_without_them(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = browsing(database_url)
+    inside.call(1, caller=BO)
+    viewer = inside.person(Role.VIEWER)
+
+    def fails(_self: object) -> NeedsPeople:
+        raise LedgerUnavailable("it took too long", "slow")
+
+    monkeypatch.setattr(StoriesOnSql, "needs_people", fails)
+    page = viewer.get("/rules")
+    assert (page.status_code, "Unknown callers Deliveries Customers" in words(page.text)) == (200, True)
     inside.service.ledger.close()
 
 

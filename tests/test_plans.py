@@ -160,6 +160,7 @@ def is_looked_at(ledger: SqlLedger) -> None:
     assert seen.conversions(("dead", "sending"), 50)
     assert seen.conversion_counts()["delivered"] > 10_000
     assert seen.latest_delivered_at() is not None
+    assert min(seen.needs_people().held, seen.needs_people().unknown) > 0
     assert seen.of_call(f"CA1a{0:030x}")[0].conversion is not None
     assert not seen.of_call("CA" + "f" * 32)
     assert len(seen.calls_of(KNOWN, 10)) == 10

@@ -34,7 +34,7 @@ from offhook.adapters.dashboard import (
 from offhook.adapters.dashboard.assets import create_assets
 from offhook.adapters.dashboard.code_marks import with_code
 from offhook.adapters.dashboard.door import COOKIE
-from offhook.adapters.dashboard.nav import nav_of
+from offhook.adapters.dashboard.nav import nav_of, without_counts
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.times import length_of, local, utc, utc_hour, zone_name, zones
 from offhook.adapters.dashboard.uploads import size_of
@@ -227,6 +227,7 @@ _WORDS = {
 
 def _said(status: int, title: str, what: str, **headers: str) -> Response:
     g.setdefault("user", None)
+    without_counts()
     page = render_template("said.html.jinja", heading=title, what=what)
     return Response(page, status=status, headers=headers)
 

@@ -29,7 +29,7 @@ from offhook.adapters.ledger.schema import (
     replaced,
     rules,
 )
-from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count
+from offhook.adapters.ledger.waiting import IS_UNFINISHED, UNFINISHED_COUNT, bounded_count, needs_people_question
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.conversion import Reason
@@ -47,6 +47,7 @@ from offhook.pipeline.story import (
     ConversionsPage,
     CountedCall,
     DecisionLine,
+    NeedsPeople,
     PageMark,
     ReplacedLine,
     Story,
@@ -120,6 +121,9 @@ class StoriesOnSql:
         question = ", ".join(map(bounded_count, State))
         found = zip(State, self._database.ask(f"SELECT {question}", patient=True), strict=True)
         return {state.value: count for state, count in found if count}
+
+    def needs_people(self) -> NeedsPeople:
+        return NeedsPeople(*self._database.ask(needs_people_question(), patient=True))
 
     def of_call(self, call_sid: str) -> Sequence[Story]:
         with self._read() as connection:

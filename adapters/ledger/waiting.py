@@ -54,9 +54,19 @@ def _bounded(rows: str) -> str:
     return f"(SELECT count(*) FROM ({rows} LIMIT {COUNTED_UP_TO + 1}) AS few)"
 
 
+def needs_people_question() -> str:
+    """Conversions that wait for a person, and calls that wait for a customer."""
+    parked = _bounded(f"SELECT 1 FROM calls WHERE state = '{CallState.PARKED}' ORDER BY first_received_at")
+    return f"SELECT {_held()}, {parked}"
+
+
+def _held() -> str:
+    return " + ".join(bounded_count(state) for state in CONVERSION_MOVES.sources(Event.RETRY))
+
+
 LOOK_UPS_COUNT = _bounded(f"SELECT 1 FROM lookups WHERE {IS_WANTED} ORDER BY wanted_at")
 UNFINISHED_COUNT = _bounded(f"SELECT 1 FROM calls WHERE {IS_UNFINISHED} ORDER BY decided_at")
-_HELD = " + ".join(bounded_count(state) for state in CONVERSION_MOVES.sources(Event.RETRY))
+_HELD = _held()
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,16 @@ class WayOut:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedsPeople:
+    """How many conversions a person has to look at, and how many calls wait for a customer. Of each state up to
+    COUNTED_UP_TO + 1 are counted.
+    """
+
+    held: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class HourCount:
     """How many conversions of an action were delivered within an hour (UTC; `hour` is its beginning)."""
 

@@ -9,8 +9,8 @@ import pytest
 from offhook.pipeline import story
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
-from offhook.pipeline.steps import attempt, leave_unfinished_batch
-from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall, WayOut
+from offhook.pipeline.steps import attempt, leave_unfinished_batch, review_parked_batch
+from offhook.pipeline.story import CallFilter, ConversionFilter, ConversionLine, CountedCall, NeedsPeople, WayOut
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
@@ -96,6 +96,16 @@ def test_conversions_are_listed_by_their_state_and_never_more_than_asked_for(led
     assert {one.key for one in ledger.stories.conversions(["dead", "pending", "dead"], 10)} == {key(1), key(2)}
     assert len(ledger.stories.conversions([], 1)) == 1
     assert dict(ledger.stories.conversion_counts()) == {"dead": 1, "pending": 1}
+
+
+def test_what_waits_for_people_is_what_rests_and_who_is_unknown(ledger: WholeLedger) -> None:
+    assert ledger.stories.needs_people() == NeedsPeople()
+    keep_day(ledger)
+    assert ledger.stories.needs_people() == NeedsPeople(held=1, unknown=1)
+    ledger.merge_customers([Customer(OTHER, "bo@example.com", None)])
+    assert review_parked_batch(ledger, steps.JUDGE, NOON + 20 * MINUTE, 10) == 1
+    assert ledger.retry([key(1)], NOON + 20 * MINUTE) == 1
+    assert ledger.stories.needs_people() == NeedsPeople()
 
 
 def test_conversions_are_given_page_by_page_the_newest_first_and_each_once(ledger: WholeLedger) -> None:
@@ -199,6 +209,13 @@ def test_nobody_counts_on_after_one_more_than_counted_up_to(ledger: WholeLedger,
     assert len(leave_unfinished_batch(ledger, steps.JUDGE, NOON + MINUTE, 1.0, 10)) == count
     assert dict(ledger.stories.conversion_counts()) == {"pending": counted}
     assert ledger.stories.unfinished_count() == counted
+    ledger.append([raw(200 + number, caller=OTHER) for number in range(count)])
+    steps.fold(ledger)
+    assert steps.decide(ledger, NOON) == count
+    sending = ledger.claim(NOON, count, 60, POLICY).taken
+    refused = Outcome(Result.REFUSED, "http_400", 400)
+    ledger.finish([attempt(one, refused, NOON, NOON, POLICY) for one in sending], NOON)
+    assert ledger.stories.needs_people() == NeedsPeople(counted, counted)
     assert len(ledger.stories.unfinished(10)) == count  # what is listed is bounded by what is asked for alone
 
 

@@ -10,6 +10,7 @@ from offhook.pipeline import story
 from offhook.pipeline.callback import CallKey, RawCallback
 from offhook.pipeline.counting import CallOfTally, Place, place_of
 from offhook.pipeline.phone import spellings
+from offhook.pipeline.sending_again import RESTING
 from offhook.pipeline.story import (
     AttemptLine,
     CallFilter,
@@ -20,6 +21,7 @@ from offhook.pipeline.story import (
     ConversionLine,
     ConversionsPage,
     CountedCall,
+    NeedsPeople,
     PageMark,
     Story,
     WayOut,
@@ -68,6 +70,11 @@ class MemoryStories:
     def conversion_counts(self) -> Mapping[str, int]:
         counts = Counter(one.state.value for one in self._kept.conversions.values())
         return {state: _bounded(count) for state, count in counts.items()}
+
+    def needs_people(self) -> NeedsPeople:
+        counts = Counter(one.state for one in self._kept.conversions.values())
+        parked = sum(one.state == "parked" for one in self._kept.calls.values())
+        return NeedsPeople(sum(_bounded(counts[state]) for state in RESTING), _bounded(parked))
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         found = [one for one in self._calls().values() if one.state == UNFINISHED]

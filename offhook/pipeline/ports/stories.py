@@ -17,6 +17,7 @@ from offhook.pipeline.story import (
     ConversionFilter,
     ConversionLine,
     ConversionsPage,
+    NeedsPeople,
     PageMark,
     Story,
     WayOut,
@@ -46,6 +47,9 @@ class Stories(Protocol):
 
     def conversion_counts(self) -> Mapping[str, int]:
         """How many conversions are in each state that any is in, counted up to COUNTED_UP_TO + 1."""
+
+    def needs_people(self) -> NeedsPeople:
+        """How much waits for somebody now, counted up to a bound."""
 
     def unfinished(self, limit: int) -> Sequence[CallLine]:
         """The calls that were called unfinished and still are, the latest first."""
