@@ -19,7 +19,7 @@ from offhook.pipeline.story import NeedsPeople
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
 from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
-from tests.support.browsing import ANN, BO, browsing, sid
+from tests.support.browsing import ACCOUNT, ANN, BO, browsing, sid
 from tests.support.dashboard import Client, Site
 from tests.support.ledger import change
 from tests.support.readers import NEVER, words
@@ -112,7 +112,7 @@ def test_what_needs_somebody_is_said_with_where_it_is_mended(viewer: Client) -> 
     page = viewer.get("/?from=2001-01-01&to=2001-01-01").text  # it does so whatever days are shown
     todo = page[page.index('id="needs-you"') : page.index("<h2>Numbers")]
     assert "unknown callers in 7 days" in todo
-    assert "a person has to look" in todo
+    assert re.search(r"not in Rockerbox: [^<]+\. <a href=\"/(deliveries\?|calls/CA)", todo)
 
 
 def test_markup_in_a_parameter_stays_text(viewer: Client) -> None:
@@ -172,6 +172,28 @@ def test_what_rockerbox_took_last_is_what_arrived_last_whenever_it_was_made(data
         at = micros(inside.service.ledger.clock() - timedelta(minutes=minutes_ago))
         change(database_url, f"UPDATE conversions SET delivered_at = {at} WHERE call_sid = '{sid(number)}'")
     assert "Rockerbox took the latest one 3 min ago" in words(inside.person(Role.VIEWER).get("/").text)
+    inside.service.ledger.close()
+
+
+def test_what_rockerbox_refused_is_said_with_its_reason_and_the_way_to_just_that(database_url: str) -> None:
+    inside = browsing(database_url)
+    viewer = inside.person(Role.VIEWER)
+
+    def needs_you() -> str:
+        return str(viewer.get("/").text.partition('id="needs-you"')[2].partition("<h2>Numbers")[0])
+
+    only = inside.refused(1, caller=ANN)
+    link = f'<a href="/calls/{only}?account={ACCOUNT}">See the call</a>'
+    assert f"<b>1 call</b> is not in Rockerbox: Rockerbox answered 422. {link}" in needs_you()
+    inside.refused(2, caller=ANN)
+    inside.call(3)
+    inside.attempted(Outcome(Result.DELIVERED, "delivered", 200))
+    said = re.search(
+        r'<b>2 calls</b> are not in Rockerbox: Rockerbox answered 422\. <a href="([^"]+)">See them</a>', needs_you()
+    )
+    assert said is not None
+    listed = viewer.get(html.unescape(said[1])).text.partition('id="deliveries"')[2]
+    assert set(re.findall(r'href="/calls/(CA\w{32})', listed)) == {only, sid(2)}
     inside.service.ledger.close()
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.pipeline import reasons
+from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import NOT_ENDED, SETTLING, Tally
 from offhook.pipeline.health import FactLine, Health, HealthLine, Limits, fact_lines, last_list, length, lines
 from offhook.pipeline.overview import (
@@ -26,7 +27,7 @@ from offhook.pipeline.overview import (
 )
 from offhook.pipeline.ports.customers import Source
 from offhook.pipeline.ports.history import ImportLine
-from offhook.pipeline.story import Verdict, WayOut
+from offhook.pipeline.story import ConversionLine, Verdict, WayOut
 from offhook.pipeline.words import about_many, why_in_words
 
 pytestmark = pytest.mark.mostly("sqlite")
@@ -257,6 +258,61 @@ def test_a_length_is_said_in_the_unit_that_a_person_takes() -> None:
     ]
 
 
+def refused(number: int, reason: str = "http_422", state: str = "dead", *, maybe_sent: bool = False) -> ConversionLine:
+    key = CallKey("AC1", f"CA{number}")
+    return ConversionLine(key, "a", "o", b"", state, reason, NOW, None, 1, 1, maybe_sent, None)
+
+
+def test_what_was_refused_is_said_by_its_reason_with_the_way_to_just_these() -> None:
+    newest = [
+        refused(1),
+        refused(2, "deadline", "ambiguous", maybe_sent=True),
+        refused(3),
+        refused(4, "leases_expired", "quarantined"),
+        refused(5, "day_turned", "ambiguous", maybe_sent=True),
+    ]
+    found = todo(Needing([], held=5, newest=newest))
+    assert [(one.what, one.why, one.where, one.asked) for one in found] == [
+        (
+            "2 calls",
+            "are not in Rockerbox: Rockerbox answered 422.",
+            Where.DELIVERIES,
+            {"show": "refused", "reason": "http_422"},
+        ),
+        (
+            "1 call",
+            "may be in Rockerbox already: no answer in time.",
+            Where.CALL,
+            {"call_sid": "CA2", "account": "AC1"},
+        ),
+        (
+            "1 call",
+            "is not in Rockerbox: sending it was cut off too often.",
+            Where.CALL,
+            {"call_sid": "CA4", "account": "AC1"},
+        ),
+        (
+            "1 call",
+            "may be in Rockerbox already: a person has to look.",
+            Where.CALL,
+            {"call_sid": "CA5", "account": "AC1"},
+        ),
+    ]
+
+
+def test_of_more_than_are_looked_at_all_are_said_first_and_the_reasons_of_the_newest() -> None:
+    found = todo(Needing([], held=10_001, newest=[refused(1), refused(2), refused(3, "http_400")]))
+    assert [(one.what, one.why, one.label) for one in found] == [
+        (
+            "10,000+ calls",
+            "refused by Rockerbox, or nobody knows whether they arrived: a person has to look.",
+            "See them",
+        ),
+        ("2 of the newest 3", "are not in Rockerbox: Rockerbox answered 422.", "See them"),
+        ("1 of the newest 3", "is not in Rockerbox: Rockerbox answered 400.", "See the call"),
+    ]
+
+
 WELL = HealthLine("worker", "ok", "Worker", "nothing waits longer than 1 s")
 
 
@@ -272,13 +328,14 @@ def test_what_needs_somebody_is_said_with_where_it_is_mended_and_what_stops_ever
         HealthLine("rockerbox", "bad", "Rockerbox takes nothing from you", "Rockerbox answered 403.", since),
         HealthLine("worker", "wait", "Worker", "behind by 5 min"),
     ]
-    assert todo(Needing(health, held=1, unknown=2000, days=7, unfinished=3)) == [
+    assert todo(Needing(health, held=1, newest=[refused(1)], unknown=2000, days=7, unfinished=3)) == [
         Todo("Rockerbox takes nothing from you", "Rockerbox answered 403.", Where.SETUP, "Set-up", since),
         Todo(
             "1 call",
-            "refused by Rockerbox, or nobody knows whether it arrived: a person has to look.",
-            Where.DELIVERIES,
-            "See it",
+            "is not in Rockerbox: Rockerbox answered 422.",
+            Where.CALL,
+            "See the call",
+            asked={"call_sid": "CA1", "account": "AC1"},
         ),
         Todo("2,000 calls", "of unknown callers in 7 days wait for a customer.", Where.UNKNOWN, "Add them"),
         Todo(

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, current_app, render_template, request, url_for
 
 from offhook.adapters.dashboard.calls import labels_of
+from offhook.adapters.dashboard.nav import needs_people
 from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.times import zone, zone_name
 from offhook.adapters.dashboard.who import asked_by_itself, needs
@@ -28,6 +29,8 @@ from offhook.pipeline.overview import (
     todo,
     unknown_calls,
 )
+from offhook.pipeline.sending_again import RETRYABLE
+from offhook.pipeline.story import ConversionFilter, ConversionLine
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import about_many, why_in_words
 
@@ -171,19 +174,23 @@ def _bars(found: Overview, period: Period) -> list[list[object]]:
 
 
 def _todo(now: datetime, health: Sequence[HealthLine], facts: Mapping[str, object]) -> Sequence[Todo]:
-    days = parts().limits.recent_days
+    days, held = parts().limits.recent_days, needs_people().held
     lately = parts().reads.tallies.summed(lately_bounds(now, days))
-    known = Needing(health, _figure(facts, _HELD), unknown_calls(lately.spans), days, _figure(facts, _UNFINISHED))
+    unfinished = facts.get("calls_unfinished")
+    known = Needing(
+        health,
+        held,
+        _newest_held() if held else (),
+        unknown_calls(lately.spans),
+        days,
+        unfinished if isinstance(unfinished, int) else 0,
+    )
     return todo(known)
 
 
-_HELD, _UNFINISHED = "conversions_held_for_a_person", "calls_unfinished"
-
-
-def _figure(facts: Mapping[str, object], name: str) -> int:
-    """0 where it is not known."""
-    found = facts.get(name)
-    return found if isinstance(found, int) else 0
+def _newest_held() -> Sequence[ConversionLine]:
+    wanted = ConversionFilter(RETRYABLE)
+    return parts().reads.stories.conversions_page(wanted, None, parts().limits.page_rows).conversions
 
 
 def _link(one: Todo) -> str:
@@ -196,6 +203,7 @@ _PAGES: Mapping[Where, str] = {
     Where.UNKNOWN: "unknown.shown",
     Where.CUSTOMERS: "customers.shown",
     Where.CALLS: "calls.shown",
+    Where.CALL: "call.shown",
 }
 
 

@@ -38,6 +38,13 @@ _STATES: Mapping[Show, tuple[State, ...]] = {
 _MAYBE_SENT: Mapping[Show, bool] = {Show.MAYBE: True, Show.HELD: False}
 
 
+def show_of(line: ConversionLine) -> Show:
+    """The list in which a conversion stands that waits for a person."""
+    if line.maybe_sent:
+        return Show.MAYBE
+    return Show.REFUSED if line.state == State.DEAD else Show.HELD
+
+
 def filter_of(
     show: Show, reason: str | None = None, since: datetime | None = None, until: datetime | None = None
 ) -> ConversionFilter:

@@ -5,16 +5,18 @@ somebody. Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
 from offhook.pipeline.counting import Tally
+from offhook.pipeline.deliveries import Show, show_of
+from offhook.pipeline.delivery import DAY_TURNED
 from offhook.pipeline.health import HealthLine
-from offhook.pipeline.story import Verdict
+from offhook.pipeline.story import ConversionLine, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
-from offhook.pipeline.words import bounded, counted
+from offhook.pipeline.words import bounded, counted, reason_in_words
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -215,6 +217,7 @@ class Where(StrEnum):
     UNKNOWN = "unknown"
     CUSTOMERS = "customers"
     CALLS = "calls"
+    CALL = "call"  # `asked` says which
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +237,13 @@ class Todo:
 @dataclass(frozen=True, slots=True)
 class Needing:
     """What is known of that: the lines of health, and how many conversions a person has to look at, calls of unknown callers came
-    in the last `days`, and calls ended without a word; the first and the last counted up to a bound.
+    in the last `days`, and calls ended without a word; the first and the last counted up to a bound. `newest` are those of the
+    conversions that were made last: some, or all of them.
     """
 
     health: Sequence[HealthLine]
     held: int = 0
+    newest: Sequence[ConversionLine] = ()
     unknown: int = 0
     days: int = 7
     unfinished: int = 0
@@ -248,7 +253,7 @@ def todo(known: Needing) -> list[Todo]:
     """What needs somebody, what stops everything first."""
     return [
         *(_of_health(line) for line in known.health if line.kind == "bad"),
-        *_of_held(known.held),
+        *_of_held(known.held, known.newest),
         *_of_unknown(known.unknown, known.days),
         *(_of_the_list(line) for line in known.health if line.name == "customers" and line.kind == "wait"),
         *_of_unfinished(known.unfinished),
@@ -269,12 +274,34 @@ def _of_health(line: HealthLine) -> Todo:
     return Todo(line.title, f"{line.said.rstrip('.')}.", Where.SETUP, "Set-up", line.since)
 
 
-def _of_held(count: int) -> Sequence[Todo]:
-    if not count:
-        return ()
-    they = "it" if count == 1 else "they"
-    why = f"refused by Rockerbox, or nobody knows whether {they} arrived: a person has to look."
-    return (Todo(_calls(count), why, Where.DELIVERIES, _see(count)),)
+def _of_held(count: int, newest: Sequence[ConversionLine]) -> Iterator[Todo]:
+    """Of each reason those that have it; of all of them, where there are more than are looked at."""
+    is_more = count > len(newest)
+    if is_more:
+        why = "refused by Rockerbox, or nobody knows whether they arrived: a person has to look."
+        yield Todo(_calls(count), why, Where.DELIVERIES, _see(count))
+    alike: dict[tuple[Show, str], list[ConversionLine]] = {}
+    for line in newest:
+        alike.setdefault((show_of(line), line.reason), []).append(line)
+    for (show, reason), lines in alike.items():
+        what = f"{len(lines)} of the newest {len(newest)}" if is_more else _calls(len(lines))
+        yield _of_reason(what, show, reason, lines)
+
+
+def _of_reason(what: str, show: Show, reason: str, lines: Sequence[ConversionLine]) -> Todo:
+    is_ = (
+        "may be in Rockerbox already"
+        if show is Show.MAYBE
+        else f"{'is' if len(lines) == 1 else 'are'} not in Rockerbox"
+    )
+    why = f"{is_}: {_A_PERSON_LOOKS if reason == DAY_TURNED else reason_in_words(reason)}."
+    if len(lines) > 1:
+        return Todo(what, why, Where.DELIVERIES, "See them", asked={"show": show.value, "reason": reason})
+    account, sid = lines[0].key
+    return Todo(what, why, Where.CALL, "See the call", asked={"call_sid": sid, "account": account})
+
+
+_A_PERSON_LOOKS = "a person has to look"
 
 
 def _of_unknown(count: int, days: int) -> Sequence[Todo]:
