@@ -99,7 +99,9 @@ def _stands(one: Specimen, outcome: str, reason: str, **columns: object) -> Spec
 
 
 def _decided(one: Specimen, word: str) -> Specimen:
-    return one.altered("outcomes", reason=word).altered("decisions", reasons=json.dumps([[word, "A sentence."]]))
+    return one.altered("outcomes", reason=word, rule_reason=word).altered(
+        "decisions", reasons=json.dumps([[word, "A sentence."]])
+    )
 
 
 def _add_history(sql: Sql) -> None:
@@ -117,6 +119,14 @@ def _add_sums(sql: Sql) -> None:
     sql.rows(
         f"INSERT INTO tallies SELECT {hour}, {names}, count(*) FROM outcomes WHERE outcome <> 'merged' GROUP BY {hour}, {names}"
     )
+    sql.rows("DELETE FROM rule_tallies")
+    by_rule = "coalesce(rule, ''), CASE WHEN rule IS NULL THEN 0 ELSE 1 END, rule_state, rule_reason"
+    for hours in (1, 24):
+        begins = f"at - at % {hours * 3_600_000_000}"
+        sql.rows(
+            f"INSERT INTO rule_tallies SELECT {hours}, {begins}, {by_rule}, count(*) FROM outcomes WHERE rule_state IS NOT NULL "
+            f"GROUP BY {begins}, {by_rule}"
+        )
     sql.rows("UPDATE counters SET value = 1 WHERE name = 'tallies_whole'")
 
 

@@ -959,7 +959,7 @@ class Settings(BaseSettings):
         ge=1,
         le=100_000,
         description="how much a page of the dashboard looks through: conversions before many are sent again, or checked as `flask "
-        "rockerbox preflight` does; decisions for the rules' figures; calls for a list of which few are wanted",
+        "rockerbox preflight` does; calls for a list of which few are wanted",
     )
     rules_upload_bytes: int = Field(
         262_144,

@@ -17,6 +17,7 @@ from offhook.pipeline.rules import Rules
 from offhook.pipeline.users import AuditFilter, Role
 from offhook.service import job_runner
 from tests.support.browsing import ANN, BO, RULES, Browsing, Person, browsing, sid, site_of
+from tests.support.ledger import change
 from tests.support.readers import NEVER, words
 
 BLOCKS = """min_duration_seconds = 30
@@ -75,6 +76,34 @@ def test_a_call_that_was_decided_twice_stands_where_its_latest_decision_is(site:
     site.work()
     figures = words(site.person(Role.VIEWER).get("/rules").text.partition('id="figures"')[2].partition("</table>")[0])
     assert "outside of its rules 1 0 0" in figures
+
+
+def test_the_figures_of_rules_are_of_all_calls_however_much_a_page_looks_through(database_url: str) -> None:
+    site = browsing(database_url, OFFHOOK_RULES=BLOCKS, OFFHOOK_DASHBOARD_AT_ONCE="2")
+    for number in range(1, 6):
+        site.call(number, seconds=20)
+    page = site.person(Role.VIEWER).get("/rules").text
+    assert "outside of its rules 0 0 5 too short 5" in words(page.partition('id="figures"')[2].partition("</table>")[0])
+    assert "too short 5" in words(page.partition('id="excluded"')[2].partition("</table>")[0])
+    site.service.ledger.close()
+
+
+def test_calls_that_an_earlier_version_decided_are_said_to_be_missing_until_they_are_counted(
+    site: Browsing, database_url: str
+) -> None:
+    for number in (1, 2):
+        site.call(number)
+    change(database_url, "UPDATE outcomes SET rule = NULL, rule_state = NULL, rule_reason = NULL")
+    change(database_url, "DELETE FROM rule_tallies")
+    site.call(3)
+    said = words(site.person(Role.VIEWER).get("/rules").text)
+    assert "2 of these calls are missing here, or counted where they were before: an earlier version" in said
+    assert "In a terminal: flask tallies rebuild" in said
+    assert "outside of its rules 1 0 0" in said
+    assert not NEVER.search(said), NEVER.search(said)
+    site.service.ledger.tallies.count_anew()
+    said = words(site.person(Role.VIEWER).get("/rules").text)
+    assert "missing here" not in said and "outside of its rules 3 0 0" in said
 
 
 def test_other_rules_are_tried_and_what_would_change_is_said_in_a_readers_words(site: Browsing) -> None:

@@ -89,6 +89,7 @@ def test_what_a_page_cannot_do_is_for_whoever_runs_offhook_with_the_command_fold
     for path, command in (
         ("/", "flask tallies rebuild"),
         ("/calls", "flask tallies rebuild"),
+        ("/rules", "flask tallies rebuild"),
         (f"/calls/{sid(1)}", f"flask explain {sid(1)}"),
     ):
         said = words(viewer.get(path).text)

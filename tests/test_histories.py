@@ -34,7 +34,7 @@ from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.rules_file.reading import parse
 from offhook.pipeline.call import CallEvent
 from offhook.pipeline.callback import CallKey, Direction
-from offhook.pipeline.counting import Cell, call_of_tally, figures, kind_of, place_of
+from offhook.pipeline.counting import Cell, RuleTally, call_of_tally, figures, kind_of, place_of
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Event, Outcome, Resend, Result, RetryPolicy, Sending, State
 from offhook.pipeline.explanation import Explanation, anew_of, explain, rows_of_then
@@ -161,6 +161,7 @@ VERDICTS: dict[str, str] = {
     "parked": "unknown_caller",
     "skipped": "does_not_count",
 }
+RULED = ("converted", "parked", "skipped")  # where rules have a call stand
 VALIDATOR = Draft202012Validator(schema(), format_checker=FormatChecker())
 
 
@@ -464,6 +465,13 @@ class History(RuleBasedStateMachine):
         assert today.calls == today.converted + today.waiting + today.skipped + today.open
         assert today.calls == sum(today.by_reason.values()) == sum(today.by_outcome.values())
         assert today.calls == sum(sum(kinds.values()) for kinds in today.by_number.values())
+        by_rule, by_place = Counter(self._by_rule()), Counter[tuple[str, str]]()
+        for one in kept:
+            by_place[one.outcome, one.reason] += one.calls
+        for reach in (FAR, 3 * HOUR):  # whole days with hours around them, and hours alone
+            found = self.ledger.tallies.by_rule(NOON - reach, NOON + reach)
+            assert Counter(found.rules) == by_rule
+            assert {(one.outcome, one.reason): one.calls for one in found.places} == by_place
 
     def teardown(self) -> None:
         """Whoever counts anew finds nothing to change."""
@@ -481,6 +489,17 @@ class History(RuleBasedStateMachine):
 
     def _full_count(self) -> Counter[Cell]:
         return Counter(place.cell for place in map(place_of, map(call_of_tally, self._stories().values())) if place)
+
+    def _by_rule(self) -> list[RuleTally]:
+        """By the newest decision of each call that has it stand as it does."""
+        found = Counter[tuple[str | None, str, str]]()
+        for story in self._stories().values():
+            state = "converted" if story.conversion else story.call.state
+            made = [one for one in story.decisions if one.result == state and state in RULED]
+            if made:
+                reason = kind_of(made[-1].reasons[0].word) if state != "converted" else ""
+                found[made[-1].rule, state, reason] += 1
+        return [RuleTally(*place, calls) for place, calls in found.items()]
 
 
 def _counted_for(found: Explanation) -> str:

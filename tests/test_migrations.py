@@ -223,7 +223,16 @@ def test_a_filled_ledger_gets_the_indexes_that_a_fresh_one_has(
     engine: Engine, empty_database_url: str, at_once: int
 ) -> None:
     upgrade_to(empty_database_url, "0001")
-    later = ["replaced", "shared_numbers", "shared_people", "customer_rows", "outcomes", "tallies", "lookups"]
+    later = [
+        "replaced",
+        "shared_numbers",
+        "shared_people",
+        "customer_rows",
+        "outcomes",
+        "tallies",
+        "rule_tallies",
+        "lookups",
+    ]
     fill(empty_database_url, 500, without=later)
     ledgers = [SqlLedger(driver_url(empty_database_url)) for _ in range(at_once)]
     with ThreadPoolExecutor(at_once) as pool:

@@ -16,7 +16,8 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
 from offhook.pipeline.ports.tallies import Sums
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.steps import attempt, decide_batch, fold_batch
+from offhook.pipeline.rule_figures import lacking
+from offhook.pipeline.steps import attempt, decide_batch, fold_batch, review_parked_batch
 from offhook.settings import given
 from tests.contracts.day import keep_day
 from tests.fakes import steps
@@ -62,6 +63,95 @@ def test_whatever_is_wrong_is_made_right(ledger: SqlLedger, database_url: str, h
     assert (done.calls, every(ledger)) == (4, right)
     assert done.moved + done.hours > 0
     assert (ledger.tallies.count_anew().moved, ledger.tallies.count_anew().hours) == (0, 0)
+
+
+_FORGET = "UPDATE outcomes SET rule = NULL, rule_state = NULL, rule_reason = NULL"
+"""With the sums by rule empty as well: a ledger of before they were kept."""
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        [_FORGET, "DELETE FROM rule_tallies"],
+        [_FORGET],
+        ["DELETE FROM rule_tallies"],
+        ["UPDATE rule_tallies SET calls = calls + 3"],
+        ["UPDATE rule_tallies SET calls = calls - 1 WHERE hours = 24"],
+        ["UPDATE outcomes SET rule = 'Spring', rule_state = 'skipped', rule_reason = 'too_short'"],
+        ["DELETE FROM outcomes", "DELETE FROM tallies", "DELETE FROM rule_tallies"],
+    ],
+    ids=lambda harm: " ".join(harm)[:60],
+)
+def test_wrong_sums_by_rule_are_made_right(ledger: SqlLedger, database_url: str, harm: list[str]) -> None:
+    keep_day(ledger)
+    right = by_rule(ledger)
+    assert right == {("", "converted", "", 2), ("", "parked", "caller_not_in_mapping", 1)}
+    for statement in harm:
+        by_hand.change(database_url, statement)
+    ledger.tallies.count_anew()
+    assert by_rule(ledger) == right
+    assert (ledger.tallies.count_anew().moved, ledger.tallies.count_anew().hours) == (0, 0)
+
+
+def by_rule(ledger: SqlLedger) -> set[tuple[str | None, str, str, int]]:
+    """The same of whole days, and of the hours alone."""
+    midnight = NOON.replace(hour=0)
+    days, hours = (
+        ledger.tallies.by_rule(midnight + first, midnight + last).rules
+        for first, last in ((-FAR, FAR), (timedelta(hours=1), timedelta(hours=23)))
+    )
+    assert days == hours
+    return {(one.rule, one.state, one.reason, one.calls) for one in days}
+
+
+def test_decisions_of_before_rules_were_kept_are_those_where_none_was_asked(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    keep_day(ledger)
+    by_hand.change(database_url, "UPDATE decisions SET rule = NULL WHERE result = 'parked'")
+    assert ledger.tallies.count_anew().moved == 1
+    assert by_rule(ledger) == {("", "converted", "", 2), (None, "parked", "caller_not_in_mapping", 1)}
+
+
+def test_a_call_of_before_is_counted_by_rule_as_soon_as_anybody_has_to_do_with_it(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    keep_day(ledger)
+    for statement in (_FORGET, "DELETE FROM rule_tallies"):
+        by_hand.change(database_url, statement)
+    found = ledger.tallies.by_rule(NOON - FAR, NOON + FAR)
+    assert (found.rules, lacking(found)) == ([], 3)
+    [sending] = ledger.claim(NOON + timedelta(hours=1), 1, 60, POLICY).taken
+    ledger.finish([attempt(sending, Outcome(Result.RETRY, "http_503", 503), NOON, NOON, POLICY)], NOON)
+    assert by_rule(ledger) == {("", "converted", "", 1)}
+    assert lacking(ledger.tallies.by_rule(NOON - FAR, NOON + FAR)) == 2
+
+
+def test_what_a_version_without_sums_by_rule_decides_is_missed_and_the_next_writer_makes_it_good(
+    ledger: SqlLedger, database_url: str
+) -> None:
+    """It writes all but the columns of the rule and the sums by rule."""
+    keep_day(ledger)
+    columns = "call_sid, rule, rule_state, rule_reason"
+    stood = by_hand.query(database_url, f"SELECT {columns} FROM outcomes WHERE rule_state = 'parked'")
+    kept = by_hand.query(database_url, "SELECT * FROM rule_tallies")
+    ledger.merge_customers([Customer(OTHER, "bo@example.com", None)])
+    assert review_parked_batch(ledger, steps.JUDGE, NOON, 10) == 1
+    [one] = stood
+    by_hand.change(
+        database_url,
+        f"UPDATE outcomes SET rule = '', rule_state = 'parked', rule_reason = '{one['rule_reason']}' "
+        f"WHERE call_sid = '{one['call_sid']}'",
+    )
+    by_hand.change(database_url, "DELETE FROM rule_tallies")
+    for row in kept:
+        values = ", ".join(f"'{value}'" if isinstance(value, str) else str(value) for value in row.values())
+        by_hand.change(database_url, f"INSERT INTO rule_tallies ({', '.join(row)}) VALUES ({values})")
+    assert by_rule(ledger) == {("", "converted", "", 2), ("", "parked", "caller_not_in_mapping", 1)}
+    assert lacking(ledger.tallies.by_rule(NOON - FAR, NOON + FAR)) == 1
+    delivers(ledger)()
+    assert by_rule(ledger) == {("", "converted", "", 3)}
+    assert lacking(ledger.tallies.by_rule(NOON - FAR, NOON + FAR)) == 0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +223,7 @@ def test_counting_anew_beside_workers_loses_nothing_and_nobody_waits_for_ever(
     for other in others:
         other.close()
     assert Counter({one.outcome: one.calls for one in every(ledger)}) == {"delivered": 80, "unknown_caller": 40}
+    assert by_rule(ledger) == {("", "converted", "", 80), ("", "parked", "caller_not_in_mapping", 40)}
     done = ledger.tallies.count_anew()
     assert (done.moved, done.hours) == (0, 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from offhook.pipeline.backtest import CONVERTED, OF_STATE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.job_kinds import BacktestRules, enqueue
 from offhook.pipeline.ports.past import RulesUsed
-from offhook.pipeline.rule_figures import rule_figures
+from offhook.pipeline.rule_figures import lacking, left_out, rule_figures
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.story import Verdict
@@ -58,7 +57,8 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     """`problems` are those of an upload."""
     known, now = parts(), parts().clock()
     rules = _rules(known)
-    uses = known.reads.past.uses(now - timedelta(days=known.limits.days), known.limits.at_once)
+    begins = _begins(known, now)
+    sums = known.reads.tallies.by_rule(begins, now + timedelta(hours=1))
     trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
     since = _since()
@@ -67,13 +67,14 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         "rules.html.jinja",
         sentences=in_english(rules).splitlines() if isinstance(rules, Rules) else [],
         wrong=[] if isinstance(rules, Rules) else rules.problems,
-        figures=rule_figures(names, uses.uses),
+        figures=rule_figures(names, sums.rules),
         has_rules=bool(names),
-        uses=uses,
-        at_once=known.limits.at_once,
+        is_decided=bool(sums.rules) or lacking(sums) > 0,
+        lacking=lacking(sums),
+        is_whole=known.reads.tallies.is_whole(),
         days=known.limits.days,
-        excluded=_excluded(known, _begins(known, now), now),
-        begins=f"{_begins(known, now).astimezone(zone()):%Y-%m-%dT%H:%M}",
+        excluded=left_out(sums),
+        begins=f"{begins.astimezone(zone()):%Y-%m-%dT%H:%M}",
         versions=versions,
         older=url_for("rules.shown", since=older) if older else None,
         newest=url_for("rules.shown") if since else None,
@@ -100,15 +101,6 @@ def _begins(known: Parts, now: datetime) -> datetime:
 
 def _spans(known: Parts) -> list[int]:
     return sorted({*SPANS, known.limits.days})
-
-
-def _excluded(known: Parts, since: datetime, now: datetime) -> list[tuple[str, int]]:
-    """Why calls of these days do not count, the most frequent first: from the sums, so each call is in it."""
-    sums: Counter[str] = Counter()
-    for one in known.reads.tallies.summed([since, now + timedelta(hours=1)]).places:
-        if one.outcome == Verdict.DOES_NOT_COUNT:
-            sums[one.reason] += one.calls
-    return sums.most_common()
 
 
 def _versions(known: Parts, rules: Rules | RulesError, since: int) -> tuple[list[Version], int | None]:

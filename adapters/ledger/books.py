@@ -271,7 +271,7 @@ class BooksOnSql:
             journaled.run(connection)
             # Should a row stand there already, the transaction fails: one call, one conversion, whatever else is wrong.
             leaving.run(connection)
-            count(connection, [one.call.key for one in decided])
+            count(connection, [one.call.key for one in decided], decided)
 
     def unresolved(self, keys: Collection[CallKey], now: datetime) -> Mapping[CallKey, str]:
         with self._read() as connection:

@@ -6,8 +6,7 @@ A backtest reads a million of them, so a page is one statement, and its values a
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
@@ -16,19 +15,17 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, func, select, text, tuple_, type_coerce
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, key_of, named, with_rows
+from offhook.adapters.ledger.rows import BY_KEY, BY_ROOT, KEY, for_each, named, with_rows
 from offhook.adapters.ledger.rule_texts import RuleTextsTable
 from offhook.adapters.ledger.schema import callbacks, calls, decisions, legs, moment, rule_uses
 from offhook.adapters.ledger.schema import rules as rules_table
-from offhook.pipeline.call import CALL_MOVES, CallEvent, CallState
+from offhook.pipeline.call import CALL_MOVES, CallEvent
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
-from offhook.pipeline.counting import kind_of
-from offhook.pipeline.ports.past import PastCall, RulesUsed, RuleUse, RuleUses
+from offhook.pipeline.ports.past import PastCall, RulesUsed
 
 DECIDED = CALL_MOVES.targets(CallEvent.DECIDE)
 _OF_A_CALL = ("account_sid", "call_sid", "state", "status", "direction", "from_number", "to_number", "duration_seconds")
 _TIMES = ("first_received_at", "ended_at", "final_at")
-_DECIDED_SO = frozenset(state.value for state in DECIDED)
 _ORDER = (calls.c.first_received_at, calls.c.account_sid, calls.c.call_sid)
 _STATES = {each.value: each for each in DECIDED}
 _STATUSES = {each.value: each for each in Status}
@@ -111,17 +108,6 @@ class PastOnSql:
         with self._database.read(patient=True) as connection:
             return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
-    def uses(self, since: datetime, at_most: int) -> RuleUses:
-        """Along the journal's own key, from its end: what is older costs nothing."""
-        journal = decisions.c
-        names = [journal[name] for name in ("account_sid", "call_sid", "decided_at", "result", "reasons", "rule")]
-        newest = select(*names).where(journal.id > 0).order_by(journal.id.desc()).limit(at_most + 1)
-        with self._database.read(patient=True) as connection:
-            rows = connection.execute(newest).all()
-        wanted = [row for row in rows[:at_most] if row.decided_at >= since]
-        is_whole = len(wanted) < len(rows[:at_most]) or len(rows) <= at_most
-        return RuleUses(tuple(_uses(wanted)), min((row.decided_at for row in wanted), default=None), is_whole)
-
     def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
         use = rule_uses.c
         newest = select(use.id, use.version, use.began_at, rules_table.c.text)
@@ -130,17 +116,6 @@ class PastOnSql:
             newest = newest.where(use.id <= at)
         with self._database.read(patient=True) as connection:
             return [RulesUsed(*row) for row in connection.execute(newest.order_by(use.id.desc()).limit(limit))]
-
-
-def _uses(rows: Iterable[Any]) -> list[RuleUse]:
-    """Of each call the decision that comes first in these, which is its newest."""
-    calls_of: dict[CallKey, tuple[str | None, CallState, str]] = {}
-    for row in rows:
-        if row.result in _DECIDED_SO:
-            reasons = json.loads(row.reasons)
-            word = kind_of(reasons[0][0]) if reasons else ""
-            calls_of.setdefault(key_of(row), (row.rule, CallState(row.result), word))
-    return [RuleUse(*what, count) for what, count in Counter(calls_of.values()).most_common()]
 
 
 def _past(

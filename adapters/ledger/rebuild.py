@@ -55,7 +55,7 @@ class RebuildingOnSql:
         for first in range(0, len(wanted), _AT_ONCE):
             with self._database.write() as connection:
                 changed = [one for one in wanted[first : first + _AT_ONCE] if _replace(connection, one, fences, now)]
-                count_sent(connection, [one.call.key for one in changed])
+                count_sent(connection, [one.call.key for one in changed], changed)
                 moved += len(changed)
         return moved
 

@@ -419,6 +419,7 @@ workers = Table(
 
 # What became of each call, and since when it is known: where it is counted in `tallies`. `outcome` is a verdict of
 # pipeline/story.py, or `merged` for a leg of another call, which is not counted. `number` is ours, "" where it is not known.
+# Where it is counted in `rule_tallies`: `rule` (NULL: none was asked), `rule_state` (NULL: nowhere) and `rule_reason`.
 outcomes = Table(
     "outcomes",
     metadata,
@@ -428,6 +429,9 @@ outcomes = Table(
     Column("number", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("rule", Text),
+    Column("rule_state", Text),
+    Column("rule_reason", Text),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_outcomes_at", "at", "call_sid"),
     Index("ix_outcomes_number", "number", "at", "call_sid"),
@@ -457,6 +461,21 @@ day_tallies = Table(
     Column("reason", Text, nullable=False),
     Column("calls", BigInteger, nullable=False),
     PrimaryKeyConstraint("day", "number", "outcome", "reason"),
+)
+
+# How many calls each rule decided so: the sums of `outcomes` by rule, of the one hour or of the 24 of a UTC day that `begins`.
+# `rule` is the name that it had then, "" for the last one, and where none was `asked` (0). `state` is a word of `calls`.
+rule_tallies = Table(
+    "rule_tallies",
+    metadata,
+    Column("hours", SmallInteger, nullable=False, autoincrement=False),
+    Column("begins", Moment, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("asked", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    PrimaryKeyConstraint("hours", "begins", "rule", "asked", "state", "reason"),
 )
 
 # Who may use the API. `scopes` are words with a blank between them; of the secret its hash alone is kept.

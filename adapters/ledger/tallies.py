@@ -1,4 +1,4 @@
-"""Where each call is counted, and the sums of that by the hour. The one place that writes either.
+"""Where each call is counted, by which rule, and the sums of that by the hour. The one place that says what is written there.
 
 Whoever changes what became of calls calls `count` at the end of the same transaction: it looks where each stands in
 `outcomes`, derives from calls, decisions and conversions where it belongs, and moves it from the one sum to the other. So
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
 
@@ -30,6 +31,7 @@ from offhook.adapters.ledger.rows import (
     source,
     with_rows,
 )
+from offhook.adapters.ledger.rule_tallies import OF_RULES, RuleCell, add_by_rule, put_right, rule_sums
 from offhook.adapters.ledger.schema import (
     calls,
     conversions,
@@ -39,12 +41,14 @@ from offhook.adapters.ledger.schema import (
     legs,
     micros,
     outcomes,
+    rule_tallies,
     tallies,
 )
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey
-from offhook.pipeline.counting import CallOfTally, Cell, Place, Tally, place_of
-from offhook.pipeline.ports.tallies import CountedAnew, Sums
+from offhook.pipeline.counting import CallOfTally, Cell, Place, Ruling, Tally, place_of, ruling_of
+from offhook.pipeline.ports.books import Decided
+from offhook.pipeline.ports.tallies import CountedAnew, Sums, SumsByRule
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 WHOLE = "tallies_whole"
@@ -57,23 +61,14 @@ _OF_A_CALL = (
     "account_sid", "call_sid", "state", "first_received_at", "direction", "from_number", "to_number", "legs", "decided_at",
 )  # fmt: skip
 _OF_A_CONVERSION = ("account_sid", "call_sid", "state", "reason", "created_at")
-_OF_A_DECISION = ("account_sid", "call_sid", "id", "reasons")
+_OF_A_DECISION = ("account_sid", "call_sid", "id", "reasons", "rule")
 _OF_A_LEG = ("account_sid", "call_sid", "root_sid")
-_OF_AN_OUTCOME = ("account_sid", "call_sid", "at", "number", "outcome", "reason")
-_PLACED = {**KEY, "at": "bigint", "number": "text", "outcome": "text", "reason": "text"}
-_MOVE = (
-    "UPDATE outcomes SET at = v.at, number = v.number, outcome = v.outcome, reason = v.reason FROM {rows} "
-    "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
+_AS, _PLACED, _RULED = (
+    ("outcome", "reason"),
+    ("at", "number", "outcome", "reason"),
+    ("rule", "rule_state", "rule_reason"),
 )
-_BECOMES = {**KEY, "outcome": "text", "reason": "text"}
-_BECOME = (  # an index is written anew for each column that is named, on SQLite also where its value stays
-    "UPDATE outcomes SET outcome = v.outcome, reason = v.reason FROM {rows} "
-    "WHERE outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
-)
-_PLACE = (  # "WHERE true" lets SQLite read ON as no part of the SELECT
-    f"INSERT INTO outcomes ({', '.join(_PLACED)}) SELECT {', '.join(f'v.{name}' for name in _PLACED)} FROM {{rows}} "
-    "WHERE true ON CONFLICT (account_sid, call_sid) DO NOTHING"
-)
+_OF_AN_OUTCOME = (*KEY, *_PLACED, *_RULED)
 _ADDED = "ON CONFLICT (hour, number, outcome, reason) DO UPDATE SET calls = tallies.calls + excluded.calls"
 _OF_A_DAY = (
     "DELETE FROM day_tallies WHERE day = :day",
@@ -82,40 +77,112 @@ _OF_A_DAY = (
 )
 
 
-def count(connection: Connection, keys: Iterable[CallKey]) -> int:
-    """Have these calls counted where they belong. Returns how many were not.
+class Stands(NamedTuple):
+    """Where a call is counted, and by which rule."""
+
+    place: Place
+    ruling: Ruling | None
+
+
+class Journaled(NamedTuple):
+    """What a decision has for the sums: its rule and the words of its reasons."""
+
+    rule: str | None
+    words: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What became of calls that were to be counted: how many stood elsewhere, which of them are legs now, and what sums change
+    by.
+    """
+
+    calls: int
+    merged: Sequence[CallKey]
+    cells: Counter[Cell]
+    by_rule: Counter[RuleCell]
+
+
+def count(connection: Connection, keys: Iterable[CallKey], made: Iterable[Decided] = (), *, anew: bool = False) -> int:
+    """Have these calls counted where they belong. Returns how many were not. `made` are decisions of this transaction, which
+    need not be read again. `anew`: nothing that is counted is trusted.
 
     Of two transactions that change one call the later one waits here for the earlier, and then sees what that has done. All
     lock in one order. Where both count a call that never was, one of them fails and is tried again.
     """
-    return _counted(connection, keys)[0]
+    moved = _moved(connection, keys, _journaled(made), anew=anew)
+    _add(connection, moved)
+    return moved.calls
 
 
-def count_sent(connection: Connection, keys: Iterable[CallKey]) -> None:
+def count_sent(connection: Connection, keys: Iterable[CallKey], made: Iterable[Decided] = ()) -> None:
     """The same for the calls of these conversions, each of which may be that of a leg: then, which is rare, its call is locked
     out of turn, and where two wait for each other the database ends one of them, which is tried again.
     """
-    _, merged = _counted(connection, keys)
-    found = _read(connection, merged, legs, _OF_A_LEG, BY_KEY)
-    count(connection, {CallKey(row.account_sid, row.root_sid) for row in found})
+    known = _journaled(made)
+    moved = _moved(connection, keys, known)
+    found = _read(connection, moved.merged, legs, _OF_A_LEG, BY_KEY)
+    of_legs = _moved(connection, {CallKey(row.account_sid, row.root_sid) for row in found}, known)
+    moved.cells.update(of_legs.cells)
+    moved.by_rule.update(of_legs.by_rule)
+    _add(connection, moved)
 
 
-def _counted(connection: Connection, keys: Iterable[CallKey]) -> tuple[int, Sequence[CallKey]]:
-    """How many stood elsewhere, and which of them are legs now."""
+def _journaled(made: Iterable[Decided]) -> dict[CallKey, Journaled]:
+    return {
+        one.call.key: Journaled(one.decision.because.rule, [reason.word for reason in one.decision.reasons])
+        for one in made
+    }
+
+
+def _moved(
+    connection: Connection, keys: Iterable[CallKey], known: Mapping[CallKey, Journaled], *, anew: bool = False
+) -> _Moved:
     every = sorted(set(keys))
-    stood = {key_of(row): _place(row) for row in _locked(connection, every)}
-    belong = _places(connection, every)
-    wrong = {key: place for key, place in belong.items() if stood.get(key) != place}
-    new = [_outcome(key, place) for key, place in wrong.items() if key not in stood]
-    changed = {key: place for key, place in wrong.items() if key in stood}
-    moved = [_outcome(key, place) for key, place in changed.items() if not _is_beside(place, stood[key])]
-    with_rows(_MOVE, _PLACED, moved).run(connection)
-    became = [_became(key, place) for key, place in changed.items() if _is_beside(place, stood[key])]
-    with_rows(_BECOME, _BECOMES, became).run(connection)
-    if with_rows(_PLACE, _PLACED, new).run(connection) != len(new):
+    stood = {key_of(row): _stands(row) for row in _locked(connection, every)}
+    trusted = {} if anew else {key: one.ruling for key, one in stood.items() if one.ruling and _counts(one.ruling)}
+    belong = _belong(connection, every, known, trusted)
+    wrong = {key: one for key, one in belong.items() if stood.get(key) != one}
+    changed = {key: one for key, one in wrong.items() if key in stood}
+    beside = {key: one for key, one in changed.items() if _is_beside(one.place, stood[key].place)}
+    _write(connection, _update, _PLACED, {key: one for key, one in changed.items() if key not in beside}, stood)
+    _write(connection, _update, _AS, beside, stood)  # on SQLite an index is written anew for each column that is named
+    new = {key: one for key, one in wrong.items() if key not in stood}
+    if _write(connection, _insert, _PLACED, new, stood) != len(new):
         raise LedgerUnavailable("somebody else has counted the same call meanwhile", "busy")
-    _add(connection, _differences((stood.get(key), place) for key, place in wrong.items()))
-    return len(wrong), [key for key, place in belong.items() if not _is_counted(place)]
+    pairs = [(stood.get(key), one) for key, one in wrong.items()]
+    merged = [key for key, one in belong.items() if not _is_counted(one.place)]
+    return _Moved(len(wrong), merged, _differences(pairs), _differences_by_rule(pairs))
+
+
+def _write(
+    connection: Connection,
+    statement: Callable[[tuple[str, ...]], str],
+    names: tuple[str, ...],
+    stands: Mapping[CallKey, Stands],
+    stood: Mapping[CallKey, Stands],
+) -> int:
+    """Of what changes here the columns of the rule are named only where some of them change. Returns how many rows it wrote."""
+    is_ruled = any(one.ruling != (stood[key].ruling if key in stood else None) for key, one in stands.items())
+    written = (*KEY, *names, *(_RULED if is_ruled else ()))
+    rows = [{name: row[name] for name in written} for row in (_outcome(key, one) for key, one in stands.items())]
+    kinds = {name: "bigint" if name == "at" else "text" for name in written}
+    return with_rows(statement(written), kinds, rows).run(connection)
+
+
+@cache
+def _update(names: tuple[str, ...]) -> str:
+    changed = ", ".join(f"{name} = v.{name}" for name in names if name not in KEY)
+    mine = "outcomes.account_sid = v.account_sid AND outcomes.call_sid = v.call_sid"
+    return f"UPDATE outcomes SET {changed} FROM {{rows}} WHERE {mine}"
+
+
+@cache
+def _insert(names: tuple[str, ...]) -> str:
+    """`WHERE true` lets SQLite read ON as no part of the SELECT."""
+    values = ", ".join(f"v.{name}" for name in names)
+    once = "ON CONFLICT (account_sid, call_sid) DO NOTHING"
+    return f"INSERT INTO outcomes ({', '.join(names)}) SELECT {values} FROM {{rows}} WHERE true {once}"
 
 
 def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any]]:
@@ -124,23 +191,50 @@ def _locked(connection: Connection, keys: Sequence[CallKey]) -> Sequence[Row[Any
     return _read(connection, keys, outcomes, _OF_AN_OUTCOME, f"{BY_KEY}{lock}")
 
 
-def _places(connection: Connection, keys: Collection[CallKey]) -> dict[CallKey, Place]:
-    """Where each call belongs, by what the ledger keeps of it now."""
+def _belong(
+    connection: Connection,
+    keys: Collection[CallKey],
+    known: Mapping[CallKey, Journaled],
+    trusted: Mapping[CallKey, Ruling],
+) -> dict[CallKey, Stands]:
+    """Where each call belongs, by what the ledger keeps of it now. `trusted` are rulings of calls that were converted: what becomes
+    of a conversion afterwards changes none.
+    """
     every = named(keys)
     if not every:
         return {}
     question = _calls_with_conversions(connection.dialect.name == "sqlite")
-    rows = connection.execute(question, {"rows": json.dumps(every)}).all()
-    through = _through_legs(connection, rows)
-    undelivered = [
-        key_of(row)
-        for row in rows
-        if row.delivery is None and row.decided_at is not None and key_of(row) not in through
-    ]
-    decided = sorted(_read(connection, undelivered, decisions, _OF_A_DECISION, BY_KEY), key=lambda row: int(row.id))
-    words = {key_of(row): tuple(word for word, _ in json.loads(row.reasons)) for row in decided}
-    found = {key_of(row): _to_be_placed(row, words.get(key_of(row), ()), through.get(key_of(row))) for row in rows}
-    return {key: place_of(call) or _not_counted(call) for key, call in found.items()}
+    rows = {key_of(row): row for row in connection.execute(question, {"rows": json.dumps(every)})}
+    through = _through_legs(connection, rows.values())
+    own = {key for key, row in rows.items() if row.delivery is not None} - known.keys()
+    stays = {key: one for key, one in trusted.items() if key in own}
+    decided_by = {key: key_of(through.get(key, row)) for key, row in rows.items() if _is_decided(row) or key in through}
+    made = _newest(connection, {by for key, by in decided_by.items() if key not in stays}, known)
+    found = {
+        key: _to_be_placed(row, made.get(decided_by.get(key, key), _NOTHING), through.get(key))
+        for key, row in rows.items()
+    }
+    return {key: _stands_by(call, stays.get(key)) for key, call in found.items()}
+
+
+def _is_decided(row: Row[Any]) -> bool:
+    return row.decided_at is not None or row.delivery is not None
+
+
+def _newest(
+    connection: Connection, keys: Collection[CallKey], known: Mapping[CallKey, Journaled]
+) -> dict[CallKey, Journaled]:
+    """The newest decision of each."""
+    rows = _read(connection, sorted(keys - known.keys()), decisions, _OF_A_DECISION, BY_KEY)
+    newest = {key_of(row): row for row in sorted(rows, key=lambda row: int(row.id))}
+    read = {key: Journaled(row.rule, [word for word, _ in json.loads(row.reasons)]) for key, row in newest.items()}
+    return {**known, **read}
+
+
+def _stands_by(call: CallOfTally, ruling: Ruling | None) -> Stands:
+    """`ruling` is that which is known already."""
+    place = place_of(call)
+    return Stands(place, ruling or ruling_of(call)) if place else Stands(_not_counted(call), None)
 
 
 @cache
@@ -178,7 +272,7 @@ def _may_be_through_a_leg(row: Row[Any]) -> bool:
     return bool(row.state == CallState.CONVERTED or (row.state == CallState.SKIPPED and row.legs > 1))
 
 
-def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) -> CallOfTally:
+def _to_be_placed(row: Row[Any], made: Journaled, sent: Row[Any] | None) -> CallOfTally:
     return CallOfTally(
         state=row.state,
         first_received_at=row.first_received_at,
@@ -186,9 +280,10 @@ def _to_be_placed(row: Row[Any], words: Sequence[str], sent: Row[Any] | None) ->
         from_=row.from_number,
         to=row.to_number,
         is_decided=row.decided_at is not None,
-        words=words,
+        words=made.words,
         delivery=sent.state if sent else row.delivery,
         why=sent.reason if sent else row.why,
+        rule=made.rule,
     )
 
 
@@ -196,13 +291,19 @@ def _not_counted(call: CallOfTally) -> Place:
     return Place(call.first_received_at, "", CallState.MERGED.value, "")
 
 
-def _place(row: Row[Any]) -> Place:
-    return Place(row.at, row.number, row.outcome, row.reason)
+def _stands(row: Row[Any]) -> Stands:
+    ruling = Ruling(row.rule, row.rule_state, row.rule_reason) if row.rule_state is not None else None
+    return Stands(Place(row.at, row.number, row.outcome, row.reason), ruling)
 
 
-def _outcome(key: CallKey, place: Place) -> dict[str, Any]:
+def _outcome(key: CallKey, one: Stands) -> dict[str, Any]:
+    place, ruled = one.place, one.ruling or (None, None, None)
     columns = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
-    return {**key._asdict(), **columns}
+    return {**key._asdict(), **columns, **dict(zip(_RULED, ruled, strict=True))}
+
+
+def _counts(ruling: Ruling) -> bool:
+    return ruling.state == CallState.CONVERTED
 
 
 def _is_beside(place: Place, other: Place) -> bool:
@@ -210,30 +311,44 @@ def _is_beside(place: Place, other: Place) -> bool:
     return (place.at, place.number) == (other.at, other.number)
 
 
-def _became(key: CallKey, place: Place) -> dict[str, Any]:
-    return {**key._asdict(), "outcome": place.outcome, "reason": place.reason}
-
-
-def _differences(moved: Iterable[tuple[Place | None, Place]]) -> dict[Cell, int]:
+def _differences(moved: Iterable[tuple[Stands | None, Stands]]) -> Counter[Cell]:
     """What each sum changes by, where calls go from the first place to the second."""
     changes = Counter[Cell]()
     for was, now in moved:
-        if _is_counted(now):
-            changes[now.cell] += 1
-        if was is not None and _is_counted(was):
-            changes[was.cell] -= 1
-    return {cell: change for cell, change in changes.items() if change}
+        if _is_counted(now.place):
+            changes[now.place.cell] += 1
+        if was is not None and _is_counted(was.place):
+            changes[was.place.cell] -= 1
+    return changes
+
+
+def _differences_by_rule(moved: Iterable[tuple[Stands | None, Stands]]) -> Counter[RuleCell]:
+    changes = Counter[RuleCell]()
+    for was, now in moved:
+        if was is not None and was.ruling == now.ruling and was.place.at == now.place.at:
+            continue
+        if now.ruling is not None:
+            changes[RuleCell(now.place.cell.hour, now.ruling)] += 1
+        if was is not None and was.ruling is not None:
+            changes[RuleCell(was.place.cell.hour, was.ruling)] -= 1
+    return changes
 
 
 def _is_counted(place: Place) -> bool:
     return place.outcome != CallState.MERGED
 
 
-def _add(connection: Connection, changes: Mapping[Cell, int]) -> None:
+def _add(connection: Connection, moved: _Moved) -> None:
+    _add_cells(connection, moved.cells)
+    add_by_rule(connection, moved.by_rule)
+
+
+def _add_cells(connection: Connection, changes: Mapping[Cell, int]) -> None:
     """In an order that is also that of the days' sums, which a trigger writes: so nobody who waits for another is waited for
     by him.
     """
-    in_order = sorted(changes, key=lambda cell: (cell.number, cell.outcome, cell.reason, cell.hour))
+    changed = [cell for cell, change in changes.items() if change]
+    in_order = sorted(changed, key=lambda cell: (cell.number, cell.outcome, cell.reason, cell.hour))
     insert(tallies, [_tally(cell, changes[cell]) for cell in in_order], _ADDED).run(connection)
 
 
@@ -264,6 +379,7 @@ def _statement(is_sqlite: bool, table: Table, names: tuple[str, ...], condition:
     return text(found).columns(*(table.c[name] for name in names))
 
 
+_NOTHING = Journaled(None, ())
 _OF_DAYS = "day_tallies AS t WHERE t.day >= {since} AND t.day < {until}"
 _OF_HOURS = "tallies AS t WHERE t.hour >= {since} AND t.hour < {until}"
 _PLACE_NAMES = "t.number, t.outcome, t.reason"
@@ -296,12 +412,39 @@ def _summed(is_sqlite: bool) -> Any:
     return text(" UNION ALL ".join([*places, by_day, by_edge]))
 
 
+@cache
+def _summed_by_rule() -> Any:
+    """What `SumsByRule` holds, by one statement, so that both parts come to the same calls."""
+    total = "CAST(sum(t.calls) AS bigint)"
+    parts = []
+    for hours, rows, since, until in (
+        (24, _OF_DAYS, ":first_day", ":last_day"),
+        (1, _OF_HOURS, ":since", ":head_until"),
+        (1, _OF_HOURS, ":tail_since", ":until"),
+    ):
+        found = rows.format(since=since, until=until)
+        parts.append(f"SELECT 1, t.outcome, 0, '', t.reason, {total} FROM {found} GROUP BY t.outcome, t.reason")
+        parts.append(OF_RULES.format(hours=hours, since=since, until=until))
+    return text(" UNION ALL ".join(parts))
+
+
 def _asked(bounds: Sequence[datetime], number: str | None) -> dict[str, Any]:
     """The parameters of `_summed`."""
     since, until = micros(bounds[0]), micros(bounds[-1])
+    edges = [(*sorted((at, _near(at))), at) for at in map(micros, bounds) if at != _near(at)]
+    return {
+        **_whole_days(since, until),
+        "since_day": _near(since),
+        "until_day": _near(until),
+        "number": number,
+        "rows": json.dumps([dict(zip(("since", "until", "at"), edge, strict=True)) for edge in edges]),
+    }
+
+
+def _whole_days(since: int, until: int) -> dict[str, int]:
+    """A time as the days that are within, and the hours before and behind them."""
     first, last = -(-since // _DAY) * _DAY, until // _DAY * _DAY
     has_days = first < last
-    edges = [(*sorted((at, _near(at))), at) for at in map(micros, bounds) if at != _near(at)]
     return {
         "first_day": first,
         "last_day": last if has_days else first,
@@ -309,10 +452,6 @@ def _asked(bounds: Sequence[datetime], number: str | None) -> dict[str, Any]:
         "head_until": first if has_days else until,
         "tail_since": last if has_days else until,
         "until": until,
-        "since_day": _near(since),
-        "until_day": _near(until),
-        "number": number,
-        "rows": json.dumps([dict(zip(("since", "until", "at"), edge, strict=True)) for edge in edges]),
     }
 
 
@@ -375,6 +514,15 @@ class TalliesTable:
             rows = connection.execute(_summed(self._database.is_sqlite), _asked(bounds, number)).all()
         return _sums(bounds, rows)
 
+    def by_rule(self, since: datetime, until: datetime) -> SumsByRule:
+        with self._database.read(patient=True) as connection:
+            rows = connection.execute(_summed_by_rule(), _whole_days(micros(since), micros(until))).all()
+        places = Counter[tuple[str, str]]()
+        for _, outcome, _, _, reason, how_many in (row for row in rows if row[0]):
+            places[outcome, reason] += how_many
+        found = [Tally(since, "", *place, total) for place, total in sorted(places.items()) if total]
+        return SumsByRule(rule_sums(row[1:] for row in rows if not row[0]), found)
+
     def is_whole(self) -> bool:
         statement = select(counters.c.value).where(counters.c.name == WHOLE)
         with self._database.read(patient=True) as connection:
@@ -386,23 +534,24 @@ class TalliesTable:
         for keys in self._pages():
             moved += self._count(keys)
             found += len(keys)
-        hours = sum(self._sum(hour) for hour in self._hours())
+        wrong = {hour for hour in self._hours() if self._sum(hour)}
         self._sum_days()
+        wrong |= {hour for day, since in self._days() for hour in self._sum_by_rule(day, since)}
         with self._database.write() as connection:
             insert(counters, [{"name": WHOLE, "value": 1}], WRITTEN).run(connection)
-        return CountedAnew(found, moved, hours)
+        return CountedAnew(found, moved, len(wrong))
 
     def _count(self, keys: Sequence[CallKey]) -> int:
         """Where somebody else was at the same calls, once more."""
         for _ in range(_TRIES):
             try:
                 with self._database.write() as connection:
-                    return count(connection, keys)
+                    return count(connection, keys, anew=True)
             except LedgerUnavailable as error:
                 if error.word != "busy":
                     raise
         with self._database.write() as connection:
-            return count(connection, keys)
+            return count(connection, keys, anew=True)
 
     def _pages(self) -> Iterator[Sequence[CallKey]]:
         """Every call, a page at a time."""
@@ -436,11 +585,11 @@ class TalliesTable:
     def _sum(self, hour: datetime) -> bool:
         """Have one hour's sums be those of its calls. Returns whether they were not."""
         with self._database.write() as connection:
-            self._alone(connection)
+            self._alone(connection, "tallies")
             stood, right = _sums_of(connection, hour), _counted_in(connection, hour)
             changes = {cell: right[cell] - stood[cell] for cell in {*right, *stood}}
             wrong = {cell: change for cell, change in changes.items() if change}
-            _add(connection, wrong)
+            _add_cells(connection, wrong)
         return bool(wrong)
 
     def _sum_days(self) -> None:
@@ -454,14 +603,33 @@ class TalliesTable:
 
     def _sum_day(self, day: int) -> None:
         with self._database.write() as connection:
-            self._alone(connection)
+            self._alone(connection, "tallies")
             for statement in _OF_A_DAY:
                 connection.execute(text(statement), {"day": day, "until": day + _DAY})
 
-    def _alone(self, connection: Connection) -> None:
+    def _days(self) -> Iterator[tuple[datetime, datetime]]:
+        """Each day since the oldest call of which it is known where it is counted, and its first hour from then on."""
+        seen = [select(func.min(outcomes.c.at), func.max(outcomes.c.at)), select(func.max(rule_tallies.c.begins))]
+        with self._database.read(patient=True) as connection:
+            found = [at for each in seen for at in connection.execute(each).one() if at is not None]
+        if len(found) < 2:
+            return
+        first = min(found).replace(minute=0, second=0, microsecond=0)
+        day = first.replace(hour=0)
+        while day <= max(found):
+            yield day, max(day, first)
+            day += timedelta(days=1)
+
+    def _sum_by_rule(self, day: datetime, since: datetime) -> set[datetime]:
+        """In a turn of its own: whoever waits for one table here holds none that another waits for."""
+        with self._database.write() as connection:
+            self._alone(connection, "rule_tallies")
+            return put_right(connection, day, since)
+
+    def _alone(self, connection: Connection, table: str) -> None:
         """Whoever has changed a sum has committed, and nobody changes one meanwhile."""
         if not self._database.is_sqlite:
-            connection.execute(text("LOCK TABLE tallies IN SHARE ROW EXCLUSIVE MODE"))
+            connection.execute(text(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _sums_of(connection: Connection, hour: datetime) -> Counter[Cell]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import Direction
@@ -47,12 +48,25 @@ class Cell:
     reason: str
 
 
+class Ruling(NamedTuple):
+    """By which rule a call counts, waits for its caller to become known, or does not count, and then why.
+
+    `rule` is "" for the last one, None where none was asked; `state` is where such a call stands, a CallState's word;
+    `reason` is the first word of the decision without the call that it names, "" of a call that counts.
+    """
+
+    rule: str | None
+    state: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class CallOfTally:
     """What the ledger keeps of a call that its place depends on.
 
     `words` are the reasons of its last decision; `delivery` is where its conversion stands and `why` its reason, None where
-    there is no conversion.
+    there is no conversion. `rule` is that of the newest decision by which it stands as it does, of a leg's where that was
+    converted.
     """
 
     state: str
@@ -64,6 +78,7 @@ class CallOfTally:
     words: Sequence[str] = ()
     delivery: str | None = None
     why: str | None = None
+    rule: str | None = None
 
 
 def place_of(call: CallOfTally) -> Place | None:
@@ -72,6 +87,22 @@ def place_of(call: CallOfTally) -> Place | None:
         return None
     found = verdict(call.state, call.delivery)
     return Place(call.first_received_at, our_number(call.direction, call.from_, call.to), found.value, _reason(call))
+
+
+def ruling_of(call: CallOfTally) -> Ruling | None:
+    """None where nothing is decided yet, and for a leg of another call."""
+    if call.state in _NOT_COUNTED:
+        return None
+    state = ruled(verdict(call.state, call.delivery))
+    if state is None:
+        return None
+    counts = state == CallState.CONVERTED
+    return Ruling(call.rule, state.value, "" if counts else kind_of(next(iter(call.words), "")))
+
+
+def ruled(outcome: str) -> CallState | None:
+    """What rules made of a call with this verdict; None where they have not decided yet."""
+    return _RULED.get(_kind(outcome))
 
 
 def _reason(call: CallOfTally) -> str:
@@ -95,7 +126,13 @@ def call_of_tally(story: Story) -> CallOfTally:
         words=[reason.word for reason in story.decisions[-1].reasons] if story.decisions else (),
         delivery=sent.state if sent else None,
         why=sent.reason if sent else None,
+        rule=_rule(story),
     )
+
+
+def _rule(story: Story) -> str | None:
+    state = CallState.CONVERTED if story.conversion else story.call.state
+    return next((one.rule for one in reversed(story.decisions) if one.result == state), None)
 
 
 def counted(story: Story) -> CountedCall:
@@ -143,6 +180,16 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleTally:
+    """Of how many calls the same rule made the same; the others as a Ruling's."""
+
+    rule: str | None
+    state: str
+    reason: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Calls by what became of them: `calls` are those converted, waiting, skipped and open together, and so are the sums of
     `by_reason` and of `by_number` ("" is where no number of ours is known), and `converted` those of the four verdicts.
@@ -168,6 +215,7 @@ _KIND = {
     Verdict.NOT_FINISHED: "open",
 }
 KINDS = tuple(dict.fromkeys(_KIND.values()))
+_RULED = {"converted": CallState.CONVERTED, "waiting": CallState.PARKED, "skipped": CallState.SKIPPED}
 
 
 def figures(tallies: Iterable[Tally]) -> Figures:

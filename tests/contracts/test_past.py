@@ -13,7 +13,7 @@ from offhook.pipeline.callback import CallKey
 from offhook.pipeline.conversion import Convert, state_of, why
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Asking, CallBefore
-from offhook.pipeline.ports.past import ListUsed, RulesUsed, RuleUses
+from offhook.pipeline.ports.past import ListUsed, RulesUsed
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.blocks import Rule
@@ -263,22 +263,6 @@ def test_what_was_skipped_is_decided_anew_by_a_person_alone(ledger: WholeLedger)
             books.record([again])
         books.record([again], CallEvent.DECIDE_ANEW)
     assert ledger.stories.of_call(sid(1))[0].call.state == "converted"
-
-
-def test_what_each_rule_decided_is_counted_by_the_newest_decision_of_each_call(ledger: WholeLedger) -> None:
-    assert ledger.past.uses(NOON, 10) == RuleUses()
-    decided_calls(ledger, 3)
-    assert apply_rules(ledger, steps.JUDGE, [key(1)], minutes(90)) == 1
-    found = ledger.past.uses(NOON, 10)
-    assert {(one.rule, one.state, one.reason): one.calls for one in found.uses} == {
-        ("", CallState.SKIPPED, "too_short"): 2,
-        ("", CallState.CONVERTED, "counts"): 1,
-    }
-    assert (found.since, found.is_whole) == (minutes(60), True)
-    few = ledger.past.uses(NOON, 1)
-    assert ([one.calls for one in few.uses], few.since, few.is_whole) == ([1], minutes(90), False)
-    late = ledger.past.uses(minutes(61), 3)
-    assert ([one.state for one in late.uses], late.is_whole) == ([CallState.CONVERTED], True)
 
 
 def test_each_time_that_rules_held_is_given_the_newest_first(ledger: WholeLedger) -> None:

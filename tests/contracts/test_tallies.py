@@ -6,15 +6,26 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import accumulate, pairwise
 
-from offhook.pipeline.counting import Tally
+from offhook.adapters.rules_file.reading import parse
+from offhook.pipeline.callback import CallKey
+from offhook.pipeline.conversion import Convert
+from offhook.pipeline.counting import RuleTally, Tally
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy, Sending
-from offhook.pipeline.ports.tallies import Sums
-from offhook.pipeline.steps import attempt, decide_anew, leave_unfinished_batch, review_parked_batch
+from offhook.pipeline.ports.tallies import Sums, SumsByRule
+from offhook.pipeline.steps import (
+    Judge,
+    apply_rules,
+    attempt,
+    decide_anew,
+    decide_batch,
+    leave_unfinished_batch,
+    review_parked_batch,
+)
 from tests.contracts.conftest import WholeLedger
 from tests.contracts.day import MINUTE, POLICY, keep_day
 from tests.fakes import steps
-from tests.fakes.callbacks import CALLER, NOON, OURS, key, raw
+from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw
 
 HOUR = timedelta(hours=1)
 
@@ -211,3 +222,150 @@ def test_a_new_ledger_is_whole_and_nothing_is_found_when_it_is_counted_anew(ledg
     done = ledger.tallies.count_anew()
     assert (done.moved, done.hours) == (0, 0)
     assert list(ledger.tallies.between(NOON, NOON + HOUR)) == before
+
+
+# By the rule that decided each
+
+
+def named(name: str, more: str = "") -> Judge:
+    """By whom every call of `statuses` counts by the rule of this name; what is busy is the last rule's."""
+    text = f'{more}\n[[rule]]\nname = "{name}"\nwhen.statuses = ["completed"]\nconvert.action = "phone_call"\n'
+    return replace(steps.JUDGE, rules=parse(text))
+
+
+SPRING, SUMMER, NONE_COUNTS = (
+    named("Spring"),
+    named("Summer"),
+    replace(steps.JUDGE, rules=parse("min_duration_seconds = 3600")),
+)
+
+
+def by_rule(ledger: WholeLedger) -> set[tuple[str | None, str, str, int]]:
+    """The same of whole days with hours around them, and of the hours alone."""
+    far, near = (ledger.tallies.by_rule(NOON - reach * HOUR, NOON + reach * HOUR) for reach in (24 * 40, 6))
+    assert far.rules == near.rules
+    assert [replace(one, hour=NOON) for one in far.places] == [replace(one, hour=NOON) for one in near.places]
+    return {(one.rule, one.state, one.reason, one.calls) for one in far.rules}
+
+
+def decided_by(ledger: WholeLedger, judge: Judge, *numbers: int) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(number) for number in numbers])
+    steps.fold(ledger)
+    assert decide_batch(ledger, judge, NOON, 100) == len(numbers)
+
+
+def test_each_call_is_counted_once_by_the_rule_that_decided_it(ledger: WholeLedger) -> None:
+    assert ledger.tallies.by_rule(NOON - HOUR, NOON + HOUR) == SumsByRule([], [])
+    decided_by(ledger, SPRING, 1, 2)
+    ledger.append([raw(3, "busy"), raw(4, caller=OTHER), raw(5, "ringing"), raw(6, parent=1)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, SPRING, NOON, 100) == 2
+    found = ledger.tallies.by_rule(NOON, NOON + HOUR)
+    assert list(found.rules) == [
+        RuleTally("", "skipped", "status", 1),
+        RuleTally("Spring", "converted", "", 2),
+        RuleTally("Spring", "parked", "caller_not_in_mapping", 1),
+    ]
+    assert list(found.places) == [
+        Tally(NOON, "", "does_not_count", "status", 1),
+        Tally(NOON, "", "not_finished", "not_ended", 1),
+        Tally(NOON, "", "on_its_way", "new", 2),
+        Tally(NOON, "", "unknown_caller", "caller_not_in_mapping", 1),
+    ]
+
+
+def test_what_becomes_of_a_conversion_moves_no_call_from_its_rule(ledger: WholeLedger) -> None:
+    decided_by(ledger, SPRING, 1)
+    for outcome in (Outcome(Result.RETRY, "http_503", 503), REFUSED):
+        [sending] = ledger.claim(NOON + HOUR, 1, 60, POLICY).taken
+        ledger.finish([attempt(sending, outcome, NOON, NOON, POLICY)], NOON)
+        assert by_rule(ledger) == {("Spring", "converted", "", 1)}
+    assert sums(ledger) == {("refused", "http_400", 1)}
+
+
+def test_a_call_moves_to_the_rule_of_its_newest_decision_in_the_hour_of_its_first_callback(ledger: WholeLedger) -> None:
+    decided_by(ledger, NONE_COUNTS, 1, 2)
+    assert by_rule(ledger) == {("", "skipped", "too_short", 2)}
+    assert apply_rules(ledger, SPRING, [key(1)], NOON + 3 * HOUR) == 1
+    assert by_rule(ledger) == {("", "skipped", "too_short", 1), ("Spring", "converted", "", 1)}
+    assert [one.calls for one in ledger.tallies.by_rule(NOON, NOON + HOUR).rules] == [1, 1]
+
+
+def test_a_parked_call_whose_caller_becomes_known_counts_by_the_rule_of_then(ledger: WholeLedger) -> None:
+    ledger.append([raw(1)])
+    steps.fold(ledger)
+    decide_batch(ledger, SPRING, NOON, 10)
+    assert by_rule(ledger) == {("Spring", "parked", "caller_not_in_mapping", 1)}
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    assert review_parked_batch(ledger, SUMMER, NOON, 10) == 1
+    assert by_rule(ledger) == {("Summer", "converted", "", 1)}
+
+
+def test_figures_stand_under_the_name_that_a_rule_had_when_it_decided(ledger: WholeLedger) -> None:
+    decided_by(ledger, SPRING, 1, 2)
+    decided_by(ledger, SUMMER, 3)
+    assert by_rule(ledger) == {("Spring", "converted", "", 2), ("Summer", "converted", "", 1)}
+
+
+def test_what_a_person_has_decided_anew_is_counted_by_the_rule_of_now(ledger: WholeLedger) -> None:
+    decided_by(ledger, SPRING, 1)
+    refuse(ledger)
+    decided_anew(ledger, key(1), SUMMER)
+    assert by_rule(ledger) == {("Summer", "converted", "", 1)}
+
+
+def test_a_call_that_is_converted_by_its_leg_is_counted_by_the_rule_of_that(ledger: WholeLedger) -> None:
+    decided_by(ledger, SPRING, 2)
+    ledger.append([raw(1, "busy")])
+    steps.fold(ledger)
+    assert decide_batch(ledger, SPRING, NOON, 10) == 1
+    assert by_rule(ledger) == {("Spring", "converted", "", 1), ("", "skipped", "status", 1)}
+    ledger.append([raw(2, "ringing", parent=1)])
+    steps.fold(ledger)
+    assert by_rule(ledger) == {("Spring", "converted", "", 1)}
+    refuse(ledger)
+    assert (by_rule(ledger), outcomes(ledger)) == ({("Spring", "converted", "", 1)}, {("refused", "http_400")})
+
+
+def refuse(ledger: WholeLedger) -> None:
+    [sending] = ledger.claim(NOON, 1, 60, POLICY).taken
+    ledger.finish([attempt(sending, REFUSED, NOON, NOON, POLICY)], NOON)
+
+
+def decided_anew(ledger: WholeLedger, call: CallKey, judge: Judge) -> None:
+    found = decide_anew(ledger.rebuilding.known_calls(), [call], judge, NOON + HOUR)
+    assert [isinstance(one.decision, Convert) for one in found] == [True]
+    [story] = ledger.stories.of_call(call.call_sid)
+    assert story.conversion is not None
+    assert ledger.rebuilding.rebuild(found, {call: story.conversion.fence}, NOON) == 1
+
+
+def test_a_call_that_turns_out_to_be_a_leg_is_counted_by_no_rule_any_more(ledger: WholeLedger) -> None:
+    decided_by(ledger, NONE_COUNTS, 1, 2)
+    ledger.append([raw(2, "ringing", parent=1)])
+    steps.fold(ledger)
+    assert by_rule(ledger) == {("", "skipped", "too_short", 1)}
+
+
+def test_an_earlier_callback_moves_a_call_to_an_earlier_hour_by_rule_as_well(ledger: WholeLedger) -> None:
+    decided_by(ledger, SPRING, 1)
+    ledger.append([raw(2, parent=1, at=NOON - HOUR)])
+    steps.fold(ledger)
+    assert ledger.tallies.by_rule(NOON, NOON + HOUR).rules == []
+    assert by_rule(ledger) == {("Spring", "converted", "", 1)}
+
+
+def test_sums_by_rule_of_any_time_are_those_of_its_hours(ledger: WholeLedger) -> None:
+    for number in range(24):
+        ledger.append([raw(number, "completed" if number % 3 else "busy", at=NOON + number * 5 * HOUR)])
+    steps.fold(ledger)
+    assert decide_batch(ledger, SPRING, NOON + 200 * HOUR, 100) == 24
+    midnight = NOON.replace(hour=0)
+    for since, until in ((0, 240), (12, 24), (11, 37), (13, 96), (36, 36), (24, 72), (12, 13)):
+        found = ledger.tallies.by_rule(midnight + since * HOUR, midnight + until * HOUR)
+        called = [number for number in range(24) if since <= 12 + number * 5 < until]
+        rules = {one.rule: one.calls for one in found.rules}
+        busy = sum(number % 3 == 0 for number in called)
+        assert rules == {name: calls for name, calls in (("", busy), ("Spring", len(called) - busy)) if calls}
+        assert sum(one.calls for one in found.places) == len(called)

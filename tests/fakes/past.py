@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
-from offhook.pipeline.counting import kind_of
 from offhook.pipeline.ports.books import Stored
-from offhook.pipeline.ports.past import ListUsed, PastCall, RulesUsed, RuleUse, RuleUses
+from offhook.pipeline.ports.past import ListUsed, PastCall, RulesUsed
 from tests.fakes.kept import Kept, KeptCall
 
 _DECIDED = ("converted", "skipped", "parked")
@@ -46,17 +44,6 @@ class MemoryPast:
     def count_since(self, since: datetime, at_most: int) -> int:
         found = [one for one in self._kept.calls.values() if one.folded.call.first_received_at >= since]
         return min(len(found), at_most)
-
-    def uses(self, since: datetime, at_most: int) -> RuleUses:
-        newest = self._kept.decisions[::-1][:at_most]
-        wanted = [(key, line) for key, line in newest if line.decided_at >= since]
-        found: dict[CallKey, tuple[str | None, CallState, str]] = {}
-        for key, line in wanted:
-            if line.result in _DECIDED:
-                found.setdefault(key, (line.rule, CallState(line.result), kind_of(line.reasons[0].word)))
-        uses = [RuleUse(*what, count) for what, count in Counter(found.values()).most_common()]
-        is_whole = len(wanted) < len(newest) or len(self._kept.decisions) <= at_most
-        return RuleUses(tuple(uses), min((line.decided_at for _, line in wanted), default=None), is_whole)
 
     def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
         return [one for one in self._kept.rule_uses[::-1] if not at or one.number <= at][:limit]

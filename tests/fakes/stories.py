@@ -199,13 +199,19 @@ def _is_wanted(one: CountedCall, place: Place, wanted: CallFilter) -> bool:
 
 def places(kept: Kept) -> dict[CallKey, Place]:
     """Where each call is counted."""
-    found = {key: place_of(_of_tally(kept, key, one)) for key, one in kept.calls.items()}
+    found = {key: place_of(one) for key, one in calls_of_tally(kept).items()}
     return {key: place for key, place in found.items() if place is not None}
+
+
+def calls_of_tally(kept: Kept) -> dict[CallKey, CallOfTally]:
+    """What each place depends on."""
+    return {key: _of_tally(kept, key, one) for key, one in kept.calls.items()}
 
 
 def _of_tally(kept: Kept, key: CallKey, one: KeptCall) -> CallOfTally:
     root, sent = one.folded.call.root, sent_for(kept, key)
     decided = [line for of, line in kept.decisions if of == key]
+    by = [line for of, line in kept.decisions if of == (sent.key if sent else key)]
     return CallOfTally(
         state=one.state,
         first_received_at=one.folded.call.first_received_at,
@@ -216,6 +222,7 @@ def _of_tally(kept: Kept, key: CallKey, one: KeptCall) -> CallOfTally:
         words=[reason.word for reason in decided[-1].reasons] if decided else (),
         delivery=sent.state.value if sent else None,
         why=sent.reason if sent else None,
+        rule=by[-1].rule if by else None,
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from offhook.pipeline.counting import Cell, Tally
-from offhook.pipeline.ports.tallies import CountedAnew, Sums
+from offhook.pipeline.counting import Cell, RuleTally, Ruling, Tally, ruling_of
+from offhook.pipeline.ports.tallies import CountedAnew, Sums, SumsByRule
 from tests.fakes.kept import Kept
-from tests.fakes.stories import places
+from tests.fakes.stories import calls_of_tally, places
 
 
 class MemoryTallies:
@@ -33,11 +33,25 @@ class MemoryTallies:
                     spans[Cell(since, "", one.outcome, "")] += one.calls
         return Sums(_tallies(places), _tallies(spans))
 
+    def by_rule(self, since: datetime, until: datetime) -> SumsByRule:
+        rulings, verdicts = Counter[Ruling](), Counter[Cell]()
+        for key, call in calls_of_tally(self._kept).items():
+            place, ruling = places(self._kept).get(key), ruling_of(call)
+            if place is None or not since <= place.cell.hour < until:
+                continue
+            verdicts[Cell(since, "", place.outcome, place.reason)] += 1
+            rulings.update([ruling] if ruling else [])
+        return SumsByRule([RuleTally(*one, rulings[one]) for one in sorted(rulings, key=_in_order)], _tallies(verdicts))
+
     def is_whole(self) -> bool:
         return self._kept.mapping_version >= 0
 
     def count_anew(self) -> CountedAnew:
         return CountedAnew(len(self._kept.calls))
+
+
+def _in_order(one: Ruling) -> tuple[str, bool, str, str]:
+    return one.rule or "", one.rule is not None, one.state, one.reason
 
 
 def _tallies(sums: Counter[Cell]) -> list[Tally]:

@@ -22,6 +22,7 @@ GROWING = (
     "customer_rows",
     "outcomes",
     "tallies",
+    "rule_tallies",
     "lookups",
 )
 _LONG_AGO = 1_600_000_000_000_000  # microseconds since the epoch
@@ -86,6 +87,15 @@ def _rows(is_sqlite: bool) -> dict[str, dict[str, str]]:
             "number": "'+1777'",
             "outcome": "'delivered'",
             "reason": "'delivered'",
+            "calls": "1",
+        },
+        "rule_tallies": {
+            "hours": "1",
+            "begins": f"{_LONG_AGO} + i * 3600000000",
+            "rule": "'Old'",
+            "asked": "1",
+            "state": "'converted'",
+            "reason": "''",
             "calls": "1",
         },
         "lookups": {"phone": "'+1666' || i"} | _LOOK_UP,

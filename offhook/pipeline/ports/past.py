@@ -38,27 +38,6 @@ class PastCall(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class RuleUse:
-    """How many calls were decided so, each by its newest decision. `rule` is "" for the last rule, and None where none was
-    asked; `state` is what the calls came to, `reason` the first word without the call that it names."""
-
-    rule: str | None
-    state: CallState
-    reason: str
-    calls: int
-
-
-@dataclass(frozen=True, slots=True)
-class RuleUses:
-    """What rules decided. `since` is when the oldest of these decisions was made, None without any; `is_whole`, whether they
-    are all of the time that was asked for."""
-
-    uses: Sequence[RuleUse] = ()
-    since: datetime | None = None
-    is_whole: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class RulesUsed:
     """Rules that began to hold in place of others, or came back: the number of that, their version, when it was, and their
     file as it was written."""
@@ -95,9 +74,6 @@ class Past(Protocol):
 
     def count_since(self, since: datetime, at_most: int) -> int:
         """How many calls were first received since then, whatever their state, counted up to `at_most`."""
-
-    def uses(self, since: datetime, at_most: int) -> RuleUses:
-        """What rules decided since then, out of the newest `at_most` decisions."""
 
     def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
         """Each time that rules began to hold, the newest first; from this number on, where one is given."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from offhook.pipeline.counting import Tally
+from offhook.pipeline.counting import RuleTally, Tally
 
 
 @dataclass(frozen=True, slots=True)
 class CountedAnew:
     """What counting anew came to: how many calls were looked at, those as well that are legs now; how many of them stood in
-    another place or in none; and in how many hours a sum was wrong."""
+    another place or in none; and in how many hours a sum was wrong, by number or by rule."""
 
     calls: int = 0
     moved: int = 0
@@ -33,8 +33,21 @@ class Sums:
     spans: Sequence[Tally] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SumsByRule:
+    """Of one moment; none is 0, and both are in their order.
+
+    `rules` are the sums by rule, by what came of it and by reason, as far as it is known by which rule a call was decided.
+    `places` are those of all calls by verdict and reason: their `hour` is the beginning of the time, `number` is "".
+    """
+
+    rules: Sequence[RuleTally] = ()
+    places: Sequence[Tally] = ()
+
+
 class Tallies(Protocol):
-    """Sums of calls by hour, tracked number, verdict and reason. Each method raises LedgerUnavailable.
+    """Sums of calls by hour, tracked number, verdict and reason, and by the rule that decided them. Each method raises
+    LedgerUnavailable.
 
     Whatever changes what became of a call changes these in the same transaction. Legs of other calls are not counted.
     """
@@ -47,6 +60,14 @@ class Tallies(Protocol):
         them, which is excluded; however many hours there are, few rows are read. Of less than two moments there are none.
 
         `number` is the tracked number whose spans are wanted, None for all of them.
+        """
+
+    def by_rule(self, since: datetime, until: datetime) -> SumsByRule:
+        """The sums of the hours that begin at `since` or later and before `until`, however many: few rows are read.
+
+        Each call is in them once, as its newest decision has it, in the hour of its first callback and under the name that
+        its rule had then. What a version that knows no such sums decides is missing in `rules` or stands there as it did
+        before, until this version has to do with the call again, or calls are counted anew.
         """
 
     def is_whole(self) -> bool:
