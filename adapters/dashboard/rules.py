@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -19,10 +17,10 @@ from offhook.adapters.rules_file.problems import Problem, RulesError
 from offhook.pipeline.backtest import CONVERTED, OF_STATE
 from offhook.pipeline.call import CallState
 from offhook.pipeline.job_kinds import BacktestRules, enqueue
-from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.rule_figures import lacking, left_out, rule_figures
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.rules_held import RulesHeldPage, rules_held
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import STATES, reason_in_words, word_of
@@ -35,15 +33,6 @@ _WORDS: Mapping[str, str] = {
     OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
     OF_STATE[CallState.SKIPPED]: word_of(Verdict.DOES_NOT_COUNT).label,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """Rules that were used, from when to when others were; None where these were the last."""
-
-    used: RulesUsed
-    until: datetime | None
-    is_now: bool
 
 
 @blueprint.get("/rules")
@@ -62,7 +51,7 @@ def _page(problems: Sequence[Problem] = ()) -> str:
     trials = jobs_listed(known, "trials")
     names = [rule.name for rule in rules.blocks] if isinstance(rules, Rules) else []
     since = _since()
-    versions, older = _versions(known, rules, since)
+    page = _held(known, rules, since)
     return render_template(
         "rules.html.jinja",
         sentences=in_english(rules).splitlines() if isinstance(rules, Rules) else [],
@@ -75,8 +64,8 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         days=known.limits.days,
         excluded=left_out(sums),
         begins=f"{begins.astimezone(zone()):%Y-%m-%dT%H:%M}",
-        versions=versions,
-        older=url_for("rules.shown", since=older) if older else None,
+        versions=page.held,
+        older=url_for("rules.shown", since=page.older) if page.older else None,
         newest=url_for("rules.shown") if since else None,
         problems=problems,
         spans=_spans(known),
@@ -103,17 +92,9 @@ def _spans(known: Parts) -> list[int]:
     return sorted({*SPANS, known.limits.days})
 
 
-def _versions(known: Parts, rules: Rules | RulesError, since: int) -> tuple[list[Version], int | None]:
-    """A page of the times that rules held, the newest first, and from which one on the next page is. `since` is the number with
-    which the page before ended, 0 for the newest.
-    """
-    size, begun = known.limits.page_rows, 1 if since else 0
-    used = known.reads.past.rules_used(begun + size + 1, since)
-    now = rules.version if isinstance(rules, Rules) else None
-    until: list[datetime | None] = [None, *(later.began_at for later, _ in pairwise(used))]
-    every = [Version(one, end, end is None and one.version == now) for one, end in zip(used, until, strict=False)]
-    page = every[begun : begun + size]
-    return page, page[-1].used.number if len(every) > begun + size else None
+def _held(known: Parts, rules: Rules | RulesError, since: int) -> RulesHeldPage:
+    in_use = rules.version if isinstance(rules, Rules) else None
+    return rules_held(known.reads.past, known.limits.page_rows, since, in_use)
 
 
 def _since() -> int:
@@ -138,8 +119,7 @@ def of_then(version: str) -> str:
     text = known.reads.past.text_of(version) if version.isalnum() else None
     if text is None:
         abort(404, "No such rules were ever used.")
-    every, _ = _versions(known, _rules(known), _since())
-    uses = [one for one in every if one.used.version == version]
+    uses = [one for one in _held(known, _rules(known), _since()).held if one.used.version == version]
     which = row_number(request.args.get("use", ""))
     found = next((one for one in uses if one.used.number == which), uses[0] if uses else None)
     past, most = known.reads.past, known.limits.short_rows
