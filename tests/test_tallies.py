@@ -23,6 +23,7 @@ from tests.contracts.day import keep_day
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, NOON, OTHER, raw
 from tests.support import ledger as by_hand
+from tests.support.plans import watched
 from tests.support.waiting import HANGS_AFTER_SECONDS
 
 FAR = timedelta(days=400)
@@ -102,6 +103,20 @@ def by_rule(ledger: SqlLedger) -> set[tuple[str | None, str, str, int]]:
     )
     assert days == hours
     return {(one.rule, one.state, one.reason, one.calls) for one in days}
+
+
+@pytest.mark.mostly("sqlite")
+def test_sums_by_rule_cost_a_batch_of_decisions_one_statement_and_a_batch_of_deliveries_none(ledger: SqlLedger) -> None:
+    ledger.merge_customers([Customer(CALLER, "ann@example.com", None)])
+    ledger.append([raw(number, caller=CALLER if number % 3 else OTHER) for number in range(9)])
+    steps.fold(ledger)
+    with watched(ledger.database.engine) as plans:
+        assert steps.decide(ledger, NOON) == 9
+    assert len([one for one in plans.seen if "rule_tallies" in one]) == 1
+    assert not [one for one in plans.seen if "decisions AS t" in one]
+    with watched(ledger.database.engine) as plans:
+        delivers(ledger)()
+    assert not [one for one in plans.seen if "rule_tallies" in one or "decisions AS t" in one]
 
 
 def test_decisions_of_before_rules_were_kept_are_those_where_none_was_asked(

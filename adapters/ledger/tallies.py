@@ -103,6 +103,17 @@ class _Moved:
     by_rule: Counter[RuleCell]
 
 
+_COLUMNS: Mapping[str, Callable[[Stands], Any]] = {
+    "at": lambda one: micros(one.place.at),
+    "number": lambda one: one.place.number,
+    "outcome": lambda one: one.place.outcome,
+    "reason": lambda one: one.place.reason,
+    "rule": lambda one: one.ruling and one.ruling.rule,
+    "rule_state": lambda one: one.ruling and one.ruling.state,
+    "rule_reason": lambda one: one.ruling and one.ruling.reason,
+}
+
+
 def count(connection: Connection, keys: Iterable[CallKey], made: Iterable[Decided] = (), *, anew: bool = False) -> int:
     """Have these calls counted where they belong. Returns how many were not. `made` are decisions of this transaction, which
     need not be read again. `anew`: nothing that is counted is trusted.
@@ -164,10 +175,10 @@ def _write(
 ) -> int:
     """Of what changes here the columns of the rule are named only where some of them change. Returns how many rows it wrote."""
     is_ruled = any(one.ruling != (stood[key].ruling if key in stood else None) for key, one in stands.items())
-    written = (*KEY, *names, *(_RULED if is_ruled else ()))
-    rows = [{name: row[name] for name in written} for row in (_outcome(key, one) for key, one in stands.items())]
-    kinds = {name: "bigint" if name == "at" else "text" for name in written}
-    return with_rows(statement(written), kinds, rows).run(connection)
+    written = {name: _COLUMNS[name] for name in (*names, *(_RULED if is_ruled else ()))}
+    rows = [key._asdict() | {name: of(one) for name, of in written.items()} for key, one in stands.items()]
+    kinds = {name: "bigint" if name == "at" else "text" for name in (*KEY, *written)}
+    return with_rows(statement(tuple(kinds)), kinds, rows).run(connection)
 
 
 @cache
@@ -294,12 +305,6 @@ def _not_counted(call: CallOfTally) -> Place:
 def _stands(row: Row[Any]) -> Stands:
     ruling = Ruling(row.rule, row.rule_state, row.rule_reason) if row.rule_state is not None else None
     return Stands(Place(row.at, row.number, row.outcome, row.reason), ruling)
-
-
-def _outcome(key: CallKey, one: Stands) -> dict[str, Any]:
-    place, ruled = one.place, one.ruling or (None, None, None)
-    columns = {"at": micros(place.at), "number": place.number, "outcome": place.outcome, "reason": place.reason}
-    return {**key._asdict(), **columns, **dict(zip(_RULED, ruled, strict=True))}
 
 
 def _counts(ruling: Ruling) -> bool:
