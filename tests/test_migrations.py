@@ -115,7 +115,7 @@ HARMLESS = [
     "ALTER TABLE calls ADD COLUMN noted TEXT",
     "ALTER TABLE calls ADD COLUMN weight INTEGER NOT NULL DEFAULT 1",
     "CREATE INDEX ix_calls_to ON calls (to_number)",
-    "DROP INDEX ix_calls_parked",
+    "DROP INDEX ix_calls_waiting",
 ]
 BREAKING = [
     ("DROP TABLE breakers", "breakers is gone"),

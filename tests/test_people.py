@@ -18,6 +18,7 @@ LEDGER = Path(__file__).parent.parent / "adapters" / "ledger"
 OF_A_JOB = {"arguments", "asked_by", "result"}  # may name persons; nobody is looked for by them
 OF_THE_AUDIT = {"who", "of_what"}  # users of the dashboard, among others
 OF_A_PERSON = {"phone", "email", "customer_id", "attributes", "customer_phone", "from_number", "to_number"}
+FOLDER = ("asked_for", "audited", "callers", "customers", "spelled", "unknown")
 _COLUMN = rf"(?:\w+\.)?\b(?:{'|'.join(sorted(OF_A_PERSON))})\b"
 _OPERATOR = r"(?:=|<>|!=|<=?|>=?|\bNOT IN\b|\bIN\b|\bLIKE\b|\bBETWEEN\b|\bIS\b)"
 _COMPARED = re.compile(
@@ -87,9 +88,7 @@ def test_a_comparison_is_seen_however_it_is_written(source: str) -> None:
 
 def test_no_module_of_the_ledger_compares_a_column_that_names_a_person_but_those_of_one_folder() -> None:
     found = {str(path.relative_to(LEDGER)): comparisons(path.read_text()) for path in LEDGER.rglob("*.py")}
-    of_the_folder = {
-        name: found.pop(f"people/{name}.py") for name in ("asked_for", "audited", "callers", "customers", "spelled")
-    }
+    of_the_folder = {name: found.pop(f"people/{name}.py") for name in FOLDER}
     assert all(of_the_folder.values())
     assert found.pop("people/__init__.py") == []
     found = {name: lines for name, lines in found.items() if not name.startswith("migrations/")}

@@ -125,7 +125,7 @@ def test_every_index_of_some_rows_is_of_rows_that_a_table_knows() -> None:
     open_, waiting = is_one_of("state", [CallState.OPEN]), may_move(CONVERSION_MOVES, Event.CLAIM)
     expected = {
         "ix_calls_due": is_one_of("state", [CallState.SETTLING]),
-        "ix_calls_parked": is_one_of("state", [CallState.PARKED]),
+        "ix_calls_parked_at": is_one_of("state", [CallState.PARKED]),
         "ix_calls_waiting": is_one_of("state", [CallState.PARKED]),
         "ix_calls_open": f"{open_} AND decided_at IS NULL",
         "ix_calls_unfinished": f"{open_} AND decided_at IS NOT NULL",

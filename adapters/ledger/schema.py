@@ -158,13 +158,27 @@ calls = Table(
     Column("put_off", SmallInteger),
     PrimaryKeyConstraint("account_sid", "call_sid"),
     Index("ix_calls_due", "settle_at", **_where("state = 'settling'")),
-    Index("ix_calls_parked", "customer_phone", **_where("state = 'parked'")),
+    Index("ix_calls_parked_at", "customer_phone", "first_received_at", **_where("state = 'parked'")),
     Index("ix_calls_waiting", "first_received_at", **_where("state = 'parked'")),
     Index("ix_calls_first_received_at", "first_received_at"),
     Index("ix_calls_open", "first_received_at", **_where("state = 'open' AND decided_at IS NULL")),
     Index("ix_calls_unfinished", "decided_at", **_where("state = 'open' AND decided_at IS NOT NULL")),
     Index("ix_calls_customer_phone", "customer_phone", "first_received_at"),
 )
+
+# The numbers whose calls wait for a customer, with how many, and when the first and the last came. Nobody writes these: triggers
+# on `calls` do (migration 0028), whichever version writes there.
+unknown_callers = Table(
+    "unknown_callers",
+    metadata,
+    Column("phone", PersonText, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("oldest_at", Moment, nullable=False),
+    Column("latest_at", Moment, nullable=False),
+)
+_of = unknown_callers.c
+Index("ix_unknown_callers_calls", _of.calls.desc(), _of.latest_at.desc(), _of.phone)
+Index("ix_unknown_callers_latest_at", _of.latest_at.desc(), _of.phone)
 
 # The journal of decisions: append only. `reasons` is JSON, a list of [word, sentence], `who` one of them: why the customer is
 # who it is. `rule` is the name of the rule that matched, `trace` how the rules were gone through (pipeline/rules/trace.py).

@@ -8,12 +8,7 @@ from typing import Any
 from sqlalchemy import Select
 
 from offhook.adapters.ledger.engine import Database
-from offhook.adapters.ledger.people.callers import (
-    callers_behind,
-    latest_callers,
-    most_frequent_callers,
-    unknown_callers,
-)
+from offhook.adapters.ledger.people.unknown import callers_after, callers_behind, latest_callers, most_frequent_callers
 from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 
 
@@ -24,7 +19,7 @@ class UnknownOnSql:
         self._database = database
 
     def callers(self, after: str, limit: int, /) -> Sequence[UnknownCaller]:
-        return self._found(unknown_callers(after, limit))
+        return self._found(callers_after(after, limit))
 
     def most_frequent(self, limit: int, after: CallersMark | None = None, /) -> Sequence[UnknownCaller]:
         return self._found(most_frequent_callers(limit, after))

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Engine, event
 from tests.support.filled import GROWING
 
 # Walks along a small index, whose rows are only what waits now.
-_SMALL = {"ix_callbacks_unfolded", "ix_calls_due", "ix_calls_parked", "ix_conversions_due", "ix_conversions_leases"}
+_SMALL = {"ix_callbacks_unfolded", "ix_calls_due", "ix_calls_parked_at", "ix_conversions_due", "ix_conversions_leases"}
 _SMALL |= {"ix_conversions_maybe_sent", "ix_calls_open", "ix_calls_unfinished", "ix_calls_waiting"}
-_WATCHED = {*GROWING, "day_tallies"}
+_WATCHED = {*GROWING, "day_tallies", "unknown_callers"}
 _SMALL |= {"ix_lookups_wanted", "ix_lookups_to_release", "ix_lookups_due"}  # along the last one no further than a LIMIT
 
 

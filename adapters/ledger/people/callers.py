@@ -1,4 +1,4 @@
-"""Calls by their customers: those of one, those that came before, those that wait for nobody knows whom."""
+"""Calls by their customers: those of one, those that came before, those that wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, and_, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Row, Select, TextClause, select, text
 
 from offhook.adapters.ledger.legal import is_one_of
 from offhook.adapters.ledger.people.spelled import PHONE, every_spelling, found_by
@@ -18,54 +18,6 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.books import Asking, CallBefore
-from offhook.pipeline.ports.unknown import CallersMark
-
-
-def unknown_callers(after: str, limit: int) -> Select[Any]:
-    """The callers of parked calls after this one, with how many calls they have, the first and the last."""
-    number = calls.c.customer_phone
-    return _unknown().where(number > after).order_by(number).limit(limit)
-
-
-def most_frequent_callers(limit: int, after: CallersMark | None) -> Select[Any]:
-    """Those with the most parked calls; of as many the one that called last."""
-    asked = _unknown().where(calls.c.customer_phone > "")
-    if after is not None:
-        fewer, as_many = func.count() < after.calls, func.count() == after.calls
-        asked = asked.having(or_(fewer, and_(as_many, _called_before(after))))
-    return asked.order_by(func.count().desc(), _LATEST.desc(), calls.c.customer_phone).limit(limit)
-
-
-def latest_callers(limit: int, after: CallersMark | None) -> Select[Any]:
-    """Those whose last parked call is the latest."""
-    asked = _unknown().where(calls.c.customer_phone > "")
-    if after is not None:
-        asked = asked.having(_called_before(after))
-    return asked.order_by(_LATEST.desc(), calls.c.customer_phone).limit(limit)
-
-
-def callers_behind(count: int) -> Select[Any]:
-    """The number that comes after so many of those with parked calls, number by number."""
-    number = calls.c.customer_phone
-    every = select(number).where(_IS_PARKED, number > "").group_by(number).order_by(number)
-    return every.offset(count).limit(1)
-
-
-_LATEST = func.max(calls.c.first_received_at)
-
-
-def _called_before(after: CallersMark) -> ColumnElement[bool]:
-    """Holds for those whose last call came before; of one moment for those of higher numbers."""
-    then = literal(after.latest_at, calls.c.first_received_at.type)
-    return or_(then > _LATEST, and_(then == _LATEST, calls.c.customer_phone > after.phone))
-
-
-def _unknown() -> Select[Any]:
-    number, at = calls.c.customer_phone, calls.c.first_received_at
-    return select(number, func.count(), func.min(at), func.max(at)).where(_IS_PARKED).group_by(number)
-
-
-_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
 
 
 def is_call_of(phone: str) -> ColumnElement[bool]:
@@ -171,13 +123,14 @@ def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[Call
     return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
 
 
+_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+
+
 def parked_after(place: str, limit: int) -> Select[Any]:
     """Parked calls, caller by caller. The `place` of a row is its caller's; those after the one given come, "" for all."""
     column = calls.c.customer_phone
     names = (calls.c.account_sid, calls.c.call_sid, column, column.label("place"))
-    return (
-        select(*names).where(text(is_one_of("state", [CallState.PARKED])), column > place).order_by(column).limit(limit)
-    )
+    return select(*names).where(_IS_PARKED, column > place).order_by(column).limit(limit)
 
 
 def parked_of(phone: str, limit: int) -> Select[Any]:
