@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from offhook.adapters.ledger.people.unknown import count_callers_anew
 from offhook.adapters.ledger.schema import micros
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
@@ -173,6 +174,29 @@ def test_what_waits_already_is_taken_in_by_the_migration_that_brings_the_rows(em
         agrees(ledger, empty_database_url)
         change(empty_database_url, f"UPDATE calls SET state = 'skipped' WHERE {is_of([0, 1, 2])}")
         agrees(ledger, empty_database_url)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE unknown_callers SET calls = calls + 3, oldest_at = 0",
+        "DELETE FROM unknown_callers",
+        "UPDATE unknown_callers SET phone = phone || '9'",
+    ],
+)
+def test_wrong_rows_are_made_right_however_few_at_once(ledger: SqlLedger, database_url: str, harm: str) -> None:
+    change(
+        database_url, inserted(*(row(number, STATES[number % 3], PHONES[number % 3], number) for number in range(9)))
+    )
+    change(database_url, harm)
+    ledger.tallies.count_anew()
+    agrees(ledger, database_url)
+    change(database_url, harm)
+    after: str | None = ""
+    while after is not None:
+        with ledger.database.write() as connection:
+            after = count_callers_anew(connection, after, 1)
+    agrees(ledger, database_url)
 
 
 # Two who write at once, neither of whom has the books' turn

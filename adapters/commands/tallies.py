@@ -27,7 +27,7 @@ def rebuild(shown: Format) -> None:
     """Count every call anew. The worker may go on meanwhile; twice does no harm.
 
     `moved` are the calls that were counted in another place than where they belong, or in none; `hours` those whose sums
-    were wrong. Both are 0 where all was right.
+    were wrong. Both are 0 where all was right. The calls that `flask unknown` counts are counted anew, too.
 
     \b
     flask tallies rebuild

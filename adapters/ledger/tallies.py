@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Table, func, select, text, tuple_
 
 from offhook.adapters.ledger.engine import Database
+from offhook.adapters.ledger.people.unknown import count_callers_anew
 from offhook.adapters.ledger.rows import (
     BY_KEY,
     BY_ROOT,
@@ -534,7 +535,9 @@ class TalliesTable:
             return bool(connection.execute(statement).scalar())
 
     def count_anew(self) -> CountedAnew:
-        """Each call first, then each hour, a sum that is wrong though every call stands where it belongs, and each day."""
+        """Each call first, then each hour, a sum that is wrong though every call stands where it belongs, each day, and each
+        number whose calls wait.
+        """
         found = moved = 0
         for keys in self._pages():
             moved += self._count(keys)
@@ -542,6 +545,7 @@ class TalliesTable:
         wrong = {hour for hour in self._hours() if self._sum(hour)}
         self._sum_days()
         wrong |= {hour for day, since in self._days() for hour in self._sum_by_rule(day, since)}
+        self._count_callers()
         with self._database.write() as connection:
             insert(counters, [{"name": WHOLE, "value": 1}], WRITTEN).run(connection)
         return CountedAnew(found, moved, len(wrong))
@@ -630,6 +634,12 @@ class TalliesTable:
         with self._database.write() as connection:
             self._alone(connection, "rule_tallies")
             return put_right(connection, day, since)
+
+    def _count_callers(self) -> None:
+        after: str | None = ""
+        while after is not None:
+            with self._database.write() as connection:
+                after = count_callers_anew(connection, after, _AT_ONCE)
 
     def _alone(self, connection: Connection, table: str) -> None:
         """Whoever has changed a sum has committed, and nobody changes one meanwhile."""

@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, literal, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+    union,
+    union_all,
+)
 
-from offhook.adapters.ledger.schema import unknown_callers
+from offhook.adapters.ledger.legal import is_one_of
+from offhook.adapters.ledger.schema import calls, unknown_callers
+from offhook.pipeline.call import CallState
 from offhook.pipeline.ports.unknown import CallersMark
 
 _Names = Any
@@ -66,3 +81,35 @@ def _behind(parts: Sequence[ColumnElement[bool]], order: _Order, limit: int) -> 
     """
     found = [select(_first(unknown_callers, order, limit).where(part).subquery()) for part in parts]
     return _first(union_all(*found).subquery(), order, limit)
+
+
+_TURN = text(f"SELECT pg_advisory_xact_lock({0x0FF_4028})")  # as the triggers of migration 0028 take it
+_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+
+
+def count_callers_anew(connection: Connection, after: str, limit: int) -> str | None:
+    """Have the rows of some numbers after this one be what a count of their calls gives. Returns the last of these numbers, None
+    where there are no more.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(_TURN)
+    last = connection.execute(_end_of_page(after, limit)).scalar()
+    number, at = calls.c.customer_phone, calls.c.first_received_at
+    right = select(number, func.count(), func.min(at), func.max(at)).where(_IS_PARKED, *_within(number, after, last))
+    connection.execute(delete(unknown_callers).where(*_within(unknown_callers.c.phone, after, last)))
+    connection.execute(insert(unknown_callers).from_select(list(unknown_callers.c), right.group_by(number)))
+    return last
+
+
+def _end_of_page(after: str, limit: int) -> Select[Any]:
+    """The last of so many numbers that have a row or should have one."""
+    number, kept = calls.c.customer_phone, unknown_callers.c.phone
+    of_calls = select(number.label("phone")).where(_IS_PARKED, number > after).distinct()
+    of_rows = select(kept).where(kept > after)
+    parts = (of_calls.order_by(number).limit(limit).subquery(), of_rows.order_by(kept).limit(limit).subquery())
+    every = union(*map(select, parts)).subquery()
+    return select(every.c.phone).order_by(every.c.phone).offset(limit - 1).limit(1)
+
+
+def _within(column: ColumnElement[Any], after: str, last: str | None) -> Sequence[ColumnElement[bool]]:
+    return (column > after,) if last is None else (column > after, column <= last)

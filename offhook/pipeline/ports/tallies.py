@@ -74,4 +74,6 @@ class Tallies(Protocol):
         """Whether every call is counted: not so where calls came before there were sums, until they are counted anew."""
 
     def count_anew(self) -> CountedAnew:
-        """Put each call where it belongs, then each hour's sums, in short transactions, while others work. Twice does no harm."""
+        """Put each call where it belongs, then each hour's sums, and count the calls of unknown callers, in short transactions,
+        while others work. Twice does no harm.
+        """
