@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 
 ONLINE_INDEXES = {"ix_calls_parked_at": ("calls", ["customer_phone", "first_received_at"], "state = 'parked'")}
 _TURN = 0x0FF_4028
