@@ -53,9 +53,10 @@ class Looked:
 def looked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looked]:
     folder = tmp_path_factory.mktemp("looked")
     url = give_tables(f"sqlite:///{folder}/offhook.db", request)
-    settings = {"OFFHOOK_RULES": happened.RULES_OF_NOW, "OFFHOOK_DASHBOARD_LIVE_SECONDS": "3600"}
+    rules = happened.rules_of_now(folder)
+    settings = {"OFFHOOK_RULES": rules, "OFFHOOK_DASHBOARD_LIVE_SECONDS": "3600"}
     settings["OFFHOOK_DASHBOARD_AT_ONCE"] = "3"  # so that a worker may be asked to check more
-    site, inside = Site(url, folder, **settings), browsing(url, OFFHOOK_RULES=happened.RULES_OF_NOW)
+    site, inside = Site(url, folder, **settings), browsing(url, OFFHOOK_RULES=rules)
     known = happened.happens(inside)
     inside.know(ANN, "ann.new@example.com", "C-77")  # so that what was refused can be decided again
     gone = add_user(site.ledger, "gone@example.com", Role.VIEWER)

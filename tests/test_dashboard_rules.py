@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -200,10 +201,12 @@ def test_the_numbers_of_a_list_are_shown_with_the_rules_of_then_whatever_became_
     site = browsing(database_url, OFFHOOK_RULES=rules, OFFHOOK_SHORT_LIST_ROWS="2")
     site.call(1, caller=BO)
     file.unlink()
-    [version] = [one.version for one in site.service.ledger.past.rules_used(5)]
+    [(version, use)] = [(one.version, one.number) for one in site.service.ledger.past.rules_used(5)]
     page = words(site.person(Role.VIEWER).get(f"/rules/{version}").text)
     assert f"as it was then: 6 numbers {mask(BO)}, +1415***0200 and 4 more" in page
-    assert f"In a terminal: flask rules show --version {version} --list {file}" in page
+    named = re.search(r"In a terminal: flask (rules show --use \d+ --list (\S+))", page)
+    assert named is not None and named[1] == f"rules show --use {use} --list {file}"
+    assert version not in page
 
     app = commands_alone()
     app.extensions["offhook"] = site.service
@@ -216,15 +219,19 @@ def test_the_numbers_of_a_list_are_shown_with_the_rules_of_then_whatever_became_
     assert (known["file"], known["count"]) == (str(file), 6)
     listed = console.invoke(args=[*shows, "--list", str(file), "--json"])
     assert json.loads(listed.stdout)[:2] == [{"phone": mask(BO)}, {"phone": "+1415***0200"}]
+    assert console.invoke(args=[*shlex.split(named[1]), "--json"]).stdout == listed.stdout
+    assert console.invoke(args=["rules", "show", "--use", str(use)]).stdout == then.stdout
     whole = console.invoke(args=[*shows, "--list", str(file), "--json", "--in-clear"])
     assert [one["phone"] for one in json.loads(whole.stdout)][:2] == [BO, "+14155550200"]
-    refused = [
-        console.invoke(args=args) for args in ([*shows, "--list", "x.txt"], ["rules", "show", "--list", "x.txt"])
-    ]
-    assert [(one.exit_code, "x.txt" in one.stderr or "needs --version" in one.stderr) for one in refused] == [
-        (1, True),
-        (2, True),
-    ]
+    for args, code, why in (
+        ([*shows, "--list", "x.txt"], 1, "No list x.txt is kept"),
+        (["rules", "show", "--list", "x.txt"], 2, "--list needs --version or --use"),
+        (["rules", "show", "--use", str(use + 1)], 1, f"Rules never began to hold under the number {use + 1}."),
+        (["rules", "show", "--use", "0"], 1, "Rules never began to hold under the number 0."),
+        ([*shows, "--use", str(use)], 2, "give one of them"),
+    ):
+        refused = console.invoke(args=args)
+        assert (refused.exit_code, why in refused.stderr) == (code, True), refused.stderr
     site.service.ledger.close()
 
 
@@ -248,6 +255,7 @@ def test_rules_of_before_are_turned_over_page_by_page_and_each_says_until_when_i
     for where, rules in zip(seen, reversed(kept), strict=True):
         text = viewer.get(unescape(where)).text
         assert "<pre" in text and rules.text in text and (", until" in text) == (rules is not kept[-1])
+        assert (", until" in viewer.get(unescape(where).partition("?")[0]).text) == (rules is not kept[-1])
     assert "There are no older ones." in viewer.get("/rules?since=1").text
     site.service.ledger.close()
 

@@ -214,6 +214,7 @@ def is_read_by_pages(ledger: SqlLedger) -> None:
         ledger.stories.conversions_page(wanted, page.after, 5)
     ledger.stories.way_out()
     ledger.past.rules_used(5)
+    ledger.past.use_of("v")
 
 
 def is_read_by_period(ledger: SqlLedger) -> None:

@@ -29,9 +29,10 @@ ONE_ACCOUNT = [number for number in CALLS if number != happened.TWICE]
 @pytest.fixture(scope="module")
 def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browsing]:
     """Where everything has happened once."""
-    file = tmp_path_factory.mktemp("words") / "offhook.db"
+    folder = tmp_path_factory.mktemp("words")
+    file = folder / "offhook.db"
     shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), file)
-    found = browsing(f"sqlite:///{file}", OFFHOOK_RULES=happened.RULES_OF_NOW)
+    found = browsing(f"sqlite:///{file}", OFFHOOK_RULES=happened.rules_of_now(folder))
     happened.happens(found)
     yield found
     found.service.ledger.close()
@@ -57,6 +58,8 @@ def test_no_page_has_a_word_of_the_ledgers_nor_a_hash_of_rules(site: Browsing, r
             said = words(seen.answer.text) + said_of_parts(seen.answer.text)
             wrong[seen.path] = [*NEVER.findall(said), *re.findall(version[:8], said)]
     assert {path: found for path, found in wrong.items() if found} == {}
+    cut = words(site.person(role).get(f"/rules/{version}").text)
+    assert f"and {happened.BLOCKED - site.service.settings.short_list_rows} more" in cut  # where a command is named
     assert looked_at >= {f"/calls/{sid(number)}" for number in CALLS} | {f"/rules/{version}"}
 
 

@@ -77,22 +77,26 @@ def check(shown: Format) -> None:
 
 @rules.command()
 @click.option("--version", help="Those of a decision of then, by the version that it names.")
-@click.option(
-    "--list", "file", help="The numbers that this file held then, which rules of --version name in callers_in."
-)
+@click.option("--use", type=int, help="Those of a time in which they held, by its number.")
+@click.option("--list", "file", help="The numbers that this file held then, which those rules name in callers_in.")
 @click.option("--in-clear", "--reveal", "is_clear", is_flag=True, help="Show whole numbers, not masked.")
 @shows
 @with_appcontext
-def show(version: str | None, file: str | None, is_clear: bool, shown: Format) -> None:
+def show(version: str | None, use: int | None, file: str | None, is_clear: bool, shown: Format) -> None:
     """Read the rules back in English.
 
     With --version the text is printed that was in use under it when decisions named it, and with --list as well the numbers
-    of a file that it names, as they were then. Nothing is checked against the workers that run: `flask rules check` does.
+    of a file that it names, as they were then. `flask conversions show CALLSID --raw` names the version of a call's decision.
+    With --use it is the text of a time in which rules held: the dashboard has its number in the address of the page to which
+    Rules leads under "Rules of before" (`use=12`). Nothing is checked against the workers that run: `flask rules check` does.
 
     \b
     flask rules show
+    flask rules show --use 12
     """
     service = offhook()
+    if use is not None:
+        version = _used(service, use, version)
     if file is not None:
         _show_list(service, version, file, shown, is_clear=is_clear)
         return
@@ -107,6 +111,16 @@ def show(version: str | None, file: str | None, is_clear: bool, shown: Format) -
         click.echo(in_english(found))
     else:
         show_record([("version", found.version), ("sentences", in_english(found).splitlines())], shown)
+
+
+def _used(service: Offhook, use: int, version: str | None) -> str:
+    """The version of the rules that held in this time."""
+    if version:
+        raise click.UsageError("--use and --version name the same: give one of them.")
+    found = service.ledger.past.rules_used(1, use) if use > 0 else ()
+    if not found or found[0].number != use:
+        fail(f"Rules never began to hold under the number {use}.")
+    return found[0].version
 
 
 def _show_then(service: Offhook, version: str, shown: Format) -> None:
@@ -127,7 +141,7 @@ def _show_then(service: Offhook, version: str, shown: Format) -> None:
 
 def _show_list(service: Offhook, version: str | None, file: str, shown: Format, *, is_clear: bool) -> None:
     if not version:
-        raise click.UsageError("--list needs --version; today's list is the file itself.")
+        raise click.UsageError("--list needs --version or --use; today's list is the file itself.")
     lists = service.ledger.past.lists_used(version)
     found = next((one for one in lists if one.file == file), None)
     if found is None:

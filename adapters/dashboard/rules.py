@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from offhook.pipeline.job_kinds import BacktestRules, enqueue
 from offhook.pipeline.rule_figures import lacking, left_out, rule_figures
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.english import in_english
-from offhook.pipeline.rules_held import RulesHeldPage, rules_held
+from offhook.pipeline.rules_held import RulesHeld, RulesHeldPage, held_once, rules_held
 from offhook.pipeline.story import Verdict
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import STATES, reason_in_words, word_of
@@ -93,8 +94,11 @@ def _spans(known: Parts) -> list[int]:
 
 
 def _held(known: Parts, rules: Rules | RulesError, since: int) -> RulesHeldPage:
-    in_use = rules.version if isinstance(rules, Rules) else None
-    return rules_held(known.reads.past, known.limits.page_rows, since, in_use)
+    return rules_held(known.reads.past, known.limits.page_rows, since, _in_use(rules))
+
+
+def _in_use(rules: Rules | RulesError) -> str | None:
+    return rules.version if isinstance(rules, Rules) else None
 
 
 def _since() -> int:
@@ -116,15 +120,18 @@ def in_words(outcome: str) -> str:
 def of_then(version: str) -> str:
     """The text of rules that were used once, and of the files of numbers that they named the first ones."""
     known = parts()
-    text = known.reads.past.text_of(version) if version.isalnum() else None
+    past, most = known.reads.past, known.limits.short_rows
+    text = past.text_of(version) if version.isalnum() else None
     if text is None:
         abort(404, "No such rules were ever used.")
-    uses = [one for one in _held(known, _rules(known), _since()).held if one.used.version == version]
-    which = row_number(request.args.get("use", ""))
-    found = next((one for one in uses if one.used.number == which), uses[0] if uses else None)
-    past, most = known.reads.past, known.limits.short_rows
-    lists = [(one, past.listed(one.digest, most)) for one in past.lists_used(version)]
-    return render_template("rules_of_then.html.jinja", found=found, text=text, version=version, lists=lists)
+    found = held_once(past, version, row_number(request.args.get("use", "")), _in_use(_rules(known)))
+    lists = [(one, past.listed(one.digest, most), _shows(found, one.file)) for one in past.lists_used(version)]
+    return render_template("rules_of_then.html.jinja", found=found, text=text, lists=lists)
+
+
+def _shows(found: RulesHeld | None, file: str) -> str:
+    """The command that prints the numbers that a file held in this time: without the version, which no page has."""
+    return shlex.join(["flask", "rules", "show", "--use", str(found.used.number), "--list", file]) if found else ""
 
 
 @blueprint.post("/rules/backtest")

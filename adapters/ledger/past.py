@@ -117,6 +117,11 @@ class PastOnSql:
         with self._database.read(patient=True) as connection:
             return [RulesUsed(*row) for row in connection.execute(newest.order_by(use.id.desc()).limit(limit))]
 
+    def use_of(self, version: str) -> int | None:
+        newest = select(func.max(rule_uses.c.id)).where(rule_uses.c.version == version)
+        with self._database.read(patient=True) as connection:
+            return connection.execute(newest).scalar()
+
 
 def _past(
     account: str,

@@ -33,7 +33,22 @@ def rules_held(past: Past, size: int, after: int, in_use: str | None) -> RulesHe
     """
     begun = 1 if after else 0
     used = past.rules_used(begun + size + 1, after)
-    until: list[datetime | None] = [None, *(later.began_at for later, _ in pairwise(used))]
-    every = [RulesHeld(one, end, end is None and one.version == in_use) for one, end in zip(used, until, strict=False)]
+    every = _with_ends(used, in_use)
     page = every[begun : begun + size]
     return RulesHeldPage(page, page[-1].used.number if len(every) > begun + size else None)
+
+
+def held_once(past: Past, version: str, number: int | None, in_use: str | None) -> RulesHeld | None:
+    """The time of this number in which the rules of this version held, else the newest; None where they never began to."""
+    for one in (number, past.use_of(version)):
+        beside = _with_ends(past.rules_used(2, one + 1), in_use) if one else ()
+        for held in beside:
+            if (held.used.number, held.used.version) == (one, version):
+                return held
+    return None
+
+
+def _with_ends(used: Sequence[RulesUsed], in_use: str | None) -> list[RulesHeld]:
+    """Each until the one before it in these began, which held after it."""
+    until: list[datetime | None] = [None, *(later.began_at for later, _ in pairwise(used))]
+    return [RulesHeld(one, end, end is None and one.version == in_use) for one, end in zip(used, until, strict=False)]

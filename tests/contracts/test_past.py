@@ -281,3 +281,4 @@ def test_each_time_that_rules_held_is_given_the_newest_first(ledger: WholeLedger
     assert list(ledger.past.rules_used(1)) == used[:1]
     assert list(ledger.past.rules_used(5, 3)) == used
     assert list(ledger.past.rules_used(5, 1)) == used[2:]
+    assert [ledger.past.use_of(one) for one in (old.version, new.version, "none")] == [3, 2, None]

@@ -96,6 +96,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Sent.delivered": lambda of: of.sent.delivered(NOON, NOON + timedelta(days=1)),
     "Past.rules_used": lambda of: of.past.rules_used(1),
     "Past.text_of": lambda of: of.past.text_of("v"),
+    "Past.use_of": lambda of: of.past.use_of("v"),
     "Past.lists_used": lambda of: of.past.lists_used("v"),
     "Past.listed": lambda of: of.past.listed("d", 1),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),

@@ -48,6 +48,9 @@ class MemoryPast:
     def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
         return [one for one in self._kept.rule_uses[::-1] if not at or one.number <= at][:limit]
 
+    def use_of(self, version: str) -> int | None:
+        return next((one.number for one in self._kept.rule_uses[::-1] if one.version == version), None)
+
     def text_of(self, version: str) -> str | None:
         return self._kept.rules.get(version)
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result, RetryPolicy
@@ -32,19 +33,25 @@ CY, DI, ED = "+14155550103", "+14155550104", "+14155550105"
 DELIVERED, UNKNOWN, TOO_SHORT, REFUSED, HELD, QUARANTINED, RETRIED, ON_ITS_WAY, WITHHELD, SHARED, TWICE = range(1, 12)
 RINGING, UNFINISHED, JUST_ENDED = 12, 13, 14
 """The numbers of the calls."""
-RULES_OF_NOW = f"""{RULES}
+_RULES_OF_NOW = """{rules}
 [[rule]]
 name = "Much too short"
 skip = "wrong_number"
 when = {{ max_duration_seconds = 3 }}
+[[rule]]
+name = "Blocked"
+skip = "blocked"
+when.callers_in = "{file}"
 """
+BLOCKED = 12
+"""Numbers in the file that the rules name: more than a short list shows."""
 TRIED = "min_duration_seconds = 3\n"
 LIST = f"phone,email,customer_id,tier\n{ANN},ann@example.com,C-78,gold\n{DI},di@example.com,,\nnobody,x@example.com,,\n"
 _LIST_OF_ONE = b"phone,email\n+14155550106,fay@example.com\n"
 
 
 def happens(site: Browsing) -> Mapping[str, str]:
-    """Has it all happened in a new dashboard, whose rules are RULES_OF_NOW. For each address of its map that has a variable, one
+    """Has it all happened in a new dashboard, whose rules are `rules_of_now`. For each address of its map that has a variable, one
     that there is.
     """
     ledger = site.service.ledger
@@ -62,6 +69,13 @@ def happens(site: Browsing) -> Mapping[str, str]:
         "/customers/jobs/<job_id>/progress": f"/customers/jobs/{looked.id}/progress",
         "/jobs/of/<name>": "/jobs/of/exports?back=/calls",
     }
+
+
+def rules_of_now(folder: Path) -> str:
+    """Rules that name a file of numbers, which is in this folder then."""
+    file = folder / "blocked.txt"
+    file.write_text("".join(f"+1415555{number:04}\n" for number in range(900, 900 + BLOCKED)))
+    return _RULES_OF_NOW.format(rules=RULES, file=file)
 
 
 def line(site: Browsing, what: str, of_what: str) -> AuditLine:

@@ -78,6 +78,9 @@ class Past(Protocol):
     def rules_used(self, limit: int, at: int = 0) -> Sequence[RulesUsed]:
         """Each time that rules began to hold, the newest first; from this number on, where one is given."""
 
+    def use_of(self, version: str) -> int | None:
+        """The number of the newest time that the rules of this version began to hold; None where they never did."""
+
     def text_of(self, version: str) -> str | None:
         """The file of the rules of this version as it was when they were first used; None of rules that never were."""
 
