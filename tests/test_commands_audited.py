@@ -13,6 +13,7 @@ import pytest
 
 from offhook.pipeline.phone import mask
 from tests.support.browsing import RULES
+from tests.support.dashboard import PASSWORD
 from tests.support.desk import KNOWN, UNKNOWN, Desk, desk_of
 from tests.test_documented_commands import ROOT, every_command
 
@@ -35,6 +36,12 @@ def to_user(command: str, what: str) -> Callable[[Desk], Did]:
 def creates_user(desk: Desk) -> Did:
     desk.types("users", "create", "--email", "new@example.com", "--role", "viewer")
     return "flask users", "user added", "new@example.com"
+
+
+def sets_password(desk: Desk) -> Did:
+    email = desk.user().email
+    desk.types("users", "password", "--email", email, "--password-stdin", answer=f"{PASSWORD}\n")
+    return "flask users", "password changed", email
 
 
 def creates_token(desk: Desk) -> Did:
@@ -109,6 +116,7 @@ CHANGING: Mapping[str, Callable[[Desk], Did]] = {
     "flask users disable": to_user("disable", "user disabled"),
     "flask users enable": to_user("enable", "user enabled"),
     "flask users invite": to_user("invite", "link made"),
+    "flask users password": sets_password,
     "flask users remove": to_user("remove", "user removed"),
     "flask users revoke-sessions": to_user("revoke-sessions", "sessions ended"),
     "flask tokens create": creates_token,
@@ -172,6 +180,8 @@ REFUSED: Mapping[str, Callable[[Desk], Sequence[str]]] = {
     "no such token": lambda desk: ("tokens", "revoke", "none"),
     "an email that is taken": lambda desk: ("users", "create", "--email", desk.user().email, "--role", "viewer"),
     "no such user": lambda desk: ("users", "disable", "nobody@example.com"),
+    "a password of nobody": lambda desk: ("users", "password", "--email", "nobody@example.com", "--password-stdin"),
+    "no password": lambda desk: ("users", "password", "--email", desk.user().email, "--password-stdin"),
     "no header": lambda desk: ("customers", "import", desk.file("a,b\n1,2\n")),
     "a dry run": lambda desk: ("customers", "import", desk.file(), "--dry-run"),
     "a dry run of undoing": lambda desk: ("customers", "undo", str(desk.imported()), "--dry-run"),

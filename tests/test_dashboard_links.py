@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -14,6 +15,7 @@ from offhook.pipeline.users import AuditLine, Invite, Role, new_secret
 from offhook.settings import given
 from tests.support.browsing import Browsing, Person, browsing
 from tests.support.dashboard import PASSWORD, add_user
+from tests.support.readers import TERMINAL, at_once, words
 
 only_sqlite = pytest.mark.mostly("sqlite")
 
@@ -103,6 +105,35 @@ def test_a_viewers_link_lets_in_nobody_who_may_more_by_now(site: Browsing) -> No
 
 
 @only_sqlite
+def test_who_came_by_a_link_and_may_more_by_now_learns_how_to_come_in_again(site: Browsing) -> None:
+    admin, ledger = site.person(Role.ADMIN), site.service.ledger
+    bo, ann = add_user(ledger, "bo@example.com", Role.VIEWER, None), add_user(ledger, "ann@example.com", Role.ADMIN)
+    client = site.app.test_client()
+    assert follow(client, link(site, bo.email)) == 303
+    command = "In a terminal: flask users password --email {} --password-stdin"
+    assert "You have none. After this session an admin here makes another link for you." in words(
+        client.get("/account").text
+    )
+    assert post(admin, f"/setup/users/{bo.id}/role", role="operator") == 303
+    said = words(client.get("/account").text)
+    assert "You have none. A link lets in viewers alone" in said and command.format(bo.email) in said
+    said = words(admin.get("/setup").text)
+    assert command.format(bo.email) in said and command.format(ann.email) not in said
+    for someone, role in ((bo, "operator"), (ann, "admin")):
+        refused = admin.post("/setup/users/invite", page="/setup", email=someone.email)
+        said = words(refused.text)
+        assert refused.status_code == 409
+        assert f"A link lets in viewers alone, and {someone.email} is {role}." in said
+        assert command.format(someone.email) in said.partition("Health")[0]
+    assert not TERMINAL.search(at_once(refused.text).partition("Health")[0])
+    assert post(admin, f"/setup/users/{bo.id}/role", role="viewer") == 303
+    assert post(admin, f"/setup/users/{bo.id}/disable") == 303
+    refused = admin.post("/setup/users/invite", page="/setup", email=bo.email)
+    assert refused.status_code == 303
+    assert f"{bo.email} is disabled: enable them first." in words(admin.get("/setup").text)
+
+
+@only_sqlite
 @pytest.mark.parametrize("what", ["disable", "remove"])
 def test_who_is_shut_out_does_not_come_back_by_a_link_of_before(site: Browsing, what: str) -> None:
     admin, client = site.person(Role.ADMIN), site.app.test_client()
@@ -134,5 +165,5 @@ def test_without_an_address_a_link_is_of_this_machine() -> None:
     assert given({"PORT": "8123"}).own_url == "http://127.0.0.1:8123"
 
 
-def post(person: Person, path: str) -> int:
-    return int(person.post(path, page="/setup").status_code)
+def post(person: Person, path: str, **fields: Any) -> int:
+    return int(person.post(path, page="/setup", **fields).status_code)

@@ -22,10 +22,13 @@ from typing import Any
 import click
 import pytest
 
+from offhook.adapters.passwords import is_right
+from offhook.pipeline.tokens import hashed
 from offhook.pipeline.users import AuditLine, Session
 from tests import sinks
 from tests.support import ledger
 from tests.support.browsing import RULES
+from tests.support.dashboard import PASSWORD
 from tests.support.desk import KNOWN, UNKNOWN, Desk, desk_of
 from tests.support.processes import REPOSITORY, environment
 from tests.test_documented_commands import ROOT, every_command
@@ -58,6 +61,10 @@ def to_user(what: str) -> Callable[[Desk], Words]:
 
 def new_user(desk: Desk) -> Words:
     return "users", "create", "--email", f"new{next(desk.numbers)}@example.com", "--role", "viewer"
+
+
+def another_password(desk: Desk) -> Words:
+    return "users", "password", "--email", desk.user().email, "--password-stdin"
 
 
 def new_file(desk: Desk) -> str:
@@ -128,12 +135,16 @@ WAYS: Mapping[str, Callable[[Desk], Words]] = {
     "flask users disable": to_user("disable"),
     "flask users enable": to_user("enable"),
     "flask users invite": to_user("invite"),
+    "flask users password": another_password,
     "flask users list": lambda _: ("users", "list"),
     "flask users remove": to_user("remove"),
     "flask users revoke-sessions": to_user("revoke-sessions"),
     "flask version": lambda _: ("version",),
 }
 
+
+ANSWERS: Mapping[str, str] = {"flask users password": f"{PASSWORD}\n"}
+"""What a command reads from standard input."""
 
 _RUNS = "it runs until it is stopped"
 WITHOUT: Mapping[str, str] = {
@@ -181,7 +192,7 @@ def test_json_and_csv_are_one_document_each(desk: Desk, command: str) -> None:
         at = Desk(desk.site, desk.folder, {**desk.known, "URL": sink.url}, desk.numbers)
         for form in ("--json", "--csv"):
             words = WAYS[command](at)
-            said = types(desk, *words, form, OFFHOOK_LOOKUPS=desk.source(), **SHORTER)
+            said = types(desk, *words, form, answer=ANSWERS.get(command), OFFHOOK_LOOKUPS=desk.source(), **SHORTER)
             assert said[0] == (1 if command == "flask recordings import" else 0), said
             assert json.loads(said[1]) is not None if form == "--json" else is_csv(said[1]), said
 
@@ -311,6 +322,7 @@ SENTENCES: Mapping[str, str] = {
     "flask users create": r"new\d+@example\.com may come in as viewer\.\n",
     "flask users disable": r"user\d+@example\.com may no longer come in\.\n",
     "flask users enable": r"user\d+@example\.com may come in again\.\n",
+    "flask users password": r"user\d+@example\.com has another password; 0 sessions have ended\.\n",
     "flask users remove": r"user\d+@example\.com is removed\.\n",
     "flask users revoke-sessions": r"0 sessions of user\d+@example\.com have ended\.\n",
 }
@@ -318,7 +330,7 @@ SENTENCES: Mapping[str, str] = {
 
 @pytest.mark.parametrize("command", SENTENCES)
 def test_what_is_done_is_a_sentence_to_a_person(desk: Desk, command: str) -> None:
-    code, out, _ = types(desk, *WAYS[command](desk))
+    code, out, _ = types(desk, *WAYS[command](desk), answer=ANSWERS.get(command))
     assert code == 0 and re.fullmatch(SENTENCES[command], out), out
 
 
@@ -354,6 +366,22 @@ def test_a_user_who_is_disabled_and_enabled_is_shown_as_the_list_has_them(desk: 
     assert since <= moment(disabled["disabled_at"]) <= datetime.now(UTC)
     enabled = document(desk, "users", "enable", email)
     assert ([enabled], enabled["disabled_at"]) == (listed(desk, email), None)
+
+
+def test_another_password_lets_in_and_ends_the_sessions_and_links_of_before(desk: Desk) -> None:
+    email = with_session(desk)
+    _, out, _ = types(desk, "users", "invite", email, "--json")
+    words = ("users", "password", "--email", email.upper(), "--password-stdin")
+    done = document(desk, *words, answer=f"{PASSWORD}\nnothing else\n")
+    assert ([done], done["has_password"], done["sessions"]) == (listed(desk, email), True, 0)
+    assert PASSWORD not in desk.ended.output and "argon2" not in desk.ended.output
+    someone, secret = desk.ledger.users.with_email(email), json.loads(out)["link"].rpartition("/")[2]
+    assert is_right(someone.password_hash, PASSWORD)
+    assert desk.ledger.invites.open(hashed(secret), desk.ledger.clock()) is None
+    for wrong in ("short", "password12345", email):
+        code, out, said = types(desk, *words, answer=f"{wrong}\n")
+        assert (code, out, desk.written, "password" in said) == (2, "", [], True)
+    assert desk.ledger.users.with_email(email) == someone
 
 
 def test_sessions_that_are_ended_are_counted(desk: Desk) -> None:

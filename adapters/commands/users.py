@@ -13,6 +13,7 @@ from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_done, show_list, shows
 from offhook.pipeline.users import AuditLine, Invite, Role, User, new_secret, new_user_id, plain_email
+from offhook.pipeline.words import counted
 
 _COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions", "single_sign_on", "linked_at")
 _WHO = "flask users"
@@ -26,6 +27,7 @@ def users() -> None:
     flask users create --email ann@example.com --role admin --password-stdin
     flask users list
     flask users invite bo@example.com
+    flask users password --email ann@example.com --password-stdin
     """
 
 
@@ -158,6 +160,37 @@ def invite(email: str | None, first: bool, shown: Format) -> None:
     click.echo(f"It works once, within {until:g} s.", err=True)
 
 
+@users.command()
+@click.option("--email", required=True, help="Whose password it is.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    required=True,
+    expose_value=False,
+    help="The password is the first line of standard input.",
+)
+@shows
+@with_appcontext
+def password(email: str, shown: Format) -> None:
+    """Set the password of a user; the sessions end.
+
+    The open links of that person end as well. It is for who forgot the password, and for who came by a link and may more by now:
+    a link lets in viewers alone.
+    With --json it is the user as `flask users list` has them.
+
+    \b
+    flask users password --email ann@example.com --password-stdin
+    flask users password --email ann@example.com --password-stdin --json
+    """
+    service = offhook()
+    someone = _known(service, email)
+    kept, ended = _password(service, someone.email), len(service.ledger.sessions.of_user(someone.id))
+    if not service.ledger.users.set_password(someone.id, kept, _line(service, "password changed", someone.email)):
+        fail(f"{someone.email} was removed meanwhile.")
+    sentence = f"{someone.email} has another password; {counted(ended, 'session has', 'sessions have')} ended."
+    show_done(sentence, _row(service, replace(someone, password_hash=kept)), shown)
+
+
 @users.command("revoke-sessions")
 @click.argument("email")
 @shows
@@ -186,7 +219,8 @@ def first_link(service: Offhook) -> str:
 def _viewer_link(service: Offhook, email: str) -> str:
     known = service.ledger.users.with_email(email)
     if known is not None and known.role is not Role.VIEWER:
-        fail(f"{email} is {known.role.value}: a link lets in viewers alone.")
+        remedy = f"`flask users password --email {email} --password-stdin` sets a password"
+        fail(f"{email} is {known.role.value}: a link lets in viewers alone. {remedy}.")
     if known is not None and known.disabled_at is not None:
         fail(f"{email} is disabled: `flask users enable {email}` first.")
     return _link(service, email, Role.VIEWER, service.settings.invite_seconds)

@@ -54,7 +54,7 @@ def _address(name: str, asked: Mapping[str, str]) -> str:
     return url_for("setup.shown", _anchor=name, **dict[str, Any](asked))
 
 
-def _page(link: str = "", token: str = "") -> str:
+def _page(link: str = "", token: str = "", no_link_for: User | None = None) -> str:
     known = parts()
     is_ready, facts = known.ready()
     is_admin = user().role.may(Role.ADMIN)
@@ -71,7 +71,14 @@ def _page(link: str = "", token: str = "") -> str:
         scopes=[one.value for one in Scope],
         link=link,
         token=token,
+        no_link_for=no_link_for,
+        lacks_password=_lacks_password,
     )
+
+
+def _lacks_password(someone: User) -> bool:
+    """Whether a link is of no use to them, and they have nothing else by which to come in again."""
+    return someone.role is not Role.VIEWER and someone.password_hash is None and someone.identity is None
 
 
 @blueprint.post("/setup/users/invite")
@@ -83,9 +90,11 @@ def invite() -> AnyResponse:
         flash("That is no email address.", "bad")
         return redirect(url_for("setup.shown"), 303)
     known = parts().reads.users.with_email(email)
-    if known is not None and (known.role is not Role.VIEWER or known.disabled_at is not None):
-        flash("A link lets in viewers alone, and none who is disabled.", "bad")
-        return redirect(url_for("setup.shown"), 303)
+    if known is not None and known.role is not Role.VIEWER:
+        return Response(_page(no_link_for=known), status=409)
+    if known is not None and known.disabled_at is not None:
+        flash(f"{email} is disabled: enable them first.", "bad")
+        return redirect(url_for("setup.shown", _anchor="users"), 303)
     secret, kept = new_secret()
     until = now + timedelta(seconds=parts().limits.invite_seconds)
     parts().ledger.invites.add(Invite(kept, email, Role.VIEWER, now, until), line("link made", email))
