@@ -5,6 +5,7 @@ health of which /readyz and a page speak.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -18,6 +19,7 @@ from offhook.adapters.ledger.health import LedgerHealth
 from offhook.adapters.ledger.store import SqlLedger
 from offhook.adapters.proxies import parse_proxy
 from offhook.adapters.rules_file.problems import RulesError
+from offhook.adapters.rules_file.then import rules_of_then
 from offhook.adapters.way_out.resolver import Resolver
 from offhook.adapters.wsgi import WsgiApp
 from offhook.from_settings import patience, rules_of
@@ -28,6 +30,8 @@ from offhook.settings import Settings, as_they_are
 if TYPE_CHECKING:  # the libraries of pages are loaded by who needs them
     from offhook.adapters.dashboard.parts import Elsewhere
     from offhook.adapters.ledger.reading import Reading
+
+_VERSIONS = 32  # of rules of then that are remembered: a page of a call asks for one, and reads them anew else
 
 
 def door(service: Offhook) -> Door:
@@ -133,6 +137,7 @@ def dashboard(service: Offhook) -> Flask:
         behind_seconds=known.overview_behind_seconds,
         list_days=known.customers_old_days,
     )
+    reads = reading_of(known)
     return create_dashboard(
         Parts(
             reads=reads,
@@ -147,6 +152,9 @@ def dashboard(service: Offhook) -> Flask:
             lower_emails=known.email_lowercase,
             lacks=known.lacks,
             rules=rules_of(known),
+            rules_of_then=lru_cache(_VERSIONS)(
+                rules_of_then(reads.past.text_of, known.default_country, known.rule_limits, reads.past.lists_used)
+            ),
             account=account_of(known, None),
             preflight_keys=known.preflight_keys,
             version=VERSION,

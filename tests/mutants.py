@@ -46,6 +46,7 @@ ASKED = {
     "offhook/pipeline/repeated": "repeated",
     "offhook/pipeline/reasons": "reasons",
     "offhook/pipeline/rule_figures": "rule_figures dashboard_rules",
+    "offhook/pipeline/rules_compared": "rules_compared",
     "offhook/pipeline/rules_held": "rules_held dashboard_rules",
     "offhook/pipeline/rules/": "conditions rules rules_file decision",
     "offhook/pipeline/sids": "settings recordings_redact recordings_replay signature",

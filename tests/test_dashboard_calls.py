@@ -8,6 +8,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from pathlib import Path
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -426,7 +427,7 @@ def test_the_rules_of_then_are_a_click_away_where_todays_are_others(database_url
     path = f"/calls/{site.call(3, seconds=5)}"
     assert "The rules are those of then." in words(site.person(Role.VIEWER).get(path).text)
     site.service.ledger.close()
-    later = browsing(database_url, OFFHOOK_RULES="min_duration_seconds = 3")
+    later = browsing(database_url, OFFHOOK_RULES=RULES.replace("min_duration_seconds = 30", "min_duration_seconds = 3"))
     viewer = later.person(Role.VIEWER)
     page = viewer.get(path).text
     assert "The rules have changed since: those of then , those of today ." in words(page)
@@ -434,7 +435,35 @@ def test_the_rules_of_then_are_a_click_away_where_todays_are_others(database_url
     assert link is not None
     assert "min_duration_seconds = 30" in viewer.get(link[1]).text
     assert "Outcome Does not count Unknown caller" in words(page)
+    table = page.partition('id="rules"')[2].partition("</table>")[0]
+    assert re.findall(r'data-from="(\w+):">.*?at least (\d+) s,', table) == [("Then", "30"), ("Today", "3")]
+    assert table.count("<tr><td") == 1
+    assert "outside of their blocks decided it, and would today." in words(page)
     later.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
+def test_the_rules_of_then_are_read_back_with_how_many_numbers_their_files_had(
+    database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "blocked.txt"
+    rules = f'[[rule]]\nname = "Blocked"\nskip = "blocked"\nwhen.callers_in = "{file}"\n'
+    file.write_text(f"{BO}\n{ANN}\n")
+    site = browsing(database_url, OFFHOOK_RULES=rules)
+    path = f"/calls/{site.call(1, caller=BO)}"
+    assert "The rule “Blocked” decided it, and would today." in words(site.person(Role.VIEWER).get(path).text)
+    site.service.ledger.close()
+    for numbers, rules_today, said in (
+        ([ANN], rules, r"Blocked: a call that has a caller in the list \S+ \(2 numbers\).* \(1 numbers\)"),
+        ([ANN, OURS], rules, "In words they are the same; a file of numbers that they name may hold others."),
+        ([], "", "The rule “Blocked” decided it; today what the rules say outside of their blocks would."),
+    ):
+        file.write_text("".join(f"{one}\n" for one in numbers))
+        later = browsing(database_url, OFFHOOK_RULES=rules_today)
+        page = words(later.person(Role.VIEWER).get(path).text)
+        assert re.search(said, page), page
+        assert BO not in page and later.service.judge().rules.version not in page
+        later.service.ledger.close()
 
 
 @pytest.mark.mostly("sqlite")

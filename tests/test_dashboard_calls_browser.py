@@ -26,17 +26,24 @@ PAGES = {
     "calls-narrowed": f"/calls?reason=too_short&{EVERY_COLUMN}",
     "calls-empty": "/calls?customer=nobody%40example.com",
     "search": "/search?q=C-77",
-    **{f"call-{number}": f"/calls/{sid(number)}" for number in range(1, 7)},
+    **{f"call-{number}": f"/calls/{sid(number)}" for number in (*range(1, 7), 30)},
 }
 
 
 @pytest.fixture(scope="module")
 def calls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Browsing]]:
-    """A call of each verdict: 1 in Rockerbox, 2 of somebody unknown, 3 too short, 4 refused, 5 held, 6 on its way."""
+    """A call of each verdict: 1 in Rockerbox, 2 of somebody unknown, 3 too short, 4 refused, 5 held, 6 on its way. 30 was decided
+    by rules of before."""
     folder = tmp_path_factory.mktemp("calls")
     url = give_tables(f"sqlite:///{folder}/offhook.db", request)
     settings = {"OFFHOOK_RULES": RULES, "OFFHOOK_DASHBOARD_LIVE_SECONDS": "1"}
     site, inside = Site(url, folder, **settings), browsing(url)
+    before = browsing(
+        url,
+        OFFHOOK_RULES=f'{RULES.replace("= 30", "= 20")}[[rule]]\nname = "Short ones"\nskip = "short"\nwhen.max_duration_seconds = 9\n',
+    )
+    before.call(30, seconds=5)
+    before.service.ledger.close()
     inside.know(ANN, "ann@example.com", "C-77")
     _sent(inside, 1, Outcome(Result.DELIVERED, "delivered", 200, '{"ok": true}'))
     inside.call(2, caller=BO)
@@ -65,6 +72,21 @@ def test_a_page_of_calls_has_no_finding_of_axe_no_console_error_and_fits_its_win
         page.goto(PAGES[name])
         page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true })")
         holds_in_every_look(page, name)
+
+
+def test_the_rules_of_then_and_today_stand_side_by_side_and_on_a_phone_one_above_the_other(
+    browser: Any, calls: tuple[Site, Browsing]
+) -> None:
+    with page_of(browser, calls[0], Role.VIEWER) as page:
+        page.goto(PAGES["call-30"])
+        row = page.locator("#rules tbody tr").last
+        beside = {}
+        for width in (1280, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            then, today = (row.locator(f'[data-from="{one}:"]').bounding_box() for one in ("Then", "Today"))
+            beside[width] = (then["y"] == today["y"], then["x"] == today["x"])
+        assert page.locator("#deciding").inner_text().startswith("The rule “Short ones” decided it; today what ")
+    assert beside == {1280: (True, False), 360: (False, True)}
 
 
 def test_each_outcome_of_the_list_can_be_seen(browser: Any, calls: tuple[Site, Browsing]) -> None:

@@ -11,10 +11,11 @@ from offhook.pipeline.call import CallState, fold
 from offhook.pipeline.callback import Direction, Status
 from offhook.pipeline.conversion import Counts, weigh
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.ports.past import PastCall
+from offhook.pipeline.ports.past import ListUsed, PastCall
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import only
+from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.results import Number, Own, Time
 from offhook.pipeline.sent_otherwise import SentOtherwise
 from tests.fakes import steps
@@ -82,3 +83,7 @@ def test_rules_of_then_are_read_from_their_text_though_a_list_that_they_name_is_
         "wrong": None,
         "unknown": None,
     }
+    read_back = in_english(found["listed"] or Rules())
+    assert 'has a caller in the list "gone.txt" (of which the numbers were not kept)' in read_back
+    known = rules_of_then(texts.get, "US", lists_used=lambda _: [ListUsed("gone.txt", "d", 7)])("listed")
+    assert known is not None and 'in the list "gone.txt" (7 numbers)' in in_english(known)

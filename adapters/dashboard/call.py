@@ -34,6 +34,7 @@ from offhook.pipeline.explanation import (
 from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
 from offhook.pipeline.phone import caller
+from offhook.pipeline.rules_compared import RulesCompared, deciding, rules_compared
 from offhook.pipeline.sending_again import RESTING, compare
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, CallLine, CountedCall, Story
@@ -142,6 +143,9 @@ def _page(known: Parts, story: Story) -> str:
         brought_by=BROUGHT_BY,
         hide=hide,
         same_rules=_same_rules(found, judge),
+        compared=_compared(known, found, judge),
+        most_sides=known.limits.page_rows,
+        deciding=deciding(found.decisions[-1].rule if found.decisions else None, _rule_today(anew)),
         others=listed(others[: known.limits.short_rows]),
         is_more_others=len(others) > known.limits.short_rows,
         differences=differences(found),
@@ -203,6 +207,17 @@ def _same_rules(found: Explanation, judge: Judge | str) -> bool | None:
     if isinstance(judge, str) or not found.decisions:
         return None
     return found.decisions[-1].rules_version == judge.rules.version
+
+
+def _compared(known: Parts, found: Explanation, judge: Judge | str) -> RulesCompared | None:
+    """The rules of then beside those of today; None where they are the same, or cannot be used."""
+    if isinstance(judge, str) or _same_rules(found, judge) is not False:
+        return None
+    return rules_compared(known.rules_of_then(found.decisions[-1].rules_version), judge.rules)
+
+
+def _rule_today(anew: Anew) -> str | None:
+    return anew.decided.decision.because.rule if anew.decided else None
 
 
 def _may(known: Parts, story: Story, judge: Judge | str) -> May:

@@ -90,7 +90,8 @@ class SettingLine:
 class Parts:
     """`judge` is a sentence where the rules cannot be used. `ready` is what /readyz says, asked without writing. `region` is the
     country of numbers written without one. `lacks` names the field of the account's deduplication key that a payload lacks.
-    `rules` reads those that hold, or an upload; it raises RulesError. `account` is what is known of that at Rockerbox.
+    `rules` reads those that hold, or an upload; it raises RulesError. `rules_of_then` reads those of a version for
+    reading them back, None where it cannot. `account` is what is known of that at Rockerbox.
     `looks_up`: callers are looked up elsewhere (OFFHOOK_LOOKUPS). `home` is the dashboard's address in a link that somebody else
     gets: as it is set, and not as a request says. `elsewhere` is None without single sign-on.
     """
@@ -107,6 +108,7 @@ class Parts:
     lower_emails: bool
     lacks: Callable[[bytes], str | None]
     rules: Callable[[str | None], Rules]
+    rules_of_then: Callable[[str], Rules | None]
     account: Account
     preflight_keys: int
     version: str

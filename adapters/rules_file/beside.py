@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -36,7 +36,7 @@ class Beside:
     """`number` reads a phone number as E.164, or None; `folder` is where the file stands, None where it is no file;
     `names` are groups and labels with their numbers; `files` are the files that were read, by what they held. `may_read`
     are the only files that are read, None where any is: what somebody uploads must not look into this machine's files.
-    Where there is a `listed`, it says what numbers (E.164) a file of numbers holds, and none is read.
+    Where there is a `listed`, it gives the list of a file of numbers, and none is read.
     """
 
     number: Callable[[str], str | None]
@@ -44,7 +44,7 @@ class Beside:
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
     files: dict[Path, bytes] = field(default_factory=dict)
     may_read: frozenset[Path] | None = None
-    listed: Callable[[str], Iterable[str]] | None = None
+    listed: Callable[[str], NumberList] | None = None
     limits: RuleLimits = USUAL
 
 
@@ -73,7 +73,7 @@ def read_list(key: str, beside: Beside, value: object) -> NumberList:
             f'{key} must be the name of a file of phone numbers; you wrote {shown(value)}. Write e.g. "blocked.txt".'
         )
     if beside.listed is not None:
-        return NumberList.of(value, frozenset(beside.listed(value)))
+        return beside.listed(value)
     if beside.folder is None and not Path(value).is_absolute():
         raise Mistake(f"{key}: rules that are no file have no folder; write the whole path of {shown(value)}.")
     path = (beside.folder or Path()) / value

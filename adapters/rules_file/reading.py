@@ -6,7 +6,7 @@ The models are made from the tables of pipeline/rules/: an entry there is a fiel
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -33,7 +33,7 @@ from offhook.pipeline.reasons import REASONS
 from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import CONDITIONS, only
-from offhook.pipeline.rules.kinds import Line
+from offhook.pipeline.rules.kinds import Line, NumberList
 from offhook.pipeline.rules.limits import USUAL, RuleLimits
 from offhook.pipeline.rules.results import OF_NUMBER, Number, Own
 from offhook.pipeline.rules.templates import in_line
@@ -49,7 +49,7 @@ def parse(
     folder: Path | None = None,
     files: dict[Path, bytes] | None = None,
     may_read: frozenset[Path] | None = None,
-    listed: Callable[[str], Iterable[str]] | None = None,
+    listed: Callable[[str], NumberList] | None = None,
     limits: RuleLimits = USUAL,
 ) -> Rules:
     """The rules in a TOML text. Raises RulesError, and nothing else, with every mistake, its line and its remedy.

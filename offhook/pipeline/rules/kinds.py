@@ -284,15 +284,23 @@ class HolidaysOf(Kind[Holidays]):
 
 @dataclass(frozen=True, slots=True)
 class NumberList:
-    """The phone numbers (E.164) in a file. `digest` is a SHA-256 of them, so that a changed list makes other rules."""
+    """The phone numbers (E.164) in a file. `digest` is a SHA-256 of them, so that a changed list makes other rules. `count` is
+    how many they are, None where nobody knows that any more.
+    """
 
     file: str
     numbers: frozenset[str] = field(repr=False)
     digest: str
+    count: int | None
 
     @classmethod
     def of(cls, file: str, numbers: frozenset[str]) -> NumberList:
-        return cls(file, numbers, hashlib.sha256(_in_lines(numbers).encode()).hexdigest())
+        return cls(file, numbers, hashlib.sha256(_in_lines(numbers).encode()).hexdigest(), len(numbers))
+
+    @classmethod
+    def of_then(cls, file: str, digest: str = "", count: int | None = None) -> NumberList:
+        """For reading rules back, not for deciding by them: the numbers are left where they are kept."""
+        return cls(file, frozenset(), digest, count)
 
     @property
     def text(self) -> str:
@@ -315,7 +323,8 @@ class ListFile(Kind[NumberList]):
         return None if value is None else value.digest
 
     def shown(self, value: NumberList) -> str:
-        return f"{quoted(value.file)} ({len(value.numbers)} numbers)"
+        many = "of which the numbers were not kept" if value.count is None else f"{value.count} numbers"
+        return f"{quoted(value.file)} ({many})"
 
 
 @dataclass(frozen=True, slots=True)
