@@ -220,7 +220,7 @@ def test_the_overview_and_a_call_are_printed_with_their_figures_and_without_butt
             said = printed(page, f"/calls/{sid(number)}")
             assert page.locator("h1 [data-verdict]").is_visible()
             assert said.partition("\n\n")[2].startswith(f"{verdict}: This call"), said[:200]
-            assert sid(number) in said and "Show" not in said
+            assert sid(number) in said and "Show" not in said and "Times are of UTC." in said
 
 
 def test_a_link_of_one_use_is_printed_with_what_it_is_for(browser: Any, looked: Looked) -> None:

@@ -49,15 +49,20 @@ def test_every_verdict_and_state_is_among_what_is_read(site: Browsing) -> None:
 
 
 @pytest.mark.parametrize("role", [pytest.param(Role.VIEWER, marks=pytest.mark.soak), Role.ADMIN])
-def test_no_page_has_a_word_of_the_ledgers_nor_a_hash_of_rules(site: Browsing, role: Role) -> None:
+def test_no_page_has_a_word_of_the_ledgers_nor_a_hash_of_rules_and_each_says_once_of_which_zone_its_times_are(
+    site: Browsing, role: Role
+) -> None:
     version = site.service.judge().rules.version
-    wrong, looked_at = {}, set()
+    wrong, looked_at, zones = {}, set(), {}
     for seen in every_page(site, site.person(role), 120):
         if str(seen.answer.content_type).startswith("text/html"):
             looked_at.add(seen.path.partition("?")[0])
             said = words(seen.answer.text) + said_of_parts(seen.answer.text)
+            if "<main" in seen.answer.text:
+                zones[seen.path] = words(seen.answer.text.partition("<main")[2]).count("Times are of UTC.")
             wrong[seen.path] = [*NEVER.findall(said), *re.findall(version[:8], said)]
     assert {path: found for path, found in wrong.items() if found} == {}
+    assert zones.keys() >= {"/rules", "/customers"} and set(zones.values()) == {1}, zones
     cut = words(site.person(role).get(f"/rules/{version}").text)
     assert f"and {happened.BLOCKED - site.service.settings.short_list_rows} more" in cut  # where a command is named
     assert looked_at >= {f"/calls/{sid(number)}" for number in CALLS} | {f"/rules/{version}"}
