@@ -1,8 +1,8 @@
-"""`/search?q=`: the call that is meant, at once where it is one, else those that may be; and what to try where there is none."""
+"""`/search?q=`: the call that is meant, or the customer who has none, at once where it is one; else those that may be, and what to try
+where there is none.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
@@ -10,20 +10,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from offhook.adapters.dashboard.calls import listed
 from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import needs
-from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, numbers_of, typed
-from offhook.pipeline.phone import caller
+from offhook.pipeline.finding import Missing, Named, calls_named, counted_calls, typed, why_none
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("search", __name__)
 _LONGEST = 200  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """What is said where no call is found; `is_customer`: somebody in the customer list goes by that name."""
-
-    said: str
-    is_customer: bool = False
 
 
 @blueprint.get("/search")
@@ -37,7 +28,9 @@ def shown() -> str | AnyResponse:
         several = len(stories.of_call(key.call_sid)) > 1
         account = key.account_sid if several else None
         return redirect(url_for("call.shown", call_sid=key.call_sid, account=account), 303)
-    nothing = _nothing(known, name) if name and not found.calls else Nothing("")
+    missing = _why_none(known, name) if name and not found.calls else None
+    if missing is Missing.A_CALL:
+        return redirect(url_for("customers.shown", q=name), 303)
     return render_template(
         "search.html.jinja",
         q=name,
@@ -45,8 +38,7 @@ def shown() -> str | AnyResponse:
         is_more=found.is_more,
         is_more_numbers=found.is_more_numbers,
         most_numbers=limits.customer_numbers,
-        nothing=nothing.said,
-        customer=url_for("customers.shown", q=name) if nothing.is_customer else None,
+        nothing=_SAID[missing] if missing else "",
     )
 
 
@@ -55,28 +47,17 @@ def _calls(known: Parts, name: str) -> Named:
     return calls_named(reads.history, reads.stories, name, known.region, limits.short_rows, limits.customer_numbers)
 
 
-def _nothing(known: Parts, name: str) -> Nothing:
-    sid, phone = call_sid(name), caller(name, known.region).number
-    if sid is not None:
-        arrived = known.reads.stories.has_callbacks(sid)
-        return Nothing(_ARRIVED if arrived else _NOT_REPORTED)
-    numbers = numbers_of(known.reads.stories, name, known.region, known.limits.customer_numbers)
-    if known.reads.find_customers(numbers.phones):
-        return Nothing(_NO_CALL, is_customer=True)
-    if phone:
-        return Nothing(_NO_NUMBER)
-    return Nothing(_NO_EMAIL if "@" in name else _NO_NAME)
+def _why_none(known: Parts, name: str) -> Missing:
+    reads, limits = known.reads, known.limits
+    return why_none(reads.stories, reads.find_customers, name, known.region, limits.customer_numbers)
 
 
-_NO_NUMBER = "No call from or to this number has been reported, and nobody in your customer list has it."
-_NO_NAME = "Nothing goes by this name: no customer, no order and no call."
-_NO_EMAIL = (
-    "No customer is known by this email. If they called, the call waits among the unknown callers, or their number is one of "
-    "more customers than are kept by name."
-)
-_NO_CALL = "This customer is in your customer list, and no call of theirs has been reported."
-_ARRIVED = "Twilio has reported this call, and it is not taken in yet. Look again in a moment."
-_NOT_REPORTED = (
-    "Twilio has not reported this call. If Twilio's console shows it, look there at its request inspector: was the status "
-    "callback sent, to which address, and what was the answer?"
-)
+_SAID = {
+    Missing.NOT_TAKEN_IN: "Twilio has reported this call, and it is not taken in yet. Look again in a moment.",
+    Missing.NOT_REPORTED: "Twilio has not reported this call. If Twilio's console shows it, look there at its request "
+    "inspector: was the status callback sent, to which address, and what was the answer?",
+    Missing.NO_NUMBER: "No call from or to this number has been reported, and nobody in your customer list has it.",
+    Missing.NO_EMAIL: "No customer is known by this email. If they called, the call waits among the unknown callers, or "
+    "their number is one of more customers than are kept by name.",
+    Missing.NO_NAME: "Nothing goes by this name: no customer, no order and no call.",
+}

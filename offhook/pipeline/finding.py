@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from offhook.pipeline.counting import counted
+from offhook.pipeline.customer import Customer
 from offhook.pipeline.phone import caller, spellings
 from offhook.pipeline.ports.history import History
 from offhook.pipeline.ports.stories import Stories
@@ -80,6 +82,35 @@ def calls_named(history: History, stories: Stories, name: str, country: str, mos
     found = [line for phone in numbers.phones for line in stories.calls_of(phone, most + 1)]
     newest = _newest([*found, *stories.with_order_id(typed(name), most + 1)])
     return Named(newest[:most], len(newest) > most, numbers.is_more)
+
+
+class Missing(StrEnum):
+    """Why no call goes by a name."""
+
+    NOT_TAKEN_IN = "not taken in"  # reported just now
+    NOT_REPORTED = "not reported"
+    A_CALL = "a call"  # it is a customer's name, who has none
+    NO_NUMBER = "no number"
+    NO_EMAIL = "no email"
+    NO_NAME = "no name"
+
+
+def why_none(
+    stories: Stories,
+    customers: Callable[[Sequence[str]], Mapping[str, Customer]],
+    name: str,
+    country: str,
+    most_numbers: int,
+) -> Missing:
+    """Of a name by which no call was found; `customers` are those who have numbers today. Raises LedgerUnavailable."""
+    sid = call_sid(name)
+    if sid is not None:
+        return Missing.NOT_TAKEN_IN if stories.has_callbacks(sid) else Missing.NOT_REPORTED
+    if customers(numbers_of(stories, name, country, most_numbers).phones):
+        return Missing.A_CALL
+    if caller(name, country).number:
+        return Missing.NO_NUMBER
+    return Missing.NO_EMAIL if "@" in name else Missing.NO_NAME
 
 
 def counted_calls(stories: Stories, found: Named) -> list[CountedCall]:
