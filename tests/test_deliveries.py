@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,10 +12,25 @@ from hypothesis import strategies as st
 
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.counting import Tally
-from offhook.pipeline.deliveries import DayOutcomes, Show, days_to, filter_of, latency, outcomes_by_day, resting_of
+from offhook.pipeline.deliveries import (
+    Arrivals,
+    DayOutcomes,
+    Recent,
+    Show,
+    all_again,
+    by_hour,
+    days_to,
+    delivered_on,
+    filter_of,
+    latency,
+    outcomes_by_day,
+    recent,
+    resting_of,
+)
 from offhook.pipeline.delivery import State
+from offhook.pipeline.job_kinds import RetryConversions
 from offhook.pipeline.sending_again import RESTING, sort_out
-from offhook.pipeline.story import ConversionLine, Verdict
+from offhook.pipeline.story import ConversionFilter, ConversionLine, HourCount, Verdict
 
 pytestmark = pytest.mark.unit
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -81,3 +97,40 @@ def test_half_and_nineteen_of_twenty_are_times_that_were_seen(took: list[float])
     assert sum(each <= found.half_seconds for each in times) * 2 >= len(times)
     assert sum(each <= found.most_seconds for each in times) >= 0.95 * len(times)
     assert latency(NOON.date(), [line(1, "pending")]) is None
+
+
+def test_the_deliveries_of_a_day_are_those_of_the_zones_day() -> None:
+    found = delivered_on(NOON.date(), ZoneInfo("Asia/Kolkata"))
+    since = datetime(2026, 3, 11, 18, 30, tzinfo=UTC)
+    assert found == ConversionFilter((State.DELIVERED.value,), None, since, since + timedelta(days=1), None)
+
+
+def test_all_are_sent_again_by_the_filter_and_what_may_have_arrived_by_name_alone() -> None:
+    wanted = ConversionFilter(("dead",), "http_422", NOON, None)
+    by_filter = RetryConversions(("dead",), "http_422", NOON, None, maybe_sent=False)
+    by_name = RetryConversions(call_sids=("CA1", "CA2"), also_maybe_sent=True)
+    doubtful = ConversionFilter(("dead",), maybe_sent=True)
+    assert all_again(wanted, ()) == [by_filter]
+    assert all_again(wanted, ["CA1", "CA2"]) == [by_filter, by_name]
+    assert all_again(doubtful, ["CA1", "CA2"]) == [by_name]
+    assert all_again(doubtful, ()) == []
+
+
+def test_the_recent_are_whole_where_nothing_that_is_wanted_was_cut_off() -> None:
+    newest = [replace(line(number, "delivered"), created_at=NOON - timedelta(days=number)) for number in range(4)]
+    two_days = NOON - timedelta(days=1)
+    assert recent(newest, two_days, 9) == Recent(newest[1::-1], is_whole=True)
+    assert recent(newest, two_days, 3) == Recent(newest[1::-1], is_whole=True)
+    assert recent(newest, two_days, 2) == Recent(newest[1::-1], is_whole=False)
+    assert recent(newest, NOON - timedelta(days=9), 4) == Recent(newest[::-1], is_whole=True)
+    assert recent([], NOON, 4) == Recent([], is_whole=True)
+
+
+def test_a_day_has_its_24_hours_with_each_action_or_none_where_nothing_arrived() -> None:
+    midnight = NOON.replace(hour=0)
+    counts = [HourCount(NOON, "call", 3), HourCount(NOON, "a lead", 1), HourCount(midnight, "call", 2)]
+    found = by_hour(counts, midnight)
+    assert [one.hour for one in found] == [midnight + timedelta(hours=each) for each in range(24)]
+    assert [found[0], found[12]] == [Arrivals(midnight, [0, 2]), Arrivals(NOON, [1, 3])]
+    assert {tuple(one.counts) for one in found} == {(0, 2), (1, 3), (0, 0)}
+    assert by_hour([], midnight) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 import click
 from flask.cli import with_appcontext
@@ -12,7 +11,7 @@ from flask.cli import with_appcontext
 from offhook.adapters.commands.audited import line
 from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.shown import Format, show_done, show_list, shows
-from offhook.pipeline.users import AuditLine, Invite, Role, User, new_secret, new_user_id, plain_email
+from offhook.pipeline.users import AuditLine, NoLink, Role, User, new_link, new_user_id, plain_email, why_no_link
 from offhook.pipeline.words import counted
 
 _COLUMNS = ("email", "role", "created_at", "disabled_at", "has_password", "sessions", "single_sign_on", "linked_at")
@@ -213,23 +212,22 @@ def first_link(service: Offhook) -> str:
     """The secret of a link that makes the first admin. Ends the command where there is a user."""
     if service.ledger.users.every():
         fail("There is a user already: `flask users list`.")
-    return _link(service, None, Role.ADMIN, service.settings.first_link_seconds)
+    return _link(service, None, service.settings.first_link_seconds)
 
 
 def _viewer_link(service: Offhook, email: str) -> str:
     known = service.ledger.users.with_email(email)
-    if known is not None and known.role is not Role.VIEWER:
+    refused = why_no_link(known)
+    if known is not None and refused is NoLink.MAY_MORE:
         remedy = f"`flask users password --email {email} --password-stdin` sets a password"
         fail(f"{email} is {known.role.value}: a link lets in viewers alone. {remedy}.")
-    if known is not None and known.disabled_at is not None:
+    if refused is NoLink.DISABLED:
         fail(f"{email} is disabled: `flask users enable {email}` first.")
-    return _link(service, email, Role.VIEWER, service.settings.invite_seconds)
+    return _link(service, email, service.settings.invite_seconds)
 
 
-def _link(service: Offhook, email: str | None, role: Role, seconds: float) -> str:
-    secret, kept = new_secret()
-    now: datetime = service.ledger.clock()
-    made = Invite(kept, email, role, now, now + timedelta(seconds=seconds))
+def _link(service: Offhook, email: str | None, seconds: float) -> str:
+    secret, made = new_link(email, service.ledger.clock(), seconds)
     service.ledger.invites.add(made, _line(service, "link made", email or "the first user"))
     return secret
 

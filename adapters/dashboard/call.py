@@ -17,7 +17,7 @@ from offhook.adapters.dashboard.who import audit, needs
 from offhook.pipeline import sending_again
 from offhook.pipeline.call import DECIDABLE_ANEW
 from offhook.pipeline.callback import Direction
-from offhook.pipeline.conversion import SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG
+from offhook.pipeline.can_be_done import May, may, rests
 from offhook.pipeline.counting import counted, our_number
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.explanation import (
@@ -35,7 +35,7 @@ from offhook.pipeline.finding import call_sid as sid_of
 from offhook.pipeline.masking import Masking, masking
 from offhook.pipeline.phone import caller
 from offhook.pipeline.rules_compared import RulesCompared, deciding, rules_compared
-from offhook.pipeline.sending_again import RESTING, compare
+from offhook.pipeline.sending_again import compare
 from offhook.pipeline.steps import Judge
 from offhook.pipeline.story import CallFilter, CallLine, CountedCall, Story
 from offhook.pipeline.users import Role, plain_email
@@ -45,19 +45,6 @@ blueprint = Blueprint("call", __name__)
 CONSOLE = "https://www.twilio.com/console/voice/calls/logs/"
 """Twilio's page of a call, behind this its CallSid."""
 _LONGEST_ID = 255
-_WHO = ("caller_not_in_mapping", SEVERAL_CUSTOMERS, UNKNOWN_TOO_LONG)
-"""The reasons that a customer takes away."""
-
-
-@dataclass(frozen=True, slots=True)
-class May:
-    """What can be done with a call as it stands: whose buttons are shown."""
-
-    add: bool
-    decide: bool
-    retry: bool
-    risks: bool
-    rebuild: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,24 +208,11 @@ def _rule_today(anew: Anew) -> str | None:
 
 
 def _may(known: Parts, story: Story, judge: Judge | str) -> May:
-    """Which buttons stand on the page: those of moves that the tables of states have."""
-    sent, state = story.conversion, story.call.state
-    rests = sent is not None and sent.state in RESTING
-    rules_hold = not isinstance(judge, str)
-    return May(
-        add=sent is None
-        and state in DECIDABLE_ANEW
-        and story.call.customer_phone is not None
-        and counted(story).reason in _WHO,
-        decide=rules_hold and sent is None and state in DECIDABLE_ANEW,
-        retry=rests,
-        risks=rests and sent is not None and sent.maybe_sent,
-        rebuild=rests and _can_rebuild(known, story, judge),
-    )
+    return may(story, rules_hold=not isinstance(judge, str), can_rebuild=_can_rebuild(known, story, judge))
 
 
 def _can_rebuild(known: Parts, story: Story, judge: Judge | str) -> bool:
-    if isinstance(judge, str) or story.conversion is None:
+    if isinstance(judge, str) or story.conversion is None or not rests(story):
         return False
     [today] = compare(known.reads.rebuilding, [story.conversion], judge, known.lacks, known.clock())
     return today.can_rebuild
@@ -302,7 +276,7 @@ def retry(call_sid: str) -> AnyResponse:
     """Send again what rests; what may have arrived only where somebody says to have looked."""
     story = _story(call_sid)
     row = story.conversion
-    if row is None or row.state not in RESTING:
+    if row is None or not rests(story):
         return _back(story, "There is nothing to send again: look at how it stands now.", "bad")
     if row.maybe_sent and request.form.get("looked") != "yes":
         return _back(story, "It may be in Rockerbox already. Look there first, and say that you did.", "bad")

@@ -20,8 +20,10 @@ from offhook.adapters.rockerbox.dedupe import sent_fields
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.deliveries import (
     Show,
+    all_again,
     begin_of,
     days_to,
+    delivered_on,
     filter_of,
     latency,
     outcomes_by_day,
@@ -30,7 +32,7 @@ from offhook.pipeline.deliveries import (
 from offhook.pipeline.delivery import DAY_TURNED, MOVING
 from offhook.pipeline.finding import call_sid
 from offhook.pipeline.health import blocked_line, pauses_until
-from offhook.pipeline.job_kinds import RetryConversions, enqueue
+from offhook.pipeline.job_kinds import enqueue
 from offhook.pipeline.masking import hidden, masking
 from offhook.pipeline.sending_again import RESTING, Sorted, in_short, send_again, sort_out
 from offhook.pipeline.story import (
@@ -192,12 +194,9 @@ def _outcomes(known: Parts, now: datetime) -> list[list[object]]:
 
 def _latencies(known: Parts, now: datetime) -> list[list[object]]:
     """A row a day for the chart, of the newest that were delivered, a page's worth: what is older is not read."""
-    found = []
-    for day in days_to(now, known.limits.recent_days, zone()):
-        since, until = (begin_of(each, zone()).astimezone(UTC) for each in (day, day + timedelta(days=1)))
-        wanted = filter_of(Show.DONE, None, since, until)
-        page = known.reads.stories.conversions_page(wanted, None, known.limits.page_rows)
-        found.append(latency(day, page.conversions))
+    most, stories = known.limits.page_rows, known.reads.stories
+    days = days_to(now, known.limits.recent_days, zone())
+    found = (latency(day, stories.conversions_page(delivered_on(day, zone()), None, most).conversions) for day in days)
     return [
         [f"{one.day:%b %-d}", f"{one.most_seconds:.1f}", f"{one.half_seconds:.1f}", one.looked_at]
         for one in found
@@ -250,16 +249,9 @@ def retry() -> AnyResponse:
 
 
 def _ask_for_all(known: Parts, *, looked: bool) -> AnyResponse:
-    """The jobs: what cannot have arrived by the filter, and of what may have those that the preview has named, and no other,
-    since nobody has looked for what came to that meanwhile.
-    """
-    wanted, named = _resting(request.form), _call_sids_given() if looked else ()
-    asked = []
-    if wanted.maybe_sent is not True:
-        filters = (wanted.states, wanted.reason, wanted.since, wanted.until)
-        asked.append(RetryConversions(*filters, maybe_sent=False))
-    if named:
-        asked.append(RetryConversions(call_sids=named, also_maybe_sent=True))
+    """The jobs: of what may have arrived only those that the preview has named."""
+    named = _call_sids_given() if looked else ()
+    asked = all_again(_resting(request.form), named)
     if not asked:
         return _back(
             "Nothing was sent: they may be in Rockerbox already. Look there first, and say that you did.", "bad"

@@ -24,7 +24,7 @@ from offhook.adapters.dashboard.who import (
 )
 from offhook.adapters.passwords import hash_of, is_right, why_not
 from offhook.pipeline.tokens import hashed
-from offhook.pipeline.users import Invite, Role, User, new_user_id, plain_email
+from offhook.pipeline.users import Invite, Role, User, lets_in, new_user_id, plain_email
 
 blueprint = Blueprint("doors", __name__)
 _WRONG = "That email and password do not go together."
@@ -144,9 +144,9 @@ def _invited(found: Invite, email: str, password_hash: str | None) -> User:
         if users.add(made, line("user added by link", email, email)):
             return made
         known = users.with_email(email)
-    if known is None or known.disabled_at is not None or known.role is not found.role or password_hash is not None:
+    if known is None or not lets_in(found, known):
         audit("sign-in refused", f"link of {email}", "unknown")
-        abort(403)  # it takes over nobody, nor anybody who may more by now than the link was made for
+        abort(403)
     return known
 
 

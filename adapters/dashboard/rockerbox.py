@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -14,8 +13,8 @@ from offhook.adapters.dashboard.parts import Parts, parts
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import asked_for, jobs_listed
 from offhook.adapters.rockerbox.preflight import IN_WORDS, Preflight, Report
+from offhook.pipeline.deliveries import by_hour, recent
 from offhook.pipeline.job_kinds import PreflightConversions, QaFile, enqueue
-from offhook.pipeline.story import HourCount
 from offhook.pipeline.users import Role
 
 blueprint = Blueprint("rockerbox", __name__)
@@ -27,7 +26,7 @@ _MONTH = re.compile(r"20\d\d-(0[1-9]|1[0-2])")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What preflight finds in the conversions of some days; `is_whole`: all of them were looked at, and not the newest alone."""
+    """What preflight finds in the conversions of some days; `is_whole` as `Recent` has it."""
 
     days: int
     report: Report
@@ -50,7 +49,7 @@ def shown() -> str:
         before=day - timedelta(days=1),
         after=day + timedelta(days=1) if day < today else None,
         actions=sorted({one.action for one in counts}),
-        hours=_hours(counts, since),
+        hours=[[f"{one.hour:%H:%M}", *one.counts] for one in by_hour(counts, since)],
         delivered=sum(one.count for one in counts),
         checked=_checked(known, now),
         account=known.account,
@@ -73,16 +72,6 @@ def _day(text: str, today: date) -> date:
     return found if date(2000, 1, 2) <= found <= today else today
 
 
-def _hours(counts: Sequence[HourCount], since: datetime) -> list[list[object]]:
-    """A row for each hour of the day: when it begins (UTC), and how many of each action; none where nothing arrived."""
-    actions = sorted({one.action for one in counts})
-    found = {(one.hour, one.action): one.count for one in counts}
-    hours = [since + timedelta(hours=each) for each in range(24)]
-    return (
-        [[f"{hour:%H:%M}", *(found.get((hour, action), 0) for action in actions)] for hour in hours] if counts else []
-    )
-
-
 def _days(given: str) -> int:
     """How many days are checked; what is none of SPANS is the usual."""
     return int(given) if given in map(str, SPANS) else _USUAL_SPAN
@@ -90,14 +79,12 @@ def _days(given: str) -> int:
 
 def _checked(known: Parts, now: datetime) -> Checked:
     """The newest conversions of some days, in the order of their making, as preflight wants them."""
-    days = _days(request.args.get("check", ""))
-    newest = known.reads.stories.conversions([], known.limits.at_once + 1)
-    wanted = [line for line in newest[: known.limits.at_once] if line.created_at >= now - timedelta(days=days)]
+    days, most = _days(request.args.get("check", "")), known.limits.at_once
+    found = recent(known.reads.stories.conversions([], most + 1), now - timedelta(days=days), most)
     look = Preflight(known.account, known.preflight_keys)
-    for line in reversed(wanted):
+    for line in found.lines:
         look.look(line)
-    is_whole = len(newest) <= known.limits.at_once or len(wanted) < known.limits.at_once
-    return Checked(days, look.report(), is_whole)
+    return Checked(days, look.report(), found.is_whole)
 
 
 # The file for Conversion QA names persons: whoever asks for it or takes it (work.py) may reveal, and the audit says so.

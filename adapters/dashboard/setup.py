@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, abort, flash, redirect, render_template, request, url_for
@@ -15,7 +14,7 @@ from offhook.adapters.dashboard.parts import parts
 from offhook.adapters.dashboard.who import line, needs, user
 from offhook.pipeline.health import fact_lines
 from offhook.pipeline.tokens import Scope, Token, new_token
-from offhook.pipeline.users import AuditFilter, Invite, Role, User, new_secret, plain_email
+from offhook.pipeline.users import AuditFilter, NoLink, Role, User, comes_back, new_link, plain_email, why_no_link
 from offhook.pipeline.words import counted
 
 blueprint = Blueprint("setup", __name__)
@@ -72,32 +71,27 @@ def _page(link: str = "", token: str = "", no_link_for: User | None = None) -> s
         link=link,
         token=token,
         no_link_for=no_link_for,
-        lacks_password=_lacks_password,
+        comes_back=comes_back,
     )
-
-
-def _lacks_password(someone: User) -> bool:
-    """Whether a link is of no use to them, and they have nothing else by which to come in again."""
-    return someone.role is not Role.VIEWER and someone.password_hash is None and someone.identity is None
 
 
 @blueprint.post("/setup/users/invite")
 @needs(Role.ADMIN)
 def invite() -> AnyResponse:
     """A link of one use, which lets a viewer in without a password."""
-    email, now = plain_email(request.form.get("email", "")), parts().clock()
+    email = plain_email(request.form.get("email", ""))
     if email is None:
         flash("That is no email address.", "bad")
         return redirect(url_for("setup.shown"), 303)
     known = parts().reads.users.with_email(email)
-    if known is not None and known.role is not Role.VIEWER:
+    refused = why_no_link(known)
+    if refused is NoLink.MAY_MORE:
         return Response(_page(no_link_for=known), status=409)
-    if known is not None and known.disabled_at is not None:
+    if refused is NoLink.DISABLED:
         flash(f"{email} is disabled: enable them first.", "bad")
         return redirect(url_for("setup.shown", _anchor="users"), 303)
-    secret, kept = new_secret()
-    until = now + timedelta(seconds=parts().limits.invite_seconds)
-    parts().ledger.invites.add(Invite(kept, email, Role.VIEWER, now, until), line("link made", email))
+    secret, made = new_link(email, parts().clock(), parts().limits.invite_seconds)
+    parts().ledger.invites.add(made, line("link made", email))
     return Response(_page(link=f"{parts().home}{url_for('doors.invite', secret=secret)}"))
 
 

@@ -1,17 +1,20 @@
-"""How deliveries go: which of them a list shows, what became of them by day, and how long Rockerbox took. Pure: asks nobody."""
+"""How deliveries go: which of them a list shows, what became of them by day, how long Rockerbox took, and the work of sending all
+of a list again. Pure: asks nobody.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from offhook.pipeline.counting import Tally
 from offhook.pipeline.delivery import MOVING, State
+from offhook.pipeline.job_kinds import RetryConversions
 from offhook.pipeline.sending_again import RESTING
-from offhook.pipeline.story import ConversionFilter, ConversionLine, Verdict
+from offhook.pipeline.story import ConversionFilter, ConversionLine, HourCount, Verdict
 
 _NINETEEN_OF_TWENTY = 0.95
 
@@ -98,6 +101,12 @@ def outcomes_by_day(tallies: Iterable[Tally], days: Sequence[date], zone: tzinfo
     ]
 
 
+def delivered_on(day: date, zone: tzinfo) -> ConversionFilter:
+    """Those that a day is looked at for how long Rockerbox took."""
+    since, until = (begin_of(each, zone).astimezone(UTC) for each in (day, day + timedelta(days=1)))
+    return filter_of(Show.DONE, None, since, until)
+
+
 @dataclass(frozen=True, slots=True)
 class DayLatency:
     """Seconds from a call's decision to Rockerbox's taking it, of `looked_at` conversions of a day: half of them took
@@ -115,6 +124,48 @@ def latency(day: date, lines: Sequence[ConversionLine]) -> DayLatency | None:
     if not took:
         return None
     return DayLatency(day, len(took), max(0.0, _quantile(took, 0.5)), max(0.0, _quantile(took, _NINETEEN_OF_TWENTY)))
+
+
+def all_again(wanted: ConversionFilter, named: Sequence[str]) -> list[RetryConversions]:
+    """The work of sending all again that is wanted and rests: what cannot have arrived by the filter, and of what may have only
+    the calls that are `named`, since nobody has looked for what came to that meanwhile. None where nothing is to be sent.
+    """
+    asked = []
+    if wanted.maybe_sent is not True:
+        asked.append(RetryConversions(wanted.states, wanted.reason, wanted.since, wanted.until, maybe_sent=False))
+    if named:
+        asked.append(RetryConversions(call_sids=tuple(named), also_maybe_sent=True))
+    return asked
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Conversions in the order of their making; `is_whole`: all that were made since then, and not the newest alone."""
+
+    lines: Sequence[ConversionLine]
+    is_whole: bool
+
+
+def recent(newest: Sequence[ConversionLine], since: datetime, most: int) -> Recent:
+    """Those made since then, of the newest that were read, one more than `most` where there are more."""
+    wanted = [line for line in newest[:most] if line.created_at >= since]
+    return Recent(wanted[::-1], len(newest) <= most or len(wanted) < most)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many of each action arrived within an hour, in the order of the actions' names."""
+
+    hour: datetime
+    counts: Sequence[int]
+
+
+def by_hour(counts: Sequence[HourCount], begin: datetime) -> list[Arrivals]:
+    """Each of the 24 hours from then on; none where nothing arrived."""
+    actions = sorted({one.action for one in counts})
+    found = {(one.hour, one.action): one.count for one in counts}
+    hours = [begin + timedelta(hours=each) for each in range(24)] if counts else []
+    return [Arrivals(hour, [found.get((hour, action), 0) for action in actions]) for hour in hours]
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:

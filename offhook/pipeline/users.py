@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -93,6 +93,39 @@ class Invite:
     role: Role
     made_at: datetime
     until_at: datetime
+
+
+class NoLink(StrEnum):
+    """Why no link is made for somebody."""
+
+    MAY_MORE = "may more"  # it is a way in without a password, for viewers alone
+    DISABLED = "disabled"
+
+
+def why_no_link(known: User | None) -> NoLink | None:
+    """None where a link may be made. `known` is who has the email already, None for nobody."""
+    if known is not None and known.role is not Role.VIEWER:
+        return NoLink.MAY_MORE
+    return NoLink.DISABLED if known is not None and known.disabled_at is not None else None
+
+
+def comes_back(someone: User) -> bool:
+    """Whether there is a way by which they come in after their session: a link is none for who may more than a viewer."""
+    return someone.role is Role.VIEWER or someone.password_hash is not None or someone.identity is not None
+
+
+def new_link(email: str | None, now: datetime, seconds: float) -> tuple[str, Invite]:
+    """The secret of a link, and what is kept of it: for a viewer, or without an email for the first user, an admin."""
+    secret, kept = new_secret()
+    role = Role.ADMIN if email is None else Role.VIEWER
+    return secret, Invite(kept, email, role, now, now + timedelta(seconds=seconds))
+
+
+def lets_in(link: Invite, known: User) -> bool:
+    """Whether a link lets in as somebody who is there already: none takes over a user by an email that was typed, nor who is
+    disabled, nor who may more by now than the link was made for.
+    """
+    return link.email == known.email and known.disabled_at is None and known.role is link.role
 
 
 @dataclass(frozen=True, slots=True)
