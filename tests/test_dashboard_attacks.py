@@ -12,6 +12,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -19,9 +20,11 @@ import pytest
 from flask import Request
 from werkzeug.datastructures import ImmutableMultiDict
 
+from offhook.pipeline.job_kinds import QaFile, enqueue
 from offhook.pipeline.users import AuditFilter, AuditLine, Role
+from offhook.service import job_runner
 from tests.support.browser import page_of
-from tests.support.browsing import Browsing, browsing, sid
+from tests.support.browsing import ANN, BO, OURS, Browsing, browsing, sid
 from tests.support.dashboard import PASSWORD, Site, add_user
 from tests.support.laden import EMAILS, EVERY_KIND, PERSONS, SETTINGS, Page, Seen, every_page, laden
 
@@ -184,8 +187,84 @@ def test_no_cell_of_a_file_is_a_formula(site: Browsing) -> None:
         for file in (one for one in files if one.status_code == 200):
             assert file.content_type == "text/csv; charset=utf-8"
             assert file.headers["Content-Disposition"].startswith("attachment; ")
-            cells = [cell for line in csv.reader(io.StringIO(file.text)) for cell in line]
-            assert not [cell for cell in cells if _FORMULA.match(cell) or cell.startswith(("\t", "\r"))], path
+            assert formulas(file.text) == [], path
+
+
+def formulas(text: str) -> list[str]:
+    cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+    return [cell for cell in cells if _FORMULA.match(cell) or cell.startswith(("\t", "\r"))]
+
+
+FORMULAS = ("=HYPERLINK(1)", "@SUM(1)", "-2+3")
+
+
+@pytest.mark.mostly("sqlite")
+def test_no_cell_of_a_file_that_a_worker_has_written_is_a_formula(database_url: str) -> None:
+    """The files of calls and of Rockerbox's QA, and the rows of a list that were not used: each carries such cells as text."""
+    rules = f'[[numbers]]\nnumber = "{OURS}"\nlabel = "-2+3"\n'
+    site = browsing(database_url, OFFHOOK_RULES=rules)
+    site.know(ANN, "ann@example.com", "=HYPERLINK(1)")
+    site.call(1)
+    operator = site.person(Role.OPERATOR)
+    columns = urlencode([("col", "number"), ("col", "customer"), ("col", "caller")])
+    assert operator.post(f"/calls/files?{columns}", page="/calls", clear="yes").status_code == 303
+    for month in {f"{at:%Y-%m}" for at in (site.at, datetime.now(UTC))}:
+        assert operator.post("/rockerbox/qa", page="/rockerbox", month=month).status_code == 303
+    row = io.BytesIO(f"phone,email,customer_id\n{','.join(FORMULAS)}\n".encode())
+    uploaded = operator.post("/customers/uploads", page="/customers", file=(row, "crm.csv"))
+    runner = job_runner(site.service.settings, site.service.ledger, site.service.judge)
+    while runner.once():
+        pass
+    found = {}
+    for page, carried in (("/calls", {"-2+3", ANN}), ("/rockerbox", {"=HYPERLINK(1)"})):
+        paths = re.findall(r'action="(/jobs/files/\d+)"', operator.get(page).text)
+        found[page] = ("".join(operator.post(path, page=page).text for path in paths), carried)
+    looked_at = urlsplit(uploaded.headers["Location"]).path
+    rejected = operator.post(f"{looked_at}/rejected.csv", page=looked_at)
+    assert rejected.content_type == "text/csv; charset=utf-8"
+    # The row as it was is one cell, which a spreadsheet may take apart once more.
+    found["rejected"] = (rejected.text, {",'".join(FORMULAS)})
+    for where, (text, carried) in found.items():
+        assert formulas(text) == [], where
+        cells = {cell for line in csv.reader(io.StringIO(text)) for cell in line}
+        assert {f"'{one}" for one in carried} <= cells, (where, text)
+    site.service.ledger.close()
+
+
+ELSEWHERE = ("https://evil.example", "//evil.example", "/\\evil.example", "https:evil.example", "javascript:alert(1)")
+
+
+@pytest.mark.mostly("sqlite")
+def test_no_form_leads_to_another_site_by_where_it_says_that_it_came_from(database_url: str) -> None:
+    site = browsing(database_url)
+    site.call(1, caller=BO)
+    admin, now = site.person(Role.ADMIN), site.service.ledger.clock()
+    job = enqueue(site.service.ledger.jobs, QaFile("2026-10"), "test", now)
+    forms: dict[str, dict[str, Any]] = {
+        "/customers": {"phone": "no number"},
+        f"/unknown/{sid(1)}/customer": {"email": "no email"},
+        "/reveal": {"kind": "caller", "of": sid(1)},
+        "/account/zone": {"zone": ""},
+        "/calls/files": {},
+        "/deliveries/retry": {},
+        f"/jobs/{job}/stop": {},
+    }
+    for path, fields in forms.items():
+        assert leads_to(admin.post(path, page="/account", back="/calls?reason=x", **fields)).startswith(
+            "/calls?reason=x"
+        )
+        for elsewhere in ELSEWHERE:
+            goes_to = leads_to(admin.post(path, page="/account", back=elsewhere, **fields))
+            assert goes_to.partition("#")[0] == "/", (path, elsewhere)
+    site.service.ledger.close()
+
+
+def leads_to(answer: Any) -> str:
+    """Where a browser goes on, or what a page links back to."""
+    if answer.status_code == 303:
+        return str(answer.headers["Location"])
+    [link] = re.findall(r'href="([^"]*)">Back<', answer.text)
+    return str(link)
 
 
 @pytest.mark.mostly("sqlite")
