@@ -236,6 +236,19 @@ def test_the_numbers_of_a_list_are_shown_with_the_rules_of_then_whatever_became_
 
 
 @pytest.mark.mostly("sqlite")
+def test_of_a_list_that_held_no_number_then_that_is_said(database_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "blocked.txt"
+    file.write_text("# nobody yet\n")
+    rules = f'[[rule]]\nname = "Blocked"\nskip = "blocked"\nwhen.callers_in = "{file}"\n'
+    site = browsing(database_url, OFFHOOK_RULES=rules)
+    site.call(1)
+    page = site.person(Role.VIEWER).get(f"/rules/{site.service.judge().rules.version}").text
+    assert "as it was then: 0 numbers The file held no number then, so no caller was in it." in words(page)
+    assert "<p></p>" not in page and "In a terminal" not in page
+    site.service.ledger.close()
+
+
+@pytest.mark.mostly("sqlite")
 def test_rules_of_before_are_turned_over_page_by_page_and_each_says_until_when_it_held(database_url: str) -> None:
     site = browsing(database_url, OFFHOOK_DASHBOARD_ROWS="10")
     kept = [Rules(min_duration_seconds=seconds, text=f"# {seconds}") for seconds in range(23)]
