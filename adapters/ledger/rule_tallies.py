@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select, text
 
 from offhook.adapters.ledger.rows import insert
-from offhook.adapters.ledger.schema import micros, moment, rule_tallies
+from offhook.adapters.ledger.schema import HOUR, micros, moment, rule_tallies
 from offhook.pipeline.counting import RuleTally, Ruling
 
 OF_RULES = (
@@ -29,9 +29,8 @@ _OF_A_DAY = (
     "SELECT 24, :day, rule, asked, state, reason, sum(calls) FROM rule_tallies "
     "WHERE hours = 1 AND begins >= :day AND begins < :until GROUP BY rule, asked, state, reason",
 )
-_HOUR = 3_600_000_000  # microseconds
 _CALLS = (
-    f"SELECT at / {_HOUR}, rule, rule_state, rule_reason, count(*) FROM outcomes "
+    f"SELECT at / {HOUR}, rule, rule_state, rule_reason, count(*) FROM outcomes "
     "WHERE at >= :since AND at < :until AND rule_state IS NOT NULL GROUP BY 1, 2, 3, 4"
 )
 
@@ -84,7 +83,7 @@ def _counted(connection: Connection, since: datetime, until: datetime) -> Counte
     for number, rule, state, reason, calls in connection.execute(
         text(_CALLS), {"since": micros(since), "until": micros(until)}
     ):
-        hour = moment(number * _HOUR)
+        hour = moment(number * HOUR)
         assert hour is not None
         found[RuleCell(hour, Ruling(rule, state, reason))] = calls
     return found

@@ -26,6 +26,8 @@ from sqlalchemy import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+HOUR = 3_600_000_000
+"""An hour of those whole microseconds that a Moment is kept as."""
 
 
 def micros(moment: datetime) -> int:

@@ -12,15 +12,14 @@ from sqlalchemy import Connection, Row, select, text
 from offhook.adapters.ledger.engine import Database
 from offhook.adapters.ledger.people.callers import called_before
 from offhook.adapters.ledger.rows import BY_KEY, KEY, for_each, key_of, named
-from offhook.adapters.ledger.schema import calls, conversions, legs, micros
+from offhook.adapters.ledger.schema import HOUR, calls, conversions, legs, micros
 from offhook.adapters.ledger.stories import conversion_line
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.story import ConversionLine, HourCount
 
 _PAGE_ROWS = 500
-_HOUR = 3_600_000_000  # microseconds
 _BY_HOUR = text(
-    f"SELECT delivered_at / {_HOUR} AS hour, action, count(*) AS found FROM conversions "
+    f"SELECT delivered_at / {HOUR} AS hour, action, count(*) AS found FROM conversions "
     "WHERE delivered_at >= :since AND delivered_at < :until GROUP BY 1, 2 ORDER BY 1, 2"
 )
 
