@@ -42,12 +42,20 @@ class Table:
     def merge_customers(self, rows: Sequence[Customer], _brought: Brought = UNNAMED, /) -> MergeCounts:
         assert len({row.phone for row in rows}) == len(rows)
         self.transactions.append(len(rows))
-        self.shared.update({row.phone: row.people for row in rows if row.people > 1})
-        rows = [row for row in rows if row.people == 1]
-        added = sum(row.phone not in self.rows for row in rows)
-        same = sum(self.rows.get(row.phone) == (row.email, row.customer_id) for row in rows)
-        self.rows.update({row.phone: (row.email, row.customer_id) for row in rows})
-        return MergeCounts(added, len(rows) - added - same, same)
+        every = [self._take(row) for row in rows]
+        return MergeCounts(*(every.count(what) for what in MergeCounts._fields))
+
+    def _take(self, row: Customer) -> str:
+        """What this does to its number, in the words of MergeCounts; "" for what they do not count."""
+        said = (row.email, row.customer_id) if row.people == 1 else row.people
+        was = self.rows.pop(row.phone, None) or self.shared.pop(row.phone, None)
+        if row.people == 1:
+            self.rows[row.phone] = (row.email, row.customer_id)
+        else:
+            self.shared[row.phone] = row.people
+        if was is None or was == said:
+            return "" if row.people > 1 else "added" if was is None else "unchanged"
+        return "changed"
 
     def retire_customers(self, phones: Collection[str], _brought: Brought, /) -> int:
         return sum(self.rows.pop(phone, None) is not None for phone in phones)
@@ -849,13 +857,15 @@ def _checked(imported: Import, content: bytes, **options: Any) -> None:
         report = imported(content, **options)
     except ImportRefused:
         return
-    assert report.numbers == report.added + report.changed + report.unchanged + report.duplicate_rows + report.conflicts
+    assert report.numbers == report.used + report.duplicate_rows + report.conflicts
+    assert 0 <= report.became_shared <= report.shared
     assert report.rows <= report.numbers
     rows = imported.rejected(report.rejects_path) if report.rejects_path else []
     assert len(rows) == report.rejected + report.conflicts + report.partly == sum(report.reasons.values())
     assert [line for line, _, _ in rows] == sorted(line for line, _, _ in rows)
     again = imported(content, **options)
     assert (again.added, again.changed, again.rejected) == (0, 0, report.rejected)
+    assert again.unchanged == again.used == report.used
     assert all(phone[0] == "+" for phone in imported.table.rows)
 
 

@@ -277,6 +277,39 @@ def test_a_dry_run_says_what_would_be_added_changed_removed_and_not_used(console
     assert "C2" in console("customers", "show", BO).stdout
 
 
+def test_a_number_that_a_file_takes_away_from_its_customer_is_a_change_wherever_it_is_counted(console: Console) -> None:
+    console.file.write_text(HEADER + f"{ANN},k@example.com,\n")
+    console("customers", "import", "customers.csv")
+    console.file.write_text(HEADER + f"{ANN},k@example.com,\n{ANN},l@example.com,\n")
+    words = ("customers", "import", "customers.csv")
+    looked = console(*words, "--dry-run", "--json", "--in-clear")
+    found = json.loads(looked.stdout)
+    assert looked.exit_code == 1 and "1 number would be changed, and nobody's alone any more" in looked.stderr
+    assert (found["added"], found["changed"], found["conflicts"]) == (0, 1, 2)
+    was = {"phone": ANN, "email": "k@example.com", "customer_id": None}
+    now = {"phone": ANN, "email": None, "customer_id": None, "customers": 2}
+    assert found["samples"]["changed"] == [{**now, "was": was}]
+    assert re.search(r"changed +\S+0142 +- +- +2 +k\*\*\*@example.com", console(*words, "--dry-run").stdout)
+    taken = console(*words)
+    assert taken.exit_code == 1 and "1  changed" in taken.stdout and "as it was" not in taken.output
+    assert "1 number has several customers" in taken.stderr and "1 of these is counted as changed" in taken.stderr
+    [line, _] = console.json("customers", "imports", "--json")
+    assert (line["added"], line["changed"], line["unchanged"], line["removed"]) == (0, 1, 0, 0)
+    again = console(*words)
+    assert again.exit_code == 1 and "its numbers have several customers each" in again.stderr
+    assert "changed" not in again.output
+
+
+def test_a_file_of_no_use_that_removes_customers_does_not_say_that_all_is_as_it_was(console: Console) -> None:
+    console.file.write_text(everybody(ANN))
+    console("customers", "import", "customers.csv")
+    console.file.write_text(HEADER + "x,bo@example.com,\n")
+    refused = console("customers", "import", "customers.csv", "--replace", "--yes-retire")
+    assert refused.exit_code == 1 and "No row of it was of use, but 1 number is removed." in refused.stderr
+    again = console("customers", "import", "customers.csv")
+    assert again.exit_code == 1 and "No row of it was of use: the mapping is as it was." in again.stderr
+
+
 def test_replacing_is_refused_with_what_to_say(console: Console) -> None:
     console.file.write_text(everybody(ANN, BO))
     console("customers", "import", "customers.csv")

@@ -207,6 +207,21 @@ def app_of() -> Any:
 # A list of customers: looked at, imported, taken back
 
 
+def test_a_list_that_takes_a_number_from_its_customer_shows_that_as_a_change(site: Browsing) -> None:
+    site.service.ledger.merge_customers([Customer(BO, "bo@example.com", None)])
+    operator = site.person(Role.OPERATOR)
+    looked = uploaded(operator, f"phone,email\n{BO},bo@example.com\n{BO},cy@example.com\n", "two.csv")
+    work(site)
+    page = operator.get(looked).text
+    assert {name: figures(page)[name] for name in ("added", "changed")} == {"added": "0", "changed": "1"}
+    assert "2 customers: nobody is credited" in words(page)
+    imported = operator.post(f"{looked}/import", page=looked).headers["Location"]
+    work(site)
+    page = operator.get(imported).text
+    assert figures(page)["changed"] == "1" and "No row of it is of use" not in words(page)
+    assert site.service.ledger.history.imports(1)[0].changed == 1
+
+
 def test_the_list_filled_in_is_looked_at_imported_and_taken_back(site: Browsing) -> None:
     for number, caller in enumerate([BO, BO, CY], start=1):
         site.call(number, caller=caller)

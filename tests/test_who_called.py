@@ -247,7 +247,7 @@ def test_the_setting_reaches_whoever_decides() -> None:
     )
 
 
-def test_a_merge_counts_persons_alone_and_frees_a_number_that_is_one_persons_again(office: Office) -> None:
+def test_a_merge_counts_persons_and_changes_and_frees_a_number_that_is_one_persons_again(office: Office) -> None:
     def merged(*rows: Customer) -> tuple[int, ...]:
         return tuple(office.ledger.merge_customers(rows))
 
@@ -258,6 +258,7 @@ def test_a_merge_counts_persons_alone_and_frees_a_number_that_is_one_persons_aga
     assert merged(shared, other) == (0, 0, 1)
     assert merged(ann) == (0, 1, 0)
     assert office.ledger.find_customers([CALLER]) == {CALLER: ann}
+    assert merged(Customer(CALLER, None, None, people=2)) == (0, 1, 0)
     assert merged(Customer(CALLER, None, None, people=2)) == (0, 0, 0)
     assert office.ledger.find_customers([CALLER])[CALLER].people == 2
 

@@ -34,6 +34,7 @@ from offhook.pipeline.customer import CONFLICTS, Conflict
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.words import counted
 from offhook.settings import renamed
 
 _QUIET_BYTES = 1_000_000  # smaller files are done before a progress line is read
@@ -176,9 +177,23 @@ def import_(
     else:
         show_record(record(report, samples, waiting, dry_run), shown)
     if not report.is_of_use:
-        fail("No row of it was of use: the mapping is as it was.")
+        fail(_of_no_use(report, dry_run))
     if strict and not report.complete:
         raise SystemExit(1)
+
+
+def _of_no_use(report: ImportReport, dry_run: bool) -> str:
+    """What an import of which no row was used did all the same."""
+    is_, are = ("would be", "would be") if dry_run else ("is", "are")
+    done = [
+        counted(count, f"number {is_} {what}", f"numbers {are} {what}")
+        for count, what in ((report.changed, "changed, and nobody's alone any more"), (report.removed, "removed"))
+        if count
+    ]
+    if done:
+        return f"No row of it was of use, but {' and '.join(done)}."
+    why = "the mapping is as it was" if report.is_as_it_was else "its numbers have several customers each"
+    return f"No row of it was of use: {why}."
 
 
 def _stand_back(nice: int) -> None:
@@ -270,7 +285,10 @@ def _show_unused(report: ImportReport, policy: Conflict) -> None:
     with on_stderr():
         show_counts(report.reasons, "reason")
     if report.shared:
-        _warn(f"{report.shared:,} numbers have several customers; {_WHOSE[policy]}.")
+        _warn(f"{counted(report.shared, 'number has', 'numbers have')} several customers; {_WHOSE[policy]}.")
+    if report.became_shared:
+        these = counted(report.became_shared, "of these is", "of these are")
+        _warn(f"{these} counted as changed: the mapping said something else before.")
 
 
 def _show_columns(report: ImportReport) -> None:
@@ -333,7 +351,8 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
     ]
     if rows:
         click.echo()
-        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", "was"))
+        several = ("customers",) if any("customers" in row for row in rows) else ()
+        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", *several, "was"))
     left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind]]
     if left_out:
         click.echo()
@@ -341,7 +360,11 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
 
 
 def _in_a_line(was: Any) -> str | None:
-    return None if not was else " ".join(str(value) for name, value in was.items() if name != "phone" and value)
+    if not was:
+        return None
+    if "customers" in was:
+        return f"{was['customers']} customers"
+    return " ".join(str(value) for name, value in was.items() if name != "phone" and value)
 
 
 def _warn(text: str) -> None:

@@ -59,8 +59,8 @@ class Beforehand(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What became of each row. numbers = added + changed + unchanged + duplicate_rows + conflicts, and as many as `rows`
-    where no row has several; `rejected` rows come on top.
+    """What became of each row. numbers = used + duplicate_rows + conflicts, and as many as `rows` where no row has several;
+    `rejected` rows come on top. added + changed + unchanged = used + became_shared.
 
     `duplicate_rows` say what another row of the file says, too. `conflicts` are numbers that were not used because the
     file gives them to another customer as well; `shared` is how many different ones these are. `partly` counts what was
@@ -97,7 +97,22 @@ class ImportReport:
     @property
     def is_of_use(self) -> bool:
         """True when any row of the file was taken."""
-        return self.added + self.changed + self.unchanged > 0
+        return self.used > 0
+
+    @property
+    def used(self) -> int:
+        """How many numbers of the file got the customer of a row."""
+        return self.numbers - self.duplicate_rows - self.conflicts
+
+    @property
+    def became_shared(self) -> int:
+        """Of the `changed` those that nobody has alone any more, as the file gives them to several customers."""
+        return self.added + self.changed + self.unchanged - self.used
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """True when the mapping says of each number what it said before."""
+        return not (self.added or self.changed or self.removed or self.shared)
 
 
 def import_csv(

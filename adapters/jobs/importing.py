@@ -23,7 +23,7 @@ _CALLERS_AT_ONCE = 500
 
 @dataclass(slots=True)
 class Diff:
-    """The first of those who are new, who change (and what they were), and who are removed."""
+    """The first of those who are new, who change (what they were, and are), and who are removed."""
 
     added: list[Customer] = field(default_factory=list)
     changed: list[tuple[Customer, Customer]] = field(default_factory=list)
@@ -92,6 +92,8 @@ def samples_of(report: ImportReport, diff: Diff, hide: Masking) -> Samples:
 def _person(one: Customer, hide: Masking) -> dict[str, object]:
     names = {"phone": one.phone, "email": one.email, "customer_id": one.customer_id}
     shown: dict[str, object] = {name: hide(value) if value else None for name, value in names.items()}
+    if one.people > 1:
+        shown["customers"] = one.people
     if one.attributes:
         shown["attributes"] = dict(one.attributes) if hide is in_clear else sorted(one.attributes)
     return shown

@@ -176,8 +176,9 @@ def _of_every_attempt(parts: Parts, report: ImportReport, brought: Brought) -> I
 
 
 def _of_import(report: ImportReport, result: Mapping[str, Any], dry_run: bool) -> str:
-    if not report.is_of_use:
-        return "No row of it was of use: your customer list is as it was."
+    if not report.is_of_use and not report.changed and not report.removed:
+        why = "your customer list is as it was" if report.is_as_it_was else "its numbers have several customers each"
+        return f"No row of it was of use: {why}."
     counts = ", ".join(f"{result[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
     unused = report.rejected + report.conflicts
     rejected = f" Rows that cannot be used: {unused:,} (rejected.csv)." if unused else ""

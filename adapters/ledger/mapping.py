@@ -43,8 +43,9 @@ Statements = list[Insert | WithRows]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows beside what the table says: those of one person, and those of several: `shared` that say something new, and
-    `as_shared` that are as they were."""
+    """Rows beside what the table says: of one person `new` and `same`; of several `shared`, of whose numbers it says
+    nothing, and `as_shared`, that are as they were. `different` are those of either that say something else than it.
+    """
 
     new: Sequence[Customer]
     different: Sequence[Customer]
@@ -67,7 +68,7 @@ def compare(rows: Sequence[Customer], known: Mapping[str, Customer]) -> Comparis
     for row in rows:
         was = known.get(row.phone)
         if row.people > 1:
-            (as_shared if was is not None and was.people == row.people else shared).append(row)
+            (shared if was is None else as_shared if was.people == row.people else different).append(row)
         elif was is None:
             new.append(row)
         else:
@@ -136,9 +137,9 @@ class _Merge:
 
     def batch(self, changes: Sequence[_Change], import_id: int, ids: Iterator[int]) -> _Batch:
         """What one transaction writes of these."""
-        news = [one for one in changes if one.is_news and one.row.people == 1]
-        added = sum(one.was is None for one in news)
-        counts = {"added": added, "changed": len(news) - added}
+        news = [one for one in changes if one.is_news]
+        added = sum(one.was is None and one.row.people == 1 for one in news)
+        counts = {"added": added, "changed": sum(one.was is not None for one in news)}
         is_news = any(one.is_news for one in changes)
         return _Batch(self._statements(changes, ids, import_id), import_id, counts, is_news, self.brought.is_released)
 

@@ -56,10 +56,22 @@ def test_a_number_that_several_people_have_names_nobody_and_is_no_row_of_a_perso
 
 def test_a_number_goes_from_one_person_to_several_and_back(ledger: WholeLedger) -> None:
     ledger.merge_customers([ANN])
-    ledger.merge_customers([Customer(CALLER, None, None, people=2)])
+    assert ledger.merge_customers([Customer(CALLER, None, None, people=2)]) == (0, 1, 0)
     assert ledger.find_customers([CALLER])[CALLER].people == 2
     assert ledger.merge_customers([ANN]) == (0, 1, 0)
     assert dict(ledger.find_customers([CALLER])) == {CALLER: ANN}
+
+
+def test_a_number_that_nobody_has_alone_any_more_is_a_change_of_its_import_and_the_first_time_alone(
+    ledger: WholeLedger,
+) -> None:
+    ledger.merge_customers([ANN], CRM)
+    two, three = (Customer(CALLER, None, None, people=people) for people in (2, 3))
+    assert ledger.merge_customers([two, Customer(OTHER, None, None, people=2)], LATER) == (0, 1, 0)
+    assert ledger.merge_customers([two], LATER) == (0, 0, 0)
+    assert ledger.merge_customers([three], LATER) == (0, 1, 0)
+    line = ledger.history.import_of(LATER)
+    assert line is not None and (line.added, line.changed, line.unchanged, line.retired) == (0, 2, 0, 0)
 
 
 def test_a_line_is_found_by_each_of_its_spellings_under_the_one_that_was_asked_for(ledger: WholeLedger) -> None:

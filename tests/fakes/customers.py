@@ -22,8 +22,8 @@ class MemoryCustomers:
         other = [row for row in rows if known.get(row.phone) != row]
         one_person = [row for row in rows if row.people == 1]
         added = sum(row.phone not in known for row in one_person)
-        changed = sum(row.people == 1 for row in other) - added
-        counts = MergeCounts(added, changed, len(one_person) - added - changed)
+        changed = sum(row.phone in known for row in other)
+        counts = MergeCounts(added, changed, sum(row not in other for row in one_person))
         if rows:
             import_id = self._count(brought, now, *counts, 0)
         for row in rows:

@@ -44,7 +44,8 @@ UNNAMED = Brought(Source.IMPORT, "-")
 
 
 class MergeCounts(NamedTuple):
-    """What a merge did to the table, in rows; numbers of several people are not among them."""
+    """What a merge did to the table, in numbers. One that several people have is among them only where the table said
+    something else of it: it is `changed`, as nobody has it alone any more."""
 
     added: int
     changed: int
