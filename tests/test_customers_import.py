@@ -316,6 +316,15 @@ def test_replacing_is_refused_with_what_to_say(console: Console) -> None:
     console.file.write_text(everybody(ANN))
     refused = console("customers", "import", "customers.csv", "--replace")
     assert refused.exit_code == 2 and "--yes-retire" in refused.stderr
+    looked = console("customers", "import", "customers.csv", "--replace", "--dry-run")
+    assert looked.exit_code == 1 and looked.stderr == refused.stderr and "1 of 2 numbers is not in" in looked.stderr
+    assert "1  removed" in looked.stdout and "+1415***0143" in looked.stdout
+    looked = console("customers", "import", "customers.csv", "--replace", "--dry-run", "--json")
+    found = json.loads(looked.stdout)
+    assert (looked.exit_code, found["removed"], found["unchanged"]) == (1, 1, 1)
+    assert found["refused"] in refused.stderr and [one["phone"] for one in found["samples"]["removed"]] == [
+        "+1415***0143"
+    ]
     assert console("customers", "show", BO).exit_code == 0
     assert console("customers", "import", "customers.csv", "--replace", "--yes-retire").exit_code == 0
     assert console("customers", "show", BO).exit_code == 1

@@ -207,6 +207,17 @@ def app_of() -> Any:
 # A list of customers: looked at, imported, taken back
 
 
+def test_a_look_at_a_list_that_would_remove_too_many_shows_whom_and_offers_no_import(site: Browsing) -> None:
+    site.service.ledger.merge_customers([Customer(phone, "an@example.com", None) for phone in (BO, CY)])
+    operator = site.person(Role.OPERATOR)
+    looked = uploaded(operator, f"phone,email\n{BO},an@example.com\n", "one.csv", replace="yes")
+    work(site)
+    page = operator.get(looked).text
+    assert (figures(page)["removed"], figures(page)["unchanged"]) == ("2", "1")
+    assert 'say "Remove them however many they are"' in words(page) and "+1415***0103" in words(page)
+    assert f"{looked}/import" not in page and "Look at it" in page
+
+
 def test_a_list_that_takes_a_number_from_its_customer_shows_that_as_a_change(site: Browsing) -> None:
     site.service.ledger.merge_customers([Customer(BO, "bo@example.com", None)])
     operator = site.person(Role.OPERATOR)

@@ -113,7 +113,7 @@ def test_an_import_that_would_retire_too_many_is_refused_and_may_be_wished(offic
     one = f"phone,email\n{ANN},ann@example.com\n"
     job = office.does(ImportCustomers(office.uploads(one), replace=True))
     assert job.state is JobState.FAILED
-    assert "1 of 2 numbers are not in the file and would be retired" in job.progress.sentence
+    assert "1 of 2 numbers is not in the file and would be retired" in job.progress.sentence
     assert office.done(ImportCustomers(office.uploads(one), replace=True, yes_retire=True))["removed"] == 1
     assert set(office.ledger.find_customers([ANN, BO])) == {ANN}
 

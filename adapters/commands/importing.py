@@ -158,7 +158,9 @@ def import_(
                 progress=progress,
                 remark=_warn,
                 lower_emails=settings.email_lowercase,
-                replacing=Replace(1.0 if yes_retire else settings.customers_retire_share) if is_whole else None,
+                replacing=Replace(1.0 if yes_retire else settings.customers_retire_share, dry_run)
+                if is_whole
+                else None,
                 beforehand=waiting.look if dry_run else _noting(service, file, waiting, is_said=shown is Format.TABLE),
             )
     except ImportRefused as error:
@@ -176,6 +178,12 @@ def import_(
         _show_samples(samples, dry_run)
     else:
         show_record(record(report, samples, waiting, dry_run), shown)
+    _fail_where_it_failed(report, dry_run, strict)
+
+
+def _fail_where_it_failed(report: ImportReport, dry_run: bool, strict: bool) -> None:
+    if report.refused:
+        fail(report.refused)
     if not report.is_of_use:
         fail(_of_no_use(report, dry_run))
     if strict and not report.complete:

@@ -30,6 +30,7 @@ from offhook.adapters.customers.spreadsheet import write_rows
 from offhook.adapters.private_file import placed_whole, written_whole
 from offhook.pipeline.customer import Conflict
 from offhook.pipeline.ports.customers import Brought, CustomerTable, Source
+from offhook.pipeline.words import counted
 
 SAMPLES = 10  # of each kind that an import shows
 Progress = Callable[[int], None]
@@ -46,9 +47,14 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Whoever is not in the file is retired; the import is refused where that is more than `most_share` of the customers."""
+    """Whoever is not in the file is retired; the import is refused where that is more than `most_share` of the customers.
+
+    With `is_looked_at` it goes on even so, and the report has the refusal: nothing is changed then, and what would be is
+    what somebody wants to see.
+    """
 
     most_share: float
+    is_looked_at: bool = False
 
 
 class Beforehand(Protocol):
@@ -65,8 +71,8 @@ class ImportReport:
     `duplicate_rows` say what another row of the file says, too. `conflicts` are numbers that were not used because the
     file gives them to another customer as well; `shared` is how many different ones these are. `partly` counts what was
     not used of rows that were. `rejects_path` is None when there is nothing to report. `encoding_offered` is what bytes
-    that are not UTF-8 would be text in. `removed` were retired as they are not in the file. `samples` are the first
-    `conflicts` and `rejected`.
+    that are not UTF-8 would be text in. `removed` were retired as they are not in the file. `refused` is why the import
+    would be refused if it were made, "" where it would not. `samples` are the first `conflicts` and `rejected`.
     """
 
     rows: int
@@ -87,6 +93,7 @@ class ImportReport:
     removed: int = 0
     columns: Columns | None = None
     attributes_left_out: int = 0
+    refused: str = ""
     samples: Mapping[str, Sequence[Rejected]] = field(default_factory=dict)
 
     @property
@@ -156,8 +163,7 @@ def import_csv(
             size = lines.bytes_read()
             offered = lines.encoding_offered
         merging = Merging(staging, table, conflict, bounds, brought or _by_itself(path))
-        if replacing is not None:
-            _must_not_retire_too_many(*find_missing(staging, table, chunk_rows), replacing)
+        refused = "" if replacing is None else _too_many(*find_missing(staging, table, chunk_rows), replacing)
         beforehand(merging.names_one)
         for numbers in merging.chunks(chunk_rows):
             progress((size * (reading.numbers + numbers)) // (2 * reading.numbers))
@@ -166,7 +172,7 @@ def import_csv(
         kept = _kept_rejects(staging, rejects_path, default_rejects_path(path))
         report = _report(staging, reading, merging)
     took = time.monotonic() - started
-    return replace(report, rejects_path=kept, encoding_offered=offered, seconds=took, removed=removed)
+    return replace(report, rejects_path=kept, encoding_offered=offered, seconds=took, removed=removed, refused=refused)
 
 
 def _by_itself(path: Path | str) -> Brought:
@@ -174,12 +180,18 @@ def _by_itself(path: Path | str) -> Brought:
     return Brought(Source.IMPORT, "standard input" if str(path) == "-" else Path(path).name, run=secrets.token_hex(8))
 
 
-def _must_not_retire_too_many(missing: int, known: int, replacing: Replace) -> None:
-    if missing > replacing.most_share * known:
-        raise ImportRefused(
-            f"{missing:,} of {known:,} numbers are not in the file and would be retired, more than "
-            f"{replacing.most_share:.0%} (OFFHOOK_CUSTOMERS_RETIRE_SHARE). If they shall be, say --yes-retire."
-        )
+def _too_many(missing: int, known: int, replacing: Replace) -> str:
+    """Why these are not to be retired; "" where they may be. Raises ImportRefused unless that is looked at alone."""
+    if missing <= replacing.most_share * known:
+        return ""
+    refused = (
+        f"{missing:,} of {counted(known, 'number', 'numbers')} {'is' if missing == 1 else 'are'} not in the file and would "
+        f"be retired, more than {replacing.most_share:.0%} (OFFHOOK_CUSTOMERS_RETIRE_SHARE). If "
+        f"{'it' if missing == 1 else 'they'} shall be, say --yes-retire."
+    )
+    if not replacing.is_looked_at:
+        raise ImportRefused(refused)
+    return refused
 
 
 def default_rejects_path(path: Path | str) -> Path:

@@ -115,6 +115,7 @@ def job(job_id: str) -> str:
         asked=asked,
         name=next((one.name for one in _files(found, FileRole.UPLOAD)), ""),
         result=found.result or {},
+        refused=in_words(str((found.result or {}).get("refused") or "")),
         came=bool(found.result) and _is_of_use(cast(dict[str, Any], found.result)),
         why=in_words(found.progress.sentence) if found.state == JobState.FAILED else "",
         has_rejected=bool(_files(found, FileRole.RESULT)),

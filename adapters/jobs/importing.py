@@ -109,6 +109,7 @@ def record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bo
         "conflicts": report.conflicts,
         "rejected": report.rejected,
         "dry_run": dry_run,
+        "refused": report.refused or None,
         "columns": _columns(report.columns),
         "releases": waiting.calls,
         "oldest_released_at": waiting.oldest_at,

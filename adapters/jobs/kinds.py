@@ -156,7 +156,9 @@ def _options(defaults: ImportDefaults, asked: ImportCustomers) -> dict[str, Any]
         "encoding": asked.encoding,
         "limits": defaults.limits,
         "lower_emails": defaults.lower_emails,
-        "replacing": Replace(1.0 if asked.yes_retire else defaults.retire_share) if asked.replace else None,
+        "replacing": Replace(1.0 if asked.yes_retire else defaults.retire_share, asked.dry_run)
+        if asked.replace
+        else None,
     }
 
 
@@ -182,7 +184,8 @@ def _of_import(report: ImportReport, result: Mapping[str, Any], dry_run: bool) -
     counts = ", ".join(f"{result[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
     unused = report.rejected + report.conflicts
     rejected = f" Rows that cannot be used: {unused:,} (rejected.csv)." if unused else ""
-    return f"{'It would be' if dry_run else 'Imported'}: {counts}.{rejected}"
+    refused = f" It would be refused: {report.refused}" if report.refused else ""
+    return f"{'It would be' if dry_run else 'Imported'}: {counts}.{rejected}{refused}"
 
 
 def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
