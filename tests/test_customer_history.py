@@ -231,10 +231,18 @@ def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console
     lines = file.stdout.splitlines()
     assert lines[0] == "phone,email,customer_id,calls,oldest_at,latest_at"
     filled = [line.replace(",,", ",cy@example.com,", 1) if "0177" in line else line for line in lines]
-    Path("unknown.csv").write_text("\n".join(filled))
+    Path("unknown.csv").write_text("\n".join(lines))
+    blank = console("customers", "import", "unknown.csv")
+    assert blank.exit_code == 1 and "No row of it was filled in: the mapping is as it was." in blank.stderr
+    Path("unknown.csv").write_text("\n".join([*filled, "+999123456789,,,1,,", "x,eve@example.com,,1,,"]))
     preview = json.loads(console("customers", "import", "unknown.csv", "--dry-run", "--json").stdout)
     assert (preview["releases"], preview["oldest_released_at"]) == (2, "2026-03-12T12:02:00Z")
-    said = console("customers", "import", "unknown.csv")
+    assert (preview["added"], preview["rejected"], preview["left_empty"]) == (1, 1, 2)
+    Path("unknown.csv.rejected.csv").unlink()
+    Path("unknown.csv").write_text("\n".join(filled))
+    said = console("customers", "import", "unknown.csv", "--strict")
+    assert said.exit_code == 0 and "1  left empty" in said.stdout and "NOT used" not in said.stderr
+    assert not Path("unknown.csv.rejected.csv").exists()
     assert "This releases 2 waiting calls, the oldest of 2026-03-12" in said.stderr
     assert ledger.find_customers(["+14155550177"])["+14155550177"] == Customer("+14155550177", "cy@example.com", None)
 

@@ -200,6 +200,8 @@ def _of_no_use(report: ImportReport, dry_run: bool) -> str:
     ]
     if done:
         return f"No row of it was of use, but {' and '.join(done)}."
+    if report.left_empty and report.is_as_it_was and not report.rejected:
+        return "No row of it was filled in: the mapping is as it was."
     why = "the mapping is as it was" if report.is_as_it_was else "its numbers have several customers each"
     return f"No row of it was of use: {why}."
 
@@ -252,7 +254,7 @@ def _tenths(size: int) -> Callable[[int], None]:
 
 
 def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
-    read = report.rows + report.rejected
+    read = report.rows + report.rejected + report.left_empty
     several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
     done = "; a dry run, nothing was changed" if dry_run else ""
     click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
@@ -263,6 +265,7 @@ def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: boo
         "unchanged": report.unchanged,
         "removed": report.removed,
         "said twice in the file": report.duplicate_rows,
+        "left empty": report.left_empty,
     }
     show_counts({word: count for word, count in counts.items() if count or word == "added"})
     _show_unused(report, policy)

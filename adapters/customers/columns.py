@@ -28,7 +28,8 @@ class Columns:
     """Where the columns stand. `email` or `customer_id` may be missing, not both; `remarks` is what a person should know.
 
     `names` are all of the header; `others` are those that nobody asked for, as far as they have a name. `program` is whose
-    export it was recognised as. `delimiter` is None where each line is an object of JSON.
+    export it was recognised as, `to_fill_in` whether it is a list of numbers whose customers were to be written beside them.
+    `delimiter` is None where each line is an object of JSON.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Columns:
     remarks: tuple[str, ...] = ()
     others: tuple[tuple[str, int], ...] = ()
     program: str | None = None
+    to_fill_in: bool = False
 
     @property
     def width(self) -> int:
@@ -93,8 +95,9 @@ def _columns(lines: Lines, found: _Found, export: Recognised | None = None) -> C
         lines.read_again()
     placed = (tuple(found.phones), found.email, found.customer_id)
     others = tuple(one for one in found.others if export is None or one[0] not in export.ignored)
-    program = None if export is None else export.program
-    return Columns(tuple(found.names), found.delimiter, *placed, others=others, program=program)
+    names = tuple(found.names)
+    columns = Columns(names, found.delimiter, *placed, others=others)
+    return columns if export is None else replace(columns, program=export.program, to_fill_in=export.to_fill_in)
 
 
 def _headers(lines: Lines, line: str, delimiters: str) -> list[tuple[list[str], str | None]]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
 from offhook.adapters.customers.columns import DEFAULT_COLUMNS, Columns, read_columns
-from offhook.adapters.customers.fields import Fields, ImportLimits, Problem, ReadRow, Reason
+from offhook.adapters.customers.fields import Fields, ImportLimits, LeftEmpty, Problem, ReadRow, Reason
 from offhook.adapters.customers.json_lines import cells, flat
 from offhook.adapters.customers.lines import ImportRefused, Lines, RecordTooLong, open_lines
 from offhook.adapters.customers.merging import SCHEMA, Merging, find_missing
@@ -66,7 +66,8 @@ class Beforehand(Protocol):
 @dataclass(frozen=True, slots=True)
 class ImportReport:
     """What became of each row. numbers = used + duplicate_rows + conflicts, and as many as `rows` where no row has several;
-    `rejected` rows come on top. added + changed + unchanged = used + became_shared.
+    `rejected` rows come on top, and those `left_empty` in a list that was to be filled in.
+    added + changed + unchanged = used + became_shared.
 
     `duplicate_rows` say what another row of the file says, too. `conflicts` are numbers that were not used because the
     file gives them to another customer as well; `shared` is how many different ones these are. `partly` counts what was
@@ -93,6 +94,7 @@ class ImportReport:
     removed: int = 0
     columns: Columns | None = None
     attributes_left_out: int = 0
+    left_empty: int = 0
     refused: str = ""
     samples: Mapping[str, Sequence[Rejected]] = field(default_factory=dict)
 
@@ -251,7 +253,7 @@ _Taken = tuple[int, str, str | None, str | None, str | None, str]
 class _Reading:
     """Reads and checks every row; what is taken and what is rejected both go into staging.
 
-    `rows` were taken, with so many `numbers`; of `partly` something was not.
+    `rows` were taken, with so many `numbers`; of `partly` something was not. `left_empty` were to be filled in, and are not.
     """
 
     def __init__(
@@ -269,7 +271,7 @@ class _Reading:
         self._fields = Fields(self.columns, region, limits, lower_emails=lower_emails)
         self._limits = limits
         self._staging = staging
-        self.rows = self.numbers = self.rejected = self.partly = 0
+        self.rows = self.numbers = self.rejected = self.partly = self.left_empty = 0
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -304,6 +306,8 @@ class _Reading:
                 taken = self._of_record(next(records))
             except StopIteration:
                 return
+            except LeftEmpty:
+                self.left_empty += not lines.record_is_blank()
             except Problem as problem:
                 if not lines.record_is_blank():
                     self._reject(problem, lines.record_text())
@@ -428,6 +432,7 @@ def _report(staging: sqlite3.Connection, reading: _Reading, merging: Merging) ->
         duplicate_rows=merging.duplicate_rows,
         shared=merging.shared,
         partly=reading.partly,
+        left_empty=reading.left_empty,
         reasons=dict(counted.fetchall()),
         customer_ids_that_are_emails=reading.customer_ids_that_are_emails,
         columns=reading.columns,

@@ -13,7 +13,8 @@ from typing import NamedTuple
 @dataclass(frozen=True, slots=True)
 class Export:
     """One program's layout. `signature` are names that are all there; of `phones` every one that is there is taken, of
-    `emails` and `ids` the first. `ignored` are no attributes of a customer.
+    `emails` and `ids` the first. `ignored` are no attributes of a customer. Of a list that is `to_fill_in` a row without a
+    customer is one that nobody has filled in.
     """
 
     program: str
@@ -22,6 +23,7 @@ class Export:
     emails: tuple[str, ...]
     ids: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    to_fill_in: bool = False
 
 
 class Recognised(NamedTuple):
@@ -32,6 +34,7 @@ class Recognised(NamedTuple):
     email: str
     customer_id: str
     ignored: tuple[str, ...]
+    to_fill_in: bool
 
 
 def _numbered(name: str) -> tuple[str, ...]:
@@ -40,7 +43,7 @@ def _numbered(name: str) -> tuple[str, ...]:
 
 EXPORTS = (
     Export("flask unknown", ("phone", "email", "calls", "oldest_at", "latest_at"), ("phone",), ("email",), ("customer_id",),
-           ("calls", "oldest_at", "latest_at")),
+           ("calls", "oldest_at", "latest_at"), to_fill_in=True),
     # https://help.shopify.com/en/manual/customers/import-export-customers
     Export(
         "Shopify",
@@ -119,7 +122,8 @@ def recognised(names: Sequence[str]) -> Recognised | None:
             phones, emails, ids = (_there(wanted, places) for wanted in (export.phones, export.emails, export.ids))
             if phones and (emails or ids):
                 ignored = _there(export.ignored, places)
-                return Recognised(export.program, phones, (*emails, "")[0], (*ids, "")[0], ignored)
+                named = ((*emails, "")[0], (*ids, "")[0])
+                return Recognised(export.program, phones, *named, ignored, export.to_fill_in)
     return None
 
 

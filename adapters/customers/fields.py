@@ -64,6 +64,10 @@ class Problem(Exception):
         self.detail = detail
 
 
+class LeftEmpty(Exception):
+    """Nobody has written a customer beside the number of this row, which was to be filled in."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReadRow:
     """E.164 phones, one at least, and email or customer id; `problems` is what else stood there and is not used.
@@ -97,11 +101,13 @@ class Fields:
         self.attributes_left_out = 0
 
     def read(self, record: list[str], more: Mapping[str, str] | None = None) -> ReadRow:
-        """Raises Problem with the first thing that is wrong, where nothing of the row can be used. `more` is what has no
-        column in the header.
+        """Raises Problem with the first thing that is wrong, where nothing of the row can be used, and LeftEmpty. `more` is
+        what has no column in the header.
         """
         columns = self._columns
         cells = _as_wide_as_the_header(record, columns.width)
+        if columns.to_fill_in and not any(self._named(cells)):
+            raise LeftEmpty
         problems: list[Problem] = []
         phones = self._phones({name: value_of(cells[place]) for name, place in columns.phones}, problems)
         email = self._email(value_of(cells[columns.email]), problems) if columns.email is not None else None
@@ -117,6 +123,11 @@ class Fields:
             email = email.lower()
         attributes = self._attributes(cells, more, problems) if columns.others or more else {}
         return ReadRow(tuple(phones), email, customer_id, tuple(problems), attributes)
+
+    def _named(self, cells: list[str]) -> list[str]:
+        """What stands where the customer is named."""
+        places = (self._columns.email, self._columns.customer_id)
+        return [value_of(cells[place]) for place in places if place is not None]
 
     def _attributes(self, cells: list[str], more: Mapping[str, str] | None, problems: list[Problem]) -> dict[str, str]:
         """What stands in the other columns, in their order; of one that is there twice the first that says anything."""

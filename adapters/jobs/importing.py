@@ -108,6 +108,7 @@ def record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bo
         "removed": report.removed,
         "conflicts": report.conflicts,
         "rejected": report.rejected,
+        "left_empty": report.left_empty,
         "dry_run": dry_run,
         "refused": report.refused or None,
         "columns": _columns(report.columns),

@@ -179,11 +179,14 @@ def _of_every_attempt(parts: Parts, report: ImportReport, brought: Brought) -> I
 
 def _of_import(report: ImportReport, result: Mapping[str, Any], dry_run: bool) -> str:
     if not report.is_of_use and not report.changed and not report.removed:
+        if report.left_empty and not report.rejected:
+            return "No row of it was filled in: your customer list is as it was."
         why = "your customer list is as it was" if report.is_as_it_was else "its numbers have several customers each"
         return f"No row of it was of use: {why}."
     counts = ", ".join(f"{result[name]:,} {name}" for name in ("added", "changed", "unchanged", "removed"))
     unused = report.rejected + report.conflicts
     rejected = f" Rows that cannot be used: {unused:,} (rejected.csv)." if unused else ""
+    rejected += f" Rows that were left empty: {report.left_empty:,}." if report.left_empty else ""
     refused = f" It would be refused: {report.refused}" if report.refused else ""
     return f"{'It would be' if dry_run else 'Imported'}: {counts}.{rejected}{refused}"
 
