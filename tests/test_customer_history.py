@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -213,6 +214,30 @@ def test_imports_are_listed_and_undone_after_a_look_and_a_yes(console: Console) 
     [last, second, _] = json.loads(console("customers", "imports", "--json").stdout)
     assert last["source"] == "undo" and second["undone_at"] is not None
     assert console("customers", "undo", "99").exit_code == 2
+
+
+def test_who_loses_a_number_by_taking_an_import_back_is_shown_beforehand(console: Console) -> None:
+    later, third = "+14155550102", "+14155550103"
+    console.imports(f"{CALLER},ann@example.com,C1,gold\n{third},di@example.com,C5,\n")
+    console.imports(
+        f"{CALLER},eve@example.com,C9,\n{OTHER},bo@example.com,C2,\n{later},cy@example.com,C3,\n{third},,C6,\n{third},,C7,\n"
+    )
+    console.imports(f"{later},fay@example.com,C4,\n")
+    words = ("customers", "undo", "2", "--dry-run")
+    samples = json.loads(console(*words, "--json", "--in-clear").stdout)["samples"]
+    found = [(one["what"], one["phone"], one["email"], one["was"] and one["was"]["email"]) for one in samples]
+    assert sorted(found) == [
+        ("changed since", later, "fay@example.com", None),
+        ("restored", CALLER, "ann@example.com", "eve@example.com"),
+        ("restored", third, "di@example.com", None),
+        ("retired", OTHER, None, "bo@example.com"),
+    ]
+    [shared] = [one["was"] for one in samples if one["phone"] == third]
+    assert shared["customers"] == 2
+    shown = console(*words).stdout
+    assert re.search(r"retired +\S+0101 +- +- +b\*\*\*@example.com C2", shown)
+    assert re.search(r"restored +\S+0103 +d\*\*\*@example.com +C5 +2 customers", shown)
+    assert re.search(r"changed since +\S+0102 +f\*\*\*@example.com +C4 +-", shown)
 
 
 def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console: Console) -> None:

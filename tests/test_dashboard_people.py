@@ -272,6 +272,7 @@ def test_the_list_filled_in_is_looked_at_imported_and_taken_back(site: Browsing)
     [mine] = [one for one in ledger.history.imports(9) if one.name == "unknown.csv"]
     undoing = f"/customers/imports/{mine.id}"
     assert figures(operator.get(undoing).text)["retired"] == "1"
+    assert "b***@example.com" in words(operator.get(undoing).text)
     taken_back = operator.post(f"{undoing}/undo", page=undoing).headers["Location"]
     work(site)
     assert figures(operator.get(taken_back).text)["retired"] == "1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import click
 from flask.cli import with_appcontext
@@ -13,6 +14,7 @@ from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offh
 from offhook.adapters.commands.shown import Format, beside, in_utc, say_more, show_counts, show_list, show_record, shows
 from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.customer_shown import in_a_line
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
@@ -91,7 +93,9 @@ def _show_undoing(line: ImportLine, counts: Mapping[str, int], samples: Sequence
     show_counts({name.replace("_", " "): count for name, count in counts.items()})
     if samples:
         click.echo()
-        show_list(samples, Format.TABLE, ("what", "phone", "email", "customer_id"))
+        rows = [{**one, "was": in_a_line(cast("Mapping[str, object] | None", one["was"]))} for one in samples]
+        several = ("customers",) if any("customers" in one for one in samples) else ()
+        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", *several, "was"))
 
 
 def _undo(service: Offhook, import_id: int) -> None:

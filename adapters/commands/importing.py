@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import cast
 
 import click
 from flask.cli import with_appcontext
@@ -31,6 +31,7 @@ from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.jobs.importing import Diff, DryRun, Samples, Waiting, record, samples_of
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
 from offhook.pipeline.customer import CONFLICTS, Conflict
+from offhook.pipeline.customer_shown import in_a_line
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -356,7 +357,7 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
     if not dry_run:
         return
     rows = [
-        {"what": kind, **one, "was": _in_a_line(one.get("was"))}
+        {"what": kind, **one, "was": in_a_line(cast("Mapping[str, object] | None", one.get("was")))}
         for kind in ("added", "changed", "removed")
         for one in samples[kind]
     ]
@@ -368,14 +369,6 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
     if left_out:
         click.echo()
         show_list(left_out, Format.TABLE, ("what", "line", "reason", "detail"))
-
-
-def _in_a_line(was: Any) -> str | None:
-    if not was:
-        return None
-    if "customers" in was:
-        return f"{was['customers']} customers"
-    return " ".join(str(value) for name, value in was.items() if name != "phone" and value)
 
 
 def _warn(text: str) -> None:

@@ -13,7 +13,8 @@ from offhook.adapters.customers.columns import Columns
 from offhook.adapters.customers.csv_file import SAMPLES, ImportReport
 from offhook.adapters.ledger.mapping import compare
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.masking import Masking, in_clear
+from offhook.pipeline.customer_shown import person_of
+from offhook.pipeline.masking import Masking
 from offhook.pipeline.phone import spellings
 from offhook.pipeline.ports.customers import UNNAMED, Brought, Customers, MergeCounts
 from offhook.pipeline.ports.unknown import UnknownCallers
@@ -82,21 +83,11 @@ def samples_of(report: ImportReport, diff: Diff, hide: Masking) -> Samples:
         for name, rows in report.samples.items()
     }
     return {
-        "added": [_person(one, hide) for one in diff.added],
-        "changed": [{**_person(now, hide), "was": _person(was, hide)} for was, now in diff.changed],
-        "removed": [_person(one, hide) for one in diff.removed],
+        "added": [person_of(one, hide) for one in diff.added],
+        "changed": [{**person_of(now, hide), "was": person_of(was, hide)} for was, now in diff.changed],
+        "removed": [person_of(one, hide) for one in diff.removed],
         **files,
     }
-
-
-def _person(one: Customer, hide: Masking) -> dict[str, object]:
-    names = {"phone": one.phone, "email": one.email, "customer_id": one.customer_id}
-    shown: dict[str, object] = {name: hide(value) if value else None for name, value in names.items()}
-    if one.people > 1:
-        shown["customers"] = one.people
-    if one.attributes:
-        shown["attributes"] = dict(one.attributes) if hide is in_clear else sorted(one.attributes)
-    return shown
 
 
 def record(report: ImportReport, samples: Samples, waiting: Waiting, dry_run: bool) -> dict[str, object]:

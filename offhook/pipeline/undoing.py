@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 from offhook.pipeline.customer import Customer
+from offhook.pipeline.customer_shown import person_of
 from offhook.pipeline.masking import Masking
 from offhook.pipeline.ports.customers import Brought, CustomerTable
 from offhook.pipeline.ports.history import History, HistoryLine
@@ -18,12 +19,14 @@ SHOWN = 10  # samples
 class Undoing:
     """What taking an import back does, or would do, to some numbers.
 
-    `restored` are who had them before, `retired` are those that nobody had; `changed_since` stay as they are.
+    `restored` are who had them before, `retired` are those that nobody had; `changed_since` stay as they are. `now` is what
+    is said of these numbers as long as it is not taken back, as far as anything is.
     """
 
     restored: Sequence[Customer] = field(default_factory=list)
     retired: Sequence[str] = field(default_factory=list)
     changed_since: Sequence[str] = field(default_factory=list)
+    now: Mapping[str, Customer] = field(default_factory=dict)
 
 
 def undoing(history: History, import_id: int) -> Iterator[Undoing]:
@@ -48,17 +51,20 @@ def _of_numbers(lines: Sequence[HistoryLine], fresh: set[str], import_id: int) -
     restored: list[Customer] = []
     retired: list[str] = []
     changed: list[str] = []
+    now: dict[str, Customer] = {}
     for phone, group in groupby(lines, key=lambda line: line.customer.phone):
         of_number = list(group)
         if phone not in fresh:
             continue
+        if of_number[-1].until_at is None:
+            now[phone] = of_number[-1].customer
         if not _stands(of_number[-1], import_id):
             changed.append(phone)
         elif (before := _before(of_number, import_id)) is not None:
             restored.append(before)
         elif of_number[-1].until_at is None:
             retired.append(phone)
-    return Undoing(restored, retired, changed)
+    return Undoing(restored, retired, changed, now)
 
 
 def _stands(last: HistoryLine, import_id: int) -> bool:
@@ -86,16 +92,13 @@ def summed(pages: Iterable[Undoing], hide: Masking) -> tuple[dict[str, int], lis
 
 
 def _samples(page: Undoing, hide: Masking) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = [
-        {
-            "what": "restored",
-            "phone": hide(one.phone),
-            "email": one.email and hide(one.email),
-            "customer_id": one.customer_id and hide(one.customer_id),
-        }
-        for one in page.restored[:SHOWN]
-    ]
-    others = (("retired", page.retired), ("changed since", page.changed_since))
-    for what, phones in others:
-        found += [{"what": what, "phone": hide(one)} for one in phones[:SHOWN]]
-    return found
+    """Of each number who will have it then, and who has it until then (`was`) where that is somebody else."""
+    restored = [("restored", one.phone, one, page.now.get(one.phone)) for one in page.restored[:SHOWN]]
+    retired = [("retired", phone, None, page.now.get(phone)) for phone in page.retired[:SHOWN]]
+    stays = [("changed since", phone, page.now.get(phone), None) for phone in page.changed_since[:SHOWN]]
+    return [_sample(*one, hide) for one in (*restored, *retired, *stays)]
+
+
+def _sample(what: str, phone: str, then: Customer | None, was: Customer | None, hide: Masking) -> dict[str, object]:
+    shown = person_of(then or Customer(phone, None, None), hide)
+    return {"what": what, **shown, "was": was and person_of(was, hide)}
