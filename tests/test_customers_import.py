@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from offhook.adapters.customers.columns import is_of_phones
 from offhook.adapters.customers.csv_file import Replace, import_csv
 from offhook.adapters.customers.exports import EXPORTS, recognised
 from offhook.adapters.customers.fields import ImportLimits
@@ -160,6 +161,57 @@ def test_each_program_of_the_table_is_recognised_by_its_own_names() -> None:
 def test_a_header_that_nobody_writes_is_not_guessed(office: Office) -> None:
     assert recognised(["Phone", "Email", "Lead ID"]) is None
     assert recognised(["phone", "email", "customer_id"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("Mobile Phone", True),
+        ("Default Address Phone", True),
+        ("home_phone", True),
+        ("WorkPhone", True),
+        ("Phone 2", True),
+        ("Phone (Work)", True),
+        ("Mobile No.", True),
+        ("Telefon", True),
+        ("Phone Verified", False),
+        ("Phone Type", False),
+        ("Phone Country", False),
+        ("No Phone", False),
+        ("Do Not Phone", False),
+        ("Fax", False),
+        ("Emergency Contact Phone", False),
+        ("Mobile Address", False),
+        ("Address", False),
+        ("T\u00e9l\u00e9phone", False),
+        ("Smartphone", False),
+        ("", False),
+    ],
+)
+def test_a_column_of_phones_is_known_by_its_words(name: str, is_one: bool) -> None:
+    assert is_of_phones(name) is is_one
+
+
+def test_all_columns_of_phones_are_taken_though_no_program_writes_such_a_header(console: Console) -> None:
+    header = "Email,Phone,Mobile Phone,Default Address Phone,Phone Verified,mobile phone\n"
+    console.file.write_text(f"{header}an@example.com,,{ANN},{BO},yes,\nbo@example.com,{CY},,,no,x\n")
+    found = console.json("customers", "import", "customers.csv", "--json")
+    assert (found["added"], found["rejected"]) == (3, 0)
+    assert found["columns"]["phone"] == ["Phone", "Mobile Phone", "Default Address Phone"]
+    assert found["columns"]["attributes"] == ["Phone Verified", "mobile phone"]
+    mine = console.json("customers", "show", "an@example.com", "--json", "--in-clear")
+    assert [one["phone"] for one in mine] == [ANN, BO]
+    said = console("customers", "import", "customers.csv").stdout
+    assert 'Taken: phones from "Phone" and "Mobile Phone" and "Default Address Phone", email from "Email".' in said
+    named = console.json(
+        "customers", "import", "customers.csv", "--json", "--columns", "Default Address Phone,Email,", "--dry-run"
+    )
+    assert named["columns"]["phone"] == ["Default Address Phone"]
+
+
+def test_a_header_without_the_columns_names_those_that_may_be_meant(office: Office) -> None:
+    with pytest.raises(ImportRefused, match=r'may be --columns "Mobile\|Home Phone,E-Mail,Kunden-ID"'):
+        office.imports("Mobile,Home Phone,Phone Type,E-Mail,Kunden-ID\n")
 
 
 def test_columns_that_were_named_are_taken_whatever_program_wrote_the_file(tmp_path: Path) -> None:

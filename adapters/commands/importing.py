@@ -310,6 +310,8 @@ def _show_columns(report: ImportReport) -> None:
         return
     if columns.program is not None:
         click.echo(f"Recognised as an export of {columns.program}: {_taken(columns)}.")
+    elif len(columns.phones) > 1:
+        click.echo(f"Taken: {_taken(columns)}.")
     if columns.others:
         names = [f'"{name}"' for name, _ in columns.others]
         more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
@@ -322,7 +324,7 @@ def _show_columns(report: ImportReport) -> None:
 
 
 def _taken(columns: Columns) -> str:
-    phones = " and ".join(f'"{name}"' for name, _ in columns.phones)
+    phones = " and ".join(f'"{columns.names[place].strip()}"' for _, place in columns.phones)
     others = (("email", columns.email), ("customer id", columns.customer_id))
     named = [f'{what} from "{columns.names[place].strip()}"' for what, place in others if place is not None]
     return ", ".join([f"phones from {phones}", *named])

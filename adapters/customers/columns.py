@@ -73,7 +73,8 @@ def read_columns(lines: Lines, wanted: tuple[str, str, str]) -> Columns:
     """The columns that are called as `wanted` says, whatever their case. Raises ImportRefused with the file's own names.
 
     A column of phones is needed, and one of email and customer id; the others may be missing, where nothing in the file
-    looks like them under another name. The default names give way to those of a program whose export it is.
+    looks like them under another name. The default names give way to those of a program whose export it is; in any other file
+    other columns that are called as phones are called are phones, too.
     """
     line, delimiters = _header_line(lines)
     headers = _headers(lines, line, delimiters)
@@ -87,7 +88,8 @@ def read_columns(lines: Lines, wanted: tuple[str, str, str]) -> Columns:
     if found is None or "\0" in line:
         raise ImportRefused(_no_columns(lines, wanted, max(every, key=lambda one: len(one.names)), line))
     remarks = tuple(_remark(lines.name, found, wanted, name) for name in found.missing)
-    return replace(_columns(lines, found), remarks=remarks)
+    taken = _with_other_phones(found) if wanted == DEFAULT_COLUMNS else found
+    return replace(_columns(lines, taken), remarks=remarks)
 
 
 def _columns(lines: Lines, found: _Found, export: Recognised | None = None) -> Columns:
@@ -120,6 +122,17 @@ def _found(names: list[str], delimiter: str | None, wanted: tuple[str, str, str]
         places[customer_id],
         [name for name, place in [*phones, *places.items()] if place is None and name.strip() and name != phone],
     )
+
+
+def _with_other_phones(found: _Found) -> _Found:
+    """The same with all columns that are called as phones are called; of two of one name the first."""
+    names = {_cased(name) for name, _ in found.phones}
+    phones = list(found.phones)
+    for name, place in found.others:
+        if is_of_phones(name) and _cased(name) not in names:
+            names.add(_cased(name))
+            phones.append((name, place))
+    return replace(found, phones=phones)
 
 
 def _place(wanted: str, names: Sequence[str], file: str) -> int | None:
@@ -180,11 +193,26 @@ def _no_columns(lines: Lines, wanted: tuple[str, str, str], found: _Found, line:
         f"{_shown(found.names)} Say which is which with --columns PHONE,EMAIL,CUSTOMER_ID "
         "or with OFFHOOK_CUSTOMERS_COLUMNS."
     )
+    needed += _likely(found)
     if "\0" in line:
         return f"{lines.name} looks like UTF-16; say --encoding utf-16-le (or utf-16-be). {needed}"
     if lines.undecodable:
         return f"The names of its columns are not {lines.encoding_in_words}{lines.offer()}. {needed}"
     return needed
+
+
+def _likely(found: _Found) -> str:
+    """What to say where the names of the columns leave little doubt."""
+    names = [_printable(name.strip()) for name in found.names]
+    phones = [name for name in dict.fromkeys(names) if is_of_phones(name)]
+    email, customer_id = (next((name for name in names if is_like(name)), "") for is_like in _LIKE[1:])
+    if (
+        not phones
+        or not (email or customer_id)
+        or any(set(name) & set(',"|') for name in (*phones, email, customer_id))
+    ):
+        return ""
+    return f' That may be --columns "{SEVERAL.join(phones)},{email},{customer_id}".'
 
 
 _WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+|\d+|#")
@@ -231,6 +259,28 @@ _PHONE_WORDS = frozenset(
 _OTHER_WORDS = _PHONE_WORDS | frozenset(
     ["zip", "postal", "post", "postcode", "country", "area", "house", "street", "tax", "vat", "order", "orders", "name"]
 )
+
+
+_OF_PHONES = _PHONE_WORDS - {"fax"} | {"mobil", "mobilephone", "homephone", "workphone", "phonenumber", "cellular"}
+_BEFORE_A_PHONE = frozenset([
+    "default", "address", "billing", "shipping", "delivery", "home", "work", "office", "business", "company", "main",
+    "primary", "secondary", "first", "second", "third", "other", "alternate", "alternative", "alt", "additional",
+    "private", "personal", "contact", "customer", "client", "direct", "day", "daytime", "evening", "international",
+    "whatsapp",
+])  # fmt: skip
+_BEHIND_A_PHONE = frozenset([
+    "number", "numbers", "no", "nr", "num", "#", "value", "home", "work", "office", "business", "main", "primary",
+    "secondary", "private", "personal", "other",
+])  # fmt: skip
+
+
+def is_of_phones(name: str) -> bool:
+    """It is called as columns of phones are called: "Default Address Phone", "Mobile No.", and not "Phone verified"."""
+    words = [word.lower() for word in _WORD.findall(name) if not word.isdigit()]
+    first = next((place for place, word in enumerate(words) if word in _OF_PHONES), None)
+    if first is None:
+        return False
+    return _BEFORE_A_PHONE.issuperset(words[:first]) and (_OF_PHONES | _BEHIND_A_PHONE).issuperset(words[first:])
 
 
 def _words(name: str) -> set[str]:
