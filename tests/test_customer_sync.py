@@ -219,6 +219,28 @@ def test_a_path_is_taken_again_when_the_file_is_another(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["customers.csv"]
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("ftp://ann:hush@crm.example.com/customers.csv", "ftp://crm.example.com/customers.csv cannot be fetched: "),
+        ("S3://bucket/customers.csv?key=hush", "s3://bucket/customers.csv cannot be fetched: "),
+        ("file:///etc/hush", "file:///etc/hush cannot be fetched: "),
+    ],
+)
+def test_an_address_of_another_kind_is_refused_with_what_can_be_fetched(location: str, shown: str) -> None:
+    with pytest.raises(ImportRefused) as refused:
+        Office(location).sync.now()
+    assert str(refused.value) == f"{shown}a list is at an address of http or https, or at a path."
+
+
+def test_an_address_that_is_none_is_refused_and_its_secret_is_not_shown(sink: sinks.Sink) -> None:
+    with pytest.raises(ImportRefused, match=r"https://\.\.\. cannot be fetched") as refused:
+        Office("https://ann:hush@crm.example.com:port/customers.csv").sync.now()
+    assert "hush" not in str(refused.value)
+    sink.behave(answer(LIST))
+    assert Office(at(sink).replace("http://", "HTTP://")).sync.now() is not None
+
+
 # Due
 
 

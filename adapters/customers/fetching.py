@@ -72,9 +72,12 @@ def fetch(url: str, version: str | None, into: Path, access: Access) -> str | No
 
 def shown(url: str) -> str:
     """The address without what may be a secret: user, password, query."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return f"{url.partition(':')[0]}://..."
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 class _InTime(BaseAdapter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import sys
 import threading
@@ -25,6 +26,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 
 log = logging.getLogger("offhook.customers")
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # https://www.rfc-editor.org/rfc/rfc3986#section-3.1
 _LOOK_SECONDS = 5.0
 _AGAIN_SECONDS = 300.0  # after a list that could not be taken, where it is not due sooner
 
@@ -48,12 +50,17 @@ class SyncSource:
 
     @property
     def is_remote(self) -> bool:
-        return self.location.startswith(("http://", "https://"))
+        return self.location.lower().startswith(("http://", "https://"))
+
+    @property
+    def is_address(self) -> bool:
+        """Of any kind, whether it can be fetched or not."""
+        return _ADDRESS.match(self.location) is not None
 
     @property
     def name(self) -> str:
         """Without a secret."""
-        return shown(self.location) if self.is_remote else self.location
+        return shown(self.location) if self.is_address else self.location
 
 
 class SyncedTable(CustomerTable, Protocol):
@@ -93,6 +100,10 @@ class CustomerSync:
         if self._source.is_remote:
             file = folder / "customers"
             return file, fetch(self._source.location, known, file, self._source.access)
+        if self._source.is_address:
+            raise ImportRefused(
+                f"{self.name} cannot be fetched: a list is at an address of http or https, or at a path."
+            )
         file = Path(self._source.location)
         try:
             found = file.stat()
