@@ -250,7 +250,7 @@ def test_numbers_that_nobody_knows_are_listed_and_filled_in_and_imported(console
     assert [(one["phone"], one["calls"]) for one in listed] == [("+14155550177", 2), (OTHER, 2)]
     for shown in ("--json", "--csv"):
         few = console("unknown", shown, "--limit", "1")
-        assert "There are more than these 1" in few.stderr
+        assert "There are more than this one:" in few.stderr
     file = console("unknown", "--csv")
     assert file.stderr == ""
     lines = file.stdout.splitlines()

@@ -988,7 +988,7 @@ def test_the_command_fills_the_mapping_and_shows_who_is_in_it(console: Console) 
     console.file.write_text(HEADER + "(415) 867-5309,ann@example.com,C1\n")
     result = console("customers", "import", str(console.file))
     assert result.exit_code == 0, result.output
-    assert "1 rows read" in result.stdout and "\ncount  what\n    1  added\n" in result.stdout and not result.stderr
+    assert "1 row read" in result.stdout and "\ncount  what\n    1  added\n" in result.stdout and not result.stderr
     shown = console("customers", "show", "415.867.5309")
     assert shown.exit_code == 0
     assert "+1415***5309" in shown.stdout and "a***@example.com" in shown.stdout and "C1" in shown.stdout
@@ -1001,7 +1001,7 @@ def test_rejects_are_printed_plainly_and_fail_the_command_only_when_strict(conso
     console.file.write_text(HEADER + "+14158675309,,C1\nx,,C2\n")
     result = console("customers", "import", str(console.file))
     assert result.exit_code == 0
-    assert "1 rows were NOT used" in result.stderr and "customers.csv.rejected.csv" in result.stderr
+    assert "1 row was NOT used" in result.stderr and "customers.csv.rejected.csv" in result.stderr
     assert "\ncount  reason\n    1  phone_unreadable\n" in result.stderr
     assert console("customers", "import", str(console.file), "--strict").exit_code == 1
 

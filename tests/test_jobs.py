@@ -85,6 +85,8 @@ def test_a_dry_run_says_what_the_command_says_and_changes_nothing(office: Office
     assert result.pop("import") is None
     assert result == said
     assert (result["added"], result["rejected"], result["releases"]) == (2, 1, 1)
+    for_people = console("customers", "import", "crm.csv", "--dry-run").stdout
+    assert "It would release 1 waiting call, the oldest of" in for_people
     assert ANN not in json.dumps(result) and "ann@" not in json.dumps(result)
     assert not office.ledger.find_customers([ANN, BO])
 
@@ -100,8 +102,11 @@ def test_an_import_is_made_named_in_history_and_taken_back(office: Office) -> No
     [line] = office.ledger.history.imports(9)
     assert (line.id, line.name, line.added) == (job.result["import"], "crm.csv", 2)
     office.done(ImportCustomers(office.uploads(f"phone,email\n{BO},other@example.com\n")))
-    result = office.done(UndoImport(line.id))
-    assert result == {"import": line.id, "restored": 0, "retired": 1, "changed_since": 1}
+    job = office.does(UndoImport(line.id))
+    assert job.result == {"import": line.id, "restored": 0, "retired": 1, "changed_since": 1}
+    assert job.progress.sentence == (
+        "It is taken back: 0 numbers are what they were, 1 is nobody's; 1 has changed since and stays as it is."
+    )
     assert set(office.ledger.find_customers([ANN, BO])) == {BO}
     undone = office.ledger.history.import_(line.id)
     assert undone is not None and undone.undone_at is not None

@@ -200,7 +200,7 @@ def test_of_more_numbers_than_are_looked_for_those_of_today_come_first(site: Bro
 def test_a_list_of_calls_that_is_cut_off_says_so_beside_every_format(site: Browsing, shown: str) -> None:
     site.call(1)
     site.call(2)
-    assert said(site, calls, "list", shown, "--limit", "1") == "There are more than these 1: --limit shows more.\n"
+    assert said(site, calls, "list", shown, "--limit", "1") == "There are more than this one: --limit shows more.\n"
     assert said(site, calls, "list", shown, "--limit", "2") == ""
 
 

@@ -344,7 +344,7 @@ def test_what_a_person_should_know_is_said_and_what_to_do(flask: Any) -> None:
     assert '--columns "phone|Mobile,email,Lead ID"' in refused.stderr and '"Mobile"' in refused.stderr
     result = flask("customers", "import", "crm.csv", "--columns", "Phone|Mobile,Email,Lead ID")
     assert result.exit_code == 0 and not result.stderr
-    assert "1 rows with 2 numbers read" in result.stdout and "2  added" in result.stdout
+    assert "1 row with 2 numbers read" in result.stdout and "2  added" in result.stdout
     Path("plain.csv").write_text("phone,email\n4155550144,jos\u00e9@example.com\n4155550145,a@example.com\n", "cp1252")
     result = flask("customers", "import", "plain.csv")
     assert result.stderr.startswith('plain.csv has no column "customer_id"')

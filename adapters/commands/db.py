@@ -20,6 +20,7 @@ from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.delivery import resend_since
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.steps import ParkedReview, decide_batch, fold_batch, review_parked_batch
+from offhook.pipeline.words import counted
 
 if TYPE_CHECKING:
     from offhook.adapters.ledger.migrate import Upgraded
@@ -210,15 +211,18 @@ def restored(shown: Format) -> None:
 
 
 def _show_doubted(found: Doubted) -> None:
-    click.echo(f"{found.waiting} conversions wait, and may have been sent since the backup was made:")
-    click.echo(f"  {found.waiting - found.held} are sent again by the worker: a second copy of that day does not count")
+    wait = counted(found.waiting, "conversion waits", "conversions wait")
+    click.echo(f"{wait}, and may have been sent since the backup was made:")
+    again = counted(found.waiting - found.held, "is", "are")
+    click.echo(f"  {again} sent again by the worker: a second copy of that day does not count")
     click.echo(
         f"  {found.held} will be held (ambiguous): look at Rockerbox's Webhooks page, then `flask conversions retry`"
     )
     if found.parked:
         click.echo(
-            f"{found.parked} calls of unknown callers wait (parked). If their callers came into the mapping after the backup "
-            "was made, they may have been sent: import that mapping now, and run this again, before the worker starts."
+            f"{counted(found.parked, 'call of an unknown caller waits', 'calls of unknown callers wait')} (parked). Of a caller "
+            "who came into the mapping after the backup was made, they may have been sent: import that mapping now, and run this "
+            "again, before the worker starts."
         )
 
 

@@ -256,9 +256,9 @@ def _tenths(size: int) -> Callable[[int], None]:
 
 def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: bool) -> None:
     read = report.rows + report.rejected + report.left_empty
-    several = f" with {report.numbers:,} numbers" if report.numbers != report.rows else ""
+    several = f" with {counted(report.numbers, 'number', 'numbers')}" if report.numbers != report.rows else ""
     done = "; a dry run, nothing was changed" if dry_run else ""
-    click.echo(f"{read:,} rows{several} read in {report.seconds:.1f} s{done}")
+    click.echo(f"{counted(read, 'row', 'rows')}{several} read in {report.seconds:.1f} s{done}")
     _show_columns(report)
     counts = {
         "added": report.added,
@@ -275,13 +275,13 @@ def _show_report(report: ImportReport, file: str, policy: Conflict, dry_run: boo
         _warn(f"Rows that are not UTF-8 read well as {report.encoding_offered}, as Excel writes it: {again}")
     if report.customer_ids_that_are_emails:
         _warn(
-            f"{report.customer_ids_that_are_emails:,} customer ids are emails (customer_id_is_email). Rockerbox asks for "
-            "your own id of the customer there; put emails into the email column."
+            f"{counted(report.customer_ids_that_are_emails, 'customer id is an email', 'customer ids are emails')} "
+            "(customer_id_is_email). Rockerbox asks for your own id of the customer there; put emails into the email column."
         )
 
 
 _WHOSE: dict[Conflict, str] = {
-    "none": f"nobody is credited, and calls from them wait ({SEVERAL_CUSTOMERS})",
+    "none": f"nobody is credited, and calls from there wait ({SEVERAL_CUSTOMERS})",
     "first": "each is the one of the first row",
     "last": "each is the one of the last row",
 }
@@ -291,7 +291,7 @@ def _show_unused(report: ImportReport, policy: Conflict) -> None:
     if report.rejects_path is None:
         return
     whole = report.rejected + report.conflicts
-    of_rows = [f"{whole:,} rows were NOT used"] if whole else []
+    of_rows = [f"{counted(whole, 'row was', 'rows were')} NOT used"] if whole else []
     of_rows += [f"of {report.partly:,} a part was not"] if report.partly else []
     _warn(f"{', '.join(of_rows)}. See {report.rejects_path}:")
     with on_stderr():
@@ -318,8 +318,8 @@ def _show_columns(report: ImportReport) -> None:
         click.echo(f"Kept as attributes: {', '.join(names[:_NAMED])}{more}")
     if report.attributes_left_out:
         _warn(
-            f"{report.attributes_left_out:,} values of further columns were left out: there are more of them than "
-            "OFFHOOK_CUSTOMERS_ATTRIBUTES keeps."
+            f"{counted(report.attributes_left_out, 'value', 'values')} of further columns left out: there are more of them "
+            "than OFFHOOK_CUSTOMERS_ATTRIBUTES keeps."
         )
 
 
@@ -351,7 +351,7 @@ def _noting(service: Offhook, file: str, waiting: Waiting, *, is_said: bool) -> 
 def _in_words(waiting: Waiting) -> str:
     """The calls and the time of the oldest, for a person."""
     since = f", the oldest of {in_utc(waiting.oldest_at)}" if waiting.oldest_at else ""
-    return f"{waiting.calls:,} waiting calls{since}"
+    return f"{counted(waiting.calls, 'waiting call', 'waiting calls')}{since}"
 
 
 def _show_samples(samples: Samples, dry_run: bool) -> None:

@@ -19,6 +19,7 @@ from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.books import Decided
 from offhook.pipeline.sending_again import Today, compare, in_short, rebuild, send_again, uncounted
 from offhook.pipeline.story import ConversionLine
+from offhook.pipeline.words import counted
 
 _WHO = "flask conversions"
 _PAGE_ROWS = 200
@@ -26,6 +27,10 @@ _MOST_COMPARED = 1000  # where the same is sent again: to compare more would onl
 _MOST_SHOWN = 20
 _LISTED = ("call_sid", "state", "reason", "sent", "lacks", "may_be_rebuilt", "differences", "why_not")
 _NEW, _OLD, _NONE = "new", "old", "none"
+_REFUSED = (
+    "of these was refused, or held before it was sent",
+    "of these were refused, or held before they were sent",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +70,7 @@ def _again(rows: Sequence[ConversionLine], *, yes: bool, anew: bool | None, is_c
         return _rebuilt(service, found, with_others=asks)
     if can and anew is None and not asks:
         click.echo(
-            f"{can} of these were refused, or held before they were sent, so nothing can have been counted: --rebuild sends "
-            "what is decided today."
+            f"{counted(can, *_REFUSED)}, so nothing can have been counted: --rebuild sends what is decided today."
         )
     return replace(_retried(service, rows), compared=found)
 
@@ -164,7 +168,7 @@ def _why_not(decided: Decided, hide: Masking) -> list[str]:
 
 def _asked(can: int) -> str:
     """What a person at a terminal wants to be sent."""
-    click.echo(f"{can} of these were refused, or held before they were sent, so nothing can have been counted.")
+    click.echo(f"{counted(can, *_REFUSED)}, so nothing can have been counted.")
     what = click.prompt(
         "Send what is decided today (new), the same as before (old), or nothing (none)?",
         type=click.Choice([_NEW, _OLD, _NONE]),
@@ -183,12 +187,13 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
         audit(service, _WHO, "decide again and send", in_short([one.row for one in wanted]))
     rebuilt = rebuild(service.ledger.rebuilding, service.ledger, wanted, service.ledger.clock())
     if wanted:
-        click.echo(f"{rebuilt} were decided anew; what they were before stays in `flask conversions show`.")
+        anew = counted(rebuilt, "was decided anew; what it was", "were decided anew; what they were")
+        click.echo(f"{anew} before stays in `flask conversions show`.")
     left = len(found) - len(wanted) - len(same)
     if left:
         click.echo(
-            f"{left} are left as they are: they may have arrived, or were not refused with a 4xx, or would not be sent "
-            "today, or lack a field of the account's key. --as-it-is sends the same bytes again."
+            f"{counted(left, 'is left as it is', 'are left as they are')}: such may have arrived, or were not refused with a 4xx, "
+            "or would not be sent today, or lack a field of the account's key. --as-it-is sends the same bytes again."
         )
     done = _retried(service, same) if same else Again()
     sent = {**done.sent, **{one.row.key: _NEW for one in wanted}}
@@ -198,15 +203,16 @@ def _rebuilt(service: Offhook, found: Sequence[Today], *, with_others: bool) -> 
 def _retried(service: Offhook, rows: Sequence[ConversionLine]) -> Again:
     """Those that Rockerbox can count."""
     lacking = uncounted(rows, service.settings.lacks)
-    counted = [row for row in rows if row.key not in lacking]
-    if counted:
-        audit(service, _WHO, "send again", in_short(counted))
+    whole = [row for row in rows if row.key not in lacking]
+    if whole:
+        audit(service, _WHO, "send again", in_short(whole))
     now = service.ledger.clock()  # the database's on Postgres, by which the worker goes
     sent = send_again(service.ledger, rows, service.settings.lacks, now)
     if sent.lacking:
         call, field = next(iter(sent.lacking.items()))
+        stay = counted(len(sent.lacking), "stays as it is: it lacks", "stay as they are: they lack")
         click.echo(
-            f"{len(sent.lacking)} stay as they are: they lack a field of the account's deduplication key (e.g. {call.call_sid}: "
-            f"{field}), and Rockerbox would count nothing. --rebuild decides them anew, once customers or rules have it."
+            f"{stay} a field of the account's deduplication key (e.g. {call.call_sid}: {field}), and Rockerbox would count "
+            "nothing. --rebuild decides anew what lacks one, once customers or rules have it."
         )
-    return Again(sent={row.key: _OLD for row in counted}, lacking=sent.lacking, moved=sent.moved)
+    return Again(sent={row.key: _OLD for row in whole}, lacking=sent.lacking, moved=sent.moved)

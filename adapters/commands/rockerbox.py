@@ -19,6 +19,7 @@ from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.adapters.rockerbox.preflight import Account, Finding, Level, Preflight, Report, record
 from offhook.pipeline.delivery import Resend
 from offhook.pipeline.ports.sent import Sent
+from offhook.pipeline.words import counted
 from offhook.settings import Settings
 
 _HOURS = ("hour", "action", "count")
@@ -109,9 +110,9 @@ def _in_short(one: Finding) -> dict[str, object]:
 
 
 def _show_in_words(report: Report, account: Account, since: datetime) -> None:
+    many = counted(report.conversions, "conversion", "conversions")
     click.echo(
-        f"{report.conversions} conversions since {in_utc(since)}, {_share(report)}. Key {account.presumed_key}; the day "
-        f"turns in {account.day_zone}."
+        f"{many} since {in_utc(since)}, {_share(report)}. Key {account.presumed_key}; the day turns in {account.day_zone}."
     )
     if report.is_partial:
         click.echo(
@@ -177,7 +178,8 @@ def qa(begins: datetime, output: Path, shown: Format) -> None:
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", 2)
     show_done(
-        f"{written.count} conversions written, with emails and customer ids in clear.{written.undelivered_in_words}",
+        f"{counted(written.count, 'conversion', 'conversions')} written, with emails and customer ids in clear."
+        f"{written.undelivered_in_words}",
         [("file", output), ("conversions", written.count), ("undelivered", written.undelivered)],
         shown,
         err=True,

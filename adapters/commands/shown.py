@@ -98,7 +98,8 @@ def on_stderr() -> Iterator[None]:
 
 def say_more(shown: int) -> None:
     """Behind a list that --limit has cut off: on stderr, so that a file of it stays a file."""
-    click.echo(f"There are more than these {shown}: --limit shows more.", err=True)
+    these = "this one" if shown == 1 else f"these {shown}"
+    click.echo(f"There are more than {these}: --limit shows more.", err=True)
 
 
 def show_record(record: Record, shown: Format) -> None:

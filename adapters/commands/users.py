@@ -205,7 +205,11 @@ def revoke_sessions(email: str, shown: Format) -> None:
     someone = _known(service, email)
     ended = service.ledger.sessions.end_all(someone.id, _line(service, "sessions ended", someone.email))
     record = [("email", someone.email), ("sessions_ended", ended)]
-    show_done(f"{ended} sessions of {someone.email} have ended.", record, shown)
+    show_done(
+        f"{counted(ended, 'session', 'sessions')} of {someone.email} {'has' if ended == 1 else 'have'} ended.",
+        record,
+        shown,
+    )
 
 
 def first_link(service: Offhook) -> str:

@@ -12,6 +12,7 @@ from offhook.adapters.customers.columns import Columns
 from offhook.adapters.customers.spreadsheet import as_it_was
 from offhook.pipeline.emails import EMAIL_OR_HASH
 from offhook.pipeline.phone import Caller, CallerKind, caller
+from offhook.pipeline.words import counted
 
 
 class Reason(StrEnum):
@@ -244,7 +245,7 @@ def _as_wide_as_the_header(record: list[str], width: int) -> list[str]:
     if len(record) == width:
         return record
     if any(cell.strip() for cell in record[width:]):
-        raise Problem(Reason.COLUMNS, f"{len(record)} fields where the header has {width}")
+        raise Problem(Reason.COLUMNS, f"{counted(len(record), 'field', 'fields')} where the header has {width}")
     return [*record[:width], *([""] * (width - len(record)))]
 
 

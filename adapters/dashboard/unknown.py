@@ -27,6 +27,7 @@ from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.ports.unknown import CallersMark, UnknownCaller
 from offhook.pipeline.unknown_listed import TO_FILL_IN, row_to_fill_in
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import counted
 
 blueprint = Blueprint("unknown", __name__)
 _OFTEN, _LATEST = "often", "latest"
@@ -133,7 +134,7 @@ def file() -> Response:
 def file_to_fill_in() -> Response:
     """The same with whole numbers, to be filled in and imported, as `flask unknown --csv` writes it."""
     found = parts().reads.unknown.most_frequent(parts().limits.unknown_file_rows)
-    audit("reveal unknown callers", f"a file of {len(found)} numbers")
+    audit("reveal unknown callers", f"a file of {counted(len(found), 'number', 'numbers')}")
     return _file(found, in_clear)
 
 

@@ -25,6 +25,7 @@ from offhook.pipeline.job_kinds import ImportCustomers, UndoImport, WrongArgumen
 from offhook.pipeline.jobs import FileRole, Job, JobFile, JobState
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.users import Role
+from offhook.pipeline.words import counted
 
 blueprint = Blueprint("uploads", __name__)
 _KINDS = {"import_customers": ImportCustomers, "undo_import": UndoImport}
@@ -113,6 +114,7 @@ def job(job_id: str) -> str:
         is_import=isinstance(asked, ImportCustomers),
         is_look=isinstance(asked, ImportCustomers) and asked.dry_run,
         asked=asked,
+        counted=counted,
         name=next((one.name for one in _files(found, FileRole.UPLOAD)), ""),
         result=found.result or {},
         refused=in_words(str((found.result or {}).get("refused") or "")),

@@ -206,8 +206,10 @@ def _undo_import(parts: Parts, asked: UndoImport, running: Running) -> Came:
     restored, retired = (0, 0) if done is None else (done.added + done.changed + done.unchanged, done.retired)
     left = max(0, seen - restored - retired)
     result = {"import": line.id, "restored": restored, "retired": retired, "changed_since": left}
-    since = f"; {left:,} have changed since and stay as they are" if left else ""
-    return Came(f"It is taken back: {restored:,} numbers are what they were, {retired:,} are nobody's{since}.", result)
+    since = counted(left, "has changed since and stays as it is", "have changed since and stay as they are")
+    back = counted(restored, "number is what it was", "numbers are what they were")
+    gone = counted(retired, "is nobody's", "are nobody's")
+    return Came(f"It is taken back: {back}, {gone}{f'; {since}' if left else ''}.", result)
 
 
 # Calls

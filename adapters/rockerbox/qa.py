@@ -13,6 +13,7 @@ from offhook.adapters.rockerbox.checks import read
 from offhook.pipeline.delivery import State
 from offhook.pipeline.ports.sent import Sent
 from offhook.pipeline.story import ConversionLine
+from offhook.pipeline.words import counted
 
 COLUMNS = ("order_id", "order_timestamp", "email", "customer_id", "revenue", "customer_type")
 NEW, RETURNING = "new", "returning"
@@ -71,4 +72,5 @@ class Written:
     @property
     def undelivered_in_words(self) -> str:
         """A sentence that goes on, or ""."""
-        return f" {self.undelivered} of them were not delivered (`flask conversions list`)." if self.undelivered else ""
+        were = counted(self.undelivered, "of them was", "of them were")
+        return f" {were} not delivered (`flask conversions list`)." if self.undelivered else ""

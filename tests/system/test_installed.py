@@ -173,7 +173,7 @@ def test_the_command_is_there_under_its_own_name(project: Project) -> None:
     form = "CallSid=CA1&From=%2B17655550142&CallStatus=completed"
     (project.folder / "log.txt").write_text(form + "\n")
     done = project.run("offhook", "recordings", "import", "log.txt", "--output", "calls.jsonl")
-    assert (done.returncode, "1 callbacks written" in done.stderr) == (0, True), done.stderr
+    assert (done.returncode, "1 callback written" in done.stderr) == (0, True), done.stderr
     where = ("--to", "http://127.0.0.1:9", "--auth-token", "x", "--speed", "max")
     sent = project.run("offhook", "recordings", "replay", "calls.jsonl", *where)
     assert (sent.returncode, "1 without an answer" in sent.stdout) == (1, True), sent.stdout + sent.stderr

@@ -136,7 +136,7 @@ def test_an_export_brings_the_mapping_rows_that_it_needs_under_the_same_pseudony
         options = ("--customers", str(mapping), "--output", str(exported))
         done = flask("recordings", "export", *options, env=offhook.env(), folder=offhook.folder)
         again = flask("recordings", "export", *options, env=offhook.env(), folder=offhook.folder)
-    assert "2 callbacks written. 1 rows" in done.stderr
+    assert "2 callbacks written. 1 row of" in done.stderr
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
     [row] = csv.DictReader(io.StringIO(mapping.read_text()))
     callers = [dict(line["form"])["From"] for line in lines(exported)]
@@ -224,7 +224,7 @@ def test_bystanders_are_counted_and_what_is_lost_is_said_with_its_place(tmp_path
         return done.returncode, done.stderr
 
     code, said = imported("log.txt", "other.txt")
-    assert (code, "1 callbacks written" in said, "2  no CallSid" in said) == (0, True, True), said
+    assert (code, "1 callback written" in said, "2  no CallSid" in said) == (0, True, True), said
     code, said = imported("cut.txt")
     assert (code, re.search(r"cut\.txt, line 1 +parameters that were cut off", said) is not None) == (1, True), said
     assert len(lines(tmp_path / "calls.jsonl")) == 1

@@ -40,6 +40,7 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.ends import customer_number
 from offhook.pipeline.ports.following import Following
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
+from offhook.pipeline.words import counted
 
 _LOOK_UP_ROWS = 500
 _SHOWN = 20  # of what was left out
@@ -108,9 +109,9 @@ def export(
                 _write_rules(service, cover, rules)
     except (RecordingError, RulesError, OSError) as error:
         fail(str(error), 2)
-    of_mapping = "" if rows is None else f" {rows} rows of the mapping in {customers}."
+    of_mapping = "" if rows is None else f" {counted(rows, 'row', 'rows')} of the mapping in {customers}."
     written = [("file", output), ("callbacks", count), ("rows_of_mapping", rows)]
-    show_done(f"{count} callbacks written.{of_mapping}", written, shown, err=True)
+    show_done(f"{counted(count, 'callback', 'callbacks')} written.{of_mapping}", written, shown, err=True)
 
 
 def _must_be_new(*paths: Path | None) -> None:
@@ -213,7 +214,7 @@ def tap(file: Path, cover: Cover, call_sid: str | None, status: str | None, max_
             count, is_full = _write_all(wanted, tapped, cover)
     except RecordingError as error:
         fail(str(error), 2)
-    click.echo(f"{count} callbacks written.{f' {file} is full.' if is_full else ''}", err=True)
+    click.echo(f"{counted(count, 'callback', 'callbacks')} written.{f' {file} is full.' if is_full else ''}", err=True)
 
 
 def _arriving(service: Offhook, following: Following, stop: threading.Event) -> Iterator[RawCallback]:
@@ -321,7 +322,8 @@ def _show_imported(count: int, unused: Sequence[Unused], shown: Format) -> None:
             show_list(rows, shown, _LEFT_OUT)
         case Format.TABLE:
             with on_stderr():
-                click.echo(f"{count} callbacks written.{'' if count else ' No callback of a call was found.'}")
+                found_none = "" if count else " No callback of a call was found."
+                click.echo(f"{counted(count, 'callback', 'callbacks')} written.{found_none}")
                 _show_unused(rows)
 
 
