@@ -197,6 +197,29 @@ def test_json_and_csv_are_one_document_each(desk: Desk, command: str) -> None:
             assert json.loads(said[1]) is not None if form == "--json" else is_csv(said[1]), said
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "why"),
+    [
+        (("import", "empty.csv"), 2, "is empty"),
+        (("import", "nowhere.csv"), 2, "does not exist"),
+        (("import", "used.csv", "--columns", "a"), 2, "three columns"),
+        (("sync", "nowhere.csv"), 1, "cannot be opened"),
+        (("sync", "ftp://crm.example.com/a.csv"), 1, "http or https, or at a path"),
+        (("undo", "999999"), 2, "There is no import 999999"),
+        (("show", "+14155559999"), 1, "Nobody has"),
+    ],
+)
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_what_fails_without_a_document_says_why_on_stderr_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, why: str, form: str
+) -> None:
+    monkeypatch.chdir(desk.folder)
+    (desk.folder / "empty.csv").write_text("")
+    (desk.folder / "used.csv").write_text("phone,email\n")
+    ended, out, said = types(desk, "customers", *words, form)
+    assert (ended, out) == (code, "") and why in said
+
+
 # Conversions that are sent again
 
 
@@ -210,7 +233,7 @@ def test_a_retry_names_each_conversion_how_it_was_sent_and_what_is_otherwise_tod
     assert (one["call_sid"], one["state"], one["reason"], one["sent"]) == (made, "dead", "http_422", "new")
     assert one["differences"] == [{"what": "email", "then": "c***@example.com", "now": "n***@example.com"}]
     assert (one["why_not"], one["lacks"], one["may_be_rebuilt"]) == (None, None, True)
-    assert "were decided anew" in said and made not in said
+    assert "1 was decided anew; what it was before" in said and made not in said
 
 
 def test_a_retry_says_of_what_stays_why_it_does(desk: Desk) -> None:

@@ -197,7 +197,8 @@ def fail_without_database(error: LedgerUnavailable, then: str = "") -> NoReturn:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """End the command with a message on stderr and an exit code."""
+    """End the command with a message on stderr and an exit code. So it is with --json and --csv, too: stdout holds the document
+    that somebody reads, or nothing, and never another one in its place."""
     click.secho(message, err=True, fg="red")
     raise SystemExit(code)
 
