@@ -102,7 +102,7 @@ WAYS: Mapping[str, Callable[[Desk], Words]] = {
     "flask customers imports": lambda _: ("customers", "imports"),
     "flask customers lookup": lambda _: ("customers", "lookup", "+14155558006", "--save"),
     "flask customers lookups": lambda _: ("customers", "lookups"),
-    "flask customers show": lambda desk: ("customers", "show", KNOWN),
+    "flask customers show": lambda desk: ("customers", "show", desk.listed()),
     "flask customers sync": lambda desk: ("customers", "sync", desk.file()),
     "flask customers undo": lambda desk: ("customers", "undo", str(desk.imported()), "--yes"),
     "flask db backup": lambda desk: ("db", "backup", new_file(desk)),

@@ -236,8 +236,8 @@ OF_CONVERSIONS: Mapping[str, Known] = {
     ),
     "day_turned": Known(
         (
-            "It may have arrived, and was held before it was sent again: a second copy might arrive on another day of "
-            "Rockerbox's and count, or your settings allow none.",
+            "It was not sent again by itself, as a second copy might arrive on another day of Rockerbox's and count, or as "
+            "your settings allow none.",
         ),
         f"{_WHETHER} OFFHOOK_RESEND_AMBIGUOUS says what is sent again by itself.",
         short="it may have arrived",

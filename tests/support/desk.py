@@ -64,6 +64,11 @@ class Desk:
         path.write_text(text)
         return str(path)
 
+    def listed(self) -> str:
+        """The number of a customer whom an import has brought."""
+        self.imported()
+        return "+14155558002"
+
     def imported(self) -> int:
         brought = Brought(Source.IMPORT, "crm.csv", run=str(next(self.numbers)))
         self.ledger.merge_customers([Customer("+14155558002", f"di{brought.run}@example.com", None)], brought)
