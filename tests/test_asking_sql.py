@@ -158,6 +158,6 @@ def test_a_statement_that_binds_no_number_is_refused_at_the_start(sql: str) -> N
     "database", ["", "no url", "sqlite://", "sqlite:///:memory:", "nothing://u:s3cret@h/x", "oracle://u:s3cret@h/x"]
 )
 def test_a_database_that_cannot_be_asked_is_refused_at_the_start_without_its_password(database: str) -> None:
-    with pytest.raises(ValueError, match="database: ") as raised:
+    with pytest.raises(ValueError, match=r"must be a URL|its driver|cannot be read") as raised:
         SqlSource("shop", SqlQuestion(database, SELECT), SqlLimits())
     assert "s3cret" not in str(raised.value)

@@ -241,6 +241,44 @@ def test_all_mistakes_are_reported_together_in_the_order_of_their_lines() -> Non
     )
 
 
+MISTAKES = {  # what is wrong: what stands above the first block, a block, and the words that say it
+    "action": ("action = 7", "", "action must be one line"),
+    "seconds": ("min_duration_seconds = -1", "", "min_duration_seconds must be a whole number"),
+    "unknown key": ("nonsense = 1", "", '"nonsense" is no setting'),
+    "no zone": ('hours = ["09:00-17:00"]', "", "hours needs the time zone"),
+    "no zone in a rule": ("", '[[rule]]\nname = "W"\nwhen.days = ["mon"]\nconvert = true', "days needs the time zone"),
+    "no name": ("", "[[rule]]\nconvert = true", "a rule needs a name"),
+    "no result": ("", '[[rule]]\nname = "N"', '"N" has neither'),
+    "two results": ("", '[[rule]]\nname = "B"\nskip = "bb"\nconvert = true', '"B" has both'),
+    "reason": ("", '[[rule]]\nname = "R"\nskip = "x"', "skip must be a reason"),
+    "when": ("", '[[rule]]\nname = "M"\nwhen.min_talk_seconds = "x"\nskip = "mm"', "min_talk_seconds must be"),
+    "key of a rule": ("", '[[rule]]\nname = "K"\nskip = "kk"\nwho = 1', '"who" is no setting'),
+    "same name": ("", '[[rule]]\nname = "S"\nskip = "ss"\n[[rule]]\nname = "S"\nskip = "ss"', 'is called "S"'),
+    "no number": ("", '[[numbers]]\nlabel = "L"', "it is missing"),
+    "number": ("", '[[numbers]]\nnumber = "5"', 'you wrote "5"'),
+    "twice": ("", '[[numbers]]\nnumber = "+14155550100"\n' * 2, "is there twice"),
+    "group": ("", '[groups]\nG = ["nobody"]', '"nobody" is no phone number'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("first", MISTAKES)
+def test_each_of_two_mistakes_is_reported_at_once_and_once_whatever_they_are(first: str) -> None:
+    for second in list(MISTAKES)[list(MISTAKES).index(first) + 1 :]:
+        (top, block, words), (other_top, other_block, other_words) = MISTAKES[first], MISTAKES[second]
+        problems = problems_of("\n".join((top, other_top, block, other_block)))
+        said = [[each in problem.message for problem in problems].count(True) for each in (words, other_words)]
+        assert (said, len(problems)) == ([1, 1], 2), (second, problems)
+
+
+def test_every_mistake_of_one_rule_is_reported_at_once() -> None:
+    rule = '[[rule]]\nwhen.hours = ["9"]\nwhen.min_talk_seconds = "x"\nskip = "x"\nconvert = 7\nwhen_unknown = "x"'
+    lines = [(1, "a rule needs a name"), (1, "this one has both"), (2, "hours must be"), (2, "hours needs")]
+    lines += [(3, "min_talk_seconds must be"), (4, "skip must be"), (5, "convert must be"), (6, "when_unknown must be")]
+    problems = problems_of(rule)
+    assert len(problems) == len(lines)
+    assert all(any(each.line == line and words in each.message for each in problems) for line, words in lines)
+
+
 def test_a_number_that_is_there_twice_is_reported_with_both_lines_however_it_is_spelled() -> None:
     block = '[[numbers]]\nlabel = "a"\nnumber = "{}"\n'
     problem = problem_of(block.format("+14155550100") + block.format("+14155550101") + block.format("(415) 555-0100"))

@@ -34,6 +34,7 @@ log = logging.getLogger("offhook.look_ups")
 
 _PLACE = re.compile(r"\{(phone|national|digits)\}")
 _MOST_WAIT_SECONDS = 86400.0
+_ANY_NUMBER = "+10000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +77,52 @@ class Paths:
     attributes: Mapping[str, jsonpath.JSONPath]
 
 
+METHODS = ("GET", "POST")
+"""A source is asked, and nothing in it is changed. Those that read a question from a body want POST."""
+
+
+def checked_method(method: str) -> str:
+    """Raises ValueError for what would do more than ask."""
+    if method not in METHODS:
+        raise ValueError(f"must be {' or '.join(METHODS)}: a source is asked, and nothing in it is changed")
+    return method
+
+
+def checked_url(url: str) -> str:
+    """Raises ValueError for what cannot be asked, whatever number is put in."""
+    if not re.match(r"https?://[^/\s{}]+", url):
+        raise ValueError("must be like https://crm.example.com/contacts?phone={phone}")
+    try:
+        Request("GET", _filled(url, _ANY_NUMBER, quoted=True)).prepare()
+    except (RequestException, ValueError):  # their text shows the whole of it
+        raise ValueError("cannot be used: its host or its port is wrong") from None
+    return url
+
+
+def checked_path(path: str) -> str:
+    """Raises ValueError for what is no JSONPath."""
+    _path(path)
+    return path
+
+
 def paths_of(question: HttpQuestion) -> Paths:
-    """Raises ValueError for what is no JSONPath, with the name of its key."""
+    """Raises ValueError for what is no JSONPath."""
     return Paths(
-        _path("record", question.record),
-        _path("email", question.email) if question.email else None,
-        _path("id", question.id) if question.id else None,
-        {name: _path(f"attributes.{name}", path) for name, path in question.attributes.items()},
+        _path(question.record),
+        _path(question.email) if question.email else None,
+        _path(question.id) if question.id else None,
+        {name: _path(path) for name, path in question.attributes.items()},
     )
 
 
 _JSONPATH = jsonpath.JSONPathEnvironment(strict=True)
 
 
-def _path(key: str, path: str) -> jsonpath.JSONPath:
+def _path(path: str) -> jsonpath.JSONPath:
     try:
         return cast(jsonpath.JSONPath, _JSONPATH.compile(path))
     except (jsonpath.JSONPathError, RecursionError) as error:
-        raise ValueError(
-            f"{key}: {path!r} is no JSONPath such as $.customer.email ({str(error).splitlines()[0]})"
-        ) from None
+        raise ValueError(f"{path!r} is no JSONPath such as $.customer.email ({str(error).splitlines()[0]})") from None
 
 
 def records_in(document: Any, paths: Paths) -> list[Record]:
@@ -148,7 +175,7 @@ class HttpSource:
         self._proxy = proxy
         self._resolver = resolver or Resolver()
         self._dialer = Dialer()
-        self._prepared("+10000000000")  # raises what would be raised each time
+        self._prepared(_ANY_NUMBER)  # raises what would be raised each time
         self._adapter = BoundedAdapter(limits.at_once, trusting(ca_file))
 
     def __repr__(self) -> str:

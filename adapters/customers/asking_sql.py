@@ -61,10 +61,7 @@ class SqlSource:
         self.name = name
         self._limits = limits
         self._sql = text(question.sql)
-        bound = set(self._sql.compile().params)
-        if not bound or bound - {"phone", "national", "digits"}:
-            raise ValueError("sql: must be a SELECT that binds :phone, :national or :digits, and nothing else")
-        self._bound = bound
+        self._bound = _bound(question.sql)
         self._engine = _engine(question.database, limits)
         self._places = threading.BoundedSemaphore(2 * limits.at_once)
 
@@ -152,6 +149,25 @@ def _limit(connection: Connection, seconds: float) -> None:
             connection.exec_driver_sql("PRAGMA query_only = ON")
 
 
+def checked_sql(sql: str) -> str:
+    """Raises ValueError for a statement that binds no number."""
+    _bound(sql)
+    return sql
+
+
+def checked_database(database: str) -> str:
+    """Raises ValueError for a database without a driver. Connects to nothing."""
+    _engine(database, SqlLimits()).dispose()
+    return database
+
+
+def _bound(sql: str) -> set[str]:
+    bound = set(text(sql).compile().params)
+    if not bound or bound - {"phone", "national", "digits"}:
+        raise ValueError("must be a SELECT that binds :phone, :national or :digits, and nothing else")
+    return bound
+
+
 def _engine(database: str, limits: SqlLimits) -> Engine:
     try:
         url = _url(database)
@@ -159,11 +175,11 @@ def _engine(database: str, limits: SqlLimits) -> Engine:
         options |= {"pool_timeout": limits.deadline_seconds, "pool_recycle": _RENEW_SECONDS, "pool_pre_ping": True}
         return create_engine(url, connect_args=_arguments(url, limits), **options)
     except (ArgumentError, NoSuchModuleError):
-        raise ValueError("database: must be a URL such as postgresql://reader:password@db.example.com/shop") from None
+        raise ValueError("must be a URL such as postgresql://reader:password@db.example.com/shop") from None
     except ModuleNotFoundError as error:
-        raise ValueError(f"database: its driver is not installed (pip install {error.name})") from None
+        raise ValueError(f"its driver is not installed (pip install {error.name})") from None
     except ValueError:  # its text may hold a piece of the password
-        raise ValueError("database: cannot be read as a URL") from None
+        raise ValueError("cannot be read as a URL") from None
 
 
 def _url(database: str) -> URL:

@@ -19,14 +19,27 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, field_validator
 
-from offhook.adapters.customers.asking_http import HttpLimits, HttpQuestion, HttpSource, paths_of
-from offhook.adapters.customers.asking_sql import SqlLimits, SqlQuestion, SqlSource
+from offhook.adapters.customers.asking_http import (
+    HttpLimits,
+    HttpQuestion,
+    HttpSource,
+    checked_method,
+    checked_path,
+    checked_url,
+)
+from offhook.adapters.customers.asking_sql import (
+    SqlLimits,
+    SqlQuestion,
+    SqlSource,
+    checked_database,
+    checked_sql,
+)
 from offhook.adapters.proxies import Proxy
 from offhook.adapters.way_out.resolver import Resolver
 from offhook.pipeline.ports.caller_source import CallerSource
@@ -47,22 +60,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+_Path = Annotated[str, AfterValidator(checked_path)]
+_PathOrNone = Annotated[str, AfterValidator(lambda path: path and checked_path(path))]
+
+
 class _Http(_Strict):
-    url: str
-    method: str = Field("GET", pattern=r"^[A-Z]{1,16}$")
+    url: Annotated[str, AfterValidator(checked_url)]
+    method: Annotated[str, AfterValidator(checked_method)] = "GET"
     headers: dict[str, str] = {}
     body: str = ""
-    record: str = "$"
-    email: str = ""
-    id: str = ""
-    attributes: dict[str, str] = {}
-
-    @field_validator("url")
-    @classmethod
-    def _absolute(cls, url: str) -> str:
-        if not re.match(r"https?://[^/\s{}]+", url):
-            raise ValueError("must be like https://crm.example.com/contacts?phone={phone}")
-        return url
+    record: _Path = "$"
+    email: _PathOrNone = ""
+    id: _PathOrNone = ""
+    attributes: dict[str, _Path] = {}
 
     @field_validator("headers")
     @classmethod
@@ -72,23 +82,14 @@ class _Http(_Strict):
             raise ValueError(f"{', '.join(wrong)} cannot be sent: a name is one word, a value has no line end")
         return headers
 
-    @model_validator(mode="after")
-    def _asks_and_reads(self) -> _Http:
-        if not re.search(r"\{(phone|national|digits)\}", self.url + self.body):
-            raise ValueError("url or body must have {phone}, {national} or {digits} where the number goes")
-        if not (self.email or self.id):
-            raise ValueError("email or id must say where the answer has it, such as $.email")
-        paths_of(self.question)
-        return self
-
     @property
     def question(self) -> HttpQuestion:
         return HttpQuestion(**self.model_dump())
 
 
 class _Sql(_Strict):
-    database: str
-    sql: str
+    database: Annotated[str, AfterValidator(checked_database)]
+    sql: Annotated[str, AfterValidator(checked_sql)]
 
     @property
     def question(self) -> SqlQuestion:
@@ -120,16 +121,37 @@ def _question(name: str, table: object, problems: list[str]) -> Question | None:
     if not _NAME.fullmatch(name):
         problems.append(f"[{name}] must be called by 1 to 32 of a-z, 0-9, - and _")
         return None
+    kind = _Sql if "database" in table or "sql" in table else _Http
+    wrong = list(_lacking(table)) if kind is _Http else []
     try:
-        return (_Sql if "database" in table or "sql" in table else _Http).model_validate(table).question
+        question: Question | None = kind.model_validate(table).question
     except ValidationError as error:
-        problems += [f"[{name}] {_said(mistake)}" for mistake in error.errors(include_input=False, include_url=False)]
-        return None
+        wrong += map(_said, error.errors(include_input=False, include_url=False))
+        question = None
+    problems += [f"[{name}] {what}" for what in wrong]
+    return None if wrong else question
+
+
+def _lacking(table: Mapping[str, object]) -> Iterator[str]:
+    """What the keys of a source that is asked by HTTP lack together, whatever else is wrong with each."""
+    url, body = table.get("url", ""), table.get("body", "")
+    if "url" in table and not any(re.search(r"\{(phone|national|digits)\}", str(text)) for text in (url, body)):
+        yield "url or body must have {phone}, {national} or {digits} where the number goes"
+    if not (table.get("email") or table.get("id")):
+        yield "email or id must say where the answer has it, such as $.email"
+
+
+_WORDS = {
+    "extra_forbidden": "is no key of a source",
+    "missing": "is missing",
+    "string_type": "must be a text in quotes",
+    "dict_type": "must be a table of texts",
+}
 
 
 def _said(mistake: Mapping[str, Any]) -> str:
     where, what = ".".join(map(str, mistake["loc"])), str(mistake["msg"]).removeprefix("Value error, ")
-    what = {"extra_forbidden": "is no key of a source", "missing": "is missing"}.get(str(mistake["type"]), what)
+    what = _WORDS.get(str(mistake["type"]), what)
     return f"{where}: {what}" if where else what
 
 

@@ -19,7 +19,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     create_model,
-    model_validator,
 )
 
 from offhook.adapters.rules_file.beside import Beside, read_numbers
@@ -78,12 +77,13 @@ def _read(table: Mapping[str, Any], text: str, beside: Beside) -> Rules | list[P
         *_twice(table.get("numbers"), lines, beside.number),
         *_same_names(table.get("rule"), lines),
         *_named_twice(table, lines),
+        *_without_zone(table, lines),
+        *_not_one_result(table.get("rule"), lines),
     ]
     try:
         file = _File.model_validate(table, context=replace(beside, names=_names(table, beside)))
     except ValidationError as error:
         return [*problems, *(_problem(one, lines) for one in error.errors(include_url=False))]
-    problems += _without_zone(table, lines)
     if problems:
         return problems
     numbers = [Number(**_written(block)) for block in file.numbers]
@@ -143,12 +143,28 @@ def _without_zone(table: Mapping[str, Any], lines: Lines) -> Iterator[Problem]:
     """Hours and days of nobody knows where."""
     if "time_zone" in table:
         return
-    places: list[tuple[tuple[str | int, ...], Any]] = [((), table)]
-    places += [(("rule", index, "when"), block.get("when", {})) for index, block in enumerate(table.get("rule", []))]
-    for place, asked in places:
+    asked_by_rules = ((("rule", index, "when"), block.get("when")) for index, block in _tables(table.get("rule")))
+    for place, asked in [((), table), *((place, when) for place, when in asked_by_rules if isinstance(when, dict))]:
         for key in (key for key, one in CONDITIONS.items() if one.needs_zone and key in asked):
             remedy = 'write e.g. time_zone = "America/New_York" above the first [line].'
             yield Problem(lines.of((*place, key)), f"{key} needs the time zone in which it is meant; {remedy}")
+
+
+def _not_one_result(blocks: Any, lines: Lines) -> Iterator[Problem]:
+    """Rules that say both or neither of skip and convert, whatever else is wrong with them."""
+    for index, block in _tables(blocks):
+        if ("skip" in block) == ("convert" in block):
+            name, both = block.get("name"), "both" if "skip" in block else "neither"
+            which = shown(name) if isinstance(name, str) else "this one"
+            problem = f"a rule has one result, skip or convert; {which} has {both}"
+            remedy = 'Write skip = "a_reason", or convert = true.'
+            yield Problem(lines.of(("rule", index)), in_line(f"{problem}. {remedy}"))
+
+
+def _tables(blocks: Any) -> list[tuple[int, dict[str, Any]]]:
+    """The blocks of a list with their places; that something else is none is said of the list."""
+    every = enumerate(blocks if isinstance(blocks, list) else [])
+    return [(index, block) for index, block in every if isinstance(block, dict)]
 
 
 def _written(model: BaseModel) -> dict[str, Any]:
@@ -239,14 +255,6 @@ def _rules(value: object) -> object:
     raise Mistake("write each rule as a block that begins with [[rule]] (two brackets).")
 
 
-def _one_result(block: Any) -> Any:
-    if (block.skip is None) == (block.convert is None):
-        both = "it has both" if block.skip else "it has neither"
-        problem = f"a rule has one result, skip or convert; {shown(block.name)}: {both}"
-        raise Mistake(f'{problem}. Write skip = "a_reason", or convert = true.')
-    return block
-
-
 def _group(value: object, info: ValidationInfo) -> frozenset[str]:
     return read_numbers("a group", replace(cast("Beside", info.context), names={}), value).numbers
 
@@ -266,7 +274,6 @@ _Convert: Any = create_model("_Convert", __config__=_KNOWN_KEYS, **_OWN)
 _Rule: Any = create_model(
     "_Rule",
     __config__=_KNOWN_KEYS,
-    __validators__={"one_result": cast("Any", model_validator(mode="after")(_one_result))},
     name=(field_type("name", Line(example="Night calls")), ...),
     when=(Annotated[_When, BeforeValidator(_when)], _When()),
     skip=(Annotated[str | None, PlainValidator(_skip)], None),
