@@ -11,6 +11,8 @@ from offhook.pipeline.arrival import SIGNATURE_HEADER
 A = TypeVar("A")
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+API = "/api/"
+"""How the paths of the API begin."""
 CAREFUL_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store"))
 """What every answer carries."""
 SIGNATURE = f"HTTP_{SIGNATURE_HEADER.upper().replace('-', '_')}"

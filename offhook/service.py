@@ -36,7 +36,6 @@ from flask import Flask
 from flask.cli import NoAppException
 
 from offhook.adapters import logs
-from offhook.adapters.api.door import PREFIX
 from offhook.adapters.commands.context import Offhook
 from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.rockerbox import account_of
@@ -55,6 +54,7 @@ from offhook.adapters.web.parts import request_id
 from offhook.adapters.web.ration import RationLimits
 from offhook.adapters.web.routes import WebLimits, create_web
 from offhook.adapters.web.tally import Tally, TallyLimits
+from offhook.adapters.wsgi import API
 from offhook.api_and_dashboard import dashboard_door, door, health
 from offhook.from_settings import (
     caller_sources,
@@ -228,7 +228,7 @@ def web(service: Offhook, *, inbox: Inbox | None = None, clock: Callable[[], dat
         tally(service),
         clock or service.ledger.clock,
         version=VERSION,
-        rooms={PREFIX: door(service)},
+        rooms={API: door(service)},
         dashboard=partial(dashboard_door, service),
     )
     app.extensions["offhook"] = service

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from offhook.adapters import problem_details
 from offhook.adapters.customers import fields
 from offhook.adapters.ledger import health, postgres, sqlite
 from offhook.adapters.rockerbox.client import outcome_of
@@ -152,7 +153,8 @@ def under(tree: ast.Module, module: ModuleType, name: str) -> Iterator[str]:
 
 def written_of_problems() -> set[str]:
     found = {"not-found", "method-not-allowed", "bad-request", "request-entity-too-large"}  # of the HTTP library
-    for tree, module in modules_of(["adapters/api"]):
+    found |= {*problem_details._UNREAD.values()}
+    for tree, module in modules_of(["adapters/api", "adapters/web"]):
         found |= {*given_to(tree, module, {"problem": 1, "Problem": 1, "later": 0})}
     return found
 

@@ -23,6 +23,7 @@ from gunicorn.http import errors, message, parser, unreader, wsgi
 from gunicorn.workers import base, gthread
 
 from offhook.adapters.logs import MaskingJsonFormatter
+from offhook.adapters.web import answers
 from offhook.adapters.web.framing import Head, Incomplete, Limits, TurnedAway
 from offhook.adapters.web.notices import Notices
 from offhook.adapters.web.worker import Connection, Patience, WholeRequestWorker, status_of, worker_class
@@ -119,6 +120,14 @@ def test_a_connection_that_the_system_does_not_watch_is_dropped(worker: WholeReq
             worker.nr_conns = 1
             worker._park(conn, worker.arriving)
     assert (worker.nr_conns, len(worker.arriving)) == (0, 0)
+
+
+@pytest.mark.parametrize("status", answers._REASONS)
+def test_whatever_status_a_program_is_refused_with_is_a_problem_of_the_table(status: int) -> None:
+    head, _, body = answers.last_answer_of_api(status).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"Content-Type: application/problem+json\r\n" in head and b"Content-Length: %d" % len(body) in head
+    assert json.loads(body).keys() == {"type", "title", "status", "detail"}
 
 
 @pytest.mark.parametrize(("is_known", "status"), [(True, None), (False, 413), (None, 503)])

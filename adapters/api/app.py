@@ -21,7 +21,7 @@ from werkzeug.exceptions import HTTPException
 from offhook.adapters.addresses import outermost
 from offhook.adapters.api import models
 from offhook.adapters.api.door import DOCUMENT, SECRET, TOKEN
-from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later, problem
+from offhook.adapters.problem_details import CONTENT_TYPE, Problem, later, problem
 from offhook.adapters.wsgi import CAREFUL_HEADERS
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
@@ -488,8 +488,6 @@ def _may(answer: type[BaseModel] | None, *statuses: int) -> dict[str, Any]:
     content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemOut"}}}
     every = (400, 401, 403, 413, 415, 422, 429, 503, *statuses)
     problems = {status: {"description": "A problem", "content": content} for status in sorted(every)}
-    before = {"text/plain": {"schema": {"type": "string"}}}  # what is larger than any callback never gets this far
-    problems[413] = {"description": "Too large", "content": {**content, **before}}
     return {"responses": {("204" if answer is None else "200"): answer, **problems}, "security": [{"token": []}]}
 
 

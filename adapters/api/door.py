@@ -14,7 +14,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from offhook.adapters.api.problems import CONTENT_TYPE, Problem, later, problem
+from offhook.adapters.problem_details import CONTENT_TYPE, Problem, later, problem
 from offhook.adapters.wsgi import CAREFUL_HEADERS, BuiltOnce, WsgiApp
 from offhook.pipeline.ports.tokens import Tokens
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -22,7 +22,6 @@ from offhook.pipeline.tokens import Presented, Token, is_of, presented
 
 log = logging.getLogger("offhook.api")
 
-PREFIX = "/api/"
 DOCUMENT = "/api/v1/openapi.json"
 TOKEN, SECRET = "offhook.token", "offhook.secret"
 """The environ's keys for the Token of who asks, and for the secret, by which fingerprints are made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from offhook.adapters.problem_details import CONTENT_TYPE, unread
 from offhook.adapters.wsgi import CAREFUL_HEADERS
 
 _REASONS = {
@@ -20,9 +21,17 @@ _REASONS = {
 def last_answer(status: int, remedy: str = "") -> bytes:
     """A whole HTTP answer, after which the connection is closed. It says the status, what to do, and no word of the request's."""
     reason = _REASONS[status]
+    return _whole(status, "text/plain; charset=utf-8", f"{reason}. {remedy}\n" if remedy else f"{reason}\n")
+
+
+def last_answer_of_api(status: int) -> bytes:
+    """The same for a program, as the API itself would say it."""
+    return _whole(status, CONTENT_TYPE, unread(status).body())
+
+
+def _whole(status: int, content_type: str, text: str) -> bytes:
     headers = "".join(f"{name}: {value}\r\n" for name, value in CAREFUL_HEADERS)
-    text = f"{reason}. {remedy}\n" if remedy else f"{reason}\n"
     return (
-        f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nConnection: close\r\nContent-Type: {content_type}\r\n"
         f"{headers}Content-Length: {len(text)}\r\n\r\n{text}"
     ).encode()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from offhook.adapters.wsgi import API
 from offhook.pipeline.arrival import CALLBACK_PATHS, SIGNATURE_HEADER
 
 LONGEST_LINE = 8190
@@ -20,7 +21,9 @@ _LONGEST_TRAILERS = LONGEST_LINE
 _CHUNKING_COSTS = 2  # a chunked body may be this many times as long as what it carries, and a header more
 
 _CALLBACK_PATHS, _SIGNATURE_HEADER = tuple(map(str.encode, CALLBACK_PATHS)), SIGNATURE_HEADER.lower().encode()
+_API = API.encode()
 _FIRST_LINE = re.compile(rb"[!-~]+ ([!-~]+) HTTP/1\.([0-9])")
+_TARGET = re.compile(rb"(?:\r\n)?[!-~]+ ([!-~]{1,8190})")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
@@ -28,7 +31,8 @@ _AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bytes of a header (first line and all) and of a body, at most. `large_bytes` is the same of a body that says its length
-    beforehand and is not Twilio's: a file that somebody uploads who is signed in, which is not for this module to know.
+    beforehand and is neither Twilio's nor the API's: a file that somebody uploads who is signed in, which is not for this
+    module to know.
     """
 
     head_bytes: int
@@ -37,7 +41,8 @@ class Limits:
 
     def takes(self, head: Head) -> bool:
         """Whether a body of this length is waited for."""
-        return (head.length or 0) <= (self.body_bytes if head.is_twilios else max(self.body_bytes, self.large_bytes))
+        has_files = not (head.is_twilios or head.is_for_api)
+        return (head.length or 0) <= (max(self.body_bytes, self.large_bytes) if has_files else self.body_bytes)
 
     def is_large(self, head: Head | None) -> bool:
         """Whether it is larger than what Twilio sends."""
@@ -56,6 +61,7 @@ class Head:
     waits_for_100: bool = False
     is_unsigned: bool = False
     is_twilios: bool = False
+    is_for_api: bool = False
     cookies: bytes = b""
 
 
@@ -77,6 +83,10 @@ class Whole:
     length: int
     path: bytes
     is_last: bool = False
+
+    @property
+    def is_for_api(self) -> bool:
+        return self.path.startswith(_API)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +114,12 @@ def look(data: bytes | bytearray, known: Incomplete, limits: Limits) -> Found:
     if not limits.takes(found):
         return TurnedAway(413, "body_too_large")
     return _body(data, found, Incomplete(found, found.end), limits)
+
+
+def is_for_api(data: bytes | bytearray) -> bool:
+    """Whether these bytes, a request's first, ask the API something, however much of the request is here."""
+    found = _TARGET.match(data)
+    return found is not None and _path_of(found[1]).startswith(_API)
 
 
 # The header
@@ -165,6 +181,7 @@ def _fields(lines: Sequence[bytes], end: int) -> Head | TurnedAway:
         bool(expects) and first[2] != b"0",
         unsigned,
         is_twilios or _SIGNATURE_HEADER in fields,
+        path.startswith(_API),
         fields.get(b"cookie", b""),
     )
 

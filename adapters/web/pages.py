@@ -7,7 +7,6 @@ a program of one of the rooms by a problem, a person by a page.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -15,13 +14,14 @@ from typing import Any
 
 from werkzeug.wsgi import ClosingIterator
 
+from offhook.adapters.problem_details import CONTENT_TYPE, problem
 from offhook.adapters.web.ration import Page, Ration
 from offhook.adapters.wsgi import CAREFUL_HEADERS, WsgiApp
 from offhook.pipeline.arrival import CALLBACK_PATHS
+from offhook.pipeline.reasons import OF_PROBLEMS
 
 _ALWAYS = frozenset({*CALLBACK_PATHS, "/healthz", "/readyz"})
-_NO_THREAD = "Others are served just now, and callbacks come first"
-_NO_TIME = "Callbacks come first, and there are many now"
+_NO_THREAD, _NO_TIME = range(2)  # sentences of `busy`
 _SHUT = (  # nothing of the dashboard is asked for it: neither its style nor who is signed in
     ("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
     ("X-Frame-Options", "DENY"),
@@ -82,16 +82,16 @@ class Pages:
         return next((app for begins, app in self._rooms.items() if path.startswith(begins)), None)
 
 
-def _come_again(why: str, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _come_again(why: int, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """For a program."""
-    headers = [("Content-Type", "application/problem+json"), ("Retry-After", str(seconds))]
+    headers = [("Content-Type", CONTENT_TYPE), ("Retry-After", str(seconds))]
     start_response("503 SERVICE UNAVAILABLE", [*headers, *CAREFUL_HEADERS])
-    return (f"{json.dumps({'type': 'urn:offhook:problem:busy', 'title': why, 'status': 503})}\n".encode(),)
+    return (problem(503, "busy", which=why).body().encode(),)
 
 
-def _page_again(why: str, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _page_again(why: int, seconds: int, start_response: Callable[..., Any]) -> Iterable[bytes]:
     """For a person."""
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Retry-After", str(seconds))]
     start_response("503 SERVICE UNAVAILABLE", [*headers, *_SHUT, *CAREFUL_HEADERS])
     when = "in a second" if seconds <= 1 else f"in {seconds} seconds"
-    return (_PAGE.format(why=why, when=when).encode(),)
+    return (_PAGE.format(why=OF_PROBLEMS["busy"].sentences[why], when=when).encode(),)

@@ -28,8 +28,8 @@ from gunicorn import http
 from gunicorn.http import errors, wsgi
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from offhook.adapters.web.answers import last_answer
-from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, look
+from offhook.adapters.web.answers import last_answer, last_answer_of_api
+from offhook.adapters.web.framing import NOTHING, Found, Incomplete, Limits, TurnedAway, Whole, is_for_api, look
 from offhook.adapters.web.notices import Notices
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.reasons import OF_REFUSALS, known
@@ -71,11 +71,13 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn ships no types
         self.deadline = 0.0
         self.line: Line | None = None
         self.is_last = False
+        self.is_for_api = False
         self.has_sent_continue = False
 
     def take(self, whole: Whole) -> None:
         """The request is whole: gunicorn's parser gets it and nothing else."""
         self.parser = http.get_parser(self.cfg, _pieces(bytes(self.buffer[: whole.length])), self.client)
+        self.is_for_api = whole.is_for_api
         del self.buffer[: whole.length]
         self.is_last = whole.is_last
         self.known, self.has_sent_continue = NOTHING, False
@@ -137,6 +139,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         self.aside = ThreadPoolExecutor(1, "aside")
         self.knows: Callable[[str], bool] = lambda _cookies: False
         self.porter = ThreadPoolExecutor(1, "porter")
+        self.serving = threading.local()
 
     def init_process(self) -> None:
         wsgi.Response = NamelessResponse
@@ -197,7 +200,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(found, Whole):
             return found
         conn.take(found)
-        return bool(self.handle(conn))
+        return self.handle(conn)
 
     def _read(self, conn: Connection) -> None:
         """What the socket holds, and what it comes to."""
@@ -299,6 +302,11 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             with self._counting:
                 self.busy += change
 
+    def handle(self, conn: Connection) -> bool:
+        """gunicorn's, in a thread, which says to `handle_error` nothing of the connection."""
+        self.serving.is_for_api = conn.is_for_api
+        return bool(super().handle(conn))
+
     def handle_request(self, req: Any, conn: Connection) -> bool:
         """gunicorn's, in a thread. A client that does not read its answers is one that has gone.
 
@@ -324,7 +332,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             facts = {"status": status, "check": "not_served", "error": type(exc).__name__}
             log.warning("request_refused", extra=facts)
         with suppress(OSError):
-            client.sendall(last_answer(status))
+            client.sendall(last_answer_of_api(status) if self.serving.is_for_api else last_answer(status))
 
     def _finish(self, conn: Connection, done: Future[_Served]) -> None:
         """What becomes of the connection; called by the poller."""
@@ -369,7 +377,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
         event = "callback_too_large" if refused.check == "body_too_large" else "request_refused"
         log.warning(event, extra={"status": refused.status, "check": refused.check})
         of_it = known(refused.check, OF_REFUSALS)
-        conn.send_at_once(last_answer(refused.status, of_it.to_do if of_it else ""))
+        is_programs = is_for_api(conn.buffer)
+        remedy = of_it.to_do if of_it else ""
+        conn.send_at_once(last_answer_of_api(refused.status) if is_programs else last_answer(refused.status, remedy))
         self._leave(conn)
 
     def _leave(self, conn: Connection) -> None:
@@ -479,7 +489,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             return
         self.notices.count("request_not_whole_in_time" if conn.buffer else "connection_without_request")
         if conn.buffer:
-            conn.send_at_once(last_answer(408))
+            conn.send_at_once(last_answer_of_api(408) if is_for_api(conn.buffer) else last_answer(408))
         self._drop(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:

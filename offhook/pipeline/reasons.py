@@ -507,7 +507,23 @@ OF_PROBLEMS: Mapping[str, Known] = {
     ),
     "method-not-allowed": Known(("Method Not Allowed",), _ITS_PATH),
     "bad-request": Known(("It is no request that can be served",), _ITS_PATH),
-    "request-entity-too-large": Known(("Request Entity Too Large",), "Send less in one request."),
+    "request-entity-too-large": Known(
+        ("Request Entity Too Large",),
+        "Send less in one request: OFFHOOK_API_BODY_BYTES at most, and OFFHOOK_MAX_CALLBACK_BYTES.",
+    ),
+    "uri-too-long": Known(("URI Too Long",), "Ask for less in one request: path and query have 8190 bytes at most."),
+    "header-too-large": Known(
+        ("Request Header Fields Too Large",), "Send a smaller header: it has OFFHOOK_MAX_HEADER_BYTES at most."
+    ),
+    "request-timeout": Known(
+        ("The request did not come in time",), "Send it again, all of it within OFFHOOK_REQUEST_SECONDS."
+    ),
+    "expectation-failed": Known(("Expectation Failed",), "Send no Expect but 100-continue."),
+    "not-implemented": Known(("Not Implemented",), "Send the body with a Content-Length, or chunked."),
+    "busy": Known(
+        ("Others are served just now, and callbacks come first", "Callbacks come first, and there are many now"),
+        "Ask again when Retry-After says; OFFHOOK_PAGE_THREADS says how many are served at once.",
+    ),
     "unauthorized": Known(
         ("A token is needed",), "Send the token that `flask tokens create` showed, as Authorization: Bearer offhook_..."
     ),

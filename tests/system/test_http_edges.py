@@ -18,6 +18,7 @@ pytestmark = pytest.mark.mostly("sqlite")
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = SIGNED + b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNKED_BODY = b"Transfer-Encoding: chunked\r\n\r\n" + chunked(b"x" * 70_000, 5_000)
 NUMBER = "14155550300"
 _CAREFUL = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
@@ -87,6 +88,33 @@ def test_each_edge_gets_its_status_one_warning_and_no_word_of_the_request(web: W
         assert (name, line["level"], line["status"]) == (name, "WARNING", status)
         assert "request_id" not in line, "it is another request's"
     assert NUMBER not in web.log
+
+
+ASKED = b"PUT /api/v1/customers/+14155550101 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer offhook_x\r\n"
+OF_THE_API: dict[str, tuple[bytes, int, str, str]] = {  # what is sent, and the status, word and advice of the answer
+    "a body of 66,000 bytes": (ASKED + b"Content-Length: 66000\r\n\r\n", 413, "request-entity-too-large", "Send less"),
+    "more in chunks": (ASKED + CHUNKED_BODY, 413, "request-entity-too-large", "Send less"),
+    "a query of 9 kB": (b"GET /api/v1/calls?cursor=" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n", 414, "uri-too-long", "less"),
+    "an address of 9 kB": (b"GET http://x/api/v1/calls?a=" + b"a" * 9000, 414, "uri-too-long", "Ask for less"),
+    "a header of 40 kB": (ASKED + b"A: " + b"x" * 40_000, 431, "header-too-large", "OFFHOOK_MAX_HEADER_BYTES"),
+    "a folded header": (ASKED + b"A: x\r\n y\r\n\r\n", 400, "bad-request", "openapi.json"),
+    "what gunicorn refuses": (ASKED + b"A : x\r\n\r\n", 400, "bad-request", "openapi.json"),
+    "an expectation": (ASKED + b"Expect: 200-ok\r\nContent-Length: 1\r\n\r\nx", 417, "expectation-failed", "Expect"),
+    "a coding": (ASKED + b"Transfer-Encoding: br, chunked\r\n\r\n", 501, "not-implemented", "Content-Length"),
+}
+
+
+@on_sqlite
+def test_what_never_reaches_the_api_is_a_problem_as_those_of_the_api_are(web: Web) -> None:
+    """A program has no page to sign in to, and reads `type`; nobody is asked who is signed in."""
+    for name, (data, status, word, advice) in OF_THE_API.items():
+        answer = ask(web.port, data)
+        assert_careful(answer)
+        assert (name, answer.status, answer.headers["content-type"]) == (name, status, "application/problem+json")
+        said = json.loads(answer.body)
+        assert (name, said["type"], said["status"]) == (name, f"urn:offhook:problem:{word}", status)
+        assert said["title"] and advice in said["detail"] and "sign" not in answer.body.decode()
+    assert "large_of_nobody" not in web.log
 
 
 @on_sqlite

@@ -1,4 +1,6 @@
-"""What the API says when it does not do what was asked: problem details (RFC 9457). Holds no person's data."""
+"""What a program is answered when the API does not do what was asked, or is not even asked: problem details (RFC 9457).
+Holds no person's data.
+"""
 
 from __future__ import annotations
 
@@ -47,3 +49,22 @@ def problem(
 def later(word: str, seconds: int = 1, status: int = 503) -> Problem:
     """It may be asked again after so many seconds."""
     return problem(status, word, headers={"Retry-After": str(seconds)})
+
+
+def unread(status: int) -> Problem:
+    """Of a request of which no more is known than that it cannot be handed to the API."""
+    word = _UNREAD[status]
+    return problem(status, word, OF_PROBLEMS[word].advice)
+
+
+_UNREAD = {
+    400: "bad-request",
+    408: "request-timeout",
+    413: "request-entity-too-large",
+    414: "uri-too-long",
+    417: "expectation-failed",
+    431: "header-too-large",
+    500: "failed",
+    501: "not-implemented",
+    503: "unavailable",
+}
