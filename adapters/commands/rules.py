@@ -15,10 +15,12 @@ from offhook.adapters.commands.rules_anew import apply_command, backtest_command
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.schema import json_schema
+from offhook.adapters.rules_file.then import unsaid
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.signs import Sign
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.rules.english import in_english
+from offhook.pipeline.rules.held import Held
 from offhook.settings import Settings
 
 
@@ -85,10 +87,11 @@ def check(shown: Format) -> None:
 def show(version: str | None, use: int | None, file: str | None, is_clear: bool, shown: Format) -> None:
     """Read the rules back in English.
 
-    With --version the text is printed that was in use under it when decisions named it, and with --list as well the numbers
-    of a file that it names, as they were then. `flask conversions show CALLSID --raw` names the version of a call's decision.
-    With --use it is the text of a time in which rules held: the dashboard has its number in the address of the page to which
-    Rules leads under "Rules of before" (`use=12`). Nothing is checked against the workers that run: `flask rules check` does.
+    With --version the text is printed that was in use under it when decisions named it, with the defaults that held then
+    where it says nothing, and with --list as well the numbers of a file that it names, as they were then. `flask conversions
+    show CALLSID --raw` names the version of a call's decision. With --use it is the text of a time in which rules held: the
+    dashboard has its number in the address of the page to which Rules leads under "Rules of before" (`use=12`). Nothing is
+    checked against the workers that run: `flask rules check` does.
 
     \b
     flask rules show
@@ -124,19 +127,37 @@ def _used(service: Offhook, use: int, version: str | None) -> str:
 
 
 def _show_then(service: Offhook, version: str, shown: Format) -> None:
-    """The text that was kept. What lists it names is said beside it, so that a file of it is what it was."""
+    """The text that was kept. What it leaves to defaults and what lists it names is said beside it, so that a file of it is
+    what it was.
+    """
     text = service.ledger.kept_rules(version)
     if text is None:
         named = "`flask conversions show CALLSID --raw` names that of a call"
         fail(f"No rules were ever used under the version {version}. {named}.")
-    lists = service.ledger.past.lists_used(version)
+    lists, held = service.ledger.past.lists_used(version), service.ledger.past.held(version)
     if shown is not Format.TABLE:
-        show_record([("version", version), ("text", text), ("lists", lists)], shown)
+        show_record([("version", version), ("text", text), ("held", held), ("lists", lists)], shown)
         return
-    click.echo(text)
+    if text.strip():
+        click.echo(text)
+    _say_what_held(text, held)
     for one in lists:
         shows_them = f"`flask rules show --version {version} --list {shlex.quote(one.file)}` shows them"
         click.echo(f"Numbers that {one.file} held then: {one.count}; {shows_them}.", err=True)
+
+
+def _say_what_held(text: str, held: Held | None) -> None:
+    """The defaults of then: as a file that says the same, where there was none, else beside the file."""
+    if held is None:
+        click.echo("What held where this says nothing was not kept: an older Offhook used these rules.", err=True)
+        return
+    defaults = unsaid(text, held)
+    if not text.strip():
+        click.echo(f"# There was no {_FILE}, or nothing in it; these defaults held (Offhook {held.offhook}):")
+        click.echo("\n".join([*defaults, "", *(f"# {sentence}" for sentence in held.sentences)]))
+    elif defaults:
+        where = f"Where the file says nothing, these defaults held (Offhook {held.offhook})"
+        click.echo(f"{where}: {'; '.join(defaults)}.", err=True)
 
 
 def _show_list(service: Offhook, version: str | None, file: str, shown: Format, *, is_clear: bool) -> None:
@@ -174,6 +195,7 @@ class RunningWorker:
     rules: str
 
 
+_FILE = "offhook.toml"
 _THESE, _OTHERS = "these", "NOT these"
 _COLUMNS = tuple(field.name for field in fields(RunningWorker))
 

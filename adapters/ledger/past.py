@@ -66,6 +66,7 @@ class PastOnSql:
         self._database = database
         texts = RuleTextsTable(database)
         self.text_of = texts.kept_rules
+        self.held = texts.held
         self.lists_used = texts.lists_used
         self.listed = texts.listed
 

@@ -1,4 +1,5 @@
-"""What decisions are traced to years later: the text of their rules, and the numbers of the files that these named.
+"""What decisions are traced to years later: the text of their rules, what held where it says nothing, and the numbers of the
+files that these named.
 
 A list of numbers is kept once, by its digest, whichever rules named it. It names persons: it goes through their type.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from sqlalchemy import select, text
@@ -18,7 +20,8 @@ from offhook.adapters.ledger.schema import PersonText, micros
 from offhook.adapters.ledger.schema import rules as rules_table
 from offhook.pipeline.ports.past import ListUsed
 from offhook.pipeline.rules import Rules
-from offhook.pipeline.rules.trace import LIST, LISTS
+from offhook.pipeline.rules.held import Held, held
+from offhook.pipeline.rules.trace import HELD, LIST, LISTS
 
 _held = rules_table.c
 _NEWEST = "SELECT version FROM rule_uses ORDER BY id DESC LIMIT 1"
@@ -58,6 +61,10 @@ class RuleTextsTable:
         with self._database.read(patient=True) as connection:
             return connection.execute(asked).scalar()
 
+    def held(self, version: str) -> Held | None:
+        kept = self.kept_rules(f"{HELD}{version}")
+        return Held(**json.loads(kept)) if kept else None
+
     def lists_used(self, version: str) -> Sequence[ListUsed]:
         return [ListUsed(*one) for one in json.loads(self.kept_rules(f"{LISTS}{version}") or "[]")]
 
@@ -68,7 +75,8 @@ class RuleTextsTable:
 
 def _texts(rules: Rules) -> Mapping[str, str | None]:
     """All that is kept of these rules, by its name."""
-    found: dict[str, str | None] = {rules.version: rules.text}
+    what_held = json.dumps(asdict(held(rules)), ensure_ascii=False)
+    found: dict[str, str | None] = {rules.version: rules.text, f"{HELD}{rules.version}": what_held}
     if rules.lists:
         found |= {f"{LIST}{one.digest}": PersonText.kept(one.text) for one in rules.lists}
         found[f"{LISTS}{rules.version}"] = json.dumps(

@@ -1,13 +1,17 @@
-"""Rules of the past, read once more from the text that was kept of them."""
+"""Rules of the past, read once more from the text that was kept of them, and what held by them where it says nothing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from offhook.adapters.rules_file.problems import RulesError
 from offhook.adapters.rules_file.reading import parse
+from offhook.adapters.rules_file.toml import NotToml
+from offhook.adapters.rules_file.toml import read as read_toml
 from offhook.pipeline.ports.past import ListUsed
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.held import Held
 from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.rules.limits import USUAL, RuleLimits
 
@@ -37,3 +41,13 @@ def rules_of_then(
         return found if found.lists or found.version == version else None
 
     return read
+
+
+def unsaid(text: str, held: Held) -> list[str]:
+    """The defaults that held where the text says nothing, a line of TOML each."""
+    try:
+        written = read_toml(text.removeprefix("\ufeff")).keys()
+    except (NotToml, RecursionError):
+        written = {}.keys()
+    defaults = ((key, value) for key, value in held.settings.items() if key not in written and value not in (None, {}))
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in defaults]

@@ -15,13 +15,15 @@ from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.books import Asking, CallBefore
 from offhook.pipeline.ports.past import ListUsed, RulesUsed
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
-from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules import SETTINGS, Rules
 from offhook.pipeline.rules.blocks import Rule
 from offhook.pipeline.rules.conditions import only
+from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.rules.trace import ConditionTrace
 from offhook.pipeline.sent_otherwise import SentOtherwise
 from offhook.pipeline.steps import apply_rules, decide_anew, decide_batch
+from offhook.pipeline.version import VERSION
 from tests.contracts.conftest import WholeLedger
 from tests.fakes import steps
 from tests.fakes.callbacks import CALLER, NOON, OTHER, OURS, key, raw, sid
@@ -120,6 +122,33 @@ def test_the_text_of_rules_is_read_by_their_version(ledger: WholeLedger) -> None
     assert ledger.past.text_of(rules.version) is None
     ledger.keep_rules(rules, NOON)
     assert ledger.past.text_of(rules.version) == "# as it was\n"
+
+
+def test_what_held_by_rules_is_kept_with_their_text_where_that_says_nothing(ledger: WholeLedger) -> None:
+    """A later release may have other defaults."""
+    defaults, rules = Rules(), Rules(min_duration_seconds=30, text="min_duration_seconds = 30\n")
+    ledger.keep_rules(defaults, NOON)
+    ledger.keep_rules(rules, minutes(1))
+    [of_none, of_file] = [ledger.past.held(one.version) for one in (defaults, rules)]
+    assert of_none is not None and of_file is not None
+    assert of_none.offhook == VERSION
+    kept = {
+        key: value
+        for key, value in of_none.settings.items()
+        if value is not None and value is not False and value != {}
+    }
+    assert kept == {
+        "action": "phone_call",
+        "directions": ["inbound"],
+        "min_duration_seconds": 0,
+        "order_id": "{call_sid}",
+        "statuses": ["completed"],
+    }
+    assert of_none.settings.keys() == SETTINGS.keys()
+    assert list(of_none.sentences) == in_english(defaults).splitlines()
+    assert (of_file.settings["min_duration_seconds"], of_file.settings["action"]) == (30, "phone_call")
+    assert ledger.past.text_of(defaults.version) == ""
+    assert ledger.past.held("none") is None
 
 
 def test_the_numbers_of_the_files_that_rules_name_are_kept_as_they_were(ledger: WholeLedger) -> None:

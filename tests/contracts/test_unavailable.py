@@ -97,6 +97,7 @@ ASKED: dict[str, Callable[[WholeLedger], object]] = {
     "Past.rules_used": lambda of: of.past.rules_used(1),
     "Past.text_of": lambda of: of.past.text_of("v"),
     "Past.use_of": lambda of: of.past.use_of("v"),
+    "Past.held": lambda of: of.past.held("v"),
     "Past.lists_used": lambda of: of.past.lists_used("v"),
     "Past.listed": lambda of: of.past.listed("d", 1),
     "Tallies.between": lambda of: of.tallies.between(NOON, NOON),

@@ -19,6 +19,7 @@ from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.signs import Seen
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.refusals import Run
+from offhook.pipeline.rules.held import Held
 from offhook.pipeline.rules.kinds import NumberList
 from offhook.pipeline.story import DecisionLine, ReplacedLine
 from offhook.pipeline.tokens import Token
@@ -113,6 +114,7 @@ class Kept:
     rules: dict[str, str] = field(default_factory=dict)
     rule_uses: list[RulesUsed] = field(default_factory=list)
     lists: dict[str, tuple[NumberList, ...]] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
     customers: dict[str, Customer] = field(default_factory=dict)
     history: list[HistoryLine] = field(default_factory=list)
     imports: dict[tuple[str, str, str], ImportLine] = field(default_factory=dict)

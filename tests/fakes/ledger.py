@@ -14,6 +14,7 @@ from offhook.pipeline.ports.look_ups import LookUpState
 from offhook.pipeline.ports.past import RulesUsed
 from offhook.pipeline.ports.waiting import Waiting
 from offhook.pipeline.rules import Rules
+from offhook.pipeline.rules.held import held
 from tests.fakes.answered import MemoryAnswered
 from tests.fakes.books import MemoryBooks
 from tests.fakes.customers import MemoryCustomers
@@ -92,6 +93,7 @@ class MemoryLedger:
         if not uses or uses[-1].version != rules.version:
             uses.append(RulesUsed(len(uses) + 1, rules.version, now, text))
         self._kept.lists.setdefault(rules.version, rules.lists)
+        self._kept.held.setdefault(rules.version, held(rules))
 
     def kept_rules(self, version: str) -> str | None:
         return self._kept.rules.get(version)

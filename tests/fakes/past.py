@@ -10,6 +10,7 @@ from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
 from offhook.pipeline.ports.books import Stored
 from offhook.pipeline.ports.past import ListUsed, PastCall, RulesUsed
+from offhook.pipeline.rules.held import Held
 from tests.fakes.kept import Kept, KeptCall
 
 _DECIDED = ("converted", "skipped", "parked")
@@ -53,6 +54,9 @@ class MemoryPast:
 
     def text_of(self, version: str) -> str | None:
         return self._kept.rules.get(version)
+
+    def held(self, version: str) -> Held | None:
+        return self._kept.held.get(version)
 
     def lists_used(self, version: str) -> Sequence[ListUsed]:
         return [ListUsed(one.file, one.digest, len(one.numbers)) for one in self._kept.lists.get(version, ())]

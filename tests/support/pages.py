@@ -54,8 +54,9 @@ tracked numbers (listed, or named in a rule) forwards to another counts once.
 
 `flask rules backtest --file new.toml` says what other rules would have made of your calls, `flask rules apply` decides skipped and
 waiting calls anew after you have seen what changes, `flask rules schema` prints a JSON schema for your editor. The text of every set
-of rules that was used is kept, with the numbers of the files that it names in `callers_in`: `flask rules show --version VERSION`
-prints that of a decision, `flask rules show --use NUMBER` that of a time in which they held.
+of rules that was used is kept, with the defaults that held where it says nothing and the numbers of the files that it names in
+`callers_in`: `flask rules show --version VERSION` prints that of a decision, `flask rules show --use NUMBER` that of a time in which
+they held.
 
 ## Calls that belong together
 """

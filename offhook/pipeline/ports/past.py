@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.callback import CallKey, Direction, RawCallback, Status
+from offhook.pipeline.rules.held import Held
 
 
 class PastCall(NamedTuple):
@@ -83,6 +84,9 @@ class Past(Protocol):
 
     def text_of(self, version: str) -> str | None:
         """The file of the rules of this version as it was when they were first used; None of rules that never were."""
+
+    def held(self, version: str) -> Held | None:
+        """What held by the rules of this version, defaults and all; None where that was not kept."""
 
     def lists_used(self, version: str) -> Sequence[ListUsed]:
         """The files of numbers that the rules of this version named, as they were when the rules were first used."""

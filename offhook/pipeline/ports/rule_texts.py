@@ -12,8 +12,9 @@ class RuleTexts(Protocol):
     """The whole text of each set of rules, to which a decision is traced years later."""
 
     def keep_rules(self, rules: Rules, now: datetime) -> None:
-        """Keep the text of rules under their version, and the numbers of the files that they name, where these are not kept
-        yet; and note that they hold from now on, where others did. Raises LedgerUnavailable."""
+        """Keep the text of rules under their version, what holds by them where it says nothing, and the numbers of the files
+        that they name, where these are not kept yet; and note that they hold from now on, where others did. Raises
+        LedgerUnavailable."""
 
     def kept_rules(self, version: str) -> str | None:
         """The text that was kept under a version; None where none was. Raises LedgerUnavailable."""

@@ -119,8 +119,13 @@ _FIRST_OF_NUMBER = ("action", "revenue", "extra")
 _UNSAID: tuple[object, ...] = (None, False, {})
 
 
+def said(rules: Rules) -> dict[str, Any]:
+    """What holds outside of the blocks, by its key, as JSON knows it; null where nothing does."""
+    return _plain(rules, SETTINGS)
+
+
 def _version(rules: Rules) -> str:
-    says = _plain(rules, SETTINGS)
+    says = said(rules)
     written = {key: value for key, value in says.items() if key in _FIRST or value not in _UNSAID}
     numbers = {each: _own(number) for each, number in rules.numbers.items()}
     more = {"rule": [_block(rule) for rule in rules.blocks], "ours": sorted(rules.ours)}

@@ -83,6 +83,7 @@ _MEANT = {mark: holds for holds, mark in _MARKS.items()}
 ASKED = "asked-"  # by which an outline's name is known from a version of rules
 LISTS = f"{ASKED}lists-"  # before a version: which files of numbers those rules asked for
 LIST = f"{ASKED}list-"  # before a digest: the numbers of such a file
+HELD = f"{ASKED}held-"  # before a version: what held by those rules, defaults and all
 
 
 @dataclass(frozen=True)
