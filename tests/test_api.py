@@ -320,6 +320,7 @@ def test_a_call_is_explained_with_its_persons_hidden_unless_the_token_may_see_th
     assert (hidden.json["verdict"], hidden.json["today"]["same"]) == ("on_its_way", True)
     assert ANN not in hidden.text
     assert "ann@" not in hidden.text
+    assert (hidden.json["call"]["number"], hidden.json["call"]["to_number"]) == (OURS, OURS)
     assert known.ask("GET", f"calls/{SID}?reveal=true").json["call"]["from_number"] == ANN
     assert word(known.ask("GET", f"calls/CA{9:032x}")) == "unknown-call"
 

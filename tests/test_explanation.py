@@ -15,8 +15,9 @@ from offhook.pipeline.callback import Callback, RawCallback
 from offhook.pipeline.conversion import Reason
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import Outcome, Result
-from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_of, explain
+from offhook.pipeline.explanation import NOTHING_TO_DO, Anew, Explanation, anew_of, explain, hiding
 from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.phone import mask
 from offhook.pipeline.plain import plain
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.conditions import EVERY
@@ -217,11 +218,28 @@ def test_parameters_that_the_rules_looked_at_are_shown_without_persons(
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_nobody_is_named_unless_it_is_asked_for(ledger: MemoryLedger, number: int) -> None:
     known = story(ledger, number)
-    hidden = json.dumps(plain(explain(known, read, Anew(), masking([known.call.from_, known.call.to]))))
+    hidden = json.dumps(plain(explain(known, read, Anew(), hiding(known.call))))
     shown = json.dumps(plain(explain(known, read, Anew(), in_clear)))
-    for person in (CALLER, OTHER, OURS, "ann@example.com"):
+    for person in (CALLER, OTHER, "ann@example.com"):
         assert person not in hidden
     assert known.call.from_ in shown
+
+
+def test_our_own_number_is_shown_whole_as_wherever_calls_are_counted(ledger: MemoryLedger) -> None:
+    known = story(ledger, 1)
+    decided = replace(
+        known.decisions[0], reasons=(Reason("not_listed", f"{OURS} is none of the numbers; {CALLER} called."),)
+    )
+    found = explain(replace(known, decisions=[decided]), read, Anew(), hiding(known.call))
+    assert (found.call.from_number, found.call.to_number, found.call.number) == (mask(CALLER), OURS, OURS)
+    assert found.decisions[0].reasons[0].sentence == f"{OURS} is none of the numbers; {mask(CALLER)} called."
+    assert (found.legs[0].from_number, found.legs[0].to_number) == (mask(CALLER), OURS)
+
+
+def test_a_number_that_is_the_customers_is_hidden_though_it_stands_where_ours_does(ledger: MemoryLedger) -> None:
+    known = story(ledger, 1)
+    odd = replace(known, call=replace(known.call, customer_phone=OURS))
+    assert OURS not in json.dumps(plain(explain(odd, read, Anew(), hiding(odd.call))))
 
 
 def test_the_published_schema_is_that_of_the_types() -> None:

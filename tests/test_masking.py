@@ -37,6 +37,12 @@ def test_what_is_hidden_and_what_stays(text: str, shown: str) -> None:
     assert HIDE(text) == shown
 
 
+def test_our_own_number_stays_and_another_that_begins_like_it_does_not() -> None:
+    hide = masking([CALLER, OURS], OURS)
+    assert hide(f"{CALLER} called {OURS}, then +442071838750123") == f"+1415***0123 called {OURS}, then +4420***0123"
+    assert hide('{"to":"+442071838750"}') == '{"to":"+442071838750"}'
+
+
 SPELLINGS = st.sampled_from(
     ["{}{}{}", "+1{}{}{}", "1-{}-{}-{}", "({}) {}-{}", "{}.{}.{}", "+1 {} {} {}", "%2B1{}{}{}", "tel:+1{}{}{}"]
 )

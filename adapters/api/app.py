@@ -25,8 +25,8 @@ from offhook.adapters.problem_details import CONTENT_TYPE, Problem, later, probl
 from offhook.adapters.wsgi import CAREFUL_HEADERS
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, look_up_for, rows_of_then
-from offhook.pipeline.masking import in_clear, masking
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, explain, hiding, look_up_for, rows_of_then
+from offhook.pipeline.masking import in_clear
 from offhook.pipeline.phone import caller, mask
 from offhook.pipeline.ports.answered import Answer, Answered, Asked
 from offhook.pipeline.ports.audit import Audit
@@ -192,8 +192,7 @@ def _call_routes(app: OpenAPI, parts: Parts, once: Once) -> None:
         story = _story(parts.reads.stories, path.sid)
         if is_clear:
             _audit(parts, "reveal call", story.call.key.call_sid)
-        ends = [story.call.from_, story.call.to, story.call.customer_phone]
-        hide = in_clear if is_clear else masking(ends)
+        hide = in_clear if is_clear else hiding(story.call)
         rows = rows_of_then(parts.reads.history, story)
         found = explain(story, parts.read, _anew(parts, story), hide, rows, look_up_for(story, parts.reads.look_up_of))
         return _answer(_EXPLANATION.dump_python(found, mode="json"))

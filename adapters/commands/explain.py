@@ -13,10 +13,10 @@ from offhook.adapters.commands.explanation_shown import COLUMNS, raw_option, sho
 from offhook.adapters.commands.named_call import no_call_of, say_more_numbers
 from offhook.adapters.commands.shown import Format, show_list, show_record, shows
 from offhook.adapters.rules_file.problems import RulesError
-from offhook.pipeline.explanation import Anew, Explanation, anew_of, look_up_for, rows_of_then
+from offhook.pipeline.explanation import Anew, Explanation, anew_of, hiding, look_up_for, rows_of_then
 from offhook.pipeline.explanation import explain as explain_story
 from offhook.pipeline.finding import Named, call_sid, calls_named, counted_calls, story_of, typed
-from offhook.pipeline.masking import Masking, hidden, in_clear, masking
+from offhook.pipeline.masking import Masking, hidden, in_clear
 from offhook.pipeline.story import Story
 
 
@@ -94,8 +94,7 @@ def _anew(service: Offhook, story: Story) -> Anew:
 
 
 def _masking_of(story: Story, reveal: bool) -> Masking:
-    call = story.call
-    return in_clear if reveal else masking([call.from_, call.to, call.customer_phone])
+    return in_clear if reveal else hiding(story.call)
 
 
 def _list(service: Offhook, found: Named, name: str, shown: Format, *, reveal: bool) -> NoReturn:

@@ -18,7 +18,7 @@ from offhook.pipeline.conversion import Convert, Park, Reason, Skip, decide, why
 from offhook.pipeline.counting import our_number
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.delivery import State
-from offhook.pipeline.masking import PERSONS, Masking, in_clear, mask_digits
+from offhook.pipeline.masking import PERSONS, Masking, in_clear, mask_digits, masking
 from offhook.pipeline.phone import mask
 from offhook.pipeline.ports.books import Decided, KnownCalls
 from offhook.pipeline.ports.history import History, HistoryLine
@@ -274,7 +274,7 @@ def explain(
         account_sid=story.call.key.account_sid,
         call_sid=story.call.key.call_sid,
         call=_call(story.call, hide),
-        legs=[_leg(leg, hide) for leg in _legs(call)],
+        legs=[_leg(leg, ours_of(story.call), hide) for leg in _legs(call)],
         callbacks=[_callback(raw, read) for raw in story.callbacks],
         decisions=[_decision(line, customers or {}, hide) for line in story.decisions],
         conversion=_conversion(story, hide),
@@ -377,16 +377,27 @@ _WAIT = "Wait: it goes on by itself."
 # The way
 
 
-def _call(call: CallLine, hide: Masking) -> CallFacts:
+def ours_of(call: CallLine) -> str:
+    """Our number (E.164), which nobody need hide; "" where it may be the customer's."""
     number = our_number(call.direction, call.from_, call.to)
+    return "" if number == call.customer_phone else number
+
+
+def hiding(call: CallLine) -> Masking:
+    """Hides who the call was with, and shows our own number whole, as wherever calls are listed and counted."""
+    return masking([call.from_, call.to, call.customer_phone], ours_of(call))
+
+
+def _call(call: CallLine, hide: Masking) -> CallFacts:
+    number, ours = our_number(call.direction, call.from_, call.to), ours_of(call)
     return CallFacts(
         state=call.state,
         status=call.status,
         direction=call.direction,
-        from_number=_end(call.from_, hide),
-        to_number=_end(call.to, hide),
-        number=_end(number, hide),
-        customer=_end(call.customer_phone, hide) if call.customer_phone else None,
+        from_number=_end(call.from_, ours, hide),
+        to_number=_end(call.to, ours, hide),
+        number=_end(number, ours, hide),
+        customer=_end(call.customer_phone, ours, hide) if call.customer_phone else None,
         duration_seconds=call.duration_seconds,
         first_received_at=call.first_received_at,
         final_at=call.final_at,
@@ -395,16 +406,16 @@ def _call(call: CallLine, hide: Masking) -> CallFacts:
     )
 
 
-def _end(address: str, hide: Masking) -> str:
-    return address if hide is in_clear else mask(address)
+def _end(address: str, ours: str, hide: Masking) -> str:
+    return address if hide is in_clear or address == ours else mask(address)
 
 
 def _legs(call: Call | None) -> Sequence[Leg]:
     return () if call is None else (*((call.root,) if call.root else ()), *call.children)
 
 
-def _leg(leg: Leg, hide: Masking) -> LegFacts:
-    ends = (_end(leg.from_, hide), _end(leg.to, hide))
+def _leg(leg: Leg, ours: str, hide: Masking) -> LegFacts:
+    ends = (_end(leg.from_, ours, hide), _end(leg.to, ours, hide))
     return LegFacts(
         leg.call_sid, leg.parent_call_sid, leg.status.value, leg.direction.value, *ends, leg.duration_seconds
     )

@@ -41,11 +41,11 @@ def in_clear(text: str) -> str:
     return text
 
 
-def masking(addresses: Iterable[str | None]) -> Masking:
+def masking(addresses: Iterable[str | None], ours: str = "") -> Masking:
     """Hides every email and every number that shows as one, and these addresses also where they do not:
-    `+14155550100` as 4155550100 or (415) 555-0100.
+    `+14155550100` as 4155550100 or (415) 555-0100. `ours` (E.164) is our own number, which names nobody and stays.
     """
-    known = {address for address in addresses if address}
+    known = {address for address in addresses if address and address != ours}
     words = {address: mask(address) for address in known if len(address) > 3 and mask(address) != address}
     digits = re.compile("|".join(filter(None, map(_spellings, sorted(known)))) or r"(?!)")
 
@@ -54,7 +54,16 @@ def masking(addresses: Iterable[str | None]) -> Masking:
             text = text.replace(address, masked)
         return digits.sub(lambda found: mask(found[0]), hidden(text))
 
-    return hide
+    return _but(ours, hide) if ours else hide
+
+
+def _but(ours: str, hide: Masking) -> Masking:
+    whole = re.compile(rf"((?<![0-9+]){re.escape(ours)}(?![0-9]))")
+
+    def hide_others(text: str) -> str:
+        return "".join(piece if piece == ours else hide(piece) for piece in whole.split(text))
+
+    return hide_others
 
 
 def _spellings(address: str) -> str:
