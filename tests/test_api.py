@@ -167,6 +167,75 @@ def test_what_names_nobody_or_is_no_customer_is_refused(api: Api, body: Any) -> 
 
 
 @pytest.mark.mostly("sqlite")
+def test_a_body_that_is_no_json_is_answered_with_where_it_is_none(api: Api) -> None:
+    for body, said in {
+        b"{bad": "not JSON: Expecting property name enclosed in double quotes in line 1, column 2",
+        b'{"email":\n"ann@example.com"': "not JSON: Expecting ',' delimiter in line 2, column 18",
+        b'{"attributes": {"n": NaN}}': "not JSON: it is no UTF-8, or no value that JSON has",
+        b'"\xff"': "not JSON: it is no UTF-8, or no value that JSON has",
+        b"[" * 20_000: "not JSON: it is no UTF-8, or no value that JSON has",
+    }.items():
+        headers = {"Authorization": f"Bearer {api.token}"}
+        answer = api.client.put(
+            f"/api/v1/customers/{ANN}", data=body, content_type="application/json", headers=headers, buffered=True
+        )
+        assert (answer.status_code, word(answer)) == (400, "not-json")
+        assert (answer.json or {})["errors"] == [{"where": "body", "what": said}]
+
+
+WRONG = {
+    "calls?since=yesterday": ("since", "must be a time such as 2026-11-24T18:00:00Z"),
+    "calls?limit=-1": ("limit", "must be 1 or more"),
+    "calls?limit=0": ("limit", "must be 1 or more"),
+    "calls?limit=99999": ("limit", "must be 10000 or less"),
+    "calls?limit=+1": ("limit", "must be a whole number"),
+    "calls?least_seconds=-5": ("least_seconds", "must be 0 or more"),
+    "calls?number=4155550101": ("number", "must be a number as + and its country code, such as +14155550101"),
+    "calls?state=gone": ("state", "must be one of converted, open, parked, settling, skipped, unfinished"),
+    "calls?outcome=gone": ("outcome", "must be one of 'delivered', 'on_its_way', 'held', 'refused', 'unknown_caller'"),
+    "calls?source=gone": ("source", "must be one of "),
+    "calls?reveal=yes": ("reveal", "must be one of 'true' or 'false'"),
+    "calls?cursor=*": ("cursor", "must be the `next` of a page, as it was"),
+    "calls?other=1": ("other", "is not known here"),
+    "calls/CA12": ("sid", "must be the id of a call: CA and 32 of 0-9 and a-f"),
+    "tallies": ("since", "is missing"),
+}
+
+
+@pytest.mark.mostly("sqlite")
+def test_what_is_wrong_with_a_question_is_said_once_and_in_our_words(api: Api) -> None:
+    for path, (where, what) in WRONG.items():
+        answer = api.ask("GET", path)
+        [error] = answer.json["errors"]
+        assert (path, answer.status_code, error["where"]) == (path, 422, where)
+        assert error["what"].startswith(what), (path, error)
+
+
+@pytest.mark.mostly("sqlite")
+def test_what_is_wrong_with_a_customer_is_said_once_and_in_our_words(api: Api) -> None:
+    for body, (where, what) in (
+        ([], ("body", "must be an object")),
+        ("x", ("body", "must be an object")),
+        ('{"customer_id": "1"}', ("body", "must be an object")),
+        ({"email": 1}, ("email", "must be a text")),
+        ({"email": "no email"}, ("email", "must be an email, or its MD5, SHA-1 or SHA-256 in hex")),
+        ({"email": None, "customer_id": "1"}, ("body", "leave out what is not known, instead of null")),
+        ({"customer_id": "x" * 256}, ("customer_id", "must have at most 255 characters")),
+        ({"customer_id": " "}, ("customer_id", "must be characters that can be printed, without blanks around them")),
+        ({"customer_id": "1", "attributes": []}, ("attributes", "must be an object")),
+        ({"customer_id": "1", "attributes": {"a": []}}, ("attributes.a", "must be a text")),
+    ):
+        assert api.ask("PUT", f"customers/{ANN}", body).json["errors"] == [{"where": where, "what": what}]
+    none = api.ask("POST", "customers:bulk", {"customers": []}).json["errors"]
+    assert none == [{"where": "customers", "what": "must have at least 1"}]
+    lacks = api.ask("POST", "customers:bulk", {"customers": [{"customer_id": "1"}]}).json["errors"]
+    assert lacks == [{"where": "customers.0.phone", "what": "is missing"}]
+    key = {"Idempotency_Key": "a b"}
+    [error] = api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, **key).json["errors"]
+    assert error == {"where": "Idempotency-Key", "what": "must be 1 to 255 characters of ASCII without blanks"}
+
+
+@pytest.mark.mostly("sqlite")
 def test_a_number_in_another_form_is_refused(api: Api) -> None:
     for phone in ("4155550101", "client:ann", "+1"):
         assert word(api.ask("PUT", f"customers/{phone}", {"customer_id": "1"})) == "invalid"

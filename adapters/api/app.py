@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from flask import Response, request
 from flask_openapi3.models.info import Info
@@ -525,8 +525,8 @@ def _said(problem: Problem) -> Response:
 
 def _invalid(error: ValidationError) -> Response:
     """Where and what, never the value, which may be a person's."""
-    found = error.errors(include_input=False, include_url=False, include_context=False)
-    errors = [{"where": ".".join(map(str, one["loc"])) or "body", "what": one["msg"]} for one in found[:20]]
+    found = error.errors(include_input=False, include_url=False)
+    errors = [{"where": ".".join(map(str, one["loc"])) or "body", "what": models.said_of(one)} for one in found[:20]]
     return _said(problem(422, "invalid", errors=errors))
 
 
@@ -550,9 +550,29 @@ def _unexpected(error: Exception) -> Response:
 
 
 def _json_alone() -> None:
-    """A body is JSON. Raises Problem."""
-    if request.method in ("PUT", "POST") and request.content_length and request.mimetype != "application/json":
+    """A body is a document of JSON. Raises Problem."""
+    if request.method not in ("PUT", "POST") or not (body := request.get_data()):
+        return
+    if request.mimetype != "application/json":
         raise problem(415, "not-json")
+    try:
+        said = json.loads(body, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise problem(400, "not-json", which=1, errors=[{"where": "body", "what": _no_json(error)}]) from None
+    if isinstance(said, str):  # which flask_openapi3 would read as JSON once more
+        raise problem(422, "invalid", errors=[{"where": "body", "what": "must be an object"}])
+
+
+def _no_json(error: Exception) -> str:
+    """Where a body is none, without a word of it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+    return "not JSON: it is no UTF-8, or no value that JSON has"
+
+
+def _no_number(word: str) -> NoReturn:
+    """NaN and the like, which RFC 8259 does not have. Raises ValueError."""
+    raise ValueError(word)
 
 
 def _with_care(response: Response) -> Response:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, StringConstraints, model_validator
-from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
+from pydantic.json_schema import WithJsonSchema
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.emails import HASHED
@@ -21,13 +22,24 @@ _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:[Zz]|
 _EMAIL = rf"^(?:[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@[A-Za-z0-9.-]+|{HASHED})$"
 _PRINTED = r"^[!-~\u00a1-\ud7ff](?:[ -~\u00a0-\ud7ff]*[!-~\u00a1-\ud7ff])?$"
 _TEXT = r"^[ -~\u00a0-\ud7ff]*$"
+_PHONE = r"^\+[1-9][0-9]{6,14}$"
+_SID = r"^CA[0-9a-f]{32}$"
+_KEY = r"^[!-~]{1,255}$"
+_CURSOR = r"^[A-Za-z0-9_=-]{1,400}$"
+_STATE_WORDS = sorted({*(one.value for one in CallState), UNFINISHED} - {"merged"})
+_STATES = f"^(?:{'|'.join(_STATE_WORDS)})$"
+_SOURCES = f"^(?:{'|'.join(SOURCES)})$"
 
 
 def _bare(schema: dict[str, Any]) -> None:
-    """Without the null that stands for what may be left out."""
+    """Without the null that stands for what may be left out. (A type that says so itself would be a union to pydantic, and
+    each of its branches an error of its own.)
+    """
     for field in schema.get("properties", {}).values():
         if "default" in field and field["default"] is None:
             del field["default"]
+            kinds = [one for one in field.pop("anyOf", []) if one != {"type": "null"}]
+            field.update(*(kind | field for kind in kinds))
 
 
 def _moment(value: object) -> object:
@@ -43,14 +55,53 @@ def _moment(value: object) -> object:
 
 
 def _digits(value: object) -> object:
-    """No blanks, signs or fractions, which int() would take."""
-    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+    """No blanks, plus signs or fractions, which int() would take."""
+    if isinstance(value, str) and not (value.isascii() and value.removeprefix("-").isdigit()):
         raise ValueError("must be a whole number")
     return value
 
 
-Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$"), Field(json_schema_extra={"format": "e164"})]
-Sid = Annotated[str, StringConstraints(pattern=r"^CA[0-9a-f]{32}$"), Field(json_schema_extra={"format": "call-sid"})]
+_WHAT = {  # a text must be, by its pattern
+    _PHONE: "a number as + and its country code, such as +14155550101",
+    _SID: "the id of a call: CA and 32 of 0-9 and a-f",
+    _EMAIL: "an email, or its MD5, SHA-1 or SHA-256 in hex",
+    _PRINTED: "characters that can be printed, without blanks around them",
+    _TEXT: "characters that can be printed",
+    _KEY: "1 to 255 characters of ASCII without blanks",
+    _CURSOR: "the `next` of a page, as it was",
+    _STATES: f"one of {', '.join(_STATE_WORDS)}",
+    _SOURCES: f"one of {', '.join(sorted(SOURCES))}",
+}
+_SAID: Mapping[str, str] = {  # what is wrong, by pydantic's word for it
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be a text",
+    "string_too_long": "must have at most {max_length} characters",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+    "enum": "must be one of {expected}",
+    "literal_error": "must be one of {expected}",
+    "int_parsing_size": "is too long a number",
+}
+
+
+def said_of(error: Mapping[str, Any]) -> str:
+    """What is wrong, by one of pydantic's errors: without the value, which may be a person's."""
+    known, context = str(error["type"]), error.get("ctx", {})
+    if known == "string_pattern_mismatch":
+        return f"must be {_WHAT[context['pattern']]}"
+    if known in _SAID:
+        return _SAID[known].format(**context)
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+Phone = Annotated[str, StringConstraints(pattern=_PHONE), Field(json_schema_extra={"format": "e164"})]
+Sid = Annotated[str, StringConstraints(pattern=_SID), Field(json_schema_extra={"format": "call-sid"})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=320)]
 CustomerId = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
@@ -96,7 +147,7 @@ class Write(Asked):
     """The header of a write."""
 
     model_config = ConfigDict(extra="ignore", json_schema_extra=_bare)
-    key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")] | SkipJsonSchema[None] = Field(
+    key: Annotated[str, StringConstraints(pattern=_KEY)] | None = Field(
         None, alias="Idempotency-Key", description="The same key and request get the same answer."
     )
 
@@ -110,8 +161,8 @@ class CustomerIn(Strict):
     """Who has a number: at least one of email and customer id."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_one_of_both)
-    email: Email | SkipJsonSchema[None] = None
-    customer_id: CustomerId | SkipJsonSchema[None] = None
+    email: Email | None = None
+    customer_id: CustomerId | None = None
     attributes: dict[str, AttributeText] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -170,31 +221,31 @@ class Reveal(Strict):
 Seconds = Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_digits)]
 CallbackSource = Annotated[
     str,
-    StringConstraints(pattern=f"^(?:{'|'.join(SOURCES)})$"),
+    StringConstraints(pattern=_SOURCES),
     Field(json_schema_extra={"enum": sorted(SOURCES)}),
 ]
 
 
 class CallsAsked(Reveal):
-    since: Moment | SkipJsonSchema[None] = None
-    until: Moment | SkipJsonSchema[None] = None
-    number: Phone | SkipJsonSchema[None] = Field(None, description="A tracked number of ours.")
-    customer: Phone | SkipJsonSchema[None] = Field(None, description="The caller's number.")
-    outcome: Verdict | SkipJsonSchema[None] = None
-    reason: Text | SkipJsonSchema[None] = None
+    since: Moment | None = None
+    until: Moment | None = None
+    number: Phone | None = Field(None, description="A tracked number of ours.")
+    customer: Phone | None = Field(None, description="The caller's number.")
+    outcome: Verdict | None = None
+    reason: Text | None = None
     state: (
         Annotated[
             str,
-            StringConstraints(pattern="^(?:open|settling|parked|converted|skipped|unfinished)$"),
-            Field(json_schema_extra={"enum": sorted({*(one.value for one in CallState), UNFINISHED} - {"merged"})}),
+            StringConstraints(pattern=_STATES),
+            Field(json_schema_extra={"enum": _STATE_WORDS}),
         ]
-        | SkipJsonSchema[None]
+        | None
     ) = None
-    least_seconds: Seconds | SkipJsonSchema[None] = Field(None, description="Only calls that lasted at least so long.")
-    most_seconds: Seconds | SkipJsonSchema[None] = Field(None, description="Only calls that lasted so long at most.")
-    source: CallbackSource | SkipJsonSchema[None] = Field(None, description="How Twilio's report of the call came.")
+    least_seconds: Seconds | None = Field(None, description="Only calls that lasted at least so long.")
+    most_seconds: Seconds | None = Field(None, description="Only calls that lasted so long at most.")
+    source: CallbackSource | None = Field(None, description="How Twilio's report of the call came.")
     limit: Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_digits)] = 50
-    cursor: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_=-]{1,400}$")] | SkipJsonSchema[None] = Field(
+    cursor: Annotated[str, StringConstraints(pattern=_CURSOR)] | None = Field(
         None, description="`next` of the page before."
     )
 
@@ -222,7 +273,7 @@ class CallsOut(BaseModel):
 
 class TalliesAsked(Strict):
     since: Moment
-    until: Moment | SkipJsonSchema[None] = None
+    until: Moment | None = None
 
 
 class TallyOut(BaseModel):

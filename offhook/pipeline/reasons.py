@@ -543,7 +543,10 @@ OF_PROBLEMS: Mapping[str, Known] = {
         ),
         _AS_THE_DOCUMENT_SAYS,
     ),
-    "not-json": Known(("A body must be application/json",), "Send JSON, and say so in Content-Type."),
+    "not-json": Known(
+        ("A body must be application/json", "The body is no JSON"),
+        "Send JSON, and say so in Content-Type; `errors` says where it is none.",
+    ),
     "too-many-rows": Known(("At most {rows} customers in one request",), "Send them in several requests."),
     "unknown-customer": Known(
         ("Nobody is known to have this number",), "Nothing, where the customer was removed already."
