@@ -13,6 +13,7 @@ import pytest
 from werkzeug.test import Client
 
 from offhook.adapters.commands.context import Offhook
+from offhook.adapters.customers.json_lines import flat
 from offhook.adapters.ledger.engine import Patience
 from offhook.adapters.ledger.reading import Reading
 from offhook.adapters.ledger.stories import StoriesOnSql
@@ -222,8 +223,9 @@ def test_what_is_wrong_with_a_customer_is_said_once_and_in_our_words(api: Api) -
         ({"email": None, "customer_id": "1"}, ("body", "leave out what is not known, instead of null")),
         ({"customer_id": "x" * 256}, ("customer_id", "must have at most 255 characters")),
         ({"customer_id": " "}, ("customer_id", "must be characters that can be printed, without blanks around them")),
+        ({"customer_id": "1", "attributes": {"a": None}}, ("attributes.a", "must be a text, a number, true or false")),
         ({"customer_id": "1", "attributes": []}, ("attributes", "must be an object")),
-        ({"customer_id": "1", "attributes": {"a": []}}, ("attributes.a", "must be a text")),
+        ({"customer_id": "1", "attributes": {"a": []}}, ("attributes.a", "must be a text, a number, true or false")),
     ):
         assert api.ask("PUT", f"customers/{ANN}", body).json["errors"] == [{"where": where, "what": what}]
     none = api.ask("POST", "customers:bulk", {"customers": []}).json["errors"]
@@ -233,6 +235,27 @@ def test_what_is_wrong_with_a_customer_is_said_once_and_in_our_words(api: Api) -
     key = {"Idempotency_Key": "a b"}
     [error] = api.ask("PUT", f"customers/{ANN}", {"customer_id": "1"}, **key).json["errors"]
     assert error == {"where": "Idempotency-Key", "what": "must be 1 to 255 characters of ASCII without blanks"}
+
+
+@pytest.mark.mostly("sqlite")
+def test_numbers_and_yes_or_no_are_attributes_as_of_a_file_of_ndjson(api: Api) -> None:
+    attributes = {"n": -3, "part": 0.5, "whole": 3.0, "yes": True, "no": False, "large": 10**30, "tier": "gold"}
+    assert api.ask("PUT", f"customers/{ANN}", {"customer_id": "1", "attributes": attributes}).status_code == 200
+    kept = {"n": "-3", "part": "0.5", "whole": "3.0", "yes": "true", "no": "false", "large": f"1{'0' * 30}"}
+    assert api.ask("GET", f"customers/{ANN}").json["attributes"] == kept | {"tier": "gold"}
+    of_file = flat(json.dumps(attributes))
+    assert of_file == kept | {"tier": "gold"}
+    headers = {"Authorization": f"Bearer {api.token}"}
+    infinite = b'{"customer_id": "1", "attributes": {"n": 1e999}}'
+    refused = api.client.put(
+        f"/api/v1/customers/{ANN}", data=infinite, content_type="application/json", headers=headers, buffered=True
+    )
+    assert (refused.json or {})["errors"] == [{"where": "attributes.n", "what": "is too large a number"}]
+    of_attributes = api.ask("GET", "openapi.json").json["components"]["schemas"]["CustomerIn"]["properties"][
+        "attributes"
+    ]
+    kinds = [one["type"] for one in of_attributes["additionalProperties"]["anyOf"]]
+    assert kinds == ["string", "number", "boolean"]
 
 
 @pytest.mark.mostly("sqlite")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -52,6 +54,14 @@ def _moment(value: object) -> object:
         return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except OverflowError:
         raise ValueError("must be a time between the years 2 and 9998") from None
+
+
+def _as_text(value: object) -> object:
+    """Raises ValueError for what is no single value, and for a number that JSON has no way to write."""
+    is_infinite = isinstance(value, float) and not math.isfinite(value)
+    if is_infinite or not isinstance(value, str | bool | int | float):
+        raise ValueError("is too large a number" if is_infinite else "must be a text, a number, true or false")
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _digits(value: object) -> object:
@@ -105,7 +115,13 @@ Sid = Annotated[str, StringConstraints(pattern=_SID), Field(json_schema_extra={"
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=320)]
 CustomerId = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
-AttributeText = Annotated[str, StringConstraints(pattern=_TEXT)]
+AttributeText = Annotated[
+    str,
+    StringConstraints(pattern=_TEXT),
+    BeforeValidator(_as_text),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": _TEXT}, {"type": "number"}, {"type": "boolean"}]}),
+]
+"""A number, true and false are kept as the text of them, as of a file of NDJSON."""
 Text = Annotated[str, StringConstraints(pattern=_PRINTED, max_length=255)]
 
 
