@@ -48,7 +48,7 @@ def check(shown: Format) -> None:
     """Check the rules, read them back in English, list who uses them.
 
     Each running worker is listed, with whether it decides by these rules or by others. Exit code 1 and the lines to
-    correct when something is wrong. --csv has the workers alone.
+    correct when something is wrong, which --json has as `problems`. --csv has the workers alone.
 
     \b
     flask rules check
@@ -60,6 +60,8 @@ def check(shown: Format) -> None:
     except RulesError as error:
         if shown is Format.TABLE:
             _show_workers(_workers(service, None), shown, is_usable=False)
+        elif shown is Format.JSON:
+            show_record([("problems", _problems(error))], shown)
         fail(str(error))
     settings = service.settings
     if settings.rules_set_aside:
@@ -75,6 +77,11 @@ def check(shown: Format) -> None:
     if shown is Format.TABLE:
         click.echo(f"{_where(settings)}version {found.version}\n{in_english(found)}")
     _show_workers(workers, shown, is_usable=True)
+
+
+def _problems(error: RulesError) -> list[dict[str, object]]:
+    """What the lines on standard error say; `line` is null of what stands in none."""
+    return [{"file": error.file_name, "line": one.line or None, "what": one.message} for one in error.problems]
 
 
 @rules.command()

@@ -21,6 +21,6 @@ class RulesError(Exception):
     """The rules cannot be used; the text has a line for every mistake."""
 
     def __init__(self, problems: tuple[Problem, ...], file_name: str) -> None:
-        self.problems = problems
+        self.problems, self.file_name = problems, file_name
         places = [f"{file_name}:{p.line}" if p.line else file_name for p in problems]
         super().__init__("\n".join(f"{place}: {p.message}" for place, p in zip(places, problems, strict=True)))
