@@ -30,7 +30,7 @@ from offhook.adapters.customers.columns import DEFAULT_COLUMNS, names_of
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.ledger.address import libpq_address
 from offhook.adapters.proxies import parse_proxy
-from offhook.adapters.rockerbox.dedupe import KNOWN_FIELDS, DedupeKey
+from offhook.adapters.rockerbox.dedupe import DedupeKey
 from offhook.pasted import (
     account_sid,
     advertiser_id,
@@ -1313,14 +1313,12 @@ class Settings(BaseSettings):
     @field_validator("rockerbox_dedupe_key", mode="before")
     @classmethod
     def _key_fields(cls, value: object) -> object:
-        return tuple(name.lower() for name in parts(value)) if isinstance(value, str) else value
+        return tuple(parts(value)) if isinstance(value, str) else value
 
     @field_validator("rockerbox_dedupe_key")
     @classmethod
     def _key(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
-        if strange := [name for name in fields if name not in KNOWN_FIELDS]:
-            raise ValueError(f"has {', '.join(strange)}; a key is made of {', '.join(sorted(KNOWN_FIELDS))}")
-        return DedupeKey.parse(",".join(fields)).fields if fields else ()
+        return DedupeKey.of_account(",".join(fields)).fields if fields else ()
 
     @field_validator("public_urls")
     @classmethod

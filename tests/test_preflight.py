@@ -8,16 +8,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import click
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from offhook.adapters.commands.rockerbox import _key
 from offhook.adapters.rockerbox.dedupe import KNOWN_FIELDS, DedupeKey, FirstOf
 from offhook.adapters.rockerbox.preflight import CHECKS, IN_WORDS, MOST_SAMPLES, Account, Level, Preflight, Report
 from offhook.adapters.rockerbox.sandbox.journal import Journal, Verdict
 from offhook.pipeline.callback import CallKey
 from offhook.pipeline.delivery import Resend
 from offhook.pipeline.story import ConversionLine
+from offhook.settings import SettingsError, given
 from tests.support.processes import REPOSITORY
 from tests.support.readers import NEVER, TERMINAL
 
@@ -44,6 +47,7 @@ def line(
     made: datetime | None = None,
     delivered: datetime | None = None,
     state: str = "delivered",
+    reason: str = "",
     **fields: Any,
 ) -> ConversionLine:
     """A conversion of a call that ended `at`. A field of None is left out."""
@@ -52,7 +56,7 @@ def line(
     created = made or at + MINUTE
     key, action = CallKey("AC1", f"CA{number}"), str(every["action"])
     return ConversionLine(
-        key, action, str(every["order_id"]), payload, state, "", created, None, 1, 1, False, delivered or created
+        key, action, str(every["order_id"]), payload, state, reason, created, None, 1, 1, False, delivered or created
     )
 
 
@@ -110,8 +114,39 @@ def test_what_was_refused_is_no_first_one() -> None:
 def test_a_field_of_the_key_that_is_not_sent_is_an_error_where_the_key_is_known() -> None:
     by_id = Account(DedupeKey.parse("customer_id,date,action"))
     assert found(line(customer_id=None), account=by_id) == {"key_field_missing": 1}
-    assert samples("key_field_missing", line(customer_id=None), account=by_id) == [("CA1", "customer_id")]
+    assert samples("key_field_missing", line(customer_id=None), account=by_id) == [("CA1", "customer_id (delivered)")]
     assert found(line(order_id=None), account=Account()) == {"key_not_set": None}
+
+
+def test_held_is_said_of_those_alone_that_are_and_delivered_of_those_that_were() -> None:
+    by_id = Account(DedupeKey.parse("customer_id"))
+    lacking = [
+        line(1, customer_id=None, state="dead", reason="key_lacks_customer_id"),
+        line(2, customer_id=None, state="delivered"),
+        line(3, customer_id=None, state="delivered", reason="key_lacks_customer_id"),
+        line(4, customer_id=None, state="pending"),
+    ]
+    sentences = []
+    for some in (lacking, lacking[1:2], lacking[3:]):
+        [sentence] = [one.sentence for one in looked_at(some, by_id).findings if one.check == "key_field_missing"]
+        sentences.append(sentence.partition("counts nothing without it.")[2])
+    assert sentences == [" Held, not sent: 1. Delivered all the same: 2.", " Delivered all the same: 1.", ""]
+    assert samples("key_field_missing", *lacking, account=by_id) == [
+        ("CA1", "customer_id (held)"),
+        ("CA2", "customer_id (delivered)"),
+        ("CA3", "customer_id (delivered)"),
+        ("CA4", "customer_id"),
+    ]
+
+
+def test_a_key_is_judged_on_the_command_line_as_the_setting_judges_it() -> None:
+    context, option = click.Context(click.Command("preflight")), click.Option(["--key"])
+    assert _key(context, option, "Email, date,ACTION") == DedupeKey(("email", "date", "action"))
+    for wrong, why in (("bogus,date", "has bogus; a key is made of action, "), ("date", "is no key")):
+        with pytest.raises(click.BadParameter, match=why):
+            _key(context, option, wrong)
+        with pytest.raises(SettingsError, match=f"ROCKERBOX_DEDUPE_KEY.*{why}"):
+            given({"DATABASE_URL": "sqlite:///x.db", "ROCKERBOX_DEDUPE_KEY": wrong})
 
 
 def test_without_a_key_order_id_is_presumed_and_that_is_said() -> None:

@@ -39,7 +39,7 @@ def rockerbox() -> None:
 
 def _key(_context: click.Context, _parameter: click.Parameter, value: str | None) -> DedupeKey | None:
     try:
-        return None if value is None else DedupeKey.parse(value)
+        return None if value is None else DedupeKey.of_account(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

@@ -47,6 +47,14 @@ class DedupeKey:
             )
         return cls(fields, cross_day, day)
 
+    @classmethod
+    def of_account(cls, text: str) -> DedupeKey:
+        """The same of fields that every account has, in any case. Raises ValueError with a remedy."""
+        key = cls.parse(text.lower())
+        if strange := [name for name in key.fields if name not in KNOWN_FIELDS]:
+            raise ValueError(f"has {', '.join(strange)}; a key is made of {', '.join(sorted(KNOWN_FIELDS))}")
+        return key
+
     def __str__(self) -> str:
         return f"{','.join(self.fields)} ({'cross-day' if self.cross_day else 'same day'})"
 

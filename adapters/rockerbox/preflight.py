@@ -15,7 +15,7 @@ from typing import Any
 
 from offhook.adapters.rockerbox.checks import Reading, customer_id_problem, read, revenue_problem
 from offhook.adapters.rockerbox.dedupe import MAX_KEYS, DedupeKey, FirstOf
-from offhook.pipeline.delivery import Resend, State
+from offhook.pipeline.delivery import KEY_LACKS, Resend, State
 from offhook.pipeline.story import ConversionLine
 
 MOST_SAMPLES = 5
@@ -81,7 +81,7 @@ class Finding:
 CHECKS: Mapping[str, Check] = {
     "key_field_missing": Check(
         Level.ERROR,
-        "They lack a field of the account's deduplication key, and Rockerbox counts nothing without it: they are held, not sent.",
+        "They lack a field of the account's deduplication key, and Rockerbox counts nothing without it.",
         "Give these customers the field (`flask customers import`), then `flask conversions retry CALLSID --rebuild`; or "
         "choose a key in the account that every conversion has, and name it in ROCKERBOX_DEDUPE_KEY.",
     ),
@@ -145,7 +145,8 @@ CHECKS: Mapping[str, Check] = {
 
 IN_WORDS: Mapping[str, tuple[str, str]] = {
     "key_field_missing": (
-        "They lack a field of the account's deduplication key, and Rockerbox counts nothing without it: they are kept back, not sent.",
+        "They lack a field of the account's deduplication key, and Rockerbox counts nothing without it: what was not sent yet is "
+        "kept back.",
         "Give these customers the field under Customers, then decide these calls again; or choose a key in the account that "
         "every conversion has, and have it set here, too.",
     ),
@@ -222,7 +223,7 @@ class Preflight:
         self._found: dict[str, _Found] = {}
         self._actions: Counter[str] = Counter()
         self._first_with: dict[str, str] = {}
-        self._conversions = 0
+        self._conversions = self._held = self._delivered = 0
 
     def look(self, line: ConversionLine) -> None:
         """Take one conversion in: the next in the order of their making."""
@@ -239,7 +240,7 @@ class Preflight:
         key = self._account.presumed_key
         if key.missing(reading.fields):
             if self._account.key is not None:
-                self._note("key_field_missing", line, ", ".join(key.missing(reading.fields)))
+                self._note_lacking(line, ", ".join(key.missing(reading.fields)))
             return
         if line.state == State.DEAD:
             return
@@ -247,6 +248,14 @@ class Preflight:
         earlier = self._first.of(key.mark(reading.fields, moment, ""), line.key.call_sid)
         if earlier is not None:
             self._note("collapses", line, f"as {earlier}")
+
+    def _note_lacking(self, line: ConversionLine, what: str) -> None:
+        if line.state == State.DELIVERED:
+            self._delivered += 1
+        is_held = line.state != State.DELIVERED and line.reason.startswith(KEY_LACKS)
+        self._held += is_held
+        stands = "delivered" if line.state == State.DELIVERED else "held" if is_held else ""
+        self._note("key_field_missing", line, f"{what} ({stands})" if stands else what)
 
     def _count_action(self, line: ConversionLine) -> None:
         if line.action in self._actions or len(self._actions) < _MOST_ACTIONS:
@@ -266,8 +275,15 @@ class Preflight:
             found["action_once"] = _Found(len(once), once[:MOST_SAMPLES])
         found |= {name: _Found(None) for name in _of_settings(self._account)}
         without_email = found["without_email"].count if "without_email" in found else 0
-        findings = tuple(_finding(name, found[name]) for name in CHECKS if name in found)
+        findings = tuple(_finding(name, found[name], self._also(name)) for name in CHECKS if name in found)
         return Report(self._conversions, without_email or 0, findings, self._first.is_partial)
+
+    def _also(self, name: str) -> str:
+        """What became of those that lack a field of the key."""
+        if name != "key_field_missing":
+            return ""
+        held = f" Held, not sent: {self._held}." if self._held else ""
+        return f"{held} Delivered all the same: {self._delivered}." if self._delivered else held
 
     def _used_once(self) -> list[Sample]:
         """An action beside others that was used once. A first conversion is no typing error."""
@@ -276,9 +292,9 @@ class Preflight:
         return [Sample(self._first_with[action], action) for action, count in self._actions.items() if count == 1]
 
 
-def _finding(name: str, found: _Found) -> Finding:
+def _finding(name: str, found: _Found, also: str) -> Finding:
     check = CHECKS[name]
-    return Finding(name, check.level, found.count, tuple(found.samples), check.sentence, check.remedy)
+    return Finding(name, check.level, found.count, tuple(found.samples), f"{check.sentence}{also}", check.remedy)
 
 
 def _of_settings(account: Account) -> Iterator[str]:
