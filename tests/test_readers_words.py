@@ -18,6 +18,7 @@ from offhook.pipeline.words import (
     WORDS,
     about_many,
     counted,
+    in_general,
     label_of,
     outcome_in_words,
     reason_in_words,
@@ -140,6 +141,20 @@ def test_a_row_says_what_became_of_a_call_and_why(verdict: str, reason: str, sai
 def test_one_is_one_and_many_are_many() -> None:
     said = [counted(count, "call was", "calls were") for count in (0, 1, 2000)]
     assert said == ["0 calls were", "1 call was", "2,000 calls were"]
+
+
+@pytest.mark.parametrize("reason", reasons.REASONS)
+def test_every_reason_is_said_in_general_without_a_name_that_differs_from_call_to_call(reason: str) -> None:
+    said = in_general(reason)
+    assert said and "{" not in said and said[0] == said[0].upper()
+
+
+def test_the_most_frequent_reasons_are_said_in_general() -> None:
+    assert in_general("caller_not_in_mapping") == "Not in your customer list"
+    assert in_general("status") == "Not answered"
+    assert in_general("too_short") == "Too short"
+    assert in_general("at_night") == "At night"
+    assert in_general("caller_withheld") == reasons.REASONS["caller_withheld"].sentences[0]
 
 
 def test_a_verdict_of_a_newer_version_is_taken_for_what_is_not_over() -> None:

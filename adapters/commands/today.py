@@ -14,8 +14,8 @@ from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, in_utc, show_list, show_record, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
 from offhook.pipeline.counting import KINDS, Figures, figures
-from offhook.pipeline.reasons import known
 from offhook.pipeline.story import Verdict
+from offhook.pipeline.words import in_general
 
 _FIGURES = ("calls", *KINDS)
 _NUMBERS = ("number", *_FIGURES)
@@ -83,7 +83,7 @@ def _show(found: Figures, begins: datetime) -> None:
     click.echo(f"\n{_sums(found)}\n")
     show_list(_numbers(found), Format.TABLE, _NUMBERS)
     click.echo()
-    rows = ({"reason": word, "calls": count, "what": _what(word)} for word, count in found.by_reason.items())
+    rows = ({"reason": word, "calls": count, "what": in_general(word)} for word, count in found.by_reason.items())
     show_list(rows, Format.TABLE, _REASONS)
 
 
@@ -96,9 +96,3 @@ def _sums(found: Figures) -> str:
 
 
 _CONVERTED = (Verdict.DELIVERED, Verdict.ON_ITS_WAY, Verdict.HELD, Verdict.REFUSED)
-
-
-def _what(word: str) -> str:
-    found = known(word)
-    sentence = found.sentences[0] if found else ""
-    return "" if "{" in sentence.replace("{word}", "") else sentence.format(word=word)

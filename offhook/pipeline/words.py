@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from offhook.pipeline.call import CallState
 from offhook.pipeline.ports.customers import Source
-from offhook.pipeline.reasons import on_pages
+from offhook.pipeline.reasons import known, on_pages
 from offhook.pipeline.story import COUNTED_UP_TO, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 
@@ -83,6 +83,16 @@ def why_in_words(verdict: str, reason: str) -> str:
     """Why calls are not in Rockerbox, as a row says it that stands for many: `Too short`, `Unknown caller`."""
     if not reason or verdict == Verdict.NOT_FINISHED or (verdict, reason) == _PLAIN:
         return label_of(verdict, reason)
+    words = reason_in_words(reason)
+    return words[:1].upper() + words[1:]
+
+
+def in_general(reason: str) -> str:
+    """A reason of many calls: its sentence, where that is the same for each of them, else its few words."""
+    found = known(reason)
+    sentence = found.sentences[0] if found else "{}"
+    if "{" not in sentence.replace("{word}", ""):
+        return sentence.format(word=reason)
     words = reason_in_words(reason)
     return words[:1].upper() + words[1:]
 
