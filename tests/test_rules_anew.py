@@ -79,6 +79,16 @@ def test_a_call_that_counts_by_both_rules_and_would_be_sent_otherwise_is_a_chang
     assert (change["count"], set(change["samples"]) <= {sid(number) for number in SENT}) == (8, True)
 
 
+def test_a_person_reads_what_would_change_in_a_readers_words_and_a_program_in_the_ledgers(database_url: str) -> None:
+    words = ("rules", "backtest", "--since", "1d")
+    rules = RULES.replace("min_duration_seconds = 30", "max_duration_seconds = 30")
+    done = after_calls(database_url, rules, *words)
+    assert "Does not count: too long" in done.stdout and "Does not count: too short" in done.stdout
+    assert "Counts" in done.stdout
+    for raw in ("too_long", "too_short", "skipped", "converted: "):
+        assert raw not in done.stdout
+
+
 def test_the_rules_that_were_used_change_nothing_of_what_is_sent(database_url: str) -> None:
     same = f"# in other words\n{RULES}"
     found = json.loads(after_calls(database_url, same, "rules", "backtest", "--since", "1d", "--json").stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
@@ -9,15 +10,17 @@ from itertools import islice
 import click
 from flask.cli import with_appcontext
 
-from offhook.adapters.commands.context import LedgerGroup, fail, offhook
+from offhook.adapters.commands.context import LedgerGroup, Offhook, fail, offhook
 from offhook.adapters.commands.named_call import say_more_numbers
 from offhook.adapters.commands.periods import ago
 from offhook.adapters.commands.shown import Format, say_more, show_list, shows
 from offhook.adapters.commands.tallies import NOT_WHOLE
+from offhook.adapters.rules_file.problems import RulesError
 from offhook.pipeline.call import CallState
 from offhook.pipeline.calls_listed import COLUMNS, ON_A_TERMINAL, PAGE, every, row
 from offhook.pipeline.finding import numbers_ever_of
 from offhook.pipeline.phone import caller
+from offhook.pipeline.reasons import OF_DECISIONS, known
 from offhook.pipeline.story import CallFilter, CountedCall, Verdict
 from offhook.pipeline.unfinished import UNFINISHED
 from offhook.pipeline.words import SOURCES, label_of, reason_in_words
@@ -81,12 +84,29 @@ def list_(
     wanted = CallFilter(since, until, ours, outcome, reason, state, phones, least_seconds, most_seconds, source)
     found = [] if phones == () else list(islice(every(ledger.stories, wanted, min(limit + 1, PAGE)), limit + 1))
     show_calls(found[:limit], shown, reveal=reveal)
+    if reason is not None and not found:
+        _say_unknown_reason(service, reason)
     if len(found) > limit:
         say_more(limit)
     if not ledger.tallies.is_whole():
         click.echo(NOT_WHOLE, err=True)
     if numbers is not None and numbers.is_more:
         say_more_numbers(most)
+
+
+def _say_unknown_reason(service: Offhook, reason: str) -> None:
+    """Where the word is none of ours and none of the rules that hold, it may be misspelt; or rules of before gave it."""
+    try:
+        own = [rule.skip for rule in service.rules().blocks if rule.skip]
+    except RulesError:
+        own = []
+    if reason in own or known(reason) or known(f"{reason} "):
+        return
+    words = sorted({*(word.partition(" ")[0] for word in OF_DECISIONS), *own})
+    near = difflib.get_close_matches(reason.lower(), words, n=1)
+    meant = f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(words)}."
+    said = f'No call has the reason "{reason[:60]}", which is none of Offhook\'s and none of the rules that hold'
+    click.echo(f"{said}. {meant} docs/reasons.md has all of Offhook's.", err=True)
 
 
 def show_calls(found: Sequence[CountedCall], shown: Format, *, reveal: bool, in_words: bool = False) -> None:

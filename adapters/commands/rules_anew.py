@@ -31,6 +31,7 @@ from offhook.pipeline.backtest import (
     as_record,
     backtest,
     changing,
+    outcome_in_words,
     weighed_since,
 )
 from offhook.pipeline.call import DECIDABLE_ANEW
@@ -120,7 +121,7 @@ def _show_all_that_stay(result: Backtest) -> None:
     stay = [one for one in result.changed if one.before == CONVERTED]
     if any(one.count > SAMPLES for one in stay):
         click.echo("All of these that were converted:")
-        rows = [{"call_sid": call_sid, "after": one.after} for one in stay for call_sid in one.samples]
+        rows = [{"call_sid": sid, "after": outcome_in_words(one.after)} for one in stay for sid in one.samples]
         show_list(rows, Format.TABLE, ("call_sid", "after"))
 
 
@@ -180,18 +181,26 @@ def _show(result: Backtest, rules: Rules, shown: Format) -> None:
             f"{result.calls} calls; {result.unchanged} come to the same, {result.calls - result.unchanged} do not."
         )
     if result.changed or shown is Format.CSV:
-        most = SAMPLES if shown is Format.TABLE else None
-        show_list([_line(one, most) for one in result.changed], shown, _COLUMNS)
+        line = _line_in_words if shown is Format.TABLE else _line
+        show_list([line(one) for one in result.changed], shown, _COLUMNS)
     if shown is Format.TABLE and result.changed:
         click.echo("\nBy tracked number:")
-        numbers_ = [{"number": ours, **_line(one)} for ours, every in as_numbers(result).items() for one in every]
+        numbers_ = [
+            {"number": ours, **_line_in_words(one)} for ours, every in as_numbers(result).items() for one in every
+        ]
         show_list(numbers_, shown, ("number", "before", "after", "count"))
         if any(one.was_converted for one in result.changed):
             click.echo("What was converted stays so: it was sent, or will be, and Rockerbox takes nothing back.")
 
 
-def _line(one: Change, most: int | None = None) -> dict[str, object]:
-    return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples[:most])}
+def _line(one: Change) -> dict[str, object]:
+    return {"before": one.before, "after": one.after, "count": one.count, "samples": ", ".join(one.samples)}
+
+
+def _line_in_words(one: Change) -> dict[str, object]:
+    """As a person reads it, with a few of the calls."""
+    read = {"before": outcome_in_words(one.before), "after": outcome_in_words(one.after)}
+    return {**_line(one), **read, "samples": ", ".join(one.samples[:SAMPLES])}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,25 +15,17 @@ from offhook.adapters.dashboard.times import zone
 from offhook.adapters.dashboard.who import audit, needs, user
 from offhook.adapters.dashboard.work import asked_for, jobs_listed
 from offhook.adapters.rules_file.problems import Problem, RulesError
-from offhook.pipeline.backtest import CONVERTED, OF_STATE
-from offhook.pipeline.call import CallState
+from offhook.pipeline.backtest import outcome_in_words
 from offhook.pipeline.job_kinds import BacktestRules, enqueue
 from offhook.pipeline.rule_figures import lacking, left_out, rule_figures
 from offhook.pipeline.rules import Rules
 from offhook.pipeline.rules.english import in_english
 from offhook.pipeline.rules_held import RulesHeld, RulesHeldPage, held_once, rules_held
-from offhook.pipeline.story import Verdict
 from offhook.pipeline.users import Role
-from offhook.pipeline.words import STATES, reason_in_words, word_of
 
 blueprint = Blueprint("rules", __name__)
 SPANS = (7, 30, 90, 365)
 """How many days of calls a trial of other rules may go over; those that the page sums up are among them."""
-_WORDS: Mapping[str, str] = {
-    CONVERTED: STATES[CallState.CONVERTED],
-    OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
-    OF_STATE[CallState.SKIPPED]: word_of(Verdict.DOES_NOT_COUNT).label,
-}
 
 
 @blueprint.get("/rules")
@@ -72,7 +64,7 @@ def _page(problems: Sequence[Problem] = ()) -> str:
         spans=_spans(known),
         jobs=trials,
         tried=asked_for(known, trials),
-        in_words=in_words,
+        in_words=outcome_in_words,
     )
 
 
@@ -103,16 +95,6 @@ def _in_use(rules: Rules | RulesError) -> str | None:
 
 def _since() -> int:
     return row_number(request.args.get("since", "")) or 0
-
-
-def in_words(outcome: str) -> str:
-    """A word of a backtest (`skipped: too_short`) as a reader has it: `Does not count: too short`."""
-    what, _, reason = outcome.partition(": ")
-    label = _WORDS.get(what, what)
-    if what == CONVERTED:  # what is sent of it, as the rules write it
-        return f"{label}: {reason}" if reason else label
-    is_plain = not reason or reason == "caller_not_in_mapping"
-    return label if is_plain else f"{label}: {reason_in_words(reason)}"
 
 
 @blueprint.get("/rules/<version>")

@@ -20,6 +20,8 @@ from offhook.pipeline.ports.books import KnownCalls
 from offhook.pipeline.ports.past import Past, PastCall
 from offhook.pipeline.sent_otherwise import SentOtherwise
 from offhook.pipeline.steps import Judge, calls_of, weigh_anew
+from offhook.pipeline.story import Verdict
+from offhook.pipeline.words import STATES, reason_in_words, word_of
 
 PAGE = 1000
 WAITING = 1000  # callbacks that may wait to be folded while calls are still taken as the ledger keeps them
@@ -94,6 +96,23 @@ def outcome(state: str, reason: str) -> str:
 def outcome_of(found: Weighed) -> str:
     """The same of what a call would come to."""
     return outcome(OF_STATE[state_of(found)], "" if isinstance(found, Counts) else found.reasons[0].word)
+
+
+_WORDS: Mapping[str, str] = {
+    CONVERTED: STATES[CallState.CONVERTED],
+    OF_STATE[CallState.PARKED]: word_of(Verdict.UNKNOWN_CALLER).label,
+    OF_STATE[CallState.SKIPPED]: word_of(Verdict.DOES_NOT_COUNT).label,
+}
+
+
+def outcome_in_words(outcome: str) -> str:
+    """An outcome (`skipped: too_short`) as a reader has it: `Does not count: too short`."""
+    what, _, reason = outcome.partition(": ")
+    label = _WORDS.get(what, what)
+    if what == CONVERTED:  # what is sent of it, as the rules write it
+        return f"{label}: {reason}" if reason else label
+    is_plain = not reason or reason == "caller_not_in_mapping"
+    return label if is_plain else f"{label}: {reason_in_words(reason)}"
 
 
 def weighed_since(
