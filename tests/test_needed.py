@@ -18,6 +18,7 @@ pytestmark = pytest.mark.unit
 # What there is nothing to try of, which is no lack of the machine.
 NOTHING_TO_TRY = {
     "there is one writer at a time; each index is a turn of its own",
+    "there is one writer at a time",
     "an index of SQLite is there or not",
     "a transaction's advisory lock cannot be deleted",
     "nobody can lock a reader out for long",
