@@ -67,16 +67,17 @@ AT_ONCE := $(shell expr $(CORES) + 2)
 # In the order of tests/conftest.py: the runner's own would begin those that take longest last.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-# What this machine lacked something for, of both runs: the second one ends with all of it.
+# What this machine lacked something for, of both runs: the second one ends with all of it. (With a blank for the "=" a file that
+# is there would be taken for the tests to run.)
 LEFT_OUT := .run/left-out
 
 unit: .venv/dev
 	@mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	$(PYTEST) -n $(CORES) -m "unit and not soak" --left-out $(LEFT_OUT)
+	$(PYTEST) -n $(CORES) -m "unit and not soak" --left-out=$(LEFT_OUT)
 
 test: check $(NPM) unit
 	@echo "The others, on real servers and databases."
-	$(PYTEST) -n $(AT_ONCE) -m "not unit and not soak" --left-out $(LEFT_OUT)
+	$(PYTEST) -n $(AT_ONCE) -m "not unit and not soak" --left-out=$(LEFT_OUT)
 
 # Each page is looked at in each scheme at each width, where its picture is kept.
 PICTURES := .run/pictures
