@@ -20,7 +20,8 @@ from tests.support.waiting import wait_until
 
 _ENDLESS = (
     "CREATE VIEW outcomes AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT '' AS account_sid, "
-    "'' AS call_sid, i AS at, '' AS number, 'delivered' AS outcome, 'delivered' AS reason FROM n"
+    "'' AS call_sid, i AS at, '' AS number, 'delivered' AS outcome, 'delivered' AS reason, '' AS rule, '' AS rule_state, "
+    "'' AS rule_reason FROM n"
 )
 
 

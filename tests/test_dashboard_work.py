@@ -181,7 +181,7 @@ def test_what_a_job_says_is_said_in_a_readers_words(site: Browsing) -> None:
     customers = words(viewer.get("/customers").text)
     assert "No row of it was of use: your customer list is as it was." in customers
     rockerbox = words(viewer.get("/rockerbox").text)
-    assert "1 conversion, with emails and customer ids in clear. 1 of them were not delivered." in rockerbox
+    assert "1 conversion, with emails and customer ids in clear. 1 of them was not delivered." in rockerbox
     for said in (customers, rockerbox):
         assert not NEVER.search(said), NEVER.search(said)
         assert not TERMINAL.search(said), TERMINAL.search(said)

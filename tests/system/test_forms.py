@@ -68,7 +68,9 @@ def test_each_form_says_the_same_and_none_a_whole_number_or_email(offhook: Offho
         }
         forms = (("--json",), ("--csv",), ("--format", "table"), ())
         said = run([[*words, *form] for words in commands for form in forms], offhook)
-        by_number = {4 * at + form for at, words in enumerate(commands) if words[0] == "calls" for form in range(4)}
+        of_calls = (("calls", "list"), ("conversions", "show"), ("explain", sid))
+        of_a_call = [at for at, words in enumerate(commands) if words[:2] in of_calls]
+        by_number = {4 * at + form for at in of_a_call for form in range(4)}
         assert [text for text in said if any(whole in text for whole in (CALLER, EMAIL))] == []
         assert {at for at, text in enumerate(said) if OURS in text} == by_number  # a tracked number is nobody's secret
         for at, (words, column) in enumerate(commands.items()):
