@@ -90,6 +90,7 @@ def test_whatever_a_source_does_each_call_is_decided_once_it_can_be(offhook: Off
         assert phone not in worker.log
 
 
+@pytest.mark.mostly("postgres")
 def test_while_a_source_is_dead_calls_wait_in_sight_and_survive_a_kill(offhook: Offhook) -> None:
     port = sinks.closed_port()
     settings = QUICK | {"OFFHOOK_LOOKUPS": of_crm(port)}
