@@ -49,6 +49,7 @@ def kill_under_way(worker: WorkerProcess, offhook: Offhook, office: Office, job_
     return office.job(job_id)
 
 
+@pytest.mark.mostly("postgres")
 def test_an_import_whose_worker_is_killed_is_finished_by_another_and_is_one_import(
     offhook: Offhook, office: Office
 ) -> None:

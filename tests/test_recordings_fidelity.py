@@ -191,7 +191,14 @@ def test_no_order_and_no_repetition_changes_a_conversion(name: str, seed: int, c
 
 
 @pytest.mark.mostly("sqlite")
-@pytest.mark.parametrize("options", [{"shuffle": 7}, {"duplicate": 3}, {"shuffle": 8, "duplicate": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": 8, "duplicate": 2},
+        pytest.param({"shuffle": 7}, marks=pytest.mark.soak),
+        pytest.param({"duplicate": 3}, marks=pytest.mark.soak),
+    ],
+)
 def test_no_order_and_no_repetition_changes_a_day_of_a_shop(options: Mapping[str, int], pair: Twins) -> None:
     assert_same_conversions("shop-day", options, pair)
 

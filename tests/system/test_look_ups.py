@@ -118,6 +118,7 @@ def test_while_a_source_is_dead_calls_wait_in_sight_and_survive_a_kill(offhook: 
     assert ledger.count(offhook.database_url, "decisions") == len(NUMBERS)
 
 
+@pytest.mark.mostly("postgres")  # where they work side by side
 def test_several_workers_that_are_killed_lose_and_skip_none(offhook: Offhook, crm: sinks.Sink) -> None:
     """On SQLite as on Postgres; a number that somebody asked for as he was killed is asked for again when the claim is over."""
     crm.behave(*([sinks.black_hole()] * 6), sinks.after(0.02, knows(PEOPLE)))
