@@ -54,7 +54,7 @@ def know_some(url: str) -> None:
 
 
 @pytest.mark.mostly("sqlite")  # minutes of requests; the API's own tests are asked of both
-@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [5, pytest.param(100, marks=pytest.mark.soak)])
 def test_schemathesis_finds_nothing(database_url: str, tmp_path: Path, examples: int) -> None:
     fill(database_url, ROWS)
     know_some(database_url)
