@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import cast
 
 import click
 from flask.cli import with_appcontext
 
 from offhook.adapters.commands.audited import audit
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, offhook
+from offhook.adapters.commands.customer_samples import show_samples
 from offhook.adapters.commands.shown import Format, beside, in_utc, say_more, show_counts, show_list, show_record, shows
 from offhook.pipeline.calls_listed import PAGE
 from offhook.pipeline.customer import Customer
-from offhook.pipeline.customer_shown import in_a_line
 from offhook.pipeline.masking import Masking, in_clear, masking
 from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.ports.history import HistoryLine, ImportLine, SharedNumber
@@ -91,11 +90,7 @@ def undo_(import_id: int, yes: bool, dry_run: bool, is_clear: bool, shown: Forma
 def _show_undoing(line: ImportLine, counts: Mapping[str, int], samples: Sequence[Mapping[str, object]]) -> None:
     click.echo(f"Import {line.id}: {line.source.value} {line.name}, {in_utc(line.started_at)}")
     show_counts({name.replace("_", " "): count for name, count in counts.items()})
-    if samples:
-        click.echo()
-        rows = [{**one, "was": in_a_line(cast("Mapping[str, object] | None", one["was"]))} for one in samples]
-        several = ("customers",) if any("customers" in one for one in samples) else ()
-        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", *several, "was"))
+    show_samples(samples)
 
 
 def _undo(service: Offhook, import_id: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from offhook.adapters.commands.context import (
     fail_without_database,
     offhook,
 )
+from offhook.adapters.commands.customer_samples import show_samples
 from offhook.adapters.commands.shown import Format, in_utc, on_stderr, show_counts, show_list, show_record, shows
 from offhook.adapters.customers.columns import Columns, names_of
 from offhook.adapters.customers.csv_file import Beforehand, ImportReport, Replace, import_csv
@@ -31,7 +32,6 @@ from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.jobs.importing import Diff, DryRun, Samples, Waiting, record, samples_of
 from offhook.pipeline.conversion import SEVERAL_CUSTOMERS
 from offhook.pipeline.customer import CONFLICTS, Conflict
-from offhook.pipeline.customer_shown import in_a_line
 from offhook.pipeline.masking import in_clear, masking
 from offhook.pipeline.phone import is_region
 from offhook.pipeline.ports.unavailable import LedgerUnavailable
@@ -358,15 +358,7 @@ def _show_samples(samples: Samples, dry_run: bool) -> None:
     """Those that a dry run found, kind by kind, and of what was not used, all of which stands in the rejects file."""
     if not dry_run:
         return
-    rows = [
-        {"what": kind, **one, "was": in_a_line(cast("Mapping[str, object] | None", one.get("was")))}
-        for kind in ("added", "changed", "removed")
-        for one in samples[kind]
-    ]
-    if rows:
-        click.echo()
-        several = ("customers",) if any("customers" in row for row in rows) else ()
-        show_list(rows, Format.TABLE, ("what", "phone", "email", "customer_id", *several, "was"))
+    show_samples([{"what": kind, **one} for kind in ("added", "changed", "removed") for one in samples[kind]])
     left_out = [{"what": kind, **one} for kind in ("conflicts", "rejected") for one in samples[kind]]
     if left_out:
         click.echo()

@@ -46,8 +46,8 @@ def rules_of_then(
 def unsaid(text: str, held: Held) -> list[str]:
     """The defaults that held where the text says nothing, a line of TOML each."""
     try:
-        written = read_toml(text.removeprefix("\ufeff")).keys()
+        written = set(read_toml(text.removeprefix("\ufeff")))
     except (NotToml, RecursionError):
-        written = {}.keys()
+        written = set()
     defaults = ((key, value) for key, value in held.settings.items() if key not in written and value not in (None, {}))
     return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in defaults]

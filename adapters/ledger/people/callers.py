@@ -123,20 +123,20 @@ def called_before(connection: Connection, found: Iterable[Row[Any]]) -> set[Call
     return {CallKey(*row) for row in with_rows(_CALLED_BEFORE, _CALLED, rows).returned(connection)}
 
 
-_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
+IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
 
 
 def parked_after(place: str, limit: int) -> Select[Any]:
     """Parked calls, caller by caller. The `place` of a row is its caller's; those after the one given come, "" for all."""
     column = calls.c.customer_phone
     names = (calls.c.account_sid, calls.c.call_sid, column, column.label("place"))
-    return select(*names).where(_IS_PARKED, column > place).order_by(column).limit(limit)
+    return select(*names).where(IS_PARKED, column > place).order_by(column).limit(limit)
 
 
 def parked_of(phone: str, limit: int) -> Select[Any]:
     """The parked calls of this number (E.164)."""
     names = (calls.c.account_sid, calls.c.call_sid, calls.c.customer_phone)
-    return select(*names).where(_IS_PARKED, is_call_of(phone)).limit(limit)
+    return select(*names).where(IS_PARKED, is_call_of(phone)).limit(limit)
 
 
 # OFFSET 0 keeps it a look-up of its own on Postgres, for each of the numbers.

@@ -20,9 +20,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from offhook.adapters.ledger.legal import is_one_of
+from offhook.adapters.ledger.people.callers import IS_PARKED
 from offhook.adapters.ledger.schema import calls, unknown_callers
-from offhook.pipeline.call import CallState
 from offhook.pipeline.ports.unknown import CallersMark
 
 _Names = Any
@@ -84,7 +83,6 @@ def _behind(parts: Sequence[ColumnElement[bool]], order: _Order, limit: int) -> 
 
 
 _TURN = text(f"SELECT pg_advisory_xact_lock({0x0FF_4028})")  # as the triggers of migration 0028 take it
-_IS_PARKED = text(is_one_of("state", [CallState.PARKED]))
 
 
 def count_callers_anew(connection: Connection, after: str, limit: int) -> str | None:
@@ -95,7 +93,7 @@ def count_callers_anew(connection: Connection, after: str, limit: int) -> str | 
         connection.execute(_TURN)
     last = connection.execute(_end_of_page(after, limit)).scalar()
     number, at = calls.c.customer_phone, calls.c.first_received_at
-    right = select(number, func.count(), func.min(at), func.max(at)).where(_IS_PARKED, *_within(number, after, last))
+    right = select(number, func.count(), func.min(at), func.max(at)).where(IS_PARKED, *_within(number, after, last))
     connection.execute(delete(unknown_callers).where(*_within(unknown_callers.c.phone, after, last)))
     connection.execute(insert(unknown_callers).from_select(list(unknown_callers.c), right.group_by(number)))
     return last
@@ -104,7 +102,7 @@ def count_callers_anew(connection: Connection, after: str, limit: int) -> str | 
 def _end_of_page(after: str, limit: int) -> Select[Any]:
     """The last of so many numbers that have a row or should have one."""
     number, kept = calls.c.customer_phone, unknown_callers.c.phone
-    of_calls = select(number.label("phone")).where(_IS_PARKED, number > after).distinct()
+    of_calls = select(number.label("phone")).where(IS_PARKED, number > after).distinct()
     of_rows = select(kept).where(kept > after)
     parts = (of_calls.order_by(number).limit(limit).subquery(), of_rows.order_by(kept).limit(limit).subquery())
     every = union(*map(select, parts)).subquery()
