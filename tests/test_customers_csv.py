@@ -939,7 +939,7 @@ def _made(path: Path, rows: int, *options: str) -> Path:
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small, large = (
-        _made(tmp_path / f"{rows}.csv", rows, "--bad", "0.05", "--conflicts", "0.05") for rows in (5_000, 20_000)
+        _made(tmp_path / f"{rows}.csv", rows, "--bad", "0.05", "--conflicts", "0.05") for rows in (2_500, 10_000)
     )
     _peak_bytes(small)  # what is cached once
     assert _peak_bytes(large) < 1.2 * _peak_bytes(small) + 100_000
@@ -947,7 +947,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_the_rows_of_one_phone(tmp_path: Path) -> None:
     paths = []
-    for rows in (5_000, 20_000):
+    for rows in (2_500, 10_000):
         paths.append(tmp_path / f"{rows}.csv")
         paths[-1].write_text(HEADER + "".join(f"+14158675309,,C{n}\n" for n in range(rows)))
     _peak_bytes(paths[0])
