@@ -1,12 +1,14 @@
 """How gunicorn runs the web process. Read by itself from the folder that it starts in, and again at each SIGHUP."""
 
 import math
+import os
 import signal
 import sys
 
 # At SIGHUP the code is read again, too: the master has ours from its start, and each worker has what the master has.
-for _name in [name for name in sys.modules if name.split(".")[0] in ("app", "offhook")]:
-    del sys.modules[_name]
+if "SERVER_SOFTWARE" in os.environ:  # a master sets it when it has read this page for the first time
+    for _name in [name for name in sys.modules if name.split(".")[0] in ("app", "offhook")]:
+        del sys.modules[_name]
 
 from offhook.adapters.logs import config as log_config
 from offhook.adapters.web.framing import LONGEST_LINE, Limits

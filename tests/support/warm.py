@@ -1,4 +1,4 @@
-"""Starts `flask ...` and `gunicorn ...` from a process that has their modules already, and forks for each.
+"""Starts `flask ...` and `gunicorn ...` from a process (`starter.py`) that has their modules already, and forks for each.
 
 Reading the modules is most of what a short command costs, and the suite starts some thousand processes. What comes out is a
 process like any other: with its own memory, environment, folder, session, signals and exit code. What a start from nothing does
@@ -8,27 +8,20 @@ is tried where it is the subject (the wheel, the Procfile, the lines of the READ
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-import runpy
 import select
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
-from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
+from io import FileIO
 from pathlib import Path
-from typing import NoReturn
 
 REPOSITORY = Path(__file__).parents[2]
 _PROGRAMS = ("flask", "gunicorn")
 _PYTHON_MAY_SAY = {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
-_LONGEST_REQUEST = 1 << 20
 
 
 def can_start(command: Sequence[str], env: Mapping[str, str]) -> bool:
@@ -101,90 +94,10 @@ def _starter() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.starter", str(theirs.fileno())],
             cwd=REPOSITORY,
             env={name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OFFHOOK"))},
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
     return ours
-
-
-def main(fd: int) -> None:
-    """Fork for each request until nobody can ask any more."""
-    _read_modules()
-    gc.freeze()  # what is there stays in memory that is shared
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks for what became of the keepers
-    asking = socket.socket(fileno=fd)
-    while True:
-        asked, fds, _, _ = socket.recv_fds(asking, _LONGEST_REQUEST, 4)
-        if not asked:
-            return
-        if os.fork() == 0:
-            asking.close()
-            _keep(asked, fds)
-        for passed in fds:
-            os.close(passed)
-
-
-def _read_modules() -> None:
-    """All that web, worker and commands are made of. `app` is not: importing it starts something."""
-    from sqlalchemy.dialects import postgresql, sqlite  # noqa: F401
-
-    from offhook import main, service  # noqa: F401
-    from offhook.adapters.commands.listed import LISTED
-    from offhook.adapters.way_out.request import trusting
-
-    for command in LISTED:
-        command.load()
-    trusting(None)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "gunicorn"]:
-        del sys.modules[name]  # it takes the folder in which it is imported for the one to run in
-
-
-def _keep(asked: bytes, fds: Sequence[int]) -> NoReturn:
-    """Start what was asked for, and say what became of it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    *standard, status = fds
-    arguments, env, folder, own_session = json.loads(asked)
-    pid = os.fork()
-    if pid == 0:
-        os.close(status)
-        if own_session:
-            os.setsid()
-        _become(env, folder, standard)
-        _run(arguments, folder)
-    os.write(status, b"%d\n" % pid)
-    for passed in standard:
-        os.close(passed)
-    _, ended = os.waitpid(pid, 0)
-    with suppress(BrokenPipeError):  # whoever asked is gone
-        os.write(status, b"%d\n" % ended)
-    os._exit(0)
-
-
-def _become(env: Mapping[str, str], folder: str, standard: Sequence[int]) -> None:
-    for number, passed in enumerate(standard):
-        os.dup2(passed, number)
-        os.close(passed)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(env)
-    time.tzset()
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        raw = FileIO(number, "w" if number else "r", closefd=False)
-        stream = TextIOWrapper(BufferedWriter(raw) if number else BufferedReader(raw), line_buffering=True)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def _run(arguments: list[str], folder: str) -> NoReturn:
-    module, *rest = arguments
-    sys.path[:1] = [folder, str(REPOSITORY)]
-    sys.argv = [module, *rest]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-    sys.exit()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
