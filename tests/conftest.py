@@ -82,7 +82,7 @@ def _words(parameters: object) -> list[str]:
     return [value for value in getattr(parameters, "params", {}).values() if isinstance(value, str)]
 
 
-def _running_postgres() -> Iterator[PostgresServer]:
+def running_postgres() -> Iterator[PostgresServer]:
     """Where there is none the test is skipped, but in CI it fails."""
     try:
         from tests.support.postgres import PostgresServer
@@ -96,13 +96,13 @@ def _running_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real Postgres for the whole run: no test may stop it, nor change what holds for all of its databases."""
-    yield from _running_postgres()
+    yield from running_postgres()
 
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A real Postgres that this test may stop and change."""
-    yield from _running_postgres()
+    yield from running_postgres()
 
 
 @pytest.fixture(scope="session")

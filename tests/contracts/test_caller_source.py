@@ -17,6 +17,7 @@ from offhook.pipeline.look_up import Found, Later, NotThere
 from offhook.pipeline.ports.caller_source import CallerSource
 from offhook.pipeline.reasons import OF_LOOK_UPS, known
 from tests import sinks
+from tests.conftest import running_postgres
 from tests.fakes.caller_source import MemorySource
 from tests.support.crm import fill_shop, knows
 from tests.support.ledger import change
@@ -44,6 +45,12 @@ class Side:
     works: Callable[[], None]
 
 
+@pytest.fixture(scope="module")
+def shops_postgres() -> Iterator[PostgresServer]:
+    """A server that these tests may stop, as long as each of them leaves it running."""
+    yield from running_postgres()
+
+
 @pytest.fixture(params=["memory", "http", "sqlite", "postgres"])
 def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side]:
     match request.param:
@@ -54,7 +61,7 @@ def side(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Side]:
         case "sqlite":
             yield from _sqlite(tmp_path / "shop.db")
         case _:
-            yield from _postgres(request.getfixturevalue("own_postgres"))
+            yield from _postgres(request.getfixturevalue("shops_postgres"))
 
 
 def _memory() -> Iterator[Side]:

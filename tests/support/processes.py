@@ -94,13 +94,13 @@ def run(
         files = [stdin, stdout, stderr]
         for file in files:
             file.seek(0)
-        code = _start(command, env, folder, [file.fileno() for file in files], own_session=False).wait()
+        code = start(command, env, folder, [file.fileno() for file in files], own_session=False).wait()
         for file in files:
             file.seek(0)
         return subprocess.CompletedProcess(command, code, stdout.read().decode(), stderr.read().decode())
 
 
-def _start(
+def start(
     command: Sequence[str],
     env: Mapping[str, str],
     folder: Path,
@@ -140,7 +140,7 @@ class Process:
         self._log_begins = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log, Path(os.devnull).open() as nothing:
             standard = [nothing.fileno(), log.fileno(), log.fileno()]
-            self._process = _start(
+            self._process = start(
                 self._command, self._env, self._folder, standard, own_session=True, pass_fds=self._pass_fds
             )
         watch.group_runs(self.pid)

@@ -25,6 +25,7 @@ from tests.support.needed import require
 from tests.support.processes import REPOSITORY, flask
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
+from tests.support.warm_flask import warm_flask
 from tests.system.conftest import Offhook
 
 if TYPE_CHECKING:
@@ -132,11 +133,10 @@ def run_recipe(offhook: Offhook, commands: str, path: str = "") -> str:
     """In the folder of the ledger, with `.venv/bin/flask` there as `make` puts it there."""
     program = offhook.folder / ".venv" / "bin" / "flask"
     program.parent.mkdir(parents=True, exist_ok=True)
-    program.unlink(missing_ok=True)
-    program.symlink_to(Path(sys.executable).parent / "flask")
     env = offhook.env(**_zone())
     env |= {"PATH": f"{path}:{env['PATH']}"}
-    done = subprocess.run(["sh", "-euc", commands], env=env, cwd=offhook.folder, capture_output=True, text=True)
+    with warm_flask(program):
+        done = subprocess.run(["sh", "-euc", commands], env=env, cwd=offhook.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

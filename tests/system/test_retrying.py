@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 import sys
 from contextlib import closing
 
@@ -14,7 +13,7 @@ import pytest
 
 from tests import sinks
 from tests.support import ledger
-from tests.support.processes import flask
+from tests.support.processes import flask, start
 from tests.support.twilio import callback, new_sid
 from tests.support.waiting import wait_until
 from tests.system.conftest import Offhook
@@ -116,9 +115,7 @@ def test_a_terminal_is_asked(offhook: Offhook, answer: str, sent: str | None) ->
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "flask", "conversions", "retry", sid]
     with closing(os.fdopen(ours, "r+b", buffering=0)) as terminal:
-        running = subprocess.Popen(
-            command, env=offhook.env(), cwd=offhook.folder, stdin=theirs, stdout=theirs, stderr=theirs
-        )
+        running = start(command, offhook.env(), offhook.folder, [theirs] * 3, own_session=False)
         os.close(theirs)
         said = b""
         while b"[new]" not in said:
