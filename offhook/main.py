@@ -9,6 +9,7 @@ from flask import Flask
 
 from offhook.adapters.commands import front
 from offhook.adapters.commands.listed import LISTED
+from offhook.adapters.modules import read
 from offhook.pipeline.version import VERSION
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def commands_alone() -> Flask:
 
 
 def _build(settings: Settings) -> Offhook:
+    read("offhook.service")
     from offhook.service import build
 
     return build(settings)

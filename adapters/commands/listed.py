@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, cast
 
 import click
 
 from offhook.adapters.commands.context import LedgerCommand
+from offhook.adapters.modules import read
 
 
 class Listed(LedgerCommand):
@@ -19,8 +19,8 @@ class Listed(LedgerCommand):
 
     def load(self) -> click.Command:
         """The command itself."""
-        module, _, attribute = self._place.partition(":")
-        return cast(click.Command, getattr(import_module(module, __package__), attribute))
+        place, _, attribute = self._place.partition(":")
+        return cast(click.Command, getattr(read(f"{__package__}{place}"), attribute))
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any

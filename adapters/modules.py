@@ -1,0 +1,23 @@
+"""Reads a module with all that it needs, as a command does at its start."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from importlib import import_module
+from types import ModuleType
+
+
+def read(name: str) -> ModuleType:
+    """The module, for as long as the process lasts. The first time, nobody looks for garbage while it is read, as modules are
+    none, and what is there then is left out of each later look, also of the one as the program ends: that is a quarter of what
+    a short command costs.
+    """
+    if name not in sys.modules:
+        gc.disable()
+        try:
+            import_module(name)
+        finally:
+            gc.freeze()
+            gc.enable()
+    return sys.modules[name]
