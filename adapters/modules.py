@@ -13,11 +13,11 @@ def read(name: str) -> ModuleType:
     none, and what is there then is left out of each later look, also of the one as the program ends: that is a quarter of what
     a short command costs.
     """
-    if name not in sys.modules:
-        gc.disable()
-        try:
-            import_module(name)
-        finally:
-            gc.freeze()
-            gc.enable()
-    return sys.modules[name]
+    if name in sys.modules or not gc.isenabled():
+        return import_module(name)
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
