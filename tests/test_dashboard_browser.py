@@ -91,7 +91,7 @@ def test_each_page_is_looked_at(database_url: str) -> None:
 
 @pytest.mark.parametrize(("path", "role"), [PAGES[0], PAGES[1], PAGES[2]])
 def test_the_first_paint_needs_few_requests_and_little(browser: Any, site: Site, path: str, role: Role | None) -> None:
-    with page_of(browser, site, role) as page:
+    with page_of(browser, site, role, is_first=True) as page:
         sizes = []
         page.on("requestfinished", lambda request: sizes.append(request.sizes()))
         page.goto(path, wait_until="networkidle")

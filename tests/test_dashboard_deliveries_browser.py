@@ -67,7 +67,7 @@ def address(path: str, inside: Browsing) -> str:
 def test_a_filled_page_has_no_finding_of_axe_no_console_error_and_fits_its_window(
     browser: Any, filled: tuple[Site, Browsing], path: str
 ) -> None:
-    with page_of(browser, filled[0], Role.ADMIN) as page:
+    with page_of(browser, filled[0], Role.ADMIN, is_first=True) as page:
         sizes = []
         page.on("requestfinished", lambda request: sizes.append(request.sizes()))
         page.goto(address(path, filled[1]), wait_until="networkidle")

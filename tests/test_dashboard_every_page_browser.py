@@ -83,7 +83,7 @@ def test_each_role_finds_what_it_may_do_and_no_more_on_light_pages_without_a_wor
     offered: dict[str, set[str]] = defaultdict(set)
     may_not = {path for path in looked.pages if _answer(f"GET {path}", role) == 403}
     addresses = [at for path, at in looked.pages.items() if path not in {*may_not, "/login", INVITED}]
-    with page_of(browser, looked.site, role) as page:
+    with page_of(browser, looked.site, role, is_alone=True) as page:
         weighed = Weighed(page)
         for address in (*addresses, *MORE):
             weighed.goes_to(address)
@@ -123,7 +123,7 @@ class Weighed:
 
 
 def test_the_pages_of_who_is_not_signed_in_are_light_too(browser: Any, looked: Looked) -> None:
-    with page_of(browser, looked.site) as page:
+    with page_of(browser, looked.site, is_alone=True) as page:
         weighed = Weighed(page)
         weighed.goes_to("/login")
         weighed.goes_to(invitation(looked.site))

@@ -296,7 +296,7 @@ def test_without_javascript_the_chart_is_its_table(browser: Any, filled: Site) -
 
 
 def test_what_is_looked_at_stays_true_and_does_not_move_under_a_reader(browser: Any, filled: Site) -> None:
-    with page_of(browser, filled, Role.VIEWER) as page:
+    with page_of(browser, filled, Role.VIEWER, is_alone=True) as page:
         page.clock.install()
         page.goto("/?range=30d")
         live = 1000 * int(page.locator("#live").get_attribute("data-live"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +36,11 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        arguments = ["--no-sandbox", "--disable-gpu"]
+        # A renderer that is there has compiled our scripts and axe: pages of one context share it.
+        arguments = ["--no-sandbox", "--disable-gpu", "--process-per-site"]
         browser = driver.chromium.launch(executable_path=program, args=arguments, timeout=PATIENCE_MS)
         yield browser
+        _forget()
         browser.close()
 
 
@@ -51,34 +53,70 @@ def page_of(
     width: int = 1280,
     dark: bool = False,
     scripts: bool = True,
+    is_first: bool = False,
+    is_alone: bool = False,
     is_missing: bool = False,
     expects: Sequence[str] = (),
 ) -> Iterator[Any]:
-    """A page in a context of its own, signed in as the role. At its end nothing was written to the console but what has a word of
-    `expects` in it; of a page that `is_missing` Chromium itself writes that it is.
+    """A page of its own, signed in as the role. At its end nothing was written to the console but what has a word of `expects` in
+    it; of a page that `is_missing` Chromium itself writes that it is. One that `is_first` finds nothing in the browser's cache;
+    for one that `is_alone` what holds for all pages of its context may be changed, like the clock.
     """
     allowed = (*expects, *(("404",) if is_missing else ()))
-    context = browser.new_context(
-        base_url=site.url,
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if dark else "light",
-        java_script_enabled=scripts,
-    )
-    if role is not None:
-        cookies = site.role(role).cookies
-        context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
-    context.set_default_timeout(PATIENCE_MS)
-    page, logged = context.new_page(), []
-    page.on("console", lambda message: logged.append(message.text) if message.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: logged.append(str(error)))
-    page.requests = []
-    page.on("request", lambda request: page.requests.append(request.url))
-    try:
+    with _alone(browser, site, scripts) if is_alone or not scripts else _among_others(browser, site) as context:
+        if role is not None:
+            cookies = site.role(role).cookies
+            context.add_cookies([{"name": name, "value": value, "url": site.url} for name, value in cookies.items()])
+        page, logged = context.new_page(), list[str]()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        if is_first:
+            context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+        page.on("console", lambda said: logged.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: logged.append(str(error)))
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request.url))
         yield page
-    finally:
-        context.close()
+        page.close()
     wrong = [text for text in logged if not any(word in text for word in allowed)]
     assert not wrong, wrong
+
+
+@contextmanager
+def _alone(browser: Any, site: Site, scripts: bool = True) -> Iterator[Any]:
+    context = browser.new_context(base_url=site.url, java_script_enabled=scripts)
+    context.set_default_timeout(PATIENCE_MS)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+_kept = ExitStack()  # at most one context: that of the site that was looked at last
+_kept_of: dict[tuple[Any, str], Any] = {}
+
+
+@contextmanager
+def _among_others(browser: Any, site: Site) -> Iterator[Any]:
+    """The context of the pages before, without their cookies. Its first page stays open, and so does its renderer: to start another
+    and to have it compile axe costs as much as to look at a page. A test that fails has what it left thrown away.
+    """
+    key = browser, site.url
+    if key not in _kept_of:
+        _forget()
+        _kept_of[key] = _kept.enter_context(_alone(browser, site))
+        _kept_of[key].new_page().goto("/healthz")
+    try:
+        yield _kept_of[key]
+    except BaseException:
+        _forget()
+        raise
+    _kept_of[key].clear_cookies()
+
+
+def _forget() -> None:
+    _kept_of.clear()
+    _kept.close()
 
 
 def axe_findings(page: Any) -> list[str]:
