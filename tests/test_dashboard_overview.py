@@ -18,7 +18,7 @@ from offhook.pipeline.ports.unavailable import LedgerUnavailable
 from offhook.pipeline.story import NeedsPeople
 from offhook.pipeline.users import Role
 from offhook.pipeline.words import why_in_words
-from tests.support.browser import axe_findings, is_wider_than_window, keep, page_of
+from tests.support.browser import LOOKS, axe_findings, is_wider_than_window, keep, page_of
 from tests.support.browsing import ACCOUNT, ANN, BO, browsing, sid
 from tests.support.dashboard import Client, Site
 from tests.support.ledger import change
@@ -251,19 +251,17 @@ def test_every_role_sees_it_and_nobody_else_does(filled: Site, role: Role) -> No
 @pytest.mark.parametrize("path", ["/", "/?range=30d"])
 def test_it_is_readable_in_a_browser_at_each_size_and_in_each_scheme(browser: Any, filled: Site, path: str) -> None:
     with page_of(browser, filled, Role.VIEWER) as page:
-        page.goto(path)
-        for width in (1280, 360):
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme)
-                page.set_viewport_size({"width": width, "height": 900})
-                page.goto(path)
-                assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
-                assert not is_wider_than_window(page)
-                keep(page, f"overview-{'month' if 'range' in path else 'today'}-filled-{width}-{scheme}")
-                # Soon after midnight nobody has called today.
-                nobody = page.get_by_text("Nobody called in this time. Choose more days above, or").count()
-                assert page.locator("figure canvas").count() == (0 if nobody and path == "/" else 1)
-                assert page.locator("figure details[open]").count() == 0
+        for width, scheme in LOOKS:
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size({"width": width, "height": 900})
+            page.goto(path)
+            assert axe_findings(page) == [], f"{path} at {width} px, {scheme}"
+            assert not is_wider_than_window(page)
+            keep(page, f"overview-{'month' if 'range' in path else 'today'}-filled-{width}-{scheme}")
+            # Soon after midnight nobody has called today.
+            nobody = page.get_by_text("Nobody called in this time. Choose more days above, or").count()
+            assert page.locator("figure canvas").count() == (0 if nobody and path == "/" else 1)
+            assert page.locator("figure details[open]").count() == 0
 
 
 def test_the_first_screen_needs_no_click_and_no_scrolling(browser: Any, filled: Site) -> None:

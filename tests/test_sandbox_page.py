@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import tomllib
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
 from offhook.adapters.rockerbox.sandbox import Sandbox
-from tests.support.needed import require
+from tests.support.browser import PATIENCE_MS
 from tests.support.processes import REPOSITORY
 from tests.support.waiting import HANGS_AFTER_SECONDS
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-
-def seen(url: str, folder: Path) -> str:
-    """The document as the browser holds it once its scripts have run. Skips where there is no browser; in CI it fails."""
-    program = require(
-        PROGRAM, "the sandbox's page is not looked at: chromium is not installed (apt-get install chromium)"
-    )
-    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=1000"]
-    done = subprocess.run(
-        [program, *options, "--dump-dom", url], capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS
-    )
-    return done.stdout
+def seen(browser: Any, url: str) -> str:
+    """The document as the browser holds it once its scripts have run."""
+    page = browser.new_page()
+    page.goto(url, timeout=PATIENCE_MS)
+    document = str(page.content())
+    page.close()
+    return document
 
 
 def post(sandbox: Sandbox, **fields: str) -> None:
@@ -40,11 +33,11 @@ def post(sandbox: Sandbox, **fields: str) -> None:
         ).close()
 
 
-def test_the_page_shows_what_counts_what_is_ignored_and_why(tmp_path: Path) -> None:
+def test_the_page_shows_what_counts_what_is_ignored_and_why(browser: Any) -> None:
     with Sandbox(script="503; 500 p=0.000001") as sandbox:
         for action in ("lost", "call", "call", ""):
             post(sandbox, action=action)
-        page = seen(f"{sandbox.url}/?paused", tmp_path)
+        page = seen(browser, f"{sandbox.url}/?paused")
     assert re.search(r"<title>1 counted", page)
     assert [re.sub(r"<.*?>", " ", cell).split() for cell in re.findall(r"<dt>.*?</dd>", page)] == [
         ["Counted", "1", "the", "first", "of", "its", "key"],
@@ -56,21 +49,25 @@ def test_the_page_shows_what_counts_what_is_ignored_and_why(tmp_path: Path) -> N
         assert words in page
 
 
-def test_what_a_sender_wrote_is_shown_and_never_run(tmp_path: Path) -> None:
+def test_what_a_sender_wrote_is_shown_and_never_run(browser: Any) -> None:
     attack = "</code><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
     with Sandbox() as sandbox:
         post(sandbox, action=attack, order_id=attack, email=f"{attack}@example.test")
-        page = seen(f"{sandbox.url}/?paused", tmp_path)
+        page = seen(browser, f"{sandbox.url}/?paused")
     assert "<title>1 counted" in page
     assert "<script>" not in page
     assert "<img" not in page
     assert "&lt;script&gt;" in page
 
 
-def test_the_page_refreshes_itself_until_it_is_paused(tmp_path: Path) -> None:
+def test_the_page_refreshes_itself_until_it_is_paused(browser: Any) -> None:
     with Sandbox() as sandbox:
-        assert 'http-equiv="refresh"' in seen(sandbox.url, tmp_path)
-        paused = seen(f"{sandbox.url}/?paused", tmp_path)
+        page = browser.new_page()
+        page.goto(sandbox.url, timeout=PATIENCE_MS)
+        post(sandbox)
+        page.get_by_text("ann@example.test").first.wait_for(timeout=PATIENCE_MS)
+        page.close()
+        paused = seen(browser, f"{sandbox.url}/?paused")
     assert 'http-equiv="refresh"' not in paused
     assert "Refresh again" in paused
 
