@@ -85,7 +85,7 @@ PICTURES := .run/pictures
 soak: .venv/dev
 	$(BIN)/python -m pytest -m soak --hypothesis-profile random --timeout 3600
 	@mkdir -p $(PICTURES)
-	OFFHOOK_SCREENSHOTS=$(PICTURES) $(BIN)/python -m pytest tests/test_dashboard_*browser.py --hypothesis-profile random --timeout 3600
+	OFFHOOK_SCREENSHOTS=$(PICTURES) $(BIN)/python -m pytest tests/test_dashboard_*browser.py tests/test_dashboard_overview.py --hypothesis-profile random --timeout 3600
 	OFFHOOK_STATEFUL_EXAMPLES=100 $(BIN)/python -m pytest tests/test_stateful.py tests/test_histories.py --hypothesis-profile random --timeout 3600
 	@for version in 3.11 3.12 3.13 3.14; do sh tests/on_python.sh $$version || exit 1; done
 
