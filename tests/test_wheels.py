@@ -1,7 +1,7 @@
 """No machine needs a compiler: every package that requirements.txt pins has a wheel for each platform and Python that we name.
 
-Asks the package index that pip is set up with once, for the names of all wheels, and fetches none. Which of them a machine
-would take is asked of `packaging`, as pip itself does. In CI alone, unless OFFHOOK_TEST_WHEELS is set.
+Asks the package index that uv or pip is set up with once, for the names of all wheels, and fetches none. Which of them a
+machine would take is asked of `packaging`, as pip itself does. In CI alone, unless OFFHOOK_TEST_WHEELS is set.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FILE = REPOSITORY / "requirements.txt"
 PYTHONS = [(3, 11), (3, 12), (3, 13), (3, 14)]
 Pin = tuple[str, str]  # name and version
 Wheels = dict[Pin, set[Tag]]  # what the wheels of each are for
+DID_NOT_ASK = 2  # how uv ends where it could not ask; 1 says that the index has no such thing
 
 
 def linux(machine: str, *tags: str) -> list[str]:
@@ -54,7 +55,7 @@ def pinned(platform: str) -> list[Pin]:
 
 
 def wheels_named(text: str) -> Wheels:
-    """All wheels whose names stand in what pip says."""
+    """All wheels whose names stand in what uv writes."""
     found: Wheels = {}
     for name in set(re.findall(r"[\w.+]+-[\w.+!]+(?:-\d\w*)?-[\w.]+-[\w.]+-[\w.]+\.whl", text)):
         try:
@@ -74,23 +75,44 @@ def without_wheel(wanted: list[Pin], known: Wheels, python: tuple[int, int], pla
     return {name for name, version in wanted if not known.get((name, version), set()) & takes}
 
 
-def ask_index(folder: Path) -> Wheels:
-    """The wheels of all that the file pins for any machine, of every version. Leaves the test out where the index does not answer."""
+def index_of_pip() -> list[str]:
+    """The index that pip is set up with, for uv, which reads what is said to itself alone. Where nothing is said both take PyPI."""
+    if {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & os.environ.keys():
+        return []
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
+    said = dict(re.findall(r"^(global|install|:env:)\.index-url='(.+)'$", listed, re.MULTILINE))
+    last_word = [said[place] for place in (":env:", "install", "global") if place in said]
+    return ["--default-index", last_word[0]] if last_word else []
+
+
+def ask_index(file: Path, folder: Path) -> Wheels:
+    """The wheels of all that the file pins, for any machine: uv writes them all down where it pins for every one. That takes it half
+    a second, where pip would read each version that there ever was. Leaves the test out where the index does not answer.
+    """
     is_asked = os.environ.get("CI") == "true" or os.environ.get("OFFHOOK_TEST_WHEELS")
     require(is_asked, "the package index is asked in CI alone, or with OFFHOOK_TEST_WHEELS=1")
-    file = folder / "requirements.txt"
-    file.write_text("\n".join(sorted({name for platform in PLATFORMS for name, _ in pinned(platform)})))
-    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "-vvv"]
-    command += ["--disable-pip-version-check", "--retries", "1", "--timeout", "10", "--only-binary=:all:"]
+    lock = folder / "pylock.toml"
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--system-certs", "--no-deps", "--no-build"]
+    command += ["--universal", "--python-version", ".".join(map(str, PYTHONS[0])), *index_of_pip()]
+    env = {"UV_HTTP_RETRIES": "1", "UV_HTTP_TIMEOUT": "10", **os.environ}
     try:
-        done = subprocess.run([*command, "-r", str(file)], capture_output=True, text=True, timeout=HANGS_AFTER_SECONDS)
+        done = subprocess.run(
+            [*command, "--format", "pylock.toml", "--output-file", str(lock), str(file)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=HANGS_AFTER_SECONDS,
+        )
     except subprocess.TimeoutExpired:
         may_lack(None, "package index", "it does not answer")
-    return may_lack(wheels_named(done.stdout + done.stderr), "package index", done.stderr)
+    is_let_in = not re.search("401 Unauthorized|403 Forbidden", done.stderr)
+    may_lack(done.returncode != DID_NOT_ASK and is_let_in, "package index", done.stderr)
+    assert done.returncode == 0, done.stderr  # a version that is not there, or one that has no wheel for anybody
+    return wheels_named(lock.read_text())
 
 
 def test_every_package_has_a_wheel_for_every_platform_and_python(tmp_path: Path) -> None:
-    known = ask_index(tmp_path)
+    known = ask_index(FILE, tmp_path)
     assert all(len(pinned(platform)) > 30 for platform in PLATFORMS)
     absent = {
         f"{platform}, Python {python[0]}.{python[1]}": found
@@ -107,9 +129,7 @@ def test_only_machines_for_which_pysqlite3_has_a_wheel_are_asked_to_have_it() ->
 
 
 def test_a_wheel_counts_for_the_machines_that_its_name_says() -> None:
-    said = (
-        "Found link x/fast-1.0-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl, y/pure-2.0-py3-none-any.whl"
-    )
+    said = "x/fast-1.0-cp312-cp312-manylinux_2_17_x86_64.manylinux2014_x86_64.whl, y/pure-2.0-py3-none-any.whl"
     known, wanted = wheels_named(said), [("fast", "1.0"), ("pure", "2.0")]
     assert without_wheel(wanted, known, (3, 12), PLATFORMS["manylinux x86_64"]) == set()
     assert without_wheel(wanted, known, (3, 12), PLATFORMS["musllinux x86_64"]) == {"fast"}
