@@ -20,6 +20,7 @@ from tests.support.twilio import Twilio
 
 if TYPE_CHECKING:
     from tests.support.dashboard import Site
+    from tests.support.lent import Lent
     from tests.support.postgres import PostgresServer
 
 
@@ -116,8 +117,8 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database without any table: each test runs on SQLite and on Postgres. For `database_url` it is not there yet: to
-    make it, to drop it and to copy it from a template takes three times as long as to copy it.
+    """A fresh database without any table: each test runs on SQLite and on Postgres. For `database_url`, which has its own, there
+    is none.
     """
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/offhook.db"
@@ -148,20 +149,29 @@ def postgres_template(postgres: PostgresServer) -> str:
 
 
 def give_tables(url: str, request: pytest.FixtureRequest) -> str:
-    """A database with the ledger's tables, where there is none yet. Gives its address back."""
-    if url.startswith("sqlite"):
-        template: str = request.getfixturevalue("sqlite_template")
-        shutil.copyfile(template.removeprefix("sqlite:///"), url.removeprefix("sqlite:///"))
-    else:
-        server: PostgresServer = request.getfixturevalue("postgres")
-        server.copy_into(url, request.getfixturevalue("postgres_template"))
+    """A file of SQLite with the ledger's tables, where there is none yet. Gives its address back."""
+    template: str = request.getfixturevalue("sqlite_template")
+    shutil.copyfile(template.removeprefix("sqlite:///"), url.removeprefix("sqlite:///"))
     return url
 
 
+@pytest.fixture(scope="session")
+def lent_databases(postgres: PostgresServer, postgres_template: str) -> Lent:
+    """Those of Postgres that tests have one after another."""
+    from tests.support.lent import Lent
+
+    return Lent(postgres, postgres_template)
+
+
 @pytest.fixture
-def database_url(empty_database_url: str, request: pytest.FixtureRequest) -> str:
-    """A fresh database with the ledger's tables."""
-    return give_tables(empty_database_url, request)
+def database_url(empty_database_url: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh database with the ledger's tables, or one of Postgres that is as a fresh one."""
+    if empty_database_url.startswith("sqlite"):
+        yield give_tables(empty_database_url, request)
+        return
+    lent: Lent = request.getfixturevalue("lent_databases")
+    with lent.one() as url:
+        yield url
 
 
 @pytest.fixture

@@ -106,15 +106,15 @@ def twins(urls: tuple[str, str], folder: Path) -> Iterator[Twins]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Twins]:
-    if request.param == "sqlite":
-        urls = (f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db")
-    else:
-        server = request.getfixturevalue("postgres")
-        urls = (server.unused_url(), server.unused_url())
-    for url in urls:
-        give_tables(url, request)
-    with twins(urls, tmp_path) as made:
-        yield made
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            urls = (f"sqlite:///{tmp_path}/one.db", f"sqlite:///{tmp_path}/two.db")
+            for url in urls:
+                give_tables(url, request)
+        else:
+            lent = request.getfixturevalue("lent_databases")
+            urls = (stack.enter_context(lent.one()), stack.enter_context(lent.one()))
+        yield stack.enter_context(twins(urls, tmp_path))
 
 
 def under_pseudonyms(outcomes: Outcomes) -> dict[str, dict[str, Any]]:
