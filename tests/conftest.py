@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import ssl
 from collections import Counter
@@ -46,6 +47,16 @@ hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "ra
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
+_ALL_UNIT = re.compile(r"^pytestmark = pytest\.mark\.unit$", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where unit tests are not wanted, files of nothing else are not read: each process of the runner reads all that are."""
+    if not config.option.markexpr.startswith("not unit") or not collection_path.match("test_*.py"):
+        return None
+    return True if _ALL_UNIT.search(collection_path.read_text(encoding="utf-8")) else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What is `mostly` of one database takes its turn on the other in `make soak`. Files of few tests come first."""
@@ -56,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.soak)
     # Those of few tests are on real servers and take longest: begun last they would have the other processes of the runner wait.
     tests_of = Counter(item.path for item in items)
-    items.sort(key=lambda item: (tests_of[item.path], item.path))
+    items.sort(key=lambda item: (tests_of[item.path], str(item.path)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
