@@ -26,7 +26,7 @@ from offhook.service import job_runner
 from tests.support.browser import page_of
 from tests.support.browsing import ANN, BO, OURS, Browsing, browsing, sid
 from tests.support.dashboard import PASSWORD, Site, add_user
-from tests.support.laden import EMAILS, EVERY_KIND, PERSONS, SETTINGS, Page, Seen, every_page, laden
+from tests.support.laden import EMAILS, EVERY_KIND, PERSONS, SETTINGS, Seen, every_page, laden
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,7 +55,7 @@ def pages(site: Browsing) -> list[Seen]:
 
 
 def test_markup_of_a_caller_a_file_rockerbox_or_a_rule_is_text_on_every_page(site: Browsing, pages: list[Seen]) -> None:
-    ran = {seen.path: runs for seen in pages if (runs := Page(seen.answer.text).runs) and _is_html(seen)}
+    ran = {seen.path: runs for seen in pages if (runs := seen.page.runs) and _is_html(seen)}
     assert ran == {}
     said = {seen.path.partition("?")[0] for seen in pages if "&lt;script&gt;alert(1)" in seen.answer.text}
     # Where a stranger's words do stand, so that the look above has seen some.

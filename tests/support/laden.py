@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, unquote, urldefrag, urlencode
@@ -203,22 +204,28 @@ class Seen:
     path: str
     answer: Any
 
+    @cached_property
+    def page(self) -> Page:
+        """Read once, however often it is looked at."""
+        return Page(self.answer.text)
+
 
 def every_page(site: Browsing, person: Person, most: int = 400) -> Iterator[Seen]:
     """Each address that may be got, and each that links on those lead to."""
     rules = [rule for rule in site.app.url_map.iter_rules() if "GET" in (rule.methods or ())]
     todo = [re.sub(r"<\w+>", quote(EVIL, safe=""), rule.rule) for rule in rules if rule.rule != "/static/<name>"]
     todo += [f"/customers/jobs/{job.id}" for job in site.service.ledger.jobs.latest(99)]
-    known = set(todo)
+    known, plain = set(todo), set(map(unquote, todo))
     while todo:
         path = todo.pop(0)
-        answer = person.get(path)
-        yield Seen(path, answer)
-        links = [*Page(answer.text).links, answer.headers.get("Location", "")]
+        seen = Seen(path, person.get(path))
+        yield seen
+        links = [*seen.page.links, seen.answer.headers.get("Location", "")]
         new = [urldefrag(link)[0] for link in links if link.startswith("/") and not link.startswith(("//", "/static"))]
-        fresh = [link for link in dict.fromkeys(new) if unquote(link) not in map(unquote, known)]
+        fresh = [link for link in dict.fromkeys(new) if unquote(link) not in plain]
         todo += fresh[: max(0, most - len(known))]
         known |= set(fresh)
+        plain |= set(map(unquote, fresh))
 
 
 class Page(HTMLParser):
