@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -458,14 +458,14 @@ class History(RuleBasedStateMachine):
     def the_sums_are_those_of_a_full_count(self) -> None:
         if not hasattr(self, "ledger"):
             return
-        kept = self.ledger.tallies.between(NOON - FAR, NOON + FAR)
-        assert {Cell(one.hour, one.number, one.outcome, one.reason): one.calls for one in kept} == self._full_count()
+        kept, stories = self.ledger.tallies.between(NOON - FAR, NOON + FAR), self._stories()
+        assert {Cell(one.hour, one.number, one.outcome, one.reason): one.calls for one in kept} == full_count(stories)
         today = figures(kept)
-        assert today.calls == len(self._stories())
+        assert today.calls == len(stories)
         assert today.calls == today.converted + today.waiting + today.skipped + today.open
         assert today.calls == sum(today.by_reason.values()) == sum(today.by_outcome.values())
         assert today.calls == sum(sum(kinds.values()) for kinds in today.by_number.values())
-        by_rule, by_place = Counter(self._by_rule()), Counter[tuple[str, str]]()
+        by_rule, by_place = Counter(sums_by_rule(stories)), Counter[tuple[str, str]]()
         for one in kept:
             by_place[one.outcome, one.reason] += one.calls
         for reach in (FAR, 3 * HOUR):  # whole days with hours around them, and hours alone
@@ -487,19 +487,21 @@ class History(RuleBasedStateMachine):
         found = (story for number in range(CALLS) for story in self.ledger.stories.of_call(sid(number)))
         return {story.call.key: story for story in found}
 
-    def _full_count(self) -> Counter[Cell]:
-        return Counter(place.cell for place in map(place_of, map(call_of_tally, self._stories().values())) if place)
 
-    def _by_rule(self) -> list[RuleTally]:
-        """By the newest decision of each call that has it stand as it does."""
-        found = Counter[tuple[str | None, str, str]]()
-        for story in self._stories().values():
-            state = "converted" if story.conversion else story.call.state
-            made = [one for one in story.decisions if one.result == state and state in RULED]
-            if made:
-                reason = kind_of(made[-1].reasons[0].word) if state != "converted" else ""
-                found[made[-1].rule, state, reason] += 1
-        return [RuleTally(*place, calls) for place, calls in found.items()]
+def full_count(stories: Mapping[CallKey, Story]) -> Counter[Cell]:
+    return Counter(place.cell for place in map(place_of, map(call_of_tally, stories.values())) if place)
+
+
+def sums_by_rule(stories: Mapping[CallKey, Story]) -> list[RuleTally]:
+    """By the newest decision of each call that has it stand as it does."""
+    found = Counter[tuple[str | None, str, str]]()
+    for story in stories.values():
+        state = "converted" if story.conversion else story.call.state
+        made = [one for one in story.decisions if one.result == state and state in RULED]
+        if made:
+            reason = kind_of(made[-1].reasons[0].word) if state != "converted" else ""
+            found[made[-1].rule, state, reason] += 1
+    return [RuleTally(*place, calls) for place, calls in found.items()]
 
 
 def _counted_for(found: Explanation) -> str:
