@@ -8,9 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, Engine, event
 
 from tests.support.postgres import PostgresServer
 
@@ -42,7 +45,8 @@ _SEQUENCES = "SELECT sequencename, last_value FROM pg_sequences ORDER BY sequenc
 _DATABASE = """
     SELECT datdba, datallowconn, datconnlimit, datacl::text, (SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = oid)
     FROM pg_database WHERE datname = current_database()"""
-_STATISTICS = "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'"  # plans go by them
+# Plans go by them.
+_NO_STATISTICS = f"DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class WHERE {_OURS})"
 _OTHERS = """
     SELECT 1 FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
@@ -55,6 +59,8 @@ class Lent:
     def __init__(self, server: PostgresServer, template: str) -> None:
         self._server, self._template = server, template
         self._given_back: deque[str] = deque()
+        self._engines: WeakSet[Engine] = WeakSet()
+        event.listen(Engine, "engine_connect", self._connected)
         with psycopg.connect(template) as connection:
             self._rows = {name: _rows(connection, name) for name in _written(connection)}
             self._as_new = _state(connection)
@@ -65,6 +71,12 @@ class Lent:
         url = self._again() or self._copied()
         yield url
         self._given_back.append(url)
+        name = conninfo_to_dict(url)["dbname"]
+        for engine in [each for each in self._engines if each.url.database == name]:
+            engine.dispose()  # most tests of pages leave a pool open
+
+    def _connected(self, connection: Connection) -> None:
+        self._engines.add(connection.engine)
 
     def _again(self) -> str | None:
         while self._given_back:
@@ -96,6 +108,7 @@ class Lent:
         if changed := [name for name in written if name not in kept]:
             tables = sql.SQL(", ").join(map(sql.Identifier, changed))
             connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY").format(tables))
+        connection.execute(_NO_STATISTICS)
         for name in self._rows.keys() & changed:
             again = sql.SQL("INSERT INTO {0} SELECT (%s::{0}).*").format(sql.Identifier(name))
             connection.cursor().executemany(again, self._rows[name])
@@ -113,8 +126,6 @@ def _rows(connection: psycopg.Connection[Any], table: str) -> list[tuple[Any, ..
 
 def _state(connection: psycopg.Connection[Any]) -> list[list[tuple[Any, ...]]]:
     """All but rows."""
-    asked: list[sql.SQL | sql.Composed] = [
-        sql.SQL(text) for text in (_TABLES, _SCHEMAS, _SEQUENCES, _DATABASE, _STATISTICS)
-    ]
+    asked: list[sql.SQL | sql.Composed] = [sql.SQL(text) for text in (_TABLES, _SCHEMAS, _SEQUENCES, _DATABASE)]
     asked += [sql.SQL("SELECT count(*), max(xmin::text::bigint) FROM {}").format(sql.Identifier(n)) for n in _CATALOGS]
     return [connection.execute(statement).fetchall() for statement in asked]

@@ -80,7 +80,7 @@ def project(forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactor
 def installed(
     request: pytest.FixtureRequest, forms: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Project:
-    """The tree is built by pip, the sdist by uv, as that takes half as long; what they need comes by uv. `uv pip check` looks at each."""
+    """The tree is built by pip, the sdist by uv, as that takes half as long; what they need comes by uv, which looks at each."""
     if request.param == "wheel":
         whole: Project = request.getfixturevalue("project")
         return whole
