@@ -51,10 +51,13 @@ _ALL_UNIT = re.compile(r"^pytestmark = pytest\.mark\.unit$", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where unit tests are not wanted, files of nothing else are not read: each process of the runner reads all that are."""
-    if not config.option.markexpr.startswith("not unit") or not collection_path.match("test_*.py"):
+    """Of unit tests, or of all others, files that have none are not read: each process of the runner reads all that are."""
+    wanted = re.match("(not )?unit", config.option.markexpr)
+    if wanted is None or not collection_path.match("test_*.py"):
         return None
-    return True if _ALL_UNIT.search(collection_path.read_text(encoding="utf-8")) else None
+    text = collection_path.read_text(encoding="utf-8")
+    has_none = _ALL_UNIT.search(text) if wanted[1] else "mark.unit" not in text
+    return True if has_none else None
 
 
 @pytest.hookimpl(tryfirst=True)
