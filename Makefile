@@ -62,8 +62,10 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 # Each process of the runner reads all tests: 3 s of a processor where they are kept as bytecode, 10 where a shell forbids that.
 unexport PYTHONDONTWRITEBYTECODE
 CORES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
-# Two more than there are cores, as the tests on servers wait for processes and databases half of the time.
+# Two more than there are cores, as the tests on servers wait for processes and databases half of the time; of unit tests one file
+# waits for deadlines.
 AT_ONCE := $(shell expr $(CORES) + 2)
+UNITS_AT_ONCE := $(shell expr $(CORES) + 1)
 # In the order of tests/conftest.py: the runner's own would begin those that take longest last.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
@@ -73,7 +75,7 @@ LEFT_OUT := .run/left-out
 
 unit: .venv/dev
 	@mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	$(PYTEST) -n $(CORES) -m "unit and not soak" --left-out=$(LEFT_OUT)
+	$(PYTEST) -n $(UNITS_AT_ONCE) -m "unit and not soak" --left-out=$(LEFT_OUT)
 
 test: check $(NPM) unit
 	@echo "The others, on real servers and databases."

@@ -47,6 +47,7 @@ hypothesis_settings.load_profile("ci" if os.environ.get("CI") == "true" else "ra
 logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when there is nothing left to write to
 
 
+_WAITS = ("test_rockerbox_client.py",)  # for one deadline after another, without a use for a processor
 _ALL_UNIT = re.compile(r"^pytestmark = pytest\.mark\.unit$", re.MULTILINE)
 
 
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.soak)
     # Those of few tests are on real servers and take longest: begun last they would have the other processes of the runner wait.
     tests_of = Counter(item.path for item in items)
-    items.sort(key=lambda item: (tests_of[item.path], str(item.path)))
+    items.sort(key=lambda item: (item.path.name not in _WAITS, tests_of[item.path], str(item.path)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
