@@ -59,7 +59,8 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 		|| echo "npm could not install tests/npm: Twilio's package for Node.js will not be asked about our signatures."; \
 	else echo "npm is not here: Twilio's package for Node.js will not be asked about our signatures."; fi
 
-# Each process of the runner reads all tests: 3 s of a processor where they are kept as bytecode, 10 where a shell forbids that.
+# Each process of the runner reads every test that is wanted: 3 s of a processor where they are kept as bytecode, 10 where a shell
+# forbids that.
 unexport PYTHONDONTWRITEBYTECODE
 CORES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 # Two more than there are cores, as the tests on servers wait for processes and databases half of the time; of unit tests one file
