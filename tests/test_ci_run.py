@@ -34,8 +34,8 @@ def run(path: Path) -> subprocess.CompletedProcess[str]:
 def test_who_may_install_nothing_sees_what_to_ask_for_and_the_tests_run(tmp_path: Path) -> None:
     somebody = 'case "$1" in -u) echo 1000;; -un) echo ann;; esac'
     done = run(machine(tmp_path, id=somebody, sudo="exit 1", apt_get="echo must not run", npm="", openssl="", curl=""))
-    assert "not to be installed by ann: chromium" in done.stdout, done.stdout + done.stderr
-    assert "    apt-get install --no-install-recommends chromium" in done.stdout
+    assert "not to be installed by ann: chromium-headless-shell" in done.stdout, done.stdout + done.stderr
+    assert "    apt-get install --no-install-recommends chromium-headless-shell" in done.stdout
     assert "must not run" not in done.stdout
     assert done.stdout.endswith("ran: make test, CI=true\n") and done.returncode == 0
 
@@ -48,7 +48,9 @@ def test_who_may_install_does_so_and_nothing_is_printed_of_it(who: str, as_root:
     done = run(machine(tmp_path, id=f"echo {who}", sudo=as_root, true="", apt_get=asked, npm="", openssl="", curl=""))
     assert (done.returncode, done.stdout) == (0, "ran: make test, CI=true\n"), done.stderr
     update, install = (tmp_path / "asked").read_text().splitlines()
-    assert update == "update -qq" and install.startswith("install -y -qq --no-install-recommends chromium")
+    assert update == "update -qq" and install.startswith(
+        "install -y -qq --no-install-recommends chromium-headless-shell"
+    )
 
 
 def test_each_run_of_the_soak_looks_where_nobody_looked_before() -> None:
@@ -59,6 +61,7 @@ def test_each_run_of_the_soak_looks_where_nobody_looked_before() -> None:
     assert [line for line in runs if "--hypothesis-profile random" not in line] == []
 
 
-def test_where_nothing_is_missing_nothing_is_asked(tmp_path: Path) -> None:
-    there = dict.fromkeys(("chromium", "pgbouncer", "npm", "openssl", "curl"), "")
+@pytest.mark.parametrize("browser", ["chromium", "chromium_browser", "chromium_headless_shell"])
+def test_where_nothing_is_missing_nothing_is_asked(browser: str, tmp_path: Path) -> None:
+    there = dict.fromkeys((browser, "pgbouncer", "npm", "openssl", "curl"), "")
     assert run(machine(tmp_path, **there)).stdout == "ran: make test, CI=true\n"
