@@ -191,6 +191,22 @@ class Process:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
+    def stall(self) -> None:
+        """SIGSTOP. Returns when every thread has stopped: after the signal each may still take a lock."""
+        os.kill(self.pid, signal.SIGSTOP)
+        wait_until(self._is_stalled)
+
+    def _is_stalled(self) -> bool:
+        try:
+            threads = [path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except (FileNotFoundError, ProcessLookupError):  # one that ended meanwhile
+            return False
+        return all(each.rpartition(")")[2].split()[0] == "T" for each in threads)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
     @property
     def children(self) -> set[int]:
         """The processes that it has started and that run."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
-import signal
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -215,21 +213,32 @@ def test_a_row_whose_worker_vanished_three_times_is_quarantined(offhook: Offhook
     assert (error["level"], error["reason"], error["call_sid"]) == ("ERROR", "leases_expired", sid)
 
 
-def stall(worker: WorkerProcess, url: str) -> None:
-    """Stop it where it holds no lock of the file, behind which everybody would wait for it."""
+def holds_a_lock(url: str) -> bool:
+    """Whether somebody is within a transaction of this database."""
+    if not url.startswith("sqlite"):
+        working = (
+            "datname = current_database() AND pid <> pg_backend_pid() AND state IN ('active', 'idle in transaction')"
+        )
+        return ledger.count(url, "pg_stat_activity", working) > 0
+    with Path(f"{ledger.sqlite_file(url)}.lock").open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
-    def is_stopped_without_a_lock() -> bool:
-        os.kill(worker.pid, signal.SIGSTOP)
-        if url.startswith("sqlite"):
-            with Path(f"{url.removeprefix('sqlite:///')}.lock").open("rb+") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.kill(worker.pid, signal.SIGCONT)
-                    return False
+
+def stall(worker: WorkerProcess, url: str) -> None:
+    """Stop it where it holds no lock, behind which everybody would wait for it."""
+
+    def is_stalled_without_a_lock() -> bool:
+        worker.stall()
+        if holds_a_lock(url):
+            worker.go_on()
+            return False
         return True
 
-    wait_until(is_stopped_without_a_lock)
+    wait_until(is_stalled_without_a_lock)
 
 
 def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_second_time(offhook: Offhook) -> None:
@@ -245,7 +254,7 @@ def test_an_answer_that_comes_after_the_lease_delivers_and_nothing_is_sent_a_sec
         ledger.change(offhook.database_url, "UPDATE conversions SET lease_until = 1")
         with offhook.worker(**patient):
             wait_until(lambda: offhook.states() == {"pending": 1}, shows=lambda: str(offhook.states()))
-            os.kill(stalled.pid, signal.SIGCONT)
+            stalled.go_on()
             wait_until(lambda: offhook.states() == {"delivered": 1}, shows=lambda: str(offhook.states()))
     assert len(offhook.sink.requests) == 1
     story = flask("conversions", "show", sid, "--raw", env=offhook.env(), folder=offhook.folder).stdout
