@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -1641,14 +1642,20 @@ def _wrong_authorities(path: Path) -> str:
         )
     try:
         with path.open("rb") as file:
-            is_binary = file.read(1) == b"\x30"  # DER begins so
+            return _wrong_certificates(path, os.fstat(file.fileno()).st_ctime_ns, is_binary=file.read(1) == b"\x30")
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); name a file of certificates (PEM) that this user may read"
+
+
+@lru_cache(maxsize=4)
+def _wrong_certificates(path: Path, changed_ns: int, *, is_binary: bool) -> str:  # noqa: ARG001 - of its key
+    """Kept until the file changes, as a process reads its settings several times. DER, which is binary, begins with 0x30."""
+    try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         if is_binary:
             return f"is not PEM but DER; convert it: openssl x509 -inform der -in {path} -out {path.stem}.pem"
         return "holds no certificate in PEM (-----BEGIN CERTIFICATE-----); name the file of your network's authority"
-    except OSError as error:
-        return f"cannot be read ({error.strerror}); name a file of certificates (PEM) that this user may read"
     return ""
 
 

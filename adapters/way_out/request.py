@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -33,17 +33,17 @@ def let_in(request: PreparedRequest, proxy: Proxy | None) -> None:
 
 
 def trusting(authorities: str | None) -> ssl.SSLContext:
-    """TLS that trusts these (PEM, or a folder of hashed certificates), the usual ones for None. Raises OSError."""
-    return _trusting(authorities) if authorities else _trusting_the_usual()
+    """TLS that trusts these (PEM, or a folder of hashed certificates), the usual ones for None. One for all of a process.
+
+    Raises OSError.
+    """
+    path = authorities or certifi.where()
+    return _trusting(path, Path(path).stat().st_ctime_ns)
 
 
-@cache
-def _trusting_the_usual() -> ssl.SSLContext:
-    """One for all of a process: to read a hundred certificates takes some 15 ms."""
-    return _trusting(certifi.where())
-
-
-def _trusting(authorities: str) -> ssl.SSLContext:
+@lru_cache(maxsize=4)
+def _trusting(authorities: str, changed_ns: int) -> ssl.SSLContext:  # noqa: ARG001 - of its key
+    """Kept until the file changes, as to read a hundred certificates takes some 15 ms."""
     tls = create_urllib3_context()
     is_folder = Path(authorities).is_dir()
     tls.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)

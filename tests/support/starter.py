@@ -27,6 +27,7 @@ from gunicorn.config import Chdir
 from sqlalchemy.engine import Engine
 
 import offhook
+from offhook.adapters.dashboard.assets import bundles
 from offhook.adapters.ledger import sqlite
 from offhook.adapters.way_out.request import trusting
 
@@ -71,6 +72,7 @@ def _read_modules() -> None:
     for name in _COME_LATE:
         import_module(name)
     trusting(None)
+    bundles()
     sqlite.module()
 
 
