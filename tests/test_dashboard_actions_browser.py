@@ -396,7 +396,8 @@ def tabs_to(page: Any, tag: str, name: str) -> None:
 
 def comes_in(page: Any, email: str) -> None:
     page.goto("/")
-    page.keyboard.type(email)  # the first field has the focus
+    page.locator("#email:focus").wait_for()  # a moment after the page is there
+    page.keyboard.type(email)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")

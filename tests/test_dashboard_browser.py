@@ -102,7 +102,8 @@ def test_the_first_paint_needs_few_requests_and_little(browser: Any, site: Site,
 def test_somebody_signs_in_and_out_with_the_keyboard_alone(browser: Any, site: Site) -> None:
     with page_of(browser, site) as page:
         page.goto("/setup")
-        page.keyboard.type("viewer@example.com")  # the first field has the focus
+        page.locator("#email:focus").wait_for()  # a moment after the page is there
+        page.keyboard.type("viewer@example.com")
         page.keyboard.press("Tab")
         page.keyboard.type(PASSWORD)
         page.keyboard.press("Enter")

@@ -805,6 +805,7 @@ def on_postgres(postgres_url: str) -> type[History]:
     return OnPostgres
 
 
+@pytest.mark.soak  # twenty thousand statements; that each port answers alike on Postgres is the contracts' to show
 def test_each_move_and_each_verdict_is_explained_as_postgres_has_it(on_postgres: type[History]) -> None:
     tour(on_postgres())
 
