@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import re
@@ -216,6 +217,18 @@ def site(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made.close()
 
 
+def _made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A file that all processes of the runner share. The first that wants it makes it, while the others wait."""
+    own = tmp_path_factory.getbasetemp()
+    path = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make(path.with_suffix(".part"))
+            path.with_suffix(".part").rename(path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A running dashboard with the demonstration's month of calls, which no test changes."""
@@ -223,11 +236,13 @@ def filled(sqlite_template: str, tmp_path_factory: pytest.TempPathFactory) -> It
     from tests.support.dashboard import Site
     from tests.support.demonstration import month_of_calls
 
+    def fill(month: Path) -> None:
+        shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), month)
+        month_of_calls(f"sqlite:///{month}", month.parent)
+
     folder = tmp_path_factory.mktemp("filled")
-    url = f"sqlite:///{folder}/offhook.db"
-    shutil.copyfile(sqlite_template.removeprefix("sqlite:///"), folder / "offhook.db")
-    month_of_calls(url, folder)
-    made = Site(url, folder, OFFHOOK_RULES=RULES)
+    shutil.copyfile(_made_once(tmp_path_factory, "month.db", fill), folder / "offhook.db")
+    made = Site(f"sqlite:///{folder}/offhook.db", folder, OFFHOOK_RULES=RULES)
     made.web.start()
     yield made
     made.close()

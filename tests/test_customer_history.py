@@ -27,6 +27,7 @@ from offhook.pipeline.ports.customers import Brought, Source
 from offhook.pipeline.steps import AsOf, decide_batch, fold_batch, review_parked_batch
 from offhook.pipeline.undoing import Undoing, undo, undoing
 from offhook.settings import given
+from tests.conftest import give_tables
 from tests.fakes.callbacks import CALLER, NOON, OTHER, raw, sid
 from tests.fakes.ledger import MemoryLedger
 from tests.fakes.steps import JUDGE
@@ -161,7 +162,6 @@ class Console:
         from offhook.service import create_app
 
         self.app = create_app()
-        self("db", "upgrade")
 
     def __call__(self, *words: str, stdin: str | None = None) -> Result:
         return self.app.test_cli_runner().invoke(args=list(words), input=stdin)
@@ -172,9 +172,9 @@ class Console:
 
 
 @pytest.fixture
-def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Console:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    monkeypatch.setenv("DATABASE_URL", give_tables(f"sqlite:///{tmp_path}/offhook.db", request))
     monkeypatch.setenv("OFFHOOK_CUSTOMERS_NICE", "0")
     return Console()
 

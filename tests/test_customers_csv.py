@@ -24,6 +24,7 @@ from offhook.adapters.customers.lines import ImportRefused
 from offhook.adapters.customers.spreadsheet import as_it_was
 from offhook.pipeline.customer import Customer
 from offhook.pipeline.ports.customers import UNNAMED, Brought, MergeCounts
+from tests.conftest import give_tables
 
 pytestmark = pytest.mark.unit
 
@@ -970,16 +971,15 @@ class Console:
 
         self.app = create_app()
         self.file = folder / "customers.csv"
-        self("db", "upgrade")
 
     def __call__(self, *words: str, stdin: str | None = None) -> Any:
         return self.app.test_cli_runner().invoke(args=list(words), input=stdin)
 
 
 @pytest.fixture
-def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Console:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    monkeypatch.setenv("DATABASE_URL", give_tables(f"sqlite:///{tmp_path}/offhook.db", request))
     monkeypatch.setenv("OFFHOOK_CUSTOMERS_NICE", "0")  # the process is that of the tests
     return Console(tmp_path)
 

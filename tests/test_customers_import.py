@@ -17,6 +17,7 @@ from offhook.adapters.customers.exports import EXPORTS, recognised
 from offhook.adapters.customers.fields import ImportLimits
 from offhook.adapters.customers.lines import ImportRefused
 from offhook.pipeline.ports.customers import Brought, Source
+from tests.conftest import give_tables
 from tests.fakes.customers import MemoryCustomers
 from tests.fakes.kept import Kept
 from tests.fakes.ledger import MemoryLedger
@@ -267,7 +268,6 @@ class Console:
 
         self.app = create_app()
         self.file = folder / "customers.csv"
-        self("db", "upgrade")
 
     def __call__(self, *words: str) -> Result:
         return self.app.test_cli_runner().invoke(args=list(words))
@@ -279,9 +279,9 @@ class Console:
 
 
 @pytest.fixture
-def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
+def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Console:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/offhook.db")
+    monkeypatch.setenv("DATABASE_URL", give_tables(f"sqlite:///{tmp_path}/offhook.db", request))
     monkeypatch.setenv("OFFHOOK_CUSTOMERS_NICE", "0")
     return Console(tmp_path)
 

@@ -69,23 +69,37 @@ def test_a_parked_call_comes_out_when_its_caller_is_known(offhook_pipeline: Pipe
         ("3x 429 retry-after 3600; 2x 500", "delivered"),
         ("reset; close after headers; ok", "delivered"),
         ("400", "dead"),
-        ("500 p=1", "dead"),  # after 72 hours
     ],
 )
 def test_retries_take_no_time_however_long_they_would_take(
     script: str, delivery: str, offhook_pipeline: Pipeline
 ) -> None:
-    offhook_pipeline.customers([CALLER])
-    offhook_pipeline.sandbox.play(script)
-    offhook_pipeline.play("answered")
-    before = offhook_pipeline.clock.now
-    assert the_only(offhook_pipeline.run())["delivery"] == delivery
-    jumped = offhook_pipeline.clock.now - before
+    jumped = played(offhook_pipeline, script, delivery)
     assert jumped >= timedelta(seconds=20)  # for its legs
-    if "p=1" in script:
-        assert jumped > timedelta(hours=70)
     if "3600" in script:
         assert jumped > timedelta(hours=3)
+
+
+def played(pipeline: Pipeline, script: str, delivery: str) -> timedelta:
+    """How far the clock went until the conversion had come to that."""
+    pipeline.customers([CALLER])
+    pipeline.sandbox.play(script)
+    pipeline.play("answered")
+    before = pipeline.clock.now
+    assert the_only(pipeline.run())["delivery"] == delivery
+    return pipeline.clock.now - before
+
+
+@pytest.mark.mostly("sqlite")
+class TestRetriesOfDays:
+    """Few of them, as each attempt takes a while on a real database."""
+
+    @pytest.fixture
+    def offhook_settings(self) -> dict[str, str]:
+        return {"OFFHOOK_RETRY_CAP_SECONDS": "14400"}
+
+    def test_the_last_one_is_made_after_three_days(self, offhook_pipeline: Pipeline) -> None:
+        assert played(offhook_pipeline, "500 p=1", "dead") > timedelta(hours=70)
 
 
 def test_a_call_waits_for_its_legs_when_many_callbacks_wait_to_be_folded(offhook_pipeline: Pipeline) -> None:
