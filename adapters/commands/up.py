@@ -26,6 +26,7 @@ from flask.cli import with_appcontext
 
 from offhook.adapters.commands import demonstration
 from offhook.adapters.commands.context import LedgerCommand, Offhook, fail, known_settings, stop_when_asked
+from offhook.adapters.commands.listed import LISTED
 from offhook.adapters.commands.sandbox import show_event
 from offhook.adapters.private_file import PRIVATE_FOLDER, open_to_append
 from offhook.adapters.recordings.replay import Replay, Tape, plan, replay, target
@@ -81,7 +82,8 @@ def _real(settings: Settings, stop: threading.Event) -> None:
     if why_not:
         fail(f"Port {settings.port} cannot be used ({why_not}). End what listens there, or set PORT to another one.")
     env = {**os.environ, "FLASK_APP": _APP}
-    _run_once("db", "upgrade", env=env)
+    with _service(settings):
+        _run("db", "upgrade")
     with ExitStack() as running:
         children = {"web": running.enter_context(_process(_WEB, env))}
         if settings.worker == "separate":
@@ -102,9 +104,10 @@ def _demonstration(port: int, stop: threading.Event) -> None:
         sandbox = running.enter_context(Sandbox(on_event=lambda event: show_event(event) if is_live.is_set() else None))
         env = _demonstration_environment(port, sandbox.url)
         click.secho("Demonstration: nothing is configured, so nothing leaves this machine.", bold=True)
-        _run_once("db", "upgrade", env=env)
-        _run_once("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv", env=env)
-        door = _a_month(env, sandbox)
+        with _service(given(env)) as service:
+            _run("db", "upgrade")
+            _run("customers", "import", str(_RECORDINGS / "customers.csv"), "--rejects", ".run/rejected.csv")
+            door = _a_month(service, sandbox)
         web = running.enter_context(_process(web_command, env, _SCRATCH / "web.log", lock))
         worker = running.enter_context(_process(_WORKER, env, _SCRATCH / "worker.log", lock))
         if not _is_up(port, web, stop):
@@ -179,6 +182,7 @@ def _demonstration_environment(port: int, sandbox_url: str) -> dict[str, str]:
         "ROCKERBOX_ADVERTISER_ID": "demonstration",
         "ROCKERBOX_URL": f"{sandbox_url}/webhook/data",
         "OFFHOOK_SETTLE_SECONDS": "1",
+        "OFFHOOK_CUSTOMERS_NICE": "0",  # no callback waits for the import, and this process goes on
         "FLASK_APP": _APP,
         **_sample_rules(),
     }
@@ -219,10 +223,23 @@ _WEB = [sys.executable, "-m", "gunicorn", "-c", str(_HOME / "gunicorn.conf.py"),
 _WORKER = [sys.executable, "-m", "flask", "worker"]
 
 
-def _run_once(*arguments: str, env: Mapping[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "flask", *arguments], env=env, check=False)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+@contextmanager
+def _service(settings: Settings) -> Iterator[Offhook]:
+    """That of the commands which run within. Its database is closed before web and worker begin."""
+    known = current_app.extensions
+    known["offhook"] = service = known["offhook.build"](settings)
+    try:
+        yield service
+    finally:
+        service.ledger.close()
+        del known["offhook"]
+
+
+def _run(name: str, *arguments: str) -> None:
+    """A command, in this process: to start another one takes longer than most of them."""
+    [command] = [each for each in LISTED if each.name == name]
+    with command.make_context(name, list(arguments), parent=click.get_current_context().parent) as context:
+        context.command.invoke(context)
 
 
 @contextmanager
@@ -278,17 +295,14 @@ def _send_recordings(port: int, token: str) -> None:
     click.echo(f"{summary.sent} callbacks sent: {', '.join(answers)}")
 
 
-def _a_month(env: Mapping[str, str], sandbox: Sandbox) -> str:
+def _a_month(service: Offhook, sandbox: Sandbox) -> str:
     """Fill the demonstration's database with a month of calls. Returns the link of its one user."""
-    service: Offhook = current_app.extensions["offhook.build"](given(env))
     try:
         count = demonstration.fill(service, sandbox, _RECORDINGS / _DAY_OF_A_SHOP, datetime.now(UTC))
         click.echo(f"A month of calls has been made up: {count} callbacks, kept, decided and sent to the sandbox.")
         return demonstration.link(service, sandbox)
     except demonstration.NotADemonstration as error:
         fail(f"The demonstration is not filled: {error}.")
-    finally:
-        service.ledger.close()
 
 
 def _wait_until_quiet(sandbox: Sandbox, before: int, stop: threading.Event) -> None:
