@@ -210,7 +210,7 @@ class Seen:
         return Page(self.answer.text)
 
 
-def every_page(site: Browsing, person: Person, most: int = 200) -> Iterator[Seen]:
+def every_page(site: Browsing, person: Person, most: int = 400) -> Iterator[Seen]:
     """Each address that may be got, and each that links on those lead to."""
     rules = [rule for rule in site.app.url_map.iter_rules() if "GET" in (rule.methods or ())]
     todo = [re.sub(r"<\w+>", quote(EVIL, safe=""), rule.rule) for rule in rules if rule.rule != "/static/<name>"]
