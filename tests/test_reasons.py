@@ -7,6 +7,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import EnumType
+from functools import cache
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -98,10 +99,14 @@ def spelled(node: ast.expr, module: ModuleType) -> list[str]:
 def modules_of(rooms: Iterable[str]) -> Iterator[tuple[ast.Module, ModuleType]]:
     """The modules of some rooms, each as it is written and as it runs."""
     paths = (path for room in rooms for path in (ROOT / room).rglob("*.py") if "migrations" not in path.parts)
-    for path in paths:
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        module = importlib.import_module(name if name.startswith("offhook.") else f"offhook.{name}")
-        yield ast.parse(path.read_text(encoding="utf-8")), module
+    return map(_read, paths)
+
+
+@cache
+def _read(path: Path) -> tuple[ast.Module, ModuleType]:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    module = importlib.import_module(name if name.startswith("offhook.") else f"offhook.{name}")
+    return ast.parse(path.read_text(encoding="utf-8")), module
 
 
 def given_to(tree: ast.Module, module: ModuleType, places: Mapping[str, int]) -> Iterator[str]:
