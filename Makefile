@@ -59,7 +59,7 @@ $(NPM): tests/npm/package.json tests/npm/package-lock.json
 		|| echo "npm could not install tests/npm: Twilio's package for Node.js will not be asked about our signatures."; \
 	else echo "npm is not here: Twilio's package for Node.js will not be asked about our signatures."; fi
 
-# Each process of the runner reads every test that is wanted: 3 s of a processor where they are kept as bytecode, 10 where a shell
+# Each process of the runner reads every test that is wanted: 4 s of a processor where they are kept as bytecode, 11 where a shell
 # forbids that.
 unexport PYTHONDONTWRITEBYTECODE
 CORES := $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
@@ -70,17 +70,11 @@ UNITS_AT_ONCE := $(shell expr $(CORES) + 1)
 # In the order of tests/conftest.py: the runner's own would begin those that take longest last.
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-# What this machine lacked something for, of both runs: the second one ends with all of it. (With a blank for the "=" a file that
-# is there would be taken for the tests to run.)
-LEFT_OUT := .run/left-out
-
 unit: .venv/dev
-	@mkdir -p $(dir $(LEFT_OUT)) && rm -f $(LEFT_OUT)
-	$(PYTEST) -n $(UNITS_AT_ONCE) -m "unit and not soak" --left-out=$(LEFT_OUT)
+	$(PYTEST) -n $(UNITS_AT_ONCE) -m "unit and not soak"
 
-test: check $(NPM) unit
-	@echo "The others, on real servers and databases."
-	$(PYTEST) -n $(AT_ONCE) -m "not unit and not soak" --left-out=$(LEFT_OUT)
+test: check $(NPM)
+	$(PYTEST) -n $(AT_ONCE) -m "not soak"
 
 # Each page is looked at in each scheme at each width, where its picture is kept.
 PICTURES := .run/pictures

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import re
 import shutil
 import ssl
 from collections import Counter
@@ -49,47 +48,32 @@ logging.raiseExceptions = False  # the Postgres wheel logs as Python exits, when
 
 
 _WAITS = ("test_rockerbox_client.py",)  # for one deadline after another, without a use for a processor
-_ALL_UNIT = re.compile(r"^pytestmark = pytest\.mark\.unit$", re.MULTILINE)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Of unit tests, or of all others, files that have none are not read: each process of the runner reads all that are."""
-    wanted = re.match("(not )?unit", config.option.markexpr)
-    if wanted is None or not collection_path.match("test_*.py"):
+    """Where unit tests alone are wanted, files that have none are not read: each process of the runner reads all that are."""
+    if not config.option.markexpr.startswith("unit") or not collection_path.match("test_*.py"):
         return None
-    text = collection_path.read_text(encoding="utf-8")
-    has_none = _ALL_UNIT.search(text) if wanted[1] else "mark.unit" not in text
-    return True if has_none else None
+    return None if "mark.unit" in collection_path.read_text(encoding="utf-8") else True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is `mostly` of one database takes its turn on the other in `make soak`. Files of few tests come first."""
+    """What is `mostly` of one database takes its turn on the other in `make soak`. The quick tests come first."""
     for item in items:
         mostly = item.get_closest_marker("mostly")
         turn = {"sqlite", "postgres"}.intersection(_words(getattr(item, "callspec", None)))
         if mostly and turn.difference(mostly.args):
             item.add_marker(pytest.mark.soak)
-    # Those of few tests are on real servers and take longest: begun last they would have the other processes of the runner wait.
+    slow = {item.path for item in items if not item.get_closest_marker("unit")}
+    # Of them, too, those of few tests are on real servers and take longest: begun last they would have the other processes wait.
     tests_of = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name not in _WAITS, tests_of[item.path], str(item.path)))
+    items.sort(key=lambda item: (item.path.name not in _WAITS, item.path in slow, tests_of[item.path], str(item.path)))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--left-out", type=Path, help="A file of what the runs before this one left out, which is added to."
-    )
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any) -> None:
     """What was left out is not to be looked for between what passed."""
-    lines = left_out(terminalreporter.stats.get("skipped", []))
-    if kept := config.getoption("left_out"):
-        with kept.open("a+", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.seek(0)
-            lines = file.read().splitlines()
-    if lines:
+    if lines := left_out(terminalreporter.stats.get("skipped", [])):
         terminalreporter.section("left out")
         terminalreporter.write("".join(f"{line}\n" for line in lines))
 
