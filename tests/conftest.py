@@ -30,10 +30,15 @@ pytest_plugins = ["offhook.pytest_offhook", "pytester"]  # our own tests use wha
 # `too_slow` bounds by the clock. A fixture may be shared by the examples of a test: each begins with what it needs anew.
 _HEALTH = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
 # In CI the examples are the same at every run, and a change is judged by what it changes; `make soak` looks where nobody
-# looked before.
-for _name, _is_the_same in (("ci", True), ("random", False)):
+# looked before, and at twice as many.
+for _name, _is_the_same, _examples in (("ci", True, 50), ("random", False, 100)):
     hypothesis_settings.register_profile(
-        _name, deadline=None, derandomize=_is_the_same, print_blob=True, suppress_health_check=_HEALTH
+        _name,
+        max_examples=_examples,
+        deadline=None,
+        derandomize=_is_the_same,
+        print_blob=True,
+        suppress_health_check=_HEALTH,
     )
 # For tests/mutants.py: whether an example fails is all that is asked, and the smallest one takes minutes to find.
 hypothesis_settings.register_profile(
