@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import certifi
 import pytest
 
 from offhook.adapters.proxies import parse_proxy
@@ -229,6 +230,22 @@ def test_a_folder_of_hashed_certificates_is_trusted_too(connect: Connect, tls: T
     assert given({"OFFHOOK_CA_FILE": str(tmp_path)}).ca_file == str(tmp_path)
     with Sink(tls=tls[0]) as sink:
         assert connect(sink.url, ca_file=str(tmp_path)).send(PAYLOAD).result is Result.DELIVERED
+
+
+def test_a_file_of_authorities_that_is_another_one_now_is_read_again(
+    connect: Connect, tls: Tls, tmp_path: Path
+) -> None:
+    file = tmp_path / "authorities.pem"
+    file.write_text("none\n")
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="no certificate in PEM"):
+            given({"OFFHOOK_CA_FILE": str(file)})
+    file.write_bytes(Path(certifi.where()).read_bytes())
+    with Sink(tls=tls[0]) as sink:
+        assert given({"OFFHOOK_CA_FILE": str(file)}).ca_file == str(file)
+        assert connect(sink.url, ca_file=str(file)).send(PAYLOAD).reason == "tls"
+        file.write_bytes(tls[1].read_bytes())
+        assert connect(sink.url, ca_file=str(file)).send(PAYLOAD).result is Result.DELIVERED
 
 
 # ---- settings

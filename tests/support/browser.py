@@ -18,7 +18,7 @@ LOOKS = [(1280, "light"), (360, "dark")]  # between them each width and each sch
 _KEPT_IN = os.environ.get("OFFHOOK_SCREENSHOTS")
 if _KEPT_IN:  # in `make soak`: each scheme at each width
     LOOKS += [(360, "light"), (1280, "dark")]
-# The first is the same without what draws windows, and takes two thirds of the time.
+# The first is the same without what draws windows, and takes two thirds of a processor's time, or less.
 _PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 _PROGRAM = next(filter(None, map(shutil.which, _PROGRAMS)), None)
 PATIENCE_MS = 1000 * HANGS_AFTER_SECONDS  # playwright's own is half a minute
