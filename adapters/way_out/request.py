@@ -43,7 +43,7 @@ def trusting(authorities: str | None) -> ssl.SSLContext:
 
 @lru_cache(maxsize=4)
 def _trusting(authorities: str, changed_ns: int) -> ssl.SSLContext:  # noqa: ARG001 - of its key
-    """Kept until the file changes, as to read a hundred certificates takes some 15 ms."""
+    """Kept until the file or the list of the folder changes, as to read a hundred certificates takes some 15 ms."""
     tls = create_urllib3_context()
     is_folder = Path(authorities).is_dir()
     tls.load_verify_locations(None if is_folder else authorities, authorities if is_folder else None)
